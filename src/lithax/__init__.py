@@ -1,0 +1,1 @@
+"""lithax: digital rock petrophysics on voxel images of any size."""

@@ -1,0 +1,33 @@
+"""The exceptions a user of lithax may want to catch by name."""
+
+
+class LithaxError(Exception):
+    """Base class of the errors that are particular to lithax."""
+
+
+class MetadataError(LithaxError, ValueError):
+    """A store does not hold an image, or its metadata is of a form that this version cannot read."""
+
+
+class IncompleteImageError(LithaxError, RuntimeError):
+    """The image was cut off while it was being written."""
+
+
+class ResumeError(LithaxError, RuntimeError):
+    """A run cannot go on with the output that is there."""
+
+
+class LockedError(LithaxError, RuntimeError):
+    """Another run is writing to the same image."""
+
+
+class MemoryLimitError(LithaxError, MemoryError):
+    """The work would need more memory than the limit it was given."""
+
+
+class NotElementwiseError(LithaxError, ValueError):
+    """A function without halo looks at more than one voxel at a time."""
+
+
+class ProcessFailure(LithaxError, RuntimeError):
+    """Another process of the same world failed."""

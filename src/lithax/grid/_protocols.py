@@ -1,0 +1,101 @@
+"""What the combinators ask of storage, of the journal and of the other processes."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+Box = tuple[slice, slice, slice]
+
+
+@runtime_checkable
+class BlockSource(Protocol):
+    """A three-dimensional array that can be read box by box, from several threads at once."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        """Shape of the smallest piece that is decoded at once."""
+        ...
+
+    def read(self, box: Box) -> np.ndarray:
+        """Return the voxels of a box of non-negative, in-range, unit-step slices."""
+        ...
+
+    def read_chunk(self, index: tuple[int, int, int]) -> np.ndarray:
+        """Return one whole chunk; at the upper faces it may be cropped to the image."""
+        ...
+
+
+@runtime_checkable
+class BlockSink(Protocol):
+    """A three-dimensional array that is written in whole units (shards, or chunks without shards)."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    @property
+    def chunks(self) -> tuple[int, int, int]: ...
+
+    @property
+    def unit(self) -> tuple[int, int, int]:
+        """Shape of a storage unit, a multiple of `chunks`."""
+        ...
+
+    def encode_chunk(self, index: tuple[int, int, int], values: np.ndarray) -> bytes | None:
+        """Compress one chunk (values may be cropped at the upper faces); None if it equals the fill value."""
+        ...
+
+    def assemble_unit(
+        self, unit: tuple[int, int, int], chunks: Mapping[tuple[int, int, int], bytes | None]
+    ) -> bytes | None:
+        """Join the encoded chunks of a unit (by global chunk index) into its stored bytes; None: nothing to store."""
+        ...
+
+    def read_unit(self, unit: tuple[int, int, int]) -> bytes | None: ...
+
+    def write_unit(self, unit: tuple[int, int, int], payload: bytes | None) -> None:
+        """Store the bytes of a unit under its final name, or remove it; never a half-written object."""
+        ...
+
+    def digest(self, payload: bytes | None) -> str:
+        """Return "empty", or the SHA-256 of the stored bytes."""
+        ...
+
+
+class World(Protocol):
+    """The processes that work together."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def first(self) -> bool: ...
+
+    @property
+    def devices(self) -> tuple[Any, ...]: ...
+
+    def barrier(self) -> None: ...
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the first process's value everywhere."""
+        ...
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return every process's value, in order of `index`, everywhere."""
+        ...
+
+    def agree(self, error: BaseException | None = None) -> None:
+        """Return if no process has an error; otherwise raise on all of them."""
+        ...
