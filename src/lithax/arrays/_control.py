@@ -1,0 +1,43 @@
+"""Branches, loops and fences: the compiled form on JAX, plain Python elsewhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lithax.arrays._namespace import is_array, is_jax, is_traced
+from lithax.typing import Array
+
+
+def cond(condition: Any, if_true: Callable, if_false: Callable, *operands: Any) -> Any:
+    """Run one of two functions; a traced condition becomes a branch of the compiled function."""
+    if is_traced(condition):
+        from jax import lax
+
+        return lax.cond(condition, if_true, if_false, *operands)
+    return if_true(*operands) if bool(condition) else if_false(*operands)
+
+
+def fori_loop(start: Any, stop: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
+    """Run ``state = body(i, state)`` for i from start up to stop; traced bounds become a loop of the compiled function."""
+    if is_traced(start) or is_traced(stop):
+        from jax import lax
+
+        return lax.fori_loop(start, stop, body, state)
+    for i in range(int(start), int(stop)):
+        state = body(i, state)
+    return state
+
+
+def fence(x: Array, gate: Any) -> Array:
+    """Keep the compiler from fusing what made `x` into what uses it.
+
+    XLA on the CPU fuses a stencil into every shifted use of its result and computes it again for each; a branch whose
+    outcome it cannot know is a border that it keeps. `gate` is a traced True; without one nothing is done.
+    """
+    if gate is None or not is_traced(gate) or not is_jax(x):
+        return x
+    from jax import lax
+    from jax import numpy as jnp
+
+    return lax.cond(gate, lambda v: v, jnp.zeros_like, x)
+
+
