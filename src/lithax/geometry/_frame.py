@@ -5,7 +5,6 @@ order, is the only one: a coordinate never depends on the chunk or the block it 
 """
 
 import dataclasses
-import math
 import operator
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -75,7 +75,8 @@ def validate_unit(unit: str | None, name: str = "voxel_unit") -> str:
         _pint_metres(unit)
     except ValueError as error:
         raise ValueError(
-            f"{name}={unit!r} must be a length that pint understands ({error}); use for example 'um', 'mm' or '' for none."
+            f"{name}={unit!r} must be a length that pint understands ({error}); "
+            "use for example 'um', 'mm', or '' for none."
         ) from error
     return unit
 
