@@ -1,0 +1,81 @@
+"""The harness: one fixture for all array libraries, marks that are off until asked for."""
+
+import importlib
+import os
+import zlib
+
+import hypothesis
+import numpy as np
+import pytest
+
+BACKENDS = {
+    "numpy": "array_api_compat.numpy",
+    "array_api_strict": "array_api_strict",
+    "jax": "jax.numpy",
+    "torch": "array_api_compat.torch",
+}
+INSTALL = {"torch": "run LITHAX_TESTS_TORCH=1 nox -s tests, or pip install torch"}
+OPTIONAL = {"gpu": "needs a GPU that JAX can see", "mpi": "starts MPI processes", "slow": "takes minutes or gigabytes"}
+
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
+hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("lithax")
+    for mark, why in OPTIONAL.items():
+        group.addoption(f"--run-{mark}", action="store_true", help=f"also run the tests marked {mark}: one {why}")
+
+
+def pytest_collection_modifyitems(config, items):
+    for mark, why in OPTIONAL.items():
+        if not config.getoption(f"--run-{mark}"):
+            skip = pytest.mark.skip(reason=f"{why}: run with --run-{mark}")
+            for item in items:
+                if mark in item.keywords:
+                    item.add_marker(skip)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu"):
+        import jax
+
+        if jax.default_backend() != "gpu":
+            pytest.skip("JAX sees no GPU: run `nox -s gpu` on a machine that has one")
+
+
+@pytest.fixture(params=BACKENDS)
+def xp(request):
+    """One array-API namespace after the other: ``xp.asarray(values)`` makes the input of an op."""
+    name = BACKENDS[request.param]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in INSTALL:
+            raise
+        pytest.skip(f"{error.name} is not installed: {INSTALL[error.name]}")
+
+
+@pytest.fixture
+def seed(request):
+    """An integer that belongs to the test's name: the same on every run, another one for every test."""
+    value = zlib.crc32(request.node.nodeid.encode())
+    print(f"seed: {value}")  # pytest shows it beside a failure
+    return value
+
+
+@pytest.fixture
+def rng(seed):
+    """A NumPy generator made from `seed`."""
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def strict_promotion():
+    """JAX refuses to promote dtypes and ranks on its own: for ops, where no cast may be implicit."""
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
