@@ -1,0 +1,136 @@
+"""One session for each question that one can ask about the project; CI asks the same ones by the same names.
+
+``python -m nox -s tests`` is the usual one; what stands after ``--`` is passed on.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import nox
+import nox.project
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+TORCH = "torch==2.13.0"
+NO_TESTS = 5  # what pytest returns when it collected nothing
+CACHE = {  # compiled programs outlive the process: the second run of demo or tests compiles next to nothing
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
+def group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def install_torch(session: nox.Session) -> None:
+    """Install PyTorch where that is cheap; LITHAX_TESTS_TORCH=1 installs it anywhere, 0 nowhere."""
+    choice = os.environ.get("LITHAX_TESTS_TORCH") or ("1" if torch_is_cheap(session) else "0")
+    if choice == "0":
+        session.log("PyTorch stays out (its build offered here may bring 3 GB of CUDA); LITHAX_TESTS_TORCH=1 takes it")
+    else:
+        session.install(TORCH)
+
+
+def torch_is_cheap(session: nox.Session) -> bool:
+    """Ask pip what PyTorch would bring along; the builds without CUDA bring none of NVIDIA's packages."""
+    answer = Path(session.create_tmp()) / "torch.json"
+    answer.unlink(missing_ok=True)
+    flags = ["--dry-run", "--ignore-installed", "--quiet", f"--report={answer}"]
+    session.run("python", "-m", "pip", "install", *flags, TORCH, silent=True, success_codes=[0, 1])
+    if not answer.exists():
+        return False
+    names = [item["metadata"]["name"] for item in json.loads(answer.read_text())["install"]]
+    return not any(name.startswith(("nvidia", "cuda", "triton")) for name in names)
+
+
+def workers() -> str:
+    return f"--numprocesses={min(os.cpu_count() or 1, 8)}"
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Make demo/report.html: from a simulated scan of a measured sphere pack to petrophysical numbers."""
+    session.install(".[viz]")
+    session.run("lithax", "report", "--output", "demo", *session.posargs, env=CACHE)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, but for those marked gpu, mpi or slow."""
+    session.install(".[io,pandas,viz,xarray]", *group("tests"))
+    install_torch(session)
+    session.run("pytest", workers(), *session.posargs, env=CACHE)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types with pyright."""
+    session.install(".[io,pandas,viz,xarray]", *group("types"))
+    session.run("pyright", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build docs/_build/index.html; a warning is an error."""
+    session.install(".[pandas,viz,xarray]", *group("docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs, env=CACHE)
+
+
+@nox.session
+def tutorials(session: nox.Session) -> None:
+    """Execute the tutorials, each of which ends with a number that it checks."""
+    session.install(".[io,pandas,viz,xarray]", *group("tutorials"))
+    notebooks = session.posargs or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tutorials").glob("*.md"))
+    if not notebooks:
+        session.skip("tutorials/ holds no notebook yet")
+    session.run("jupytext", "--to", "ipynb", "--execute", "--output-dir", session.create_tmp(), *notebooks, env=CACHE)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time lithax beside RockVerse, scipy and bare reading and writing, and renew docs/benchmarks.md."""
+    session.install(".")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def mpi(session: nox.Session) -> None:
+    """Run the tests that start several MPI processes."""
+    session.install(".[io,mpi,pandas,viz,xarray]", *group("tests"))
+    session.run("pytest", "--run-mpi", "-m", "mpi", *session.posargs, env=CACHE, success_codes=[0, NO_TESTS])
+
+
+@nox.session
+def strict(session: nox.Session) -> None:
+    """Run the tests of the pure rooms with JAX refusing implicit promotions, and with many more drawn examples."""
+    session.install(".[io,pandas,viz,xarray]", *group("tests"))
+    install_torch(session)
+    environment = CACHE | {
+        "HYPOTHESIS_PROFILE": "thorough",
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+    }
+    rooms = [f"tests/{room}" for room in ("arrays", "geometry", "ops", "measure", "generate")]
+    session.run("pytest", workers(), *(session.posargs or rooms), env=environment)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Run the tests that need a GPU; installs JAX for CUDA, LITHAX_JAX=jax[rocm] or the like for another one."""
+    session.install(".[io,pandas,viz,xarray]", *group("tests"), os.environ.get("LITHAX_JAX", "jax[cuda13]"))
+    session.run("pytest", "--run-gpu", "-m", "gpu", *session.posargs, success_codes=[0, NO_TESTS])

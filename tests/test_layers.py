@@ -1,0 +1,103 @@
+"""The storeys: which room may import which, and which room may import what from outside."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "lithax"
+
+STOREYS = [  # from the ground up: a room may import every room of the storeys below it
+    ["errors", "typing"],
+    ["arrays", "geometry", "grid"],  # 0: nouns
+    ["ops", "measure", "generate"],  # 1: verbs
+    ["storage", "runtime"],  # 2: edges of the world
+    ["chunked"],  # 3: combinators
+    ["images"],  # 4: what users type
+    ["viz", "report", "cli", "testing"],  # 5: faces
+]
+NEIGHBOURS = {  # rooms of the same storey that a room may import as well
+    "geometry": {"arrays"},
+    "measure": {"ops"},
+    "generate": {"ops"},
+    "report": {"viz"},
+    "cli": {"viz", "report"},
+}
+NEVER = {  # rooms below that a room must not know
+    "storage": {"ops", "measure", "generate"},
+    "runtime": {"ops", "measure", "generate"},
+    "chunked": {"storage"},
+    "testing": {"images"},
+}
+OUTSIDE = {  # a package, and the rooms that may import it
+    "zarr": {"storage"},
+    "numcodecs": {"storage"},
+    "zarrs": {"storage"},
+    "mpi4py": {"runtime"},
+    "scipy": {"arrays"},
+    "cc3d": {"arrays"},
+    "edt": {"arrays"},
+    "matplotlib": {"viz", "report"},
+    "hypothesis": {"testing"},
+    "pytest": set(),
+    "dask": set(),
+}
+
+FILES = sorted(SOURCE.rglob("*.py"))
+NAMES = [path.relative_to(SOURCE).as_posix() for path in FILES]
+
+
+ROOMS = {room for storey in STOREYS for room in storey}
+
+
+def allowed(room: str) -> set[str]:
+    if room == "__init__":  # the front door opens on every room but the command line and the test helpers
+        return ROOMS - {"cli", "testing"}
+    level = next(level for level, storey in enumerate(STOREYS) if room in storey)
+    below = {other for storey in STOREYS[:level] for other in storey}
+    return below - NEVER.get(room, set()) | NEIGHBOURS.get(room, set()) | {room}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of everything that a file imports, wherever the statement stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(SOURCE.parent).parts[: -node.level] if node.level else ()
+            base = ".".join((*package, *((node.module,) if node.module else ())))
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_room_imports_only_what_stands_below_it(path):
+    room = room_of(path)
+    for line, name in imported(path):
+        top, *rest = name.split(".")
+        where = f"{path.relative_to(SOURCE)}:{line}"
+        if top == "lithax":
+            assert rest, f"{where}: import the rooms by name, not lithax itself"
+            other = rest[0]
+            if other == "__version__":
+                continue
+            assert other in allowed(room), f"{where}: {room} may import {sorted(allowed(room))}, not {other}"
+            private = [part for part in rest[1:] if part.startswith("_")]
+            assert other == room or not private, f"{where}: {name} is private to {other}; import it from lithax.{other}"
+        else:
+            homes = OUTSIDE.get(top)
+            assert homes is None or room in homes, f"{where}: {top} belongs in {sorted(homes) or 'the tests'}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_annotations_are_evaluated(path):
+    """String annotations would escape the check of shapes and dtypes."""
+    assert all(name != "__future__.annotations" for _, name in imported(path))
+
+
+def test_the_table_names_every_room():
+    assert {room_of(path) for path in FILES} == ROOMS | {"__init__"}
