@@ -25,7 +25,9 @@ BOUNDARIES = ("reflect", "nearest", "mirror", "wrap", "constant")
 def check_boundary(boundary: Any) -> str:
     """Return `boundary`, or raise ValueError naming those there are."""
     if boundary not in BOUNDARIES:
-        raise ValueError(f"boundary={boundary!r} is not a boundary rule; use one of {', '.join(map(repr, BOUNDARIES))}.")
+        raise ValueError(
+            f"boundary={boundary!r} is not a boundary rule; use one of {', '.join(map(repr, BOUNDARIES))}."
+        )
     return boundary
 
 

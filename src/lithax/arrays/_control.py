@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from lithax.arrays._namespace import is_array, is_jax, is_traced
+from lithax.arrays._namespace import is_jax, is_traced
 from lithax.typing import Array
 
 
@@ -39,5 +39,3 @@ def fence(x: Array, gate: Any) -> Array:
     from jax import numpy as jnp
 
     return lax.cond(gate, lambda v: v, jnp.zeros_like, x)
-
-

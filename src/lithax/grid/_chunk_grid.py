@@ -1,0 +1,77 @@
+"""A regular grid of boxes over an image: integer arithmetic only."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+Index = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class ChunkGrid:
+    """Boxes of one shape that tile an image; the last ones may reach beyond it.
+
+    Examples
+    --------
+    >>> grid = ChunkGrid((5, 4, 4), (2, 4, 4))
+    >>> grid.counts, len(grid)
+    ((3, 1, 1), 3)
+    >>> grid.box((2, 0, 0))
+    (slice(4, 5, None), slice(0, 4, None), slice(0, 4, None))
+    """
+
+    shape: Index
+    chunks: Index
+
+    @property
+    def counts(self) -> Index:
+        """Number of boxes along each axis."""
+        return tuple(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    def __iter__(self) -> Iterator[Index]:
+        """Indices in C order: the last axis runs fastest."""
+        return itertools.product(*(range(n) for n in self.counts))
+
+    def start(self, index: Index) -> Index:
+        """First voxel of a box."""
+        return tuple(i * c for i, c in zip(index, self.chunks, strict=True))
+
+    def box(self, index: Index) -> Box:
+        """The part of a box that lies inside the image."""
+        return tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
+
+    def covering(self, box: Box) -> Iterator[Index]:
+        """Indices of the boxes that meet a box of the image, in C order."""
+        return itertools.product(
+            *(
+                range(s.start // c, -(-s.stop // c)) if s.stop > s.start else range(0)
+                for s, c in zip(box, self.chunks, strict=True)
+            )
+        )
+
+    def linear(self, index: Index) -> int:
+        """Place of a box in C order."""
+        n = self.counts
+        return (index[0] * n[1] + index[1]) * n[2] + index[2]
+
+
+def box_shape(box: Box) -> Index:
+    """Number of voxels of a box along each axis."""
+    return tuple(s.stop - s.start for s in box)
+
+
+def shift(box: Box, offset: Index) -> Box:
+    """The same box, seen from another origin."""
+    return tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
+
+
+def intersect(a: Box, b: Box) -> Box:
+    """The voxels common to two boxes (empty slices where there are none)."""
+    return tuple(
+        slice(max(p.start, q.start), max(min(p.stop, q.stop), max(p.start, q.start))) for p, q in zip(a, b, strict=True)
+    )

@@ -1,0 +1,412 @@
+"""Operations one after another, on whole arrays and on one padded block.
+
+On a block, step k receives the core widened by its own halo and by those of all later steps. Inside the image that is
+enough; outside, each step has a boundary rule of its own, so before every stencil step what lies outside is filled again by that
+step's rule, from values inside the image that the block holds anyway.
+
+"wrap" is the exception: its values come from the far side of the image. When a step wraps, the block is read as a piece of
+the periodic image, and up to the last step that wraps every position p holds the true value at p modulo the image.
+A step before it with another rule sees the faces of each period: it is computed once per period that the block meets (one, for a
+block away from the faces), with the outside of that period filled by its rule.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lithax.arrays import boundary_index, check_boundary, fence, fori_loop, namespace, pad, refill
+from lithax.grid import Halo, add_halos, as_halos
+from lithax.ops._context import Context
+from lithax.ops._voxel_op import VoxelOp
+from lithax.typing import Array
+
+_NONE = (0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class PlainFunction:
+    """A user's own function as a step: element-wise, or with a halo (then it returns the core or the padded shape)."""
+
+    function: Callable
+    halo: Any = 0
+    arguments: tuple[Any, ...] = ()
+    masked = None
+    context = False
+    scale = (1, 1, 1)
+    inputs = None
+
+    @property
+    def name(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    @property
+    def body(self) -> Callable:
+        return self.function
+
+    def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
+        return as_halos(self.halo, inputs)
+
+    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One operation with its parameters and its boundary rule."""
+
+    op: VoxelOp | PlainFunction
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    boundary: str = "reflect"
+    boundary_value: Any = 0
+
+    def __post_init__(self):
+        check_boundary(self.boundary)
+        self.op.check_parameters(self.parameters)
+
+    def halos(self, inputs: int = 1) -> tuple[Halo, ...]:
+        return self.op.halos(self.parameters, inputs)
+
+    @property
+    def elementwise(self) -> bool:
+        return not any(map(any, self.halos())) and not self.op.context and self.op.scale == (1, 1, 1)
+
+    def __repr__(self) -> str:
+        given = dict(self.parameters)
+        if any(map(any, self.halos())):
+            given["boundary"] = self.boundary
+        return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+    def run(self, blocks: Sequence[Array], halos: Sequence[Halo], valid: Array | None, context: Context | None) -> Any:
+        """Call the body on padded blocks; `valid` (of the padded shape) asks for the masked form."""
+        op = self.op
+        if isinstance(op, PlainFunction):
+            out = op.function(*op.arguments, *blocks, **self.parameters)
+            return _crop_to_core(out, blocks[0], halos[0], op)
+        extra = {"block": context} if op.context else {}
+        if valid is not None:
+            return op.masked(*blocks, valid=valid, **op.with_defaults(self.parameters), **extra)
+        return op.body(*blocks, **self.parameters, **extra)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Steps one after another; the common form of an operation, a chain and a plain function."""
+
+    steps: tuple[Step, ...]
+
+    def __post_init__(self):
+        for step in self.steps[:-1]:
+            if step.op.scale != (1, 1, 1):
+                raise ValueError(f"{step.op.name} changes the grid (scale) and can only be the last step of a chain.")
+
+    def __repr__(self) -> str:
+        return " | ".join(map(repr, self.steps))
+
+    @property
+    def scale(self) -> tuple[Any, Any, Any]:
+        """Input voxels per output voxel, along each axis."""
+        return self.steps[-1].op.scale
+
+    @property
+    def elementwise(self) -> bool:
+        return all(step.elementwise for step in self.steps)
+
+    def rest(self, k: int) -> Halo:
+        """Halo that the steps after step `k` still need."""
+        total = _NONE
+        for step in self.steps[k + 1 :]:
+            total = add_halos(total, step.halos()[0])
+        return total
+
+    def halos(self, inputs: int) -> tuple[Halo, ...]:
+        """Halo to read for each input."""
+        rest = self.rest(0)
+        return tuple(add_halos(h, rest) for h in self.steps[0].halos(inputs))
+
+    @property
+    def last_wrap(self) -> int:
+        """Index of the last stencil step that wraps; -1 if none does."""
+        return max((k for k, s in enumerate(self.steps) if s.boundary == "wrap" and self._stencil(k)), default=-1)
+
+    @property
+    def reading_rule(self) -> tuple[str, Any]:
+        """The boundary rule and value by which the blocks of step 0 are to be padded."""
+        if self.last_wrap >= 0:
+            return "wrap", 0
+        for k, step in enumerate(self.steps):
+            if self._stencil(k):
+                return step.boundary, step.boundary_value
+        return "nearest", 0
+
+    def _stencil(self, k: int) -> bool:
+        step = self.steps[k]
+        inputs = (
+            len(step.op.halo)
+            if isinstance(getattr(step.op, "halo", 0), list)
+            else (step.op.inputs or 1 if k == 0 else 1)
+        )
+        return any(map(any, step.halos(inputs))) or step.op.scale != (1, 1, 1)
+
+    def _needs_refill(self, k: int) -> bool:
+        # What step 0 to k-1 did to the voxels read outside the image is what the rule of step k asks for only if
+        # they looked at single voxels, wherever those lie, and the rule copies voxels.
+        if k == 0 or not self._stencil(k):
+            return False
+        before = self.steps[:k]
+        return not (all(s.elementwise for s in before) and self.steps[k].boundary != "constant")
+
+    def check_selection(self) -> None:
+        """Raise ValueError if a step looks at neighbours and has no form for excluded voxels."""
+        for k, step in enumerate(self.steps):
+            if self._stencil(k) and step.op.masked is None:
+                raise ValueError(
+                    f"where=... is given, but {step.op.name} looks at neighbouring voxels and has no masked form, so voxels "
+                    f"left out would influence the result; pass where_input='keep' to restrict the output only."
+                )
+
+    def on_block(
+        self,
+        blocks: Sequence[Array],
+        *,
+        offset: tuple[Any, Any, Any],
+        shape: tuple[int, int, int],
+        spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        valid: Array | None = None,
+        first_valid: tuple[Any, Any, Any] | None = None,
+        seed: Any = 0,
+        gate: Any = None,
+    ) -> Any:
+        """Run all steps on one block.
+
+        Parameters
+        ----------
+        blocks
+            One array per input, the core widened by `halos` and padded by `reading_rule`.
+        offset
+            Image index of the first voxel of the core; may be traced.
+        shape
+            Shape of the image of the first step.
+        valid
+            Boolean array over the core widened by the largest of `halos`, True for voxels taken in.
+        first_valid
+            Position in the core of a voxel taken in; with `valid` there must be one.
+        gate
+            A traced True, to keep the compiler from fusing stencil steps.
+        """
+        values = list(blocks)
+        widest = tuple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
+        last_wrap = self.last_wrap
+        out: Any = None
+        for k, step in enumerate(self.steps):
+            rest = self.rest(k)
+            own = step.halos(len(values))
+            around = tuple(add_halos(h, rest) for h in own)
+            begin = [tuple(o - w for o, w in zip(offset, a, strict=True)) for a in around]
+            stencil = self._stencil(k)
+            if k > 0 and stencil:
+                values = [fence(v, gate) for v in values]
+            selected = None
+            if valid is not None:
+                selected = [_crop(valid, _minus(widest, a)) for a in around]
+                # Another step before may have filled these by its rule, or not at all.
+                if step.op.masked is None or not stencil:
+                    values = [
+                        _replace(v, s, tuple(f + w for f, w in zip(first_valid, a, strict=True)))
+                        for v, s, a in zip(values, selected, around, strict=True)
+                    ]
+            fill = tuple(max(max(h[a] for h in own), int(math.ceil(step.op.scale[a])) - 1) for a in range(3))
+
+            def run(vs, flags, at, step=step, own=own):
+                masked = flags[0] if flags is not None and any(map(any, own)) and step.op.masked is not None else None
+                context = None
+                if step.op.context:
+                    context = Context(at[0], shape, spacing, origin, _inside(vs[0], at[0], shape, flags), seed)
+                return step.run(vs, own, masked, context)
+
+            if k < last_wrap and stencil and step.boundary != "wrap":
+                out = self._per_period(run, step, values, selected, begin, fill, offset, rest, shape)
+            else:
+                if k > last_wrap and (self._needs_refill(k) or (last_wrap >= 0 and stencil)):
+                    values = [
+                        refill(v, b, shape, fill, step.boundary, step.boundary_value)
+                        for v, b in zip(values, begin, strict=True)
+                    ]
+                if selected is not None and k > last_wrap and stencil:
+                    selected = [
+                        refill(s, b, shape, fill, step.boundary, True) for s, b in zip(selected, begin, strict=True)
+                    ]
+                out = run(values, selected, begin)
+            if k + 1 < len(self.steps):
+                if isinstance(out, tuple | list):
+                    following = self.steps[k + 1]
+                    if any(map(any, following.halos(1))) or valid is not None:
+                        raise TypeError(
+                            f"step {k} of the chain ({step.op.name}) returns {len(out)} arrays; only the last step may, "
+                            f"or the next one must be an element-wise function of a tuple."
+                        )
+                    values = [tuple(out)]
+                else:
+                    values = [out]
+        return out
+
+    def _per_period(self, run, step, values, selected, begin, fill, offset, rest, shape):
+        xp = namespace(*values)
+        core = tuple(
+            n - 2 * w for n, w in zip(values[0].shape, add_halos(step.halos(len(values))[0], rest), strict=True)
+        )
+        start = tuple(o - r for o, r in zip(offset, rest, strict=True))
+        stop = tuple(
+            xp.minimum(xp.asarray(s + c + 2 * r), xp.asarray(n + r))
+            for s, c, r, n in zip(start, core, rest, shape, strict=True)
+        )
+        low = tuple(s // n for s, n in zip(start, shape, strict=True))
+        count = tuple((e - 1) // n - p + 1 for e, n, p in zip(stop, shape, low, strict=True))
+
+        def one(turn):
+            period = (
+                turn // (count[1] * count[2]) + low[0],
+                turn // count[2] % count[1] + low[1],
+                turn % count[2] + low[2],
+            )
+            moved = [tuple(b - p * n for b, p, n in zip(at, period, shape, strict=True)) for at in begin]
+            filled = [
+                refill(v, m, shape, fill, step.boundary, step.boundary_value)
+                for v, m in zip(values, moved, strict=True)
+            ]
+            flags = None
+            if selected is not None:
+                flags = [refill(s, m, shape, fill, step.boundary, True) for s, m in zip(selected, moved, strict=True)]
+            return run(filled, flags, moved), period
+
+        def add(turn, state):
+            out, period = one(turn)
+            here = None
+            for axis in range(3):
+                position = start[axis] + xp.arange(state.shape[axis])
+                flag = xp.reshape(
+                    position // shape[axis] == period[axis], tuple(-1 if a == axis else 1 for a in range(3))
+                )
+                here = flag if here is None else here & flag
+            return xp.where(here, out, state)
+
+        first, _ = one(start[0] * 0)
+        return fori_loop(1, count[0] * count[1] * count[2], add, first)
+
+    def on_arrays(self, *arrays: Array, valid: Array | None = None, seed: Any = 0) -> Any:
+        """Apply the steps to whole arrays, literally one after another."""
+        values: Any = arrays
+        shape = tuple(arrays[0].shape)
+        for array in arrays:
+            if array.ndim != 3:
+                raise ValueError(
+                    f"an array of shape {tuple(array.shape)} was given to {self!r}; voxel operations take three axes, x y z."
+                )
+            if tuple(array.shape) != shape:
+                raise ValueError(
+                    f"arrays of shapes {shape} and {tuple(array.shape)} were given to {self!r}; all must agree."
+                )
+        first_valid = None
+        if valid is not None:
+            if tuple(valid.shape) != shape:
+                raise ValueError(f"valid has shape {tuple(valid.shape)}, the array {shape}; they must agree.")
+            self.check_selection()
+            first_valid = _first_true(valid)
+        for step in self.steps:
+            values = values if isinstance(values, tuple) else (values,)
+            single = Program((step,))
+            inputs = len(values)
+            halos = single.halos(inputs)
+            extra = tuple(-n % math.ceil(s) if s > 1 else 0 for n, s in zip(shape, step.op.scale, strict=True))
+            padded = (
+                [
+                    _pad_above(pad(v, h, step.boundary, step.boundary_value), extra, h, shape, step)
+                    for v, h in zip(values, halos, strict=True)
+                ]
+                if single._stencil(0)
+                else list(values)
+            )
+            flags = None
+            if valid is not None:
+                widest = tuple(max(h[a] for h in halos) for a in range(3))
+                flags = pad(valid, widest, step.boundary, True)
+            values = single.on_block(padded, offset=_NONE, shape=shape, valid=flags, first_valid=first_valid, seed=seed)
+        return values
+
+
+def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
+    if isinstance(out, tuple | list):
+        return tuple(_crop_to_core(o, block, halo, op) for o in out)
+    if isinstance(block, tuple):
+        return out
+    padded = tuple(block.shape)
+    core = tuple(n - 2 * h for n, h in zip(padded, halo, strict=True))
+    shape = tuple(getattr(out, "shape", ()))
+    if shape == core:
+        return out
+    if shape == padded:
+        return _crop(out, halo)
+    if shape == ():
+        raise ValueError(
+            f"{op.name} returned a single value for a block of shape {padded}; a function of voxels returns one value per "
+            f"voxel. For a number over the image use lx.chunk_reduce."
+        )
+    raise ValueError(
+        f"{op.name} returned shape {shape} for a block of shape {padded} with halo {halo}; return the core {core} or the padded shape."
+    )
+
+
+def _crop(x: Array, widths: Sequence[int]) -> Array:
+    return x[tuple(slice(w, n - w) for w, n in zip(widths, x.shape, strict=True))] if any(widths) else x
+
+
+def _minus(a: Halo, b: Halo) -> Halo:
+    return tuple(p - q for p, q in zip(a, b, strict=True))
+
+
+def _replace(x: Any, valid: Array, at: tuple[Any, ...]) -> Any:
+    if isinstance(x, tuple):
+        return tuple(_replace(v, valid, at) for v in x)
+    xp = namespace(x)
+    return xp.where(valid, x, x[at])
+
+
+def _inside(x: Array, at: tuple[Any, ...], shape: tuple[int, ...], flags: Any) -> Array:
+    xp = namespace(x)
+    inside = None
+    for axis in range(3):
+        position = xp.arange(x.shape[axis]) + at[axis]
+        flag = xp.reshape((position >= 0) & (position < shape[axis]), tuple(-1 if a == axis else 1 for a in range(3)))
+        inside = flag if inside is None else inside & flag
+    return inside & flags[0] if flags is not None else inside
+
+
+def _first_true(valid: Array) -> tuple[Any, Any, Any]:
+    xp = namespace(valid)
+    flat = xp.argmax(xp.astype(xp.reshape(valid, (-1,)), xp.int8))
+    _, ny, nz = valid.shape
+    return flat // (ny * nz), flat // nz % ny, flat % nz
+
+
+def _pad_above(x: Array, extra: Sequence[int], halo: Halo, shape: Sequence[int], step: Step) -> Array:
+    # A coarser grid whose last voxel reaches beyond the image sees there what the boundary rule says.
+    import numpy as np
+
+    xp = namespace(x)
+    for axis, width in enumerate(extra):
+        if width:
+            size = shape[axis]
+            positions = np.arange(-halo[axis], size + halo[axis] + width)
+            inner = x[tuple(slice(halo[a], halo[a] + shape[a]) if a == axis else slice(None) for a in range(3))]
+            index = boundary_index(positions, size, step.boundary)
+            x = xp.take(inner, xp.asarray(index), axis=axis)
+            if step.boundary == "constant":
+                outside = xp.reshape(
+                    xp.asarray((positions < 0) | (positions >= size)), tuple(-1 if a == axis else 1 for a in range(3))
+                )
+                x = xp.where(outside, xp.asarray(step.boundary_value, dtype=x.dtype), x)
+    return x
