@@ -31,10 +31,10 @@ def check_boundary(boundary: Any) -> str:
     return boundary
 
 
-def boundary_index(position: Array, size: int, boundary: str) -> Array:
+def boundary_index(position: Array, size: Any, boundary: str) -> Array:
     """Map positions on an axis of `size` voxels, some of them outside, to the positions whose value they take.
 
-    For "constant" the nearest voxel stands in; the caller replaces it.
+    For "constant" the nearest voxel stands in; the caller replaces it. `size` may be traced.
     """
     xp = namespace(position)
     if boundary == "wrap":
@@ -43,9 +43,7 @@ def boundary_index(position: Array, size: int, boundary: str) -> Array:
         folded = position % (2 * size)
         return xp.where(folded < size, folded, 2 * size - 1 - folded)
     if boundary == "mirror":
-        if size == 1:
-            return position * 0
-        folded = position % (2 * size - 2)
+        folded = position % (2 * size - 2 + (size == 1))
         return xp.where(folded < size, folded, 2 * size - 2 - folded)
     return xp.where(position < 0, 0, xp.where(position >= size, size - 1, position))
 
@@ -68,11 +66,11 @@ def pad(x: Array, widths: tuple[int, ...], boundary: str, value: Any = 0) -> Arr
     return x
 
 
-def refill(x: Array, offset: Any, shape: tuple[int, ...], halo: tuple[int, ...], boundary: str, value: Any) -> Array:
+def refill(x: Array, offset: Any, shape: Any, halo: tuple[int, ...], boundary: str, value: Any) -> Array:
     """Fill again, by a boundary rule, what lies outside the image within `halo` voxels of its faces.
 
-    `offset` is the position in the image of the block's first voxel, known now or only when the compiled function runs; `shape` is that of
-    the image. Voxels further outside are left as they are: nothing in the image depends on them.
+    `offset` is the position in the image of the block's first voxel, `shape` the shape of the image; both may be traced.
+    Voxels further outside are left as they are: nothing in the image depends on them.
     """
     outside = [
         (offset[axis] < 0) | (offset[axis] + x.shape[axis] > shape[axis]) for axis in range(x.ndim) if halo[axis]

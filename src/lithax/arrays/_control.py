@@ -27,15 +27,18 @@ def fori_loop(start: Any, stop: Any, body: Callable[[Any, Any], Any], state: Any
     return state
 
 
-def fence(x: Array, gate: Any) -> Array:
+def fence(x: Array) -> Array:
     """Keep the compiler from fusing what made `x` into what uses it.
 
-    XLA on the CPU fuses a stencil into every shifted use of its result and computes it again for each; a branch whose
-    outcome it cannot know is a border that it keeps. `gate` is a traced True; without one nothing is done.
+    XLA on the CPU fuses a stencil into every shifted use of its result and computes it again for each. A branch whose
+    outcome it does not see through is a border that it keeps; an optimisation barrier around the result itself is not.
     """
-    if gate is None or not is_traced(gate) or not is_jax(x):
+    if not is_traced(x):
         return x
     from jax import lax
     from jax import numpy as jnp
 
-    return lax.cond(gate, lambda v: v, jnp.zeros_like, x)
+    def fenced(v: Array) -> Array:
+        return lax.cond(lax.optimization_barrier(jnp.asarray(True)), lambda w: w, jnp.zeros_like, v)
+
+    return lax.platform_dependent(x, cpu=fenced, default=lambda v: v)

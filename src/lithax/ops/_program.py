@@ -179,7 +179,6 @@ class Program:
         valid: Array | None = None,
         first_valid: tuple[Any, Any, Any] | None = None,
         seed: Any = 0,
-        gate: Any = None,
     ) -> Any:
         """Run all steps on one block.
 
@@ -195,8 +194,6 @@ class Program:
             Boolean array over the core widened by the largest of `halos`, True for voxels taken in.
         first_valid
             Position in the core of a voxel taken in; with `valid` there must be one.
-        gate
-            A traced True, to keep the compiler from fusing stencil steps.
         """
         values = list(blocks)
         widest = tuple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
@@ -209,7 +206,7 @@ class Program:
             begin = [tuple(o - w for o, w in zip(offset, a, strict=True)) for a in around]
             stencil = self._stencil(k)
             if k > 0 and stencil:
-                values = [fence(v, gate) for v in values]
+                values = [fence(v) for v in values]
             selected = None
             if valid is not None:
                 selected = [_crop(valid, _minus(widest, a)) for a in around]
@@ -316,15 +313,17 @@ class Program:
                 raise ValueError(f"valid has shape {tuple(valid.shape)}, the array {shape}; they must agree.")
             self.check_selection()
             first_valid = _first_true(valid)
-        for step in self.steps:
+        for k, step in enumerate(self.steps):
             values = values if isinstance(values, tuple) else (values,)
             single = Program((step,))
+            if k > 0 and self._stencil(k):
+                values = tuple(fence(v) for v in values)
             inputs = len(values)
             halos = single.halos(inputs)
             extra = tuple(-n % math.ceil(s) if s > 1 else 0 for n, s in zip(shape, step.op.scale, strict=True))
             padded = (
                 [
-                    _pad_above(pad(v, h, step.boundary, step.boundary_value), extra, h, shape, step)
+                    fence(_pad_above(pad(v, h, step.boundary, step.boundary_value), extra, h, shape, step))
                     for v, h in zip(values, halos, strict=True)
                 ]
                 if single._stencil(0)

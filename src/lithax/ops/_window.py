@@ -1,0 +1,30 @@
+"""Box-shaped neighbourhoods, given by their size or by their radius."""
+
+from typing import Any
+
+from lithax.grid import Halo, as_halo
+
+
+def window_size(size: Any = None, radius: Any = None) -> Halo:
+    """Return the voxels per axis of a window given by `size` or by `radius` [voxel]; 3 when neither is given.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or one is not a whole number (or three, one per axis) of the right sign.
+    """
+    if size is not None and radius is not None:
+        raise ValueError(f"size={size!r} and radius={radius!r} both set the window; give one (size = 2 * radius + 1).")
+    if radius is not None:
+        x, y, z = as_halo(radius, "radius")
+        return 2 * x + 1, 2 * y + 1, 2 * z + 1
+    sizes = as_halo(3 if size is None else size, "size")
+    if min(sizes) < 1:
+        raise ValueError(f"size={size!r} must be at least 1 voxel along every axis; size=1 leaves the axis as it is.")
+    return sizes
+
+
+def window_halo(size: Any = None, radius: Any = None) -> Halo:
+    """Return the halo of a window; an even one reaches one voxel less on the upper side, as in scipy.ndimage."""
+    x, y, z = window_size(size, radius)
+    return x // 2, y // 2, z // 2
