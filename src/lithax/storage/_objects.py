@@ -1,0 +1,299 @@
+"""Whole objects, and parts of them, by key: the one place where stored bytes are read, written and removed.
+
+A local directory and memory are reached directly; every other Zarr store through its own methods, which run on Zarr's
+event loop while the calling thread waits. All three may be used by many threads at once.
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import numpy_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import LocalStore, MemoryStore
+
+Payload = bytes | memoryview
+"""Bytes to be stored."""
+
+PARTIAL_SUFFIX = ".partial"
+"""Ends the name of a file that is still being written (Zarr readers never look at such a name)."""
+
+_PROTOTYPE = numpy_buffer_prototype()
+_counter = itertools.count()
+
+
+class ObjectReader(Protocol):
+    """One stored object, opened: its parts all come from the same version of it where the store allows that.
+
+    A remote object is only asked for when it is read: then FileNotFoundError says that there is none.
+    """
+
+    def whole(self) -> np.ndarray: ...
+
+    def span(self, start: int, stop: int) -> np.ndarray: ...
+
+    def suffix(self, length: int) -> np.ndarray: ...
+
+
+class Objects(Protocol):
+    """The objects of a store by key; arrays of bytes (uint8) are what reading returns."""
+
+    def read(self, key: str) -> np.ndarray | None:
+        """Return an object, or None if there is none."""
+        ...
+
+    def open(self, key: str) -> contextlib.AbstractContextManager[ObjectReader | None]:
+        """Open an object to read parts of it; None if there is none."""
+        ...
+
+    def write(self, key: str, payload: Payload) -> None:
+        """Store an object under its final name at once, or leave what was there."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object if it exists."""
+        ...
+
+    def delete_tree(self, prefix: str) -> None:
+        """Remove every object under a prefix."""
+        ...
+
+    def children(self, prefix: str) -> list[str]:
+        """Names directly below a prefix, sorted."""
+        ...
+
+
+def objects_of(store: Store) -> Objects:
+    """Return the fastest access to the objects of a Zarr store."""
+    if type(store) is LocalStore:
+        return DirectoryObjects(store.root)
+    if type(store) is MemoryStore:
+        return MemoryObjects(store)
+    return StoreObjects(store)
+
+
+class _OpenFile:
+    def __init__(self, descriptor: int):
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+
+    def whole(self) -> np.ndarray:
+        return self.span(0, self._size)
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        length = min(stop, self._size) - start
+        if start < 0 or length < 0:
+            raise OSError(f"bytes {start} to {stop} lie outside an object of {self._size} bytes")
+        data = np.empty(length, np.uint8)
+        view = memoryview(data)
+        done = 0
+        while done < length:  # one call may return less than it was asked for, always above 2 GiB
+            count = os.preadv(self._descriptor, [view[done:]], start + done)
+            if count == 0:
+                raise OSError(f"the object ends after {start + done} bytes instead of {stop}")
+            done += count
+        return data
+
+    def suffix(self, length: int) -> np.ndarray:
+        return self.span(self._size - length, self._size)
+
+
+class _OpenFileBySeek(_OpenFile):
+    """The same where the system has no positioned read (Windows)."""
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        os.lseek(self._descriptor, start, os.SEEK_SET)
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            return np.frombuffer(bytearray(file.read(min(stop, self._size) - start)), np.uint8)
+
+
+_open_file = _OpenFile if hasattr(os, "preadv") else _OpenFileBySeek
+
+
+class DirectoryObjects:
+    """Files below a directory."""
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        self._prefix = os.fspath(self.root) + os.sep
+
+    def read(self, key: str) -> np.ndarray | None:
+        with self.open(key) as reader:
+            return None if reader is None else reader.whole()
+
+    @contextlib.contextmanager
+    def open(self, key: str) -> Iterator[ObjectReader | None]:
+        try:
+            descriptor = os.open(self._prefix + key, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            yield None
+            return
+        try:
+            yield _open_file(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def write(self, key: str, payload: Payload) -> None:
+        path = self._prefix + key
+        # Process and counter make the name unique, so two writers never share a half-written file.
+        partial = f"{path}.{os.getpid()}-{next(_counter)}{PARTIAL_SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            descriptor = os.open(partial, flags, 0o666)
+        except FileNotFoundError:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(partial, flags, 0o666)
+        try:
+            try:
+                view = memoryview(payload)
+                while len(view):
+                    view = view[os.write(descriptor, view) :]
+            finally:
+                os.close(descriptor)
+            Path(partial).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(partial).unlink()
+            raise
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            Path(self._prefix + key).unlink()
+
+    def delete_tree(self, prefix: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.root / prefix)
+
+    def children(self, prefix: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self.root / prefix))  # noqa: PTH208 (names are wanted, not paths)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def remove_partials(self, prefix: str) -> int:
+        """Remove what writers that were killed left half-written under a prefix; return how many files."""
+        count = 0
+        for path in (self.root / prefix).rglob(f"*{PARTIAL_SUFFIX}"):
+            path.unlink(missing_ok=True)
+            count += 1
+        return count
+
+
+class _Bytes:
+    """A whole object in memory, seen as an opened one."""
+
+    def __init__(self, data: np.ndarray):
+        self._data = data
+
+    def whole(self) -> np.ndarray:
+        return self._data
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        if not 0 <= start <= stop <= len(self._data):
+            raise OSError(f"bytes {start} to {stop} lie outside an object of {len(self._data)} bytes")
+        return self._data[start:stop]
+
+    def suffix(self, length: int) -> np.ndarray:
+        return self.span(len(self._data) - length, len(self._data))
+
+
+class MemoryObjects:
+    """Objects in memory; what reading returns is the stored object itself and must not be changed."""
+
+    def __init__(self, store: MemoryStore):
+        self._store = store
+
+    def read(self, key: str) -> np.ndarray | None:
+        buffer = self._store.get_sync(key, prototype=_PROTOTYPE)
+        if buffer is None:
+            return None
+        data = np.asarray(buffer.as_numpy_array()).view()
+        data.flags.writeable = False
+        return data
+
+    @contextlib.contextmanager
+    def open(self, key: str) -> Iterator[ObjectReader | None]:
+        data = self.read(key)
+        yield None if data is None else _Bytes(data)
+
+    def write(self, key: str, payload: Payload) -> None:
+        # A view would change with the array it was made from; `bytes` of bytes copies nothing.
+        self._store.set_sync(key, _PROTOTYPE.buffer.from_bytes(bytes(payload)))
+
+    def delete(self, key: str) -> None:
+        self._store.delete_sync(key)
+
+    def delete_tree(self, prefix: str) -> None:
+        sync(self._store.delete_dir(prefix))
+
+    def children(self, prefix: str) -> list[str]:
+        return _children(self._store, prefix)
+
+    def stored_bytes(self, prefix: str) -> int:
+        """Number of bytes held under a prefix."""
+        start = f"{prefix}/" if prefix else ""
+        return sum(len(value) for key, value in list(self._store._store_dict.items()) if key.startswith(start))
+
+
+class _StoreReader:
+    def __init__(self, objects: "StoreObjects", key: str):
+        self._objects = objects
+        self._key = key
+
+    def _get(self, request: Any) -> np.ndarray:
+        data = self._objects.get(self._key, request)
+        if data is None:
+            raise FileNotFoundError(self._key)
+        return data
+
+    def whole(self) -> np.ndarray:
+        return self._get(None)
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        return self._get(RangeByteRequest(start, stop))
+
+    def suffix(self, length: int) -> np.ndarray:
+        return self._get(SuffixByteRequest(length))
+
+
+class StoreObjects:
+    """Objects of any other Zarr store: remote, zipped, wrapped."""
+
+    def __init__(self, store: Store):
+        self._store = store
+
+    def get(self, key: str, request: Any = None) -> np.ndarray | None:
+        buffer = sync(self._store.get(key, _PROTOTYPE, request))
+        return None if buffer is None else np.asarray(buffer.as_numpy_array())
+
+    def read(self, key: str) -> np.ndarray | None:
+        return self.get(key)
+
+    @contextlib.contextmanager
+    def open(self, key: str) -> Iterator[ObjectReader | None]:
+        yield _StoreReader(self, key)
+
+    def write(self, key: str, payload: Payload) -> None:
+        sync(self._store.set(key, _PROTOTYPE.buffer.from_bytes(bytes(payload))))
+
+    def delete(self, key: str) -> None:
+        sync(self._store.delete(key))
+
+    def delete_tree(self, prefix: str) -> None:
+        sync(self._store.delete_dir(prefix))
+
+    def children(self, prefix: str) -> list[str]:
+        return _children(self._store, prefix)
+
+
+def _children(store: Store, prefix: str) -> list[str]:
+    async def collect() -> set[str]:
+        return {name.strip("/").split("/")[0] async for name in store.list_dir(prefix)}
+
+    return sorted(sync(collect()) - {""})
