@@ -7,13 +7,12 @@ order, is the only one: a coordinate never depends on the chunk or the block it 
 import dataclasses
 import operator
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from lithax.geometry._unit import UnknownUnit, length_factor, lenient_unit, validate_unit
 
-Outside = Literal["raise", "clip", "keep", "none"]
 Triple = tuple[float, float, float]
 Span = tuple[Triple, Triple]
 
@@ -66,12 +65,21 @@ class Frame:
 
     def __init__(
         self,
-        shape: Sequence[int],
-        voxel_length: float | Sequence[float] = (1, 1, 1),
-        voxel_origin: float | Sequence[float] = (0, 0, 0),
-        voxel_unit: str | None = "",
+        shape: Any,
+        voxel_length: Any = (1, 1, 1),
+        voxel_origin: Any = (0, 0, 0),
+        voxel_unit: Any = "",
     ):
         """Check the values; single numbers stand for all three axes.
+
+        Parameters
+        ----------
+        shape
+            Three positive integers.
+        voxel_length, voxel_origin
+            Three numbers, or one for all axes.
+        voxel_unit
+            A length that pint understands, or "" or None for none.
 
         Raises
         ------
@@ -90,10 +98,10 @@ class Frame:
     @classmethod
     def from_store(
         cls,
-        shape: Sequence[int],
-        voxel_length: float | Sequence[float] = (1, 1, 1),
-        voxel_origin: float | Sequence[float] = (0, 0, 0),
-        voxel_unit: str | None = "",
+        shape: Any,
+        voxel_length: Any = (1, 1, 1),
+        voxel_origin: Any = (0, 0, 0),
+        voxel_unit: Any = "",
     ) -> "Frame":
         """Make a frame from stored values: a unit that is not understood is kept as text, with one warning."""
         return cls(shape, voxel_length, voxel_origin, lenient_unit(voxel_unit))
@@ -188,7 +196,7 @@ class Frame:
             coordinates.append(float(value) if np.ndim(value) == 0 else value)
         return tuple(coordinates)
 
-    def coordinate_to_index(self, x: Any, y: Any, z: Any, outside: Outside = "raise") -> Any:
+    def coordinate_to_index(self, x: Any, y: Any, z: Any, outside: str = "raise") -> Any:
         """Return the indices of the voxels that points lie in, which are those with the nearest centres.
 
         A point on the face between two voxels belongs to the upper one; one on the upper outer face of the image to
@@ -229,7 +237,7 @@ class Frame:
             if outside != "keep":
                 nearest = np.clip(nearest, 0, n - 1)
             elif np.any(np.abs(nearest) >= 2.0**62):
-                raise ValueError(f"{name}={x!r} is too far away to be given an index; use outside='clip'.")
+                raise ValueError(f"{name}={point!r} is too far away to be given an index; use outside='clip'.")
             # Rounding must not push a point of the extent out of the image.
             nearest = np.where(within, np.clip(nearest, 0, n - 1), nearest)
             indices.append(nearest.astype(np.int64))
@@ -307,7 +315,7 @@ class Frame:
         """
         return not self.difference(other, tolerance)
 
-    def rescaled(self, scale: float | Sequence[float], shape: Sequence[int] | None = None) -> "Frame":
+    def rescaled(self, scale: Any, shape: Any = None) -> "Frame":
         """Return the frame of a coarser or finer grid over the same volume.
 
         Parameters

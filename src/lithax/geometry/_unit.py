@@ -2,6 +2,7 @@
 
 import warnings
 from fractions import Fraction
+from typing import Any
 
 # In metres, as exact decimals: a ratio of two of them is rounded once.
 _COMMON = {
@@ -55,7 +56,7 @@ def _metres(unit: str) -> Fraction:
     return Fraction(_pint_metres(unit))
 
 
-def validate_unit(unit: str | None, name: str = "voxel_unit") -> str:
+def validate_unit(unit: Any, name: str = "voxel_unit") -> str:
     """Return `unit` if it is a length, or "" for none.
 
     Raises
@@ -81,7 +82,7 @@ def validate_unit(unit: str | None, name: str = "voxel_unit") -> str:
     return unit
 
 
-def lenient_unit(unit: str | None, name: str = "voxel_unit") -> str:
+def lenient_unit(unit: Any, name: str = "voxel_unit") -> str:
     """Return `unit`; one that is not understood becomes an `UnknownUnit`, with one warning."""
     text = "" if unit is None else str(unit)
     try:
