@@ -1,5 +1,10 @@
 """Array libraries side by side: namespace lookup and the few verbs that the array standard lacks."""
 
+from lithax.arrays._bincount import bincount as bincount
+from lithax.arrays._bincount import count_not_above as count_not_above
+from lithax.arrays._bincount import lookup as lookup
+from lithax.arrays._bincount import maximum_by as maximum_by
+from lithax.arrays._bincount import minimum_by as minimum_by
 from lithax.arrays._boundary import BOUNDARIES as BOUNDARIES
 from lithax.arrays._boundary import boundary_index as boundary_index
 from lithax.arrays._boundary import check_boundary as check_boundary
@@ -14,3 +19,6 @@ from lithax.arrays._namespace import is_traced as is_traced
 from lithax.arrays._namespace import namespace as namespace
 from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
+from lithax.arrays._wide import wide_scope as wide_scope
+from lithax.arrays._wide import widest_float as widest_float
+from lithax.arrays._wide import widest_integer as widest_integer

@@ -1,0 +1,37 @@
+"""The widest numbers that are at hand: JAX has 64 bits only inside a scope that asks for them."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from lithax.arrays._namespace import is_jax, is_traced
+
+
+def widest_float(xp: Any) -> Any:
+    """Return float64, or float32 on JAX outside an x64 scope: the dtype in which sums are kept."""
+    if is_jax(xp):
+        import jax
+
+        return xp.float64 if jax.config.jax_enable_x64 else xp.float32
+    return xp.float64
+
+
+def widest_integer(xp: Any) -> Any:
+    """Return int64, or int32 on JAX outside an x64 scope."""
+    if is_jax(xp):
+        import jax
+
+        return xp.int64 if jax.config.jax_enable_x64 else xp.int32
+    return xp.int64
+
+
+def wide_scope(*values: Any) -> AbstractContextManager:
+    """Return a context in which 64-bit numbers stay 64-bit, for eager work on JAX arrays.
+
+    It holds for the calling thread only and leaves the global setting alone. Values that are being traced belong to
+    a function whose caller has decided already: nothing is changed for them, nor for other libraries.
+    """
+    if is_jax(*values) and not any(is_traced(v) for v in values):
+        import jax
+
+        return jax.enable_x64(True)
+    return nullcontext()
