@@ -1,0 +1,319 @@
+"""One function for all blocks of a call: compiled by JAX, or run as it is by another array library."""
+
+import hashlib
+import importlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from lithax.arrays import namespace, to_numpy
+from lithax.chunked._elementwise import check_by_trial, check_jaxpr
+from lithax.chunked._lift import lift
+from lithax.grid import Index
+from lithax.ops import PlainFunction, Program
+
+_CHECKED = "lithax_elementwise"
+
+
+@dataclass(frozen=True)
+class KernelRequest:
+    """What one block function must do."""
+
+    program: Program
+    block_shapes: tuple[Index, ...]
+    dtypes: tuple[np.dtype, ...]
+    core: Index
+    image_shape: Index
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    selects: bool
+    guards: bool  # excluded voxels are kept from the function, too
+    keeps_old: bool
+    fill_values: tuple[Any, ...] | None
+    out_dtypes: tuple[np.dtype | None, ...] | None
+    seed: int = 0
+
+
+class Kernel:
+    """A block function: blocks in host memory in, the cores of the results out."""
+
+    out_dtypes: tuple[np.dtype, ...]
+    computation: str | None
+    """Digest of what is computed; None if it cannot be known."""
+    temporary_bytes: int
+    """Memory that one call needs besides its arguments and results [byte]."""
+
+    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None) -> tuple[np.ndarray, ...]:
+        raise NotImplementedError
+
+
+def make_kernel(request: KernelRequest, backend: Any, device: Any = None) -> Kernel:
+    """Return the block function for a backend: "jax", "numpy", "torch", "cupy", or an array-API namespace."""
+    if backend == "jax":
+        return _JaxKernel(request, device)
+    return _EagerKernel(request, backend, device)
+
+
+def _finish(request: KernelRequest, outs: Any, valid: Any, old: Any, out_dtypes: Any) -> tuple[Any, ...]:
+    outs = tuple(outs) if isinstance(outs, tuple | list) else (outs,)
+    results = []
+    for k, out in enumerate(outs):
+        xp = namespace(out)
+        shape = tuple(getattr(out, "shape", ()))
+        if shape != request.core:
+            raise ValueError(
+                f"{request.program!r} returned shape {shape} for blocks of shape {request.block_shapes}; "
+                f"a function of voxels returns one value per voxel of the core, {request.core}."
+            )
+        if out_dtypes is not None and out_dtypes[k] is not None:
+            out = xp.astype(out, _dtype_of(xp, out_dtypes[k]))
+        if request.selects:
+            widest = tuple((n - c) // 2 for n, c in zip(valid.shape, request.core, strict=True))
+            inner = valid[tuple(slice(w, w + c) for w, c in zip(widest, request.core, strict=True))]
+            other = old[k] if request.keeps_old else xp.asarray(request.fill_values[k], dtype=out.dtype)
+            out = xp.where(inner, out, other)
+        results.append(out)
+    return tuple(results)
+
+
+def _dtype_of(xp: Any, dtype: np.dtype) -> Any:
+    return getattr(xp, "bool" if dtype == np.bool_ else dtype.name)
+
+
+class _JaxKernel(Kernel):
+    def __init__(self, request: KernelRequest, device: Any):
+        self.request = request
+        self.device = device
+        dynamic, key, rebuild = lift(request.program)
+        contexts = any(s.op.context for s in request.program.steps)
+        wide = [np.dtype(d) for d in request.dtypes]
+        wide += [np.dtype(a.dtype) for a in dynamic]
+        wide += [d for d in request.out_dtypes or () if d is not None]
+        self.x64 = contexts or any(d in _WIDE for d in wide)
+        self.dynamic = dynamic
+        self.image_shape = np.asarray(request.image_shape, np.int32)
+        static_shape = request.image_shape if contexts else None
+        frame = (request.spacing, request.origin) if contexts else None
+        cache_key = (
+            key,
+            request.block_shapes,
+            tuple(d.str for d in request.dtypes),
+            tuple((np.shape(a), np.dtype(a.dtype).str) for a in dynamic),
+            request.core,
+            static_shape,
+            frame,
+            request.selects,
+            request.guards,
+            request.keeps_old,
+            None if request.fill_values is None else tuple(map(repr, request.fill_values)),
+            None if request.out_dtypes is None else tuple(map(str, request.out_dtypes)),
+            self.x64,
+            str(device),
+        )
+        compiled = _COMPILED.get(cache_key, lambda: self._compile(rebuild, static_shape))
+        self.call, self.computation, self.out_dtypes, self.temporary_bytes = compiled
+
+    def scope(self):
+        return jax.enable_x64(True) if self.x64 else nullcontext()
+
+    def _compile(self, rebuild: Callable, static_shape: Index | None):
+        request = self.request
+
+        def kernel(dynamic, blocks, offset, shape, valid, first_valid, old, seed):
+            program = _guard_elementwise(rebuild(dynamic))
+            image_shape = static_shape or (shape[0], shape[1], shape[2])
+            outs = program.on_block(
+                blocks,
+                offset=(offset[0], offset[1], offset[2]),
+                shape=image_shape,
+                spacing=request.spacing,
+                origin=request.origin,
+                valid=valid if request.guards else None,
+                first_valid=(first_valid[0], first_valid[1], first_valid[2]) if request.guards else None,
+                seed=seed,
+            )
+            return _finish(request, outs, valid, old, request.out_dtypes)
+
+        def like(shape, dtype):
+            return jax.ShapeDtypeStruct(shape, dtype)
+
+        with self.scope(), _on(self.device):
+            three = like((3,), np.int32)
+            widest = tuple(max(s[a] for s in request.block_shapes) for a in range(3))
+            old = tuple(like(request.core, d) for d in request.out_dtypes) if request.keeps_old else None
+            traced = jax.jit(kernel).trace(
+                [like(np.shape(a), a.dtype) for a in self.dynamic],
+                [like(s, d) for s, d in zip(request.block_shapes, request.dtypes, strict=True)],
+                three,
+                three,
+                like(widest, np.bool_) if request.selects else None,
+                three if request.selects else None,
+                old,
+                like((), np.int64 if self.x64 else np.int32),
+            )
+            _check_marked(traced.jaxpr.jaxpr, request.block_shapes[0])
+            lowered = traced.lower()
+            digest = hashlib.sha256(lowered.as_text().encode()).hexdigest()
+            compiled = lowered.compile()
+            out_dtypes = tuple(np.dtype(o.dtype) for o in jax.tree_util.tree_leaves(traced.out_info))
+        statistics = compiled.memory_analysis()
+        return compiled, digest, out_dtypes, int(getattr(statistics, "temp_size_in_bytes", 0) or 0)
+
+    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
+        request = self.request
+        with self.scope(), _on(self.device):
+            seed = np.int64(request.seed) if self.x64 else np.int32(request.seed)
+            first = np.asarray(first_valid, np.int32) if request.selects else None
+            outs = self.call(
+                self.dynamic,
+                list(blocks),
+                np.asarray(offset, np.int32),
+                self.image_shape,
+                valid,
+                first,
+                None if old is None else tuple(old),
+                seed,
+            )
+            return tuple(np.asarray(o) for o in outs)
+
+
+class _EagerKernel(Kernel):
+    """The same program, run step by step by NumPy, PyTorch, CuPy or any array-API namespace."""
+
+    computation = None
+    temporary_bytes = 0
+
+    def __init__(self, request: KernelRequest, backend: Any, device: Any):
+        self.request = request
+        self.xp = backend_namespace(backend)
+        self.device = device
+        for step in request.program.steps:
+            if isinstance(step.op, PlainFunction) and step.elementwise and step is request.program.steps[0]:
+                check_by_trial(
+                    lambda *v, step=step: _each(to_numpy, step.run(v, ((0, 0, 0),) * len(v), None, None)),
+                    step.op.name,
+                    request.dtypes,
+                    self.to_backend,
+                )
+        self.out_dtypes = self._trial()
+        # Without a compiler to ask: every step holds its result and an intermediate of the same size.
+        self.temporary_bytes = 3 * sum(int(np.prod(s)) for s in request.block_shapes) * 8
+
+    def to_backend(self, array: np.ndarray) -> Any:
+        if self.xp.__name__.endswith("torch"):
+            array = array if array.flags.writeable else array.copy()
+        arguments = {} if self.device is None else {"device": self.device}
+        return self.xp.asarray(array, **arguments)
+
+    def _trial(self) -> tuple[np.dtype, ...]:
+        request = self.request
+        small = tuple(
+            tuple(s - c + 2 for s, c in zip(shape, request.core, strict=True)) for shape in request.block_shapes
+        )
+        if any(s != 1 for s in request.program.scale):
+            small = request.block_shapes
+        blocks = [self.to_backend(np.ones(s, d)) for s, d in zip(small, request.dtypes, strict=True)]
+        with np.errstate(all="ignore"):
+            outs = request.program.on_block(
+                blocks, offset=(0, 0, 0), shape=request.image_shape, spacing=request.spacing, origin=request.origin
+            )
+        outs = tuple(outs) if isinstance(outs, tuple | list) else (outs,)
+        wanted = request.out_dtypes or (None,) * len(outs)
+        return tuple(to_numpy(o).dtype if w is None else w for o, w in zip(outs, wanted, strict=True))
+
+    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
+        request = self.request
+        blocks = [self.to_backend(b) for b in blocks]
+        if valid is not None:
+            valid = self.to_backend(valid)
+        outs = request.program.on_block(
+            blocks,
+            offset=tuple(map(int, offset)),
+            shape=request.image_shape,
+            spacing=request.spacing,
+            origin=request.origin,
+            valid=valid if request.guards else None,
+            first_valid=tuple(map(int, first_valid)) if request.guards else None,
+            seed=request.seed,
+        )
+        old = None if old is None else [self.to_backend(o) for o in old]
+        return tuple(to_numpy(o) for o in _finish(request, outs, valid, old, request.out_dtypes))
+
+
+def backend_namespace(backend: Any) -> Any:
+    """Return the array-API namespace of a backend's name, or of the namespace itself."""
+    if not isinstance(backend, str):
+        return backend
+    if backend not in ("numpy", "torch", "cupy"):
+        raise ValueError(
+            f"backend={backend!r} is not known; use 'jax', 'numpy', 'torch', 'cupy', or an array-API namespace."
+        )
+    try:
+        return importlib.import_module(f"array_api_compat.{backend}")
+    except ImportError as error:
+        raise ImportError(f"backend={backend!r} needs the package {backend}, which is not installed.") from error
+
+
+def _each(function: Callable, value: Any) -> Any:
+    return tuple(map(function, value)) if isinstance(value, tuple | list) else function(value)
+
+
+def _guard_elementwise(program: Program) -> Program:
+    """Mark the user's element-wise functions, so that they can be found in the traced program and checked."""
+    from dataclasses import replace
+
+    steps = []
+    for step in program.steps:
+        op = step.op
+        if isinstance(op, PlainFunction) and step.elementwise:
+            marked = jax.jit(_named(lambda *a, f=op.function, **k: f(*a, **k), f"{_CHECKED}:{op.name}"))
+            steps.append(replace(step, op=PlainFunction(marked, op.halo, op.arguments)))
+        else:
+            steps.append(step)
+    return Program(tuple(steps))
+
+
+def _named(function: Callable, name: str) -> Callable:
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def _check_marked(jaxpr: Any, shape: Sequence[int]) -> None:
+    for equation in jaxpr.eqns:
+        name = str(equation.params.get("name", ""))
+        inner = equation.params.get("jaxpr")
+        if name.startswith(_CHECKED):
+            largest = max((tuple(v.aval.shape) for v in equation.invars), key=np.prod, default=shape)
+            check_jaxpr(inner.jaxpr, name.split(":", 1)[1], largest)
+
+
+def _on(device: Any):
+    return nullcontext() if device is None else jax.default_device(device)
+
+
+class _Compiled:
+    """The last few compiled block functions; two threads never compile the same one."""
+
+    def __init__(self, size: int = 256):
+        self._size = size
+        self._lock = threading.RLock()
+        self._entries: OrderedDict[Any, Any] = OrderedDict()
+
+    def get(self, key: Any, compile_it: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key not in self._entries:
+                self._entries[key] = compile_it()
+                while len(self._entries) > self._size:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(key)
+            return self._entries[key]
+
+
+_COMPILED = _Compiled()
+_WIDE = {np.dtype(t) for t in ("int64", "uint64", "float64", "complex128")}

@@ -1,0 +1,77 @@
+"""Worker threads that read, compute and write different blocks at the same time."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def run_all(
+    tasks: Iterable[Any],
+    work: Callable[[Any], Any],
+    workers: int,
+    done: Callable[[Any, Any], None] = lambda task, result: None,
+) -> None:
+    """Call ``work(task)`` for every task in `workers` threads and ``done(task, result)`` in this one.
+
+    Tasks start in order. After the first failure, or Ctrl-C, no further task starts, those under way come to
+    their end, and the failure is raised here with its own traceback. Threads never run further ahead than `workers` results.
+    """
+    supply = iter(tasks)
+    lock = threading.Lock()
+    stop = threading.Event()
+    results: queue.Queue = queue.Queue()
+    room = threading.Semaphore(2 * workers)
+
+    def loop() -> None:
+        while True:
+            room.acquire()
+            with lock:
+                if stop.is_set():
+                    break
+                try:
+                    task = next(supply)
+                except StopIteration:
+                    break
+                except BaseException as error:
+                    stop.set()
+                    results.put((None, None, error))
+                    break
+            try:
+                results.put((task, work(task), None))
+            except BaseException as error:
+                stop.set()
+                results.put((task, None, error))
+        results.put(None)
+
+    threads = [threading.Thread(target=loop, name=f"lithax-block-{k}", daemon=True) for k in range(workers)]
+    for thread in threads:
+        thread.start()
+    running, failure = workers, None
+    try:
+        while running:
+            item = results.get()
+            if item is None:
+                running -= 1
+                continue
+            room.release()
+            task, result, error = item
+            if error is not None:
+                failure = failure or error
+            elif failure is None:
+                try:
+                    done(task, result)
+                except BaseException as problem:
+                    stop.set()
+                    failure = problem
+            if failure is not None:
+                for _ in threads:
+                    room.release()
+    finally:
+        stop.set()
+        for _ in threads:
+            room.release()
+        for thread in threads:
+            thread.join()
+    if failure is not None:
+        raise failure
