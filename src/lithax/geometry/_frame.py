@@ -6,7 +6,7 @@ order, is the only one: a coordinate never depends on the chunk or the block it 
 
 import dataclasses
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,12 @@ def _three_numbers(values: Any, name: str) -> Triple:
         raise ValueError(f"{name}={values!r} must be a number, or three numbers along x, y and z.")
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{name}={values!r} must be finite.")
-    first, second, third = np.broadcast_to(array, (3,)).tolist()
-    return first, second, third
+    return _triple(np.broadcast_to(array, (3,)).tolist())
+
+
+def _triple(values: Iterable[float]) -> Triple:
+    x, y, z = values
+    return x, y, z
 
 
 def _three_sizes(values: Any, name: str) -> tuple[int, int, int]:
@@ -39,7 +43,7 @@ def _three_sizes(values: Any, name: str) -> tuple[int, int, int]:
         raise TypeError(f"{name}={values!r} must be three integers, the numbers of voxels along x, y and z.") from error
     if len(sizes) != 3 or min(sizes) < 1:
         raise ValueError(f"{name}={values!r} must be three positive integers, the numbers of voxels along x, y and z.")
-    return sizes
+    return sizes[0], sizes[1], sizes[2]
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -159,19 +163,19 @@ class Frame:
     @property
     def dimensions(self) -> Triple:
         """Edge lengths of the image, outer face to outer face [voxel_unit]."""
-        return tuple(n * h for n, h in zip(self.shape, self.voxel_length, strict=True))
+        return _triple(n * h for n, h in zip(self.shape, self.voxel_length, strict=True))
 
     @property
     def bounding_box(self) -> Span:
         """Coordinates of the first and of the last voxel centre [voxel_unit]."""
-        last = tuple(o + (n - 1) * h for n, h, o in self._axes())
+        last = _triple(o + (n - 1) * h for n, h, o in self._axes())
         return self.voxel_origin, last
 
     @property
     def extent(self) -> Span:
         """Coordinates of the lower and of the upper outer corner: half a voxel beyond `bounding_box` [voxel_unit]."""
-        lower = tuple(o - 0.5 * h for _, h, o in self._axes())
-        upper = tuple(o + (n - 0.5) * h for n, h, o in self._axes())
+        lower = _triple(o - 0.5 * h for _, h, o in self._axes())
+        upper = _triple(o + (n - 0.5) * h for n, h, o in self._axes())
         return lower, upper
 
     def _axes(self):

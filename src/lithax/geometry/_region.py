@@ -140,7 +140,7 @@ def _check_members(combination: Any) -> None:
         raise TypeError(f"regions={combination.regions!r} must be a tuple of at least one region.")
 
 
-def _members(region: AbstractRegion, kind: type) -> tuple[AbstractRegion, ...]:
+def _members(region: AbstractRegion, kind: type[Union] | type[Intersection]) -> tuple[AbstractRegion, ...]:
     return region.regions if isinstance(region, kind) else (region,)
 
 

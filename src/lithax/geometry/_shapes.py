@@ -74,7 +74,7 @@ class Sphere(AbstractRegion):
     def _square(self, x: Any, y: Any, z: Any) -> tuple[Any, Array]:
         xp, x, y, z = prepare(x, y, z, self.center, self.radius)
         dx, dy, dz = x - self.center[0], y - self.center[1], z - self.center[2]
-        return xp, dx * dx + dy * dy + dz * dz
+        return xp, dx * dx + (dy * dy + dz * dz)  # in the order of generate.rasterise_spheres
 
     def contains(self, x: Any, y: Any, z: Any) -> Array:
         """Tell which points lie in the sphere or on it."""
