@@ -1,0 +1,65 @@
+"""``python -m benchmarks``: time every row, print the table, renew benchmarks/results.json and docs/benchmarks.md."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.measuring import Bench, import_seconds
+from benchmarks.rows import rows
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", default="", help="rows whose name contains this text; others keep their last result")
+    parser.add_argument("--list", action="store_true", help="print the names of the rows and stop")
+    parser.add_argument("--pairs", type=int, default=11, help="alternating runs of every row")
+    parser.add_argument("--small", type=int, default=256, help="edge of most images [voxel]")
+    parser.add_argument("--large", type=int, default=512, help="edge of the large images [voxel]")
+    parser.add_argument("--chunk", type=int, default=128, help="edge of a chunk [voxel]")
+    parser.add_argument(
+        "--memory", type=int, default=1024, help="edge of the image whose peak memory is watched [voxel]"
+    )
+    parser.add_argument("--folder", type=Path, default=ROOT / ".benchmarks", help="for inputs, stores and RockVerse")
+    parser.add_argument("--dry", action="store_true", help="print the table, write no file")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    processes = min(os.cpu_count() or 1, 8)
+    table = [row for row in rows(options.small, options.large, options.chunk, processes) if options.only in row.measure]
+    if options.list:
+        print("\n".join([*(row.measure for row in table), "memory", "import"]))
+        return
+    record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}
+    results = {(result["measure"], result["against"]): result for result in record["results"]}
+    bench = Bench(options.folder.resolve(), options.pairs)
+    try:
+        for number, row in enumerate(table, 1):
+            print(f"[{number}/{len(table)}] {row.measure}", flush=True)
+            for result in bench.run(row):
+                print(report.line(result), flush=True)
+                results[result.measure, result.against] = result.record()
+        if options.only in "memory":
+            record["memory"] = bench.memory(options.memory, options.chunk)
+        if options.only in "import":
+            record["import"] = import_seconds(10)
+        record["results"] = list(results.values())
+        record |= {"machine": report.machine(), "versions": bench.sides.versions()}
+    finally:
+        bench.sides.close()
+    text = report.document(record)
+    print(text)
+    if not options.dry:
+        RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+        report.insert(PAGE, text)
+
+
+if __name__ == "__main__":
+    main()

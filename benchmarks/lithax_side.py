@@ -1,0 +1,188 @@
+"""Our side of the comparison."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import numpy as np
+import psutil
+import zarr
+
+import lithax as lx
+
+ZARR = [zarr.codecs.ZstdCodec(level=0)]  # what zarr-python, and so RockVerse, compresses with by default
+
+
+def versions():
+    return lambda: {name: __import__(name).__version__ for name in ("lithax", "jax", "numpy", "zarr")}
+
+
+def codec(name):
+    """Options of an image: our own codec, or zarr-python's."""
+    return {"own": {}, "zarr": {"compressors": ZARR}}[name]
+
+
+def stored(values, folder, chunks, name="image", compress="own"):
+    array = np.load(values, mmap_mode="r")
+    return lx.from_array(array, store=f"{folder}/{name}", chunks=tuple(chunks), overwrite=True, **codec(compress))
+
+
+def empty(image, folder, dtype=None, compress="own"):
+    options = {} if dtype is None else {"dtype": dtype}
+    return lx.empty_like(image, store=f"{folder}/out", overwrite=True, **options, **codec(compress))
+
+
+def cylinder(image):
+    """The region of interest of a core: along z, a tenth narrower than the image."""
+    middle = np.mean(image.bounding_box, axis=0)
+    return lx.regions.Cylinder(tuple(middle), (0.0, 0.0, 1.0), 0.45 * image.dimensions[0])
+
+
+def mapped(function, image, folder, compress="own", **options):
+    """A timed call, image to image, into a new store each time."""
+    probe = jax.eval_shape(function, jax.ShapeDtypeStruct((8, 8, 8), image.dtype)).dtype
+
+    def run():
+        out = empty(image, folder, np.dtype(probe), compress)
+        lx.chunk_map(function, image, out=out, progress=False, **options)
+
+    return run
+
+
+def add(values, folder, chunks, compress="own", in_place=False):
+    image = stored(values, folder, chunks, compress=compress)
+    if in_place:
+        return lambda: image.apply("add", 1)
+    return mapped(lambda v: v + 1, image, folder, compress)
+
+
+FIVE = lx.chain(
+    lambda v: v - 0.25,
+    lambda v: v * 1.75,
+    lambda v: v * v,
+    lambda v: v / (1.0 + v),
+    lambda v: v + 1.0,
+)
+
+
+def elementwise(values, phases, folder, chunks, count):
+    """`count` steps, 1 or 5, where the exclusion and the region of interest allow."""
+    image = stored(values, folder, chunks)
+    left_out = lx.chunk_map(lambda v: v == 1, stored(phases, folder, chunks, "phases"), store=f"{folder}/exclude")
+    where = lx.domain(exclude=left_out, region=cylinder(image))
+    return mapped({1: lambda v: v + 1.0, 5: FIVE}[count], image, folder, where=where)
+
+
+STEPS = [partial(lx.ops.median, radius=1), partial(lx.ops.gaussian, sigma=1.5), lambda v: v < 0.4]
+
+
+def stencils(values, folder, chunks):
+    return mapped(lx.chain(*STEPS), stored(values, folder, chunks), folder)
+
+
+def compute(values, chunks):
+    """The steps of `stencils`, each on every block in memory, as many blocks at once as there are cores."""
+    array = np.load(values)
+    edges = [range(0, size, edge) for size, edge in zip(array.shape, chunks, strict=True)]
+    blocks = [
+        np.ascontiguousarray(array[x : x + chunks[0], y : y + chunks[1], z : z + chunks[2]])
+        for x in edges[0]
+        for y in edges[1]
+        for z in edges[2]
+    ]
+    steps = [jax.jit(step) for step in STEPS]
+
+    def run():
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for step in steps:
+                for _ in pool.map(lambda block, step=step: step(block).block_until_ready(), blocks):
+                    pass
+
+    return run
+
+
+def gaussian(values, folder, chunks, sigma):
+    return mapped(partial(lx.ops.gaussian, sigma=sigma), stored(values, folder, chunks), folder)
+
+
+def median(values, folder, chunks, size):
+    return mapped(partial(lx.ops.median, radius=size // 2), stored(values, folder, chunks), folder)
+
+
+def histogram(values, folder, chunks, bins, phases=None):
+    image = stored(values, folder, chunks)
+    where = None if phases is None else lx.domain(segmentation=stored(phases, folder, chunks, "phases"))
+    return lambda: {"counted": int(lx.measure.histogram(image, bins=bins, where=where).counts.sum())}
+
+
+def raw_import(raw, folder, chunks, shape, dtype):
+    def run():
+        lx.import_raw(raw, tuple(shape), dtype, store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+
+    return run
+
+
+def spheres(folder, chunks, shape):
+    def run():
+        lx.sphere_pack(tuple(shape), store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+
+    return run
+
+
+def memory(folder, chunks, shape):
+    """Filter an image, and say what that took of memory above a process that has done it before on a small one."""
+    operation = partial(lx.ops.gaussian, sigma=2.0)
+    small = lx.full(tuple(2 * edge for edge in chunks), "f4", 0.5, store=f"{folder}/small", chunks=tuple(chunks))
+    lx.chunk_map(operation, small, store=f"{folder}/small out", progress=False)
+    image = lx.create(tuple(shape), "f4", store=f"{folder}/image", chunks=tuple(chunks))
+    rng = np.random.default_rng(0)
+    tile = rng.normal(size=tuple(chunks)).astype("f4")
+    for number, box in enumerate(image.chunk_slices(n) for n in range(image.nchunks)):
+        image[box] = tile[tuple(slice(0, s.stop - s.start) for s in box)] + number
+
+    def run():
+        plan = lx.plan(lx.chunk_map, operation, image, store=f"{folder}/out")
+        with Watch() as watch:
+            lx.chunk_map(operation, image, store=f"{folder}/out", progress=False)
+        return {"nbytes": image.nbytes, "baseline": watch.baseline, "peak": watch.peak, "plan": plan.memory}
+
+    return run
+
+
+class Watch:
+    """Peak resident memory of this process while the block runs, looked at every few milliseconds [byte]."""
+
+    def __enter__(self):
+        self._process = psutil.Process()
+        self.baseline = self.peak = self._process.memory_info().rss
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def _look(self):
+        while not self._stop.is_set():
+            self.peak = max(self.peak, self._process.memory_info().rss)
+            time.sleep(0.002)
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+
+CASES = {
+    "versions": versions,
+    "add": add,
+    "elementwise": elementwise,
+    "stencils": stencils,
+    "compute": compute,
+    "gaussian": gaussian,
+    "median": median,
+    "histogram": histogram,
+    "raw import": raw_import,
+    "spheres": spheres,
+    "memory": memory,
+}

@@ -1,0 +1,111 @@
+"""Results as a Markdown table, in the documentation and on the screen."""
+
+import datetime
+import os
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.measuring import Result
+
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+
+def machine() -> dict[str, Any]:
+    """What ran the benchmarks, without naming it."""
+    processor = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        models = [
+            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
+        ]
+        processor = models[0] if models else processor
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "memory": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def line(result: Result) -> str:
+    cells = [result.measure, result.against]
+    if result.error:
+        cells += ["-", "-", f"not measured: {result.error}", f"{sign(result)} {result.want:g}", "no"]
+    else:
+        ratios = result.ratios
+        cells += [seconds(statistics.median(result.ours)), seconds(statistics.median(result.theirs))]
+        cells += [f"**{result.ratio:.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"]
+        cells += [f"{sign(result)} {result.want:g}", "yes" if result.met else "no"]
+    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def sign(result: Result) -> str:
+    return "≥" if result.speed else "≤"
+
+
+def seconds(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
+
+
+def table(results: list[Result]) -> str:
+    head = [
+        "| measure | against | ours [s] | theirs [s] | ratio (min to max) | wanted | met |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join(head + [line(result) for result in results])
+
+
+def memory_lines(facts: dict[str, Any]) -> str:
+    above = facts["peak"] - facts["baseline"]
+    gib = {name: f"{value / 2**30:.2f} GiB" for name, value in facts.items() if isinstance(value, int)}
+    verdicts = {
+        "peak resident memory at most 2 GiB": facts["peak"] <= 2 * 2**30,
+        "peak above the baseline at most the plan": above <= facts["plan"],
+        "plan at most 1.5 times the peak above the baseline": facts["plan"] <= 1.5 * above,
+    }
+    text = (
+        f"A gaussian (σ=2) over an image of {gib['nbytes']}: baseline {gib['baseline']} (the process has filtered a "
+        f"small image before), peak {gib['peak']}, that is {above / 2**30:.2f} GiB above it; the plan said {gib['plan']}.\n"
+    )
+    return text + "".join(f"\n- {what}: {'yes' if met else 'no'}" for what, met in verdicts.items())
+
+
+def import_lines(taken: dict[str, list[float]]) -> str:
+    middle = {name: statistics.median(values) for name, values in taken.items()}
+    more = middle["lithax"] - middle["jax, zarr"]
+    return (
+        f"`import lithax` takes {more:.2f} s more than `import jax, zarr` ({middle['lithax']:.2f} against "
+        f"{middle['jax, zarr']:.2f} s, medians of {len(taken['lithax'])}); wanted: less than 0.5 s more."
+    )
+
+
+def document(record: dict[str, Any]) -> str:
+    """Return everything between the markers of docs/benchmarks.md."""
+    on = record["machine"]
+    sides = record["versions"]
+    versions = ", ".join(f"{package} {number}" for packages in sides.values() for package, number in packages.items())
+    parts = [
+        f"Measured on {on['date']}: {on['processor']}, {on['cores']} cores, {on['memory']} GiB, {on['system']}, "
+        f"Python {on['python']}; {', '.join(dict.fromkeys(versions.split(', ')))}.",
+        table([Result(**result) for result in record["results"]]),
+    ]
+    if "memory" in record:
+        parts += ["### Memory", memory_lines(record["memory"])]
+    if "import" in record:
+        parts += ["### Import", import_lines(record["import"])]
+    return "\n\n".join(parts)
+
+
+def insert(page: Path, text: str) -> None:
+    """Replace what stands between the markers of a page."""
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{page} lacks the lines {BEGIN!r} and {END!r}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")

@@ -1,0 +1,74 @@
+"""RockVerse's side of the comparison, in its own environment: alone, or under mpiexec with several processes."""
+
+import time
+
+import numba
+import numpy as np
+import rockverse
+import zarr
+from rockverse.voxel_image import from_array, import_raw, sphere_pack
+from rockverse.voxel_image.histogram import Histogram
+
+world = rockverse.mpi_comm
+first = world.Get_rank() == 0
+barrier = world.barrier
+
+
+def share(read):
+    """Hand what the first process reads to the others, which wait asleep: MPI's own waiting would keep a core busy."""
+    if first:
+        request = read()
+        for other in range(1, world.Get_size()):
+            world.send(request, dest=other)
+        return request
+    while not world.iprobe(source=0):
+        time.sleep(0.001)
+    return world.recv(source=0)
+
+
+def versions():
+    return lambda: {
+        "rockverse": rockverse.__version__,
+        "numba": numba.__version__,
+        "numpy": np.__version__,
+        "zarr": zarr.__version__,
+    }
+
+
+def stored(values, folder, chunks, name="image"):
+    return from_array(np.load(values, mmap_mode="r"), store=f"{folder}/{name}", chunks=tuple(chunks), overwrite=True)
+
+
+def add(values, folder, chunks):
+    image = stored(values, folder, chunks)
+    return lambda: image.math(1, "add")
+
+
+def histogram(values, folder, chunks, bins, phases=None):
+    image = stored(values, folder, chunks)
+    segmentation = None if phases is None else stored(phases, folder, chunks, "phases")
+    # An integer `bins` is its number of edges, so that n bins take n + 1.
+    return lambda: {"counted": int(Histogram(image, bins=bins + 1, segmentation=segmentation).count["full"].sum())}
+
+
+def raw_import(raw, folder, chunks, shape, dtype):
+    def run():
+        import_raw(raw, tuple(shape), dtype, store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+
+    return run
+
+
+def spheres(folder, chunks, shape):
+    def run():
+        sphere_pack(tuple(shape), store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+
+    return run
+
+
+CASES = {
+    "versions": versions,
+    "add": add,
+    "histogram": histogram,
+    "raw import": raw_import,
+    "spheres": spheres,
+}

@@ -1,0 +1,110 @@
+"""The table: what is measured, against what, and the ratio that is wanted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Data:
+    """An input file: grey values of a simulated rock, its three phases, or the values as a headerless raw file."""
+
+    kind: str  # "values", "phases" or "raw"
+    edge: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A case of one side; `Data` among the options becomes a file, ``{ours}`` the folder of our own call."""
+
+    side: str
+    case: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What our call is held against, and the ratio that is wanted.
+
+    Where there are several calls the slowest of them counts, as the larger of two floors does. With `speed` the
+    ratio is theirs / ours and should be at least `want`; without, it is ours / theirs and should be at most `want`.
+    """
+
+    name: str
+    calls: tuple[Call, ...]
+    want: float
+    speed: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    measure: str
+    ours: Call
+    rivals: tuple[Rival, ...]
+
+
+BARE = Call("bare", "copy", {"source": "{ours}/image", "target": "{ours}/out", "folder": "{ours}/bare"})
+TYPES = {"u2": "uint16", "f4": "float32"}
+
+
+def rockverse(case: str, want: float, processes: int, **options: Any) -> tuple[Rival, ...]:
+    """RockVerse as it runs when called, and under mpiexec with a process for every core."""
+    alone = Rival("RockVerse", (Call("rockverse", case, options),), want)
+    together = Rival(f"RockVerse, {processes} processes", (Call(f"rockverse-{processes}", case, options),), want)
+    return (alone, together) if processes > 1 else (alone,)
+
+
+def rows(small: int, large: int, chunk: int, processes: int) -> Iterator[Row]:
+    """Yield every row; `small` and `large` are the edges of the images, `chunk` that of the chunks [voxel]."""
+    grid = {"folder": "{folder}", "chunks": [chunk] * 3}
+
+    for dtype, want in {"u2": 5.0, "f4": 3.0}.items():
+        for edge in (small, large):
+            options = {"values": Data("values", edge, dtype), **grid}
+            peers = rockverse("add", want, processes, **options)
+            floor = Rival("reading and writing alone", (BARE,), 1.25, speed=False)
+            for note, ours in {"": {}, ", with RockVerse's codec": {"compress": "zarr"}}.items():
+                call = Call("lithax", "add", options | ours)
+                yield Row(f"add 1, {TYPES[dtype]} {edge}³{note}", call, (*peers, floor))
+            if edge == small:
+                call = Call("lithax", "add", options | {"in_place": True})
+                yield Row(f"add 1, {TYPES[dtype]} {edge}³, in place", call, peers)
+
+    values = {dtype: {"values": Data("values", small, dtype)} for dtype in TYPES}
+    phases = {"phases": Data("phases", small, "u1")}
+
+    options = values["f4"] | phases | grid
+    one, five = (Call("lithax", "elementwise", options | {"count": count}) for count in (1, 5))
+    rival = Rival("the same, one op", (one,), 1.3, speed=False)
+    yield Row(f"five element-wise ops with exclusion and region, float32 {small}³", five, (rival,))
+
+    compute = Call("lithax", "compute", values["f4"] | {"chunks": grid["chunks"]})
+    rival = Rival("larger of I/O and compute", (BARE, compute), 1.1, speed=False)
+    call = Call("lithax", "stencils", values["f4"] | grid)
+    yield Row(f"median, gaussian and threshold in one pass, float32 {small}³", call, (rival,))
+
+    for dtype, name in TYPES.items():
+        for bins, want, more in ((256, 10.0, {}), (1024, 30.0, {}), (256, 15.0, phases)):
+            options = values[dtype] | grid | {"bins": bins} | more
+            note = " per phase" if more else ""
+            peers = rockverse("histogram", want, processes, **options)
+            yield Row(f"histogram, {bins} bins{note}, {name} {small}³", Call("lithax", "histogram", options), peers)
+
+    options = {"raw": Data("raw", small, "u2"), "shape": [small] * 3, "dtype": "<u2", **grid}
+    peers = rockverse("raw import", 4.0, processes, **options)
+    yield Row(f"raw import, F order, uint16 {small}³", Call("lithax", "raw import", options), peers)
+
+    options = {"shape": [small] * 3, **grid}
+    peers = rockverse("spheres", 2.0, processes, **options)
+    yield Row(f"sphere pack, {small}³", Call("lithax", "spheres", options), peers)
+
+    options = values["f4"] | {"sigma": 2.0}
+    peer = Rival("scipy in memory", (Call("scipy", "gaussian", options),), 2.5)
+    yield Row(f"gaussian σ=2, float32 {small}³, chunked", Call("lithax", "gaussian", options | grid), (peer,))
+
+    for dtype, want in {"f4": 15.0, "u2": 25.0}.items():
+        options = values[dtype] | {"size": 3}
+        peer = Rival("scipy in memory", (Call("scipy", "median", options),), want)
+        name = f"median 3×3×3, {TYPES[dtype]} {small}³, chunked"
+        yield Row(name, Call("lithax", "median", options | grid), (peer,))

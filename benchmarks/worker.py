@@ -1,0 +1,57 @@
+"""A process that stays warm and answers a line of JSON with a line of JSON; each side of a comparison is one.
+
+Run by its path, in whichever environment holds the packages of the side: ``python benchmarks/worker.py rockverse``. The
+module ``rockverse_side`` holds ``CASES``: functions that set a case up and return what is to be timed. Where a side
+is several MPI processes it also says which is ``first``, and how a request is shared.
+"""
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+
+
+class Worker:
+    def __init__(self, side):
+        self.cases = side.CASES
+        self.barrier = getattr(side, "barrier", lambda: None)
+        self.prepared = {}
+
+    def prepare(self, key, case, options):
+        self.prepared[key] = self.cases[case](**options)
+        return {}
+
+    def run(self, key):
+        gc.collect()
+        self.barrier()
+        start = time.perf_counter()
+        facts = self.prepared[key]()
+        self.barrier()
+        return {"seconds": time.perf_counter() - start, "facts": facts}
+
+    def forget(self):
+        self.prepared.clear()
+        return {}
+
+
+def main():
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # progress bars and prints go to the log
+    side = importlib.import_module(f"{sys.argv[1]}_side")
+    worker = Worker(side)
+    first = getattr(side, "first", True)
+    share = getattr(side, "share", lambda read: read())
+    while (request := share(lambda: json.loads(sys.stdin.readline() or "null"))) is not None:
+        try:
+            reply = getattr(worker, request.pop("do"))(**request)
+        except Exception:
+            reply = {"error": traceback.format_exc()}
+        if first:
+            print(json.dumps(reply), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()
