@@ -176,6 +176,10 @@ class DirectoryObjects:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def stored_bytes(self, prefix: str) -> int:
+        """Number of bytes that the files under a prefix hold."""
+        return sum(path.stat().st_size for path in (self.root / prefix).rglob("*") if path.is_file())
+
     def remove_partials(self, prefix: str) -> int:
         """Remove what writers that were killed left half-written under a prefix; return how many files."""
         count = 0

@@ -6,11 +6,10 @@ where the time goes, so as many threads as there are cores keep them all busy.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import zarr
@@ -21,25 +20,35 @@ from zarr.core.chunk_grids import RegularChunkGrid
 from zarr.core.metadata import ArrayV3Metadata
 
 from lithax.errors import MetadataError
-from lithax.grid import Box, ChunkGrid, Index, box_shape, intersect, shift
+from lithax.grid import Box, Index, box_shape, intersect, shift
+from lithax.storage._abstract_array import AbstractStoredArray, Ranges, map_threads, parts_of, touched
 from lithax.storage._codecs import CodecChain
-from lithax.storage._objects import DirectoryObjects, ObjectReader, Payload, StoreObjects, objects_of
+from lithax.storage._node_document import NodeDocument, UserAttributes
+from lithax.storage._objects import (
+    DirectoryObjects,
+    MemoryObjects,
+    ObjectReader,
+    Payload,
+    StoreObjects,
+    objects_of,
+)
+from lithax.storage._schema import KEY, Metadata
 from lithax.storage._shards import ShardLayout
 from lithax.storage._workers import default_workers
 
-_Result = TypeVar("_Result")
 
+class StoredArray(AbstractStoredArray):
+    """A Zarr v3 array of three dimensions that is read and written by chunk, unit, box and selection.
 
-class StoredArray:
-    """A Zarr v3 array of three dimensions that is read and written by chunk, unit and box.
-
-    It satisfies the `BlockSource` and `BlockSink` protocols of `lithax.grid`. Nothing is cached: what another handle
+    It satisfies the `BlockSource` and `BlockSink` protocols of `lithax.grid`. No voxel is cached: what another handle
     or process has written is seen at the next read.
 
     Parameters
     ----------
     zarray
         The array.
+    metadata
+        What is known of the image. By default what its attributes say.
     read_only
         Refuse to write, even if the store would allow it.
 
@@ -49,29 +58,35 @@ class StoredArray:
         If the array is not three-dimensional, not Zarr v3, not on a regular grid, or not of numbers.
     """
 
-    def __init__(self, zarray: zarr.Array, *, read_only: bool = False):
-        metadata = zarray.metadata
-        if not isinstance(metadata, ArrayV3Metadata):
-            raise MetadataError(f"{zarray.store_path} is a Zarr v2 array; StoredArray needs Zarr v3")
-        if not isinstance(metadata.chunk_grid, RegularChunkGrid):
-            raise MetadataError(f"{zarray.store_path} has an irregular chunk grid, which is not supported")
-        if len(metadata.shape) != 3:
-            raise MetadataError(f"{zarray.store_path} has {len(metadata.shape)} dimensions; an image has three")
+    def __init__(self, zarray: zarr.Array, metadata: Metadata | None = None, *, read_only: bool = False):
+        description = zarray.metadata
+        where = str(zarray.store_path)
+        if not isinstance(description, ArrayV3Metadata):
+            raise MetadataError(f"{where} is a Zarr v2 array; StoredArray needs Zarr v3.")
+        if not isinstance(description.chunk_grid, RegularChunkGrid):
+            raise MetadataError(f"{where} has an irregular chunk grid, which is not supported.")
+        if len(description.shape) != 3:
+            raise MetadataError(f"{where} has {len(description.shape)} dimensions; an image has three.")
+        self._dtype = np.dtype(description.data_type.to_native_dtype()).newbyteorder("=")
+        if self._dtype.kind not in "biufc":
+            raise MetadataError(f"{where} holds {self._dtype}; an image holds numbers or booleans.")
         self.zarray = zarray
         self._objects = objects_of(zarray.store)
         self._prefix = f"{zarray.path}/" if zarray.path else ""
-        self._encode_key = metadata.encode_chunk_key
+        self._encode_key = description.encode_chunk_key
         self._read_only = read_only or zarray.store.read_only
+        self._document = NodeDocument(self._objects, zarray.path, where)
+        if metadata is None:
+            stored = description.attributes.get(KEY)
+            metadata = Metadata() if stored is None else Metadata.from_json(stored, where)
+        self.metadata = metadata
 
-        self._dtype = np.dtype(metadata.data_type.to_native_dtype()).newbyteorder("=")
-        if self._dtype.kind not in "biufc":
-            raise MetadataError(f"{zarray.store_path} holds {self._dtype}; an image holds numbers or booleans")
-        self._fill = np.asarray(metadata.fill_value, dtype=self._dtype)
-        self._shape: Index = tuple(metadata.shape)
-        self._unit: Index = tuple(metadata.chunk_grid.chunk_shape)
+        self._fill = np.asarray(description.fill_value, dtype=self._dtype)
+        self._shape = tuple(description.shape)
+        self._unit: Index = tuple(description.chunk_grid.chunk_shape)
         self._chunks = self._unit
         self._layout: ShardLayout | None = None
-        codecs = metadata.codecs
+        codecs = description.codecs
         if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
             sharding = codecs[0]
             self._chunks = tuple(sharding.chunk_shape)
@@ -79,96 +94,57 @@ class StoredArray:
             codecs = sharding.codecs
         spec = ArraySpec(
             shape=self._chunks,
-            dtype=metadata.data_type,
-            fill_value=metadata.fill_value,
+            dtype=description.data_type,
+            fill_value=description.fill_value,
             config=ArrayConfig(order="C", write_empty_chunks=False),
             prototype=numpy_buffer_prototype(),
         )
         self._chain = CodecChain(codecs, spec)
-        self._grid = ChunkGrid(self._shape, self._chunks)
-        self._unit_grid = ChunkGrid(self._shape, self._unit)
         # Threads that change parts of the same unit take turns; a fixed number of locks serves any number of units.
         self._locks = tuple(threading.Lock() for _ in range(64))
 
     # What the array is
 
     @property
-    def store(self) -> Any:
-        """The Zarr store."""
-        return self.zarray.store
-
-    @property
-    def path(self) -> str:
-        """Path of the array inside its store."""
-        return self.zarray.path
-
-    @property
-    def where(self) -> str:
-        """Where the array is, for messages."""
-        return str(self.zarray.store_path)
-
-    @property
     def directory(self) -> Path | None:
-        """The local directory that holds the array, or None if there is none."""
         return self._objects.root / self.path if isinstance(self._objects, DirectoryObjects) else None
 
     @property
-    def shape(self) -> Index:
-        """Number of voxels along each axis."""
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of a voxel, in the byte order of this machine."""
-        return self._dtype
-
-    @property
-    def chunks(self) -> Index:
-        """Shape of what the codec compresses at once."""
-        return self._chunks
-
-    @property
     def shards(self) -> Index | None:
-        """Shape of what is stored as one object, or None if that is the chunk."""
         return None if self._layout is None else self._unit
 
     @property
-    def unit(self) -> Index:
-        """Shape of what is written at once: the shard, or the chunk where there are no shards."""
-        return self._unit
-
-    @property
     def fill_value(self) -> np.generic:
-        """Value of voxels that were never written."""
         return self._fill[()]
 
     @property
     def read_only(self) -> bool:
-        """Whether writing is refused."""
         return self._read_only
 
     @property
-    def grid(self) -> ChunkGrid:
-        """The chunks over the image."""
-        return self._grid
+    def workers(self) -> int:
+        return default_workers(remote=isinstance(self._objects, StoreObjects))
 
     @property
-    def unit_grid(self) -> ChunkGrid:
-        """The units over the image."""
-        return self._unit_grid
+    def in_memory(self) -> bool:
+        """Whether the array lies in the memory of this process."""
+        return isinstance(self._objects, MemoryObjects)
 
     @property
-    def nchunks(self) -> int:
-        """Number of chunks, stored or not."""
-        return len(self._grid)
+    def stored_bytes(self) -> int | None:
+        """Number of bytes that an array in memory, or in a local directory, takes; None for other stores."""
+        if isinstance(self._objects, StoreObjects):
+            return None
+        return self._objects.stored_bytes(self.path)
 
     def unit_of(self, index: Index) -> Index:
         """Return the unit that holds a chunk."""
-        return tuple(i * c // u for i, c, u in zip(index, self._chunks, self._unit, strict=True))
+        i, j, k = (i * c // u for i, c, u in zip(index, self._chunks, self._unit, strict=True))
+        return i, j, k
 
     def chunks_of(self, unit: Index) -> Iterator[Index]:
         """Return the chunks of a unit that meet the image, in C order."""
-        return self._grid.covering(self._unit_grid.box(unit))
+        return self.grid.covering(self.unit_grid.box(unit))
 
     def unit_key(self, unit: Index) -> str:
         """Return the key of a unit inside the store."""
@@ -181,95 +157,18 @@ class StoredArray:
     # Reading
 
     def read_chunk(self, index: Index) -> np.ndarray:
-        """Return one whole chunk, cropped to the image; it may be read-only, and in any memory order.
-
-        Raises
-        ------
-        OSError
-            If the stored bytes are damaged.
-        """
-        unit = self.unit_of(index)
-        values = None
-        with self._open_unit(unit) as opened:
-            if opened is not None:
-                values = opened.chunk(index)
-        return self._crop(index, values)
+        with self._open_unit(self.unit_of(index)) as opened:
+            return self._crop(index, None if opened is None else opened.chunk(index))
 
     def read(self, box: Box, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the voxels of a box, read in the calling thread.
-
-        Parameters
-        ----------
-        box
-            Slices within the image, of unit step.
-        out
-            Array to read into, of the box's shape and this data type. Without it, a box that is exactly one chunk
-            is returned without a copy, and may then be read-only.
-        """
         if out is None:
             index = self._single_chunk(box)
             if index is not None:
                 return self.read_chunk(index)
             out = np.empty(box_shape(box), self._dtype)
-        for unit in self._unit_grid.covering(box):
-            self._read_part(unit, box, out)
+        for unit in self.unit_grid.covering(box):
+            self._read_from_unit(unit, box, out)
         return out
-
-    def read_parallel(self, box: Box, workers: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the voxels of a box, always a writable array of its own, read by several threads.
-
-        Parameters
-        ----------
-        box, out
-            As in `read`.
-        workers
-            Number of threads [-]; by default one per core, more for a remote store.
-        """
-        out = np.empty(box_shape(box), self._dtype) if out is None else out
-        # A large shard would occupy one thread only: its chunks are shared out, each read by its own range.
-        pieces = list(self._grid.covering(box))
-        units = list(self._unit_grid.covering(box))
-        workers = self.workers if workers is None else workers
-        if len(units) >= 2 * workers or len(units) == len(pieces):
-            self._each(units, lambda unit: self._read_part(unit, box, out), workers)
-        else:
-            self._each(pieces, lambda index: self._read_part(self.unit_of(index), box, out, (index,)), workers)
-        return out
-
-    def read_selection(self, selection: tuple[range, range, range], workers: int | None = None) -> np.ndarray:
-        """Return the voxels at three ranges of indices (any step, also backwards), reading only chunks that hold some.
-
-        Parameters
-        ----------
-        selection
-            One range per axis, inside the image.
-        workers
-            As in `read_parallel`.
-        """
-        out = np.empty(tuple(len(r) for r in selection), self._dtype)
-        if all(r.step == 1 or len(r) <= 1 for r in selection):
-            return self.read_parallel(
-                tuple(slice(r[0], r[-1] + 1) if len(r) else slice(0, 0) for r in selection), workers, out
-            )
-        touched = [sorted({i // c for i in r}) for r, c in zip(selection, self._chunks, strict=True)]
-
-        def read(index: Index) -> None:
-            values = self.read_chunk(index)
-            inner, outer = [], []
-            for r, i, c in zip(selection, index, self._chunks, strict=True):
-                places = [n for n, voxel in enumerate(r) if voxel // c == i]
-                outer.append(slice(places[0], places[-1] + 1))
-                inner.append(np.array([r[n] - i * c for n in places]))
-            out[tuple(outer)] = values[np.ix_(*inner)]
-
-        indices = [(i, j, k) for i in touched[0] for j in touched[1] for k in touched[2]]
-        self._each(indices, read, self.workers if workers is None else workers)
-        return out
-
-    @property
-    def workers(self) -> int:
-        """How many threads reading or writing a large part of this array uses by default."""
-        return default_workers(remote=isinstance(self._objects, StoreObjects))
 
     def read_unit(self, unit: Index) -> Payload | None:
         """Return the stored bytes of a unit, or None if nothing is stored for it."""
@@ -277,6 +176,13 @@ class StoredArray:
         return None if data is None else memoryview(data).toreadonly()
 
     # Writing
+
+    def check_writable(self) -> None:
+        if self._read_only:
+            raise PermissionError(
+                f"the image at {self.where} is read-only; open it with mode='r+' from a store that may be written to, "
+                "or copy() it."
+            )
 
     def encode_chunk(self, index: Index, values: np.ndarray) -> Payload | None:
         """Compress one chunk.
@@ -296,16 +202,16 @@ class StoredArray:
         values = np.asarray(values)
         if values.dtype != self._dtype:
             raise TypeError(
-                f"values of chunk {tuple(index)} are {values.dtype}; the image is {self._dtype}: cast first"
+                f"values of chunk {tuple(index)} are {values.dtype}; the image is {self._dtype}. Cast first."
             )
         if values.shape != self._chunks:
-            inside = box_shape(self._grid.box(index))
+            inside = box_shape(self.grid.box(index))
             if values.shape != inside:
                 raise ValueError(
                     f"values of chunk {tuple(index)} have shape {values.shape}; "
-                    f"a chunk has {self._chunks}, of which {inside} lie in the image"
+                    f"a chunk has {self._chunks}, of which {inside} lie in the image."
                 )
-        if equals_bitwise(values, self._fill):
+        if equal_bits(values, self._fill):
             return None
         if values.shape != self._chunks:
             padded = np.full(self._chunks, self._fill, dtype=self._dtype)
@@ -318,10 +224,7 @@ class StoredArray:
         if self._layout is None:
             return chunks.get(tuple(unit))
         counts = self._layout.counts
-        base = tuple(u * n for u, n in zip(unit, counts, strict=True))
-        return self._layout.join(
-            {tuple(i - b for i, b in zip(index, base, strict=True)): data for index, data in chunks.items()}
-        )
+        return self._layout.join({_modulo(index, counts): data for index, data in chunks.items()})
 
     def write_unit(self, unit: Index, payload: Payload | None) -> None:
         """Store the bytes of a unit under its final name, or remove it; never a half-written object.
@@ -349,77 +252,64 @@ class StoredArray:
         box
             Slices within the image, of unit step.
         values
-            Array of the box's shape and this data type, or a zero-dimensional one for all voxels.
+            Array that broadcasts to the box, of this data type.
         workers
-            As in `read_parallel`.
+            Number of threads [-]; by default one per core, more for a remote store.
         """
-        self.write_selection(tuple(range(s.start, s.stop) for s in box), values, workers)
+        x, y, z = (range(s.start, s.stop) for s in box)
+        self.write_selection((x, y, z), values, workers)
 
-    def write_selection(
-        self, selection: tuple[range, range, range], values: np.ndarray, workers: int | None = None
-    ) -> None:
-        """Write the voxels at three ranges of indices (of positive step), rewriting only chunks that hold some.
+    def write_selection(self, selection: Ranges, values: np.ndarray, workers: int | None = None) -> None:
+        """Write the voxels at three ranges of indices, rewriting only the chunks that hold some.
 
         Parameters
         ----------
         selection
-            One range per axis, inside the image.
+            One range per axis, inside the image, of any step, also backwards.
         values
             Array that broadcasts to the lengths of the ranges, of this data type.
         workers
-            As in `read_parallel`.
+            As in `write`.
         """
         self.check_writable()
-        values = np.broadcast_to(values, tuple(len(r) for r in selection))
         if values.dtype != self._dtype:
-            raise TypeError(f"values are {values.dtype}; the image is {self._dtype}: cast first")
+            raise TypeError(f"values are {values.dtype}; the image is {self._dtype}. Cast first.")
+        values = np.broadcast_to(values, tuple(len(r) for r in selection))
         if values.size == 0:
             return
-        units = [sorted({i // u for i in r}) for r, u in zip(selection, self._unit, strict=True)]
-        indices = [(i, j, k) for i in units[0] for j in units[1] for k in units[2]]
+        values = values[tuple(slice(None, None, 1 if r.step > 0 else -1) for r in selection)]
+        x, y, z = (r if r.step > 0 else r[::-1] for r in selection)
         workers = self.workers if workers is None else workers
-        # With a single unit (one large shard) its chunks are encoded side by side instead.
-        inner = 1 if len(indices) >= workers else workers
-        self._each(indices, lambda unit: self._change_unit(unit, selection, values, inner), workers)
+        units = touched((x, y, z), self._unit)
+        # One large shard would occupy one thread: then its chunks are encoded side by side.
+        inner = 1 if len(units) >= workers else workers
+        map_threads(lambda unit: self._change_unit(unit, (x, y, z), values, inner), units, workers)
 
-    def _change_unit(
-        self, unit: Index, selection: tuple[range, range, range], values: np.ndarray, workers: int
-    ) -> None:
-        with self._locks[hash((unit, self.path)) % len(self._locks)]:
-            encoded = self._stored_chunks(unit, selection)
-            changed = []
-            for index in self.chunks_of(unit):
-                inside = self._grid.box(index)
-                parts = [_part(r, s) for r, s in zip(selection, inside, strict=True)]
-                if all(part is not None for part in parts):
-                    changed.append((index, inside, parts))
+    def _change_unit(self, unit: Index, selection: Ranges, values: np.ndarray, workers: int) -> None:
+        with self._locks[hash(unit) % len(self._locks)]:
+            encoded = {} if _covers(selection, self.unit_grid.box(unit)) else self._stored_chunks(unit)
 
-            def change(task: tuple[Index, Box, list]) -> tuple[Index, Payload | None]:
-                index, inside, parts = task
-                outer = tuple(part[0] for part in parts)
-                inner = tuple(part[1] for part in parts)
-                shape = box_shape(inside)
-                if all(part == slice(0, n, 1) for part, n in zip(inner, shape, strict=True)):
+            def change(index: Index) -> tuple[Index, Payload | None]:
+                parts = parts_of(selection, self.grid.box(index))
+                if parts is None:
+                    return index, encoded.get(index)
+                outer, inner = parts
+                if _covers(selection, self.grid.box(index)):
                     return index, self.encode_chunk(index, values[outer])
-                old = encoded.get(index)
-                whole = np.array(
-                    self._crop(index, None if old is None else self._decode(index, np.frombuffer(old, np.uint8)))
-                )
+                stored = encoded.get(index)
+                old = None if stored is None else self._decode(index, np.frombuffer(stored, np.uint8))
+                whole = np.array(self._crop(index, old))
                 whole[inner] = values[outer]
                 return index, self.encode_chunk(index, whole)
 
-            encoded.update(self._each(changed, change, workers))
-            self.write_unit(unit, self.assemble_unit(unit, encoded))
+            chunks = dict(map_threads(change, self.chunks_of(unit), workers))
+            self.write_unit(unit, self.assemble_unit(unit, chunks))
 
-    def _stored_chunks(self, unit: Index, selection: tuple[range, range, range]) -> dict[Index, Payload | None]:
-        """Return the encoded chunks that a unit holds now; nothing if all of it is about to be replaced."""
-        if all(
-            r.step == 1 and len(r) and r[0] <= s.start and r[-1] >= s.stop - 1
-            for r, s in zip(selection, self._unit_grid.box(unit), strict=True)
-        ):
-            return {}
+    def _stored_chunks(self, unit: Index) -> dict[Index, Payload | None]:
+        """Return the encoded chunks that a unit holds, by their place in the grid of the image."""
         data = self._objects.read(self.unit_key(unit))
         if data is None:
+            self._check_present()
             return {}
         if self._layout is None:
             return {unit: memoryview(data)}
@@ -427,17 +317,76 @@ class StoredArray:
         with self._damage(unit):
             parts = self._layout.split(data)
         return {
-            tuple(b + p for b, p in zip(base, place, strict=True)): memoryview(part) for place, part in parts.items()
+            (base[0] + place[0], base[1] + place[1], base[2] + place[2]): memoryview(part)
+            for place, part in parts.items()
         }
 
-    def check_writable(self) -> None:
-        """Raise PermissionError if the array is read-only."""
-        if self._read_only:
-            raise PermissionError(
-                f"the image at {self.where} is read-only; open it with mode='r+' from a store that may be written to"
-            )
+    # Metadata
 
-    # Objects beside the chunks: metadata, journal
+    def update_metadata(self, **changes: Any) -> Metadata:
+        """Change some fields of the metadata: read fresh from the store, changed, and stored at once.
+
+        Returns
+        -------
+            The new metadata, which is also `self.metadata`.
+
+        Raises
+        ------
+        PermissionError
+            If the array is read-only.
+        TypeError
+            If a value cannot be held by JSON.
+        """
+        self.check_writable()
+        changed: Metadata | None = None
+
+        def work(attributes: dict[str, Any]) -> None:
+            nonlocal changed
+            stored = attributes.get(KEY)
+            # An array of another program has no such key yet: what was understood of it is written down.
+            base = self.metadata if stored is None else Metadata.from_json(stored, self.where)
+            document = base.replace(**changes).to_json()
+            changed = Metadata.from_json(document, self.where)
+            attributes[KEY] = document
+
+        attributes = self._document.change(work)
+        assert changed is not None
+        self.metadata = changed
+        self._refresh(attributes)
+        return changed
+
+    def reload_metadata(self) -> Metadata:
+        """Read the metadata again, as another handle or process may have changed it."""
+        attributes = self._document.attributes()
+        if KEY in attributes:
+            self.metadata = Metadata.from_json(attributes[KEY], self.where)
+        self._refresh(attributes)
+        return self.metadata
+
+    def drop_content_hash(self) -> None:
+        """Forget the stored content hash, because voxels are about to change."""
+        # The store is asked, not the copy in memory: another handle may have stored a hash since.
+        stored = self._document.attributes().get(KEY)
+        if stored is not None and stored.get("content_hash") is not None:
+            self.update_metadata(content_hash=None)
+
+    @property
+    def attrs(self) -> UserAttributes:
+        """Free metadata, beside that of lithax."""
+
+        def change(work: Any) -> None:
+            self.check_writable()
+            self._refresh(self._document.change(work))
+
+        return UserAttributes(self._document.attributes, change)
+
+    def _refresh(self, attributes: dict[str, Any]) -> None:
+        """Let the Zarr array's copy of the attributes say what is stored."""
+        own = self.zarray.metadata.attributes
+        own.clear()
+        own.update(attributes)
+
+    # Objects beside the chunks: a journal, a lock
 
     def read_object(self, name: str) -> bytes | None:
         """Return an object stored beside the chunks, by its name below the array's path."""
@@ -469,13 +418,11 @@ class StoredArray:
     # Inside
 
     @contextmanager
-    def _open_unit(self, unit: Index) -> Iterator["_OpenedUnit | None"]:
+    def _open_unit(self, unit: Index) -> Iterator["_OpenUnit | None"]:
         with self._objects.open(self.unit_key(unit)) as reader:
             if reader is None:
                 self._check_present()
-                yield None
-            else:
-                yield _OpenedUnit(self, unit, reader)
+            yield None if reader is None else _OpenUnit(self, unit, reader)
 
     def _check_present(self) -> None:
         """Tell an image that holds the fill value from a directory that is gone."""
@@ -493,65 +440,53 @@ class StoredArray:
             yield
         except (FileNotFoundError, MemoryError):
             raise
-        except Exception as error:
+        except Exception as error:  # every codec has its own
             raise OSError(
                 f"{self.unit_key(unit)!r} of the image at {self.where} cannot be decoded: {error}. "
                 "The object is damaged or was cut off; write this part of the image again."
             ) from error
 
     def _crop(self, index: Index, values: np.ndarray | None) -> np.ndarray:
-        shape = box_shape(self._grid.box(index))
+        shape = box_shape(self.grid.box(index))
         if values is None:
             return np.full(shape, self._fill, dtype=self._dtype)
         return values if shape == self._chunks else values[tuple(slice(0, n) for n in shape)]
 
     def _single_chunk(self, box: Box) -> Index | None:
         """Return the chunk whose part inside the image is exactly the box."""
-        index = tuple(s.start // c for s, c in zip(box, self._chunks, strict=True))
-        inside = self._grid.box(index)
+        i, j, k = (s.start // c for s, c in zip(box, self._chunks, strict=True))
+        inside = self.grid.box((i, j, k))
         same = all(a.start == b.start and a.stop == b.stop for a, b in zip(inside, box, strict=True))
-        return index if same and 0 not in box_shape(box) else None
+        return (i, j, k) if same and 0 not in box_shape(box) else None
 
-    def _read_part(self, unit: Index, box: Box, out: np.ndarray, indices: tuple[Index, ...] | None = None) -> None:
-        """Read the part of a box that lies in a unit (or in some of its chunks) into its place in `out`."""
-        corner = tuple(s.start for s in box)
-        wanted = list(self._grid.covering(intersect(box, self._unit_grid.box(unit)))) if indices is None else indices
+    def _read_from_unit(self, unit: Index, box: Box, out: np.ndarray) -> None:
+        """Read the part of a box that lies in a unit into its place in `out`."""
+        x, y, z = (s.start for s in box)
+        wanted = list(self.grid.covering(intersect(box, self.unit_grid.box(unit))))
         with self._open_unit(unit) as opened:
             if opened is not None and len(wanted) > 1:
                 opened.prefetch(len(wanted))
             for index in wanted:
-                chunk_box = self._grid.box(index)
-                part = intersect(box, chunk_box)
-                target = out[shift(part, corner)]
-                # A chunk that lies in the box whole, and in one piece of `out`, is decoded where it belongs.
+                chunk = self.grid.box(index)
+                part = intersect(box, chunk)
+                target = out[shift(part, (x, y, z))]
+                # A whole chunk that is one piece of `out` is decoded where it belongs.
                 direct = target if target.shape == self._chunks and target.flags.c_contiguous else None
                 values = None if opened is None else opened.chunk(index, direct)
                 if values is None:
                     target[...] = self._fill
                 elif values is not direct:
-                    start = tuple(s.start for s in chunk_box)
-                    target[...] = values[shift(part, start)]
-
-    def _each(self, items: Any, work: Callable[[Any], _Result], workers: int) -> list[_Result]:
-        """Apply `work` to every item, in several threads where that pays; return the results in order."""
-        items = list(items)
-        workers = min(workers, len(items))
-        if workers <= 1:
-            return [work(item) for item in items]
-        with ThreadPoolExecutor(workers, thread_name_prefix="lithax-io") as pool:
-            futures = [pool.submit(work, item) for item in items]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+                    target[...] = values[shift(part, (chunk[0].start, chunk[1].start, chunk[2].start))]
 
     def __repr__(self) -> str:
-        return f"StoredArray({self.where!r}, shape={self._shape}, dtype={self._dtype}, chunks={self._chunks}, unit={self._unit})"
+        return (
+            f"StoredArray({self.where!r}, shape={self._shape}, dtype={self._dtype}, "
+            f"chunks={self._chunks}, shards={self.shards})"
+        )
 
 
-class _OpenedUnit:
-    """A unit that is open for reading; a missing remote object shows only when it is read."""
+class _OpenUnit:
+    """A unit that is open for reading; that a remote object is missing shows only when it is read."""
 
     def __init__(self, array: StoredArray, unit: Index, reader: ObjectReader):
         self._array = array
@@ -561,30 +496,31 @@ class _OpenedUnit:
         self._parts: dict[Index, np.ndarray] | None = None
 
     def prefetch(self, count: int) -> None:
-        """Read the whole shard at once if at least half of its chunks are wanted."""
+        """Read a shard as a whole if at least half of its chunks are wanted."""
         layout = self._array._layout
-        if layout is not None and 2 * count >= np.prod(layout.counts):
-            try:
-                data = self._reader.whole()
-            except FileNotFoundError:
-                self._parts = {}
-                return
-            with self._array._damage(self._unit):
-                self._parts = layout.split(data)
+        if layout is None or 2 * count < np.prod(layout.counts):
+            return
+        try:
+            data = self._reader.whole()
+        except FileNotFoundError:
+            self._parts = {}
+            return
+        with self._array._damage(self._unit):
+            self._parts = layout.split(data)
 
     def chunk(self, index: Index, out: np.ndarray | None = None) -> np.ndarray | None:
-        """Return a chunk, full-size, or None if it is not stored."""
+        """Return a chunk, not cropped, or None if it is not stored."""
         try:
-            data = self._bytes(index)
+            data = self._encoded(index)
         except FileNotFoundError:
             return None
         return None if data is None else self._array._decode(index, data, out)
 
-    def _bytes(self, index: Index) -> np.ndarray | None:
+    def _encoded(self, index: Index) -> np.ndarray | None:
         layout = self._array._layout
         if layout is None:
             return self._reader.whole()
-        place = tuple(i % n for i, n in zip(index, layout.counts, strict=True))
+        place = _modulo(index, layout.counts)
         if self._parts is not None:
             return self._parts.get(place)
         with self._array._damage(self._unit):
@@ -594,28 +530,25 @@ class _OpenedUnit:
             return None if span is None else self._reader.span(*span)
 
 
-def _part(indices: range, span: slice) -> tuple[slice, slice] | None:
-    """Return which members of `indices` lie in `span`, and where in it, as two slices; None if none does."""
-    step = indices.step
-    first = max(0, -(-(span.start - indices.start) // step))
-    last = min(len(indices), -(-(span.stop - indices.start) // step))
-    if first >= last:
-        return None
-    start = indices[first] - span.start
-    return slice(first, last), slice(start, indices[last - 1] - span.start + 1, step)
+def _modulo(index: Index, counts: Index) -> Index:
+    i, j, k = (i % n for i, n in zip(index, counts, strict=True))
+    return i, j, k
 
 
-def equals_bitwise(values: np.ndarray, fill: np.ndarray) -> bool:
+def _covers(selection: Ranges, box: Box) -> bool:
+    """Tell whether forward ranges hold every voxel of a box."""
+    return all(r.step == 1 and r.start <= s.start and r.stop >= s.stop for r, s in zip(selection, box, strict=True))
+
+
+def equal_bits(values: np.ndarray, fill: np.ndarray) -> bool:
     """Tell whether every voxel has exactly the bits of `fill`: NaN equals itself, -0.0 is not 0.0."""
-    size = values.dtype.itemsize
     if values.size == 0:
         return True
-    bits = np.dtype(f"u{min(size, 8)}")
-    target = np.frombuffer(fill.tobytes(), bits)
-    if values.dtype != fill.dtype or values[(0,) * values.ndim].tobytes() != fill.tobytes():
+    if values[(0,) * values.ndim].tobytes() != fill.tobytes():
         return False  # nearly every chunk that is not empty ends here
-    for plane in values:  # plane by plane, so that the first difference ends the search
-        words = np.ascontiguousarray(plane).reshape(-1).view(bits)
-        if not (words.reshape(-1, len(target)) == target).all():
-            return False
-    return True
+    words = np.dtype(f"u{min(values.dtype.itemsize, 8)}")
+    target = np.frombuffer(fill.tobytes(), words)
+    # Plane by plane: the first difference ends the search.
+    return all(
+        (np.ascontiguousarray(p).reshape(-1).view(words).reshape(-1, len(target)) == target).all() for p in values
+    )

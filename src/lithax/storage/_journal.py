@@ -1,0 +1,252 @@
+"""What a run has finished, kept beside the array it writes, so that a killed run can go on.
+
+A record is made after the write of a unit returned (in a run that changes an image in place: before, with the digest of the old and of the new
+bytes), because neither the presence of a chunk nor its absence proves anything: chunks equal to the fill value are not
+stored, and a chunk may be from before. On a local disk the journal is one file that grows line by line; elsewhere it is a
+row of small objects, since those stores cannot append.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lithax.errors import LockedError, ResumeError
+from lithax.grid import Index
+from lithax.storage._stored_array import StoredArray
+
+_FOLDER = ".lithax"
+_LOCK = f"{_FOLDER}/lock"
+_JOURNAL = f"{_FOLDER}/journal"
+_FLUSH_EVERY = 1.0
+
+
+class Journal:
+    """The record of one run on one array; made by `begin_journal`, used from several threads."""
+
+    def __init__(self, array: StoredArray, in_place: bool):
+        self._array = array
+        self._in_place = in_place
+        self._lock = threading.Lock()
+        self._pending: list[dict[str, Any]] = []
+        self._part = 0
+        self._flushed = time.monotonic()
+        self._descriptor: int | None = None
+        self.done: dict[Index, str] = {}
+        """Units that an earlier attempt recorded, with the digest of their stored bytes."""
+        self.old: dict[Index, str] = {}
+        """For a run in place: the digest of the bytes that each recorded unit had before."""
+
+    def record(self, unit: Index, digest: str, old: str | None = None) -> None:
+        """Note that a unit is stored (in place: is about to be)."""
+        entry = {"unit": list(unit), "digest": digest}
+        if old is not None:
+            entry["old"] = old
+        with self._lock:
+            self._pending.append(entry)
+            if self._descriptor is not None or self._in_place or time.monotonic() - self._flushed > _FLUSH_EVERY:
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        lines = "".join(json.dumps(e) + "\n" for e in self._pending).encode()
+        if self._descriptor is not None:
+            # One write of whole lines to a file opened for appending is not torn by other writers.
+            os.write(self._descriptor, lines)
+        else:
+            self._array.write_object(f"{_JOURNAL}-{os.getpid()}-{time.time_ns()}-{self._part}", lines)
+            self._part += 1
+        self._pending.clear()
+        self._flushed = time.monotonic()
+
+    def finish(self) -> None:
+        """Forget the run: its output is complete."""
+        self._close()
+        for name in self._array.list_objects(_FOLDER):
+            self._array.delete_object(f"{_FOLDER}/{name}")
+        if (directory := self._array.directory) is not None:
+            (directory / _FOLDER).rmdir()
+
+    def abandon(self) -> None:
+        """Leave the record for a later attempt and let others at the array."""
+        self._close()
+        self._array.delete_object(_LOCK)
+
+    def _close(self) -> None:
+        with self._lock:
+            self._flush()
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+
+class NoJournal:
+    """For arrays in memory, which do not outlive the program."""
+
+    def __init__(self) -> None:
+        self.done: dict[Index, str] = {}
+        self.old: dict[Index, str] = {}
+
+    def record(self, unit: Index, digest: str, old: str | None = None) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+def begin_journal(
+    array: StoredArray, identity: Mapping[str, Any], *, resume: bool | str, in_place: bool
+) -> Journal | NoJournal:
+    """Lock an array for one run and return its journal, with what an earlier attempt recorded.
+
+    Raises
+    ------
+    LockedError
+        If another run holds the array.
+    ResumeError
+        If there is the record of an unfinished run and it is another one than `identity` says.
+    """
+    if array.in_memory:
+        return NoJournal()
+    check_unlocked(array, resume=bool(resume))
+    _take_lock(array)
+    journal = Journal(array, in_place)
+    try:
+        entries = list(_read(array))
+        headers = [e["identity"] for e in entries if "identity" in e]
+        if headers and resume != "force":
+            _compare(array, headers[-1], identity)
+        if headers and not resume:
+            raise ResumeError(
+                f"the image at {array.where} was cut off while it was written; pass resume=True to finish it, "
+                f"or overwrite=True to begin again."
+            )
+        for entry in entries:
+            if "unit" in entry:
+                unit = tuple(entry["unit"])
+                journal.done[unit] = entry["digest"]
+                if "old" in entry:
+                    journal.old[unit] = entry["old"]
+        header = json.dumps({"journal": 1, "identity": identity}) + "\n"
+        if (directory := array.directory) is not None:
+            path = directory / f"{_JOURNAL}.jsonl"
+            journal._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            if not headers:
+                os.write(journal._descriptor, header.encode())
+            elif not path.read_bytes().endswith(b"\n"):
+                os.write(journal._descriptor, b"\n")
+        elif not headers:
+            array.write_object(f"{_JOURNAL}-0", header.encode())
+    except BaseException:
+        array.delete_object(_LOCK)
+        raise
+    return journal
+
+
+def check_unlocked(array: StoredArray, *, resume: bool = False) -> None:
+    """Raise LockedError if another run that may still be alive is writing to the array."""
+    if array.in_memory:
+        return
+    raw = array.read_object(_LOCK)
+    if raw is None:
+        return
+    try:
+        owner = json.loads(raw)
+        name = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
+    except (ValueError, KeyError, TypeError):
+        owner, name = {}, "an unknown process"
+    state = _alive(owner)
+    if state is True:
+        raise LockedError(f"the image at {array.where} is being written by {name}; wait for it, or write elsewhere.")
+    if state is None:
+        raise LockedError(
+            f"the image at {array.where} is locked by {name}, on another machine; if that run is over, remove {_LOCK} there "
+            f"and try again."
+        )
+    if not resume:
+        raise LockedError(
+            f"the image at {array.where} was being written by {name}, which is no longer running; pass resume=True to "
+            f"finish its work, or overwrite=True to begin again."
+        )
+
+
+def _take_lock(array: StoredArray) -> None:
+    import psutil
+
+    content = json.dumps(
+        {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+    ).encode()
+    directory = array.directory
+    if directory is None:
+        array.write_object(_LOCK, content)
+        return
+    path = directory / _LOCK
+    path.parent.mkdir(exist_ok=True)
+    own = path.with_name(f"lock-{os.getpid()}-{threading.get_ident()}")
+    own.write_bytes(content)
+    try:
+        if path.exists():
+            # Only a lock whose owner is gone comes this far.
+            path.unlink(missing_ok=True)
+        os.link(own, path)
+    except FileExistsError:
+        raise LockedError(f"another run began to write to the image at {array.where} at the same moment.") from None
+    finally:
+        own.unlink()
+
+
+def _alive(owner: Mapping[str, Any]) -> bool | None:
+    """Whether the owner of a lock still runs; None if this machine cannot know."""
+    import psutil
+
+    if owner.get("host") != socket.gethostname():
+        return None
+    try:
+        process = psutil.Process(int(owner["pid"]))
+        # A process number is used again after a while; the start time tells the two apart.
+        return abs(process.create_time() - float(owner["started"])) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, ValueError):
+        return False
+
+
+def _read(array: StoredArray) -> Iterable[dict[str, Any]]:
+    if (directory := array.directory) is not None:
+        path = Path(directory / f"{_JOURNAL}.jsonl")
+        raw = [path.read_bytes()] if path.exists() else []
+    else:
+        names = [n for n in array.list_objects(_FOLDER) if n.startswith("journal")]
+        raw = [array.read_object(f"{_FOLDER}/{n}") or b"" for n in names]
+    for part in raw:
+        for line in part.split(b"\n"):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # the line that a kill cut short: its unit is simply done again
+            if isinstance(entry, dict):
+                yield entry
+
+
+def _compare(array: StoredArray, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    if different:
+        details = "; ".join(f"{k}: {_short(before.get(k))} then, {_short(now.get(k))} now" for k in different)
+        raise ResumeError(
+            f"the unfinished image at {array.where} comes from another run ({details}); repeat that call, "
+            f"pass overwrite=True to begin again, or resume='force' to go on all the same."
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,121 @@
+"""The `zarr.json` of an array: read fresh, changed as a whole, replaced at once."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+from lithax.errors import MetadataError
+from lithax.storage._objects import Objects
+from lithax.storage._schema import KEY
+
+ZARR_JSON = "zarr.json"
+
+
+class NodeDocument:
+    """The metadata document of a Zarr v3 node.
+
+    Every change reads the stored document, changes its attributes and stores it again under a temporary name that is
+    then renamed (on a local disk), so a reader sees the old or the new document, never a part of one.
+    """
+
+    def __init__(self, objects: Objects, path: str, where: str):
+        self._objects = objects
+        self._key = f"{path}/{ZARR_JSON}" if path else ZARR_JSON
+        self._where = where
+        self._lock = threading.Lock()
+
+    def read(self) -> dict[str, Any]:
+        """Return the whole document.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there any more.
+        MetadataError
+            If it is no JSON.
+        """
+        data = self._objects.read(self._key)
+        if data is None:
+            raise FileNotFoundError(f"{self._where} has no {ZARR_JSON}; was the image removed?")
+        return parse_document(data.tobytes(), self._where, ZARR_JSON)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the stored attributes."""
+        return self.read().get("attributes") or {}
+
+    def change(self, work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Let `work` change the attributes, store them, and return them."""
+        with self._lock:
+            document = self.read()
+            attributes = dict(document.get("attributes") or {})
+            work(attributes)
+            document["attributes"] = attributes
+            try:
+                payload = json.dumps(document, indent=2).encode()
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"attributes of {self._where} must be values that JSON can hold: {error}") from error
+            self._objects.write(self._key, payload)
+            return attributes
+
+
+def parse_document(data: bytes, where: str, name: str) -> dict[str, Any]:
+    """Return the JSON mapping in an object; MetadataError if it is none."""
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise MetadataError(f"{name} of {where} is not valid JSON ({error}); the store is damaged.") from error
+    if not isinstance(document, dict):
+        raise MetadataError(f"{name} of {where} must hold a JSON mapping, not {document!r}; the store is damaged.")
+    return document
+
+
+class UserAttributes(MutableMapping[str, Any]):
+    """Free metadata of an image: everything in its Zarr attributes but the key "lithax".
+
+    Reading looks into the store; assigning and deleting store the change at once. A value that was read is a copy:
+    assign it again to keep what was changed inside it.
+    """
+
+    def __init__(self, read: Callable[[], dict[str, Any]], change: Callable[[Callable[[dict], None]], Any]):
+        self._read = read
+        self._change = change
+
+    def _free(self) -> dict[str, Any]:
+        return {key: value for key, value in self._read().items() if key != KEY}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._free()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._free())
+
+    def __len__(self) -> int:
+        return len(self._free())
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.update({key: value})
+
+    def __delitem__(self, key: str) -> None:
+        self._check(key)
+
+        def remove(attributes: dict) -> None:
+            del attributes[key]
+
+        self._change(remove)
+
+    def update(self, *values: Any, **more: Any) -> None:
+        """Store several values in one change."""
+        new = dict(*values, **more)
+        for key in new:
+            self._check(key)
+        self._change(lambda attributes: attributes.update(new))
+
+    def _check(self, key: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"attribute name {key!r} must be text.")
+        if key == KEY:
+            raise KeyError(f"{KEY!r} holds the image's own metadata; change it with image.update(...)")
+
+    def __repr__(self) -> str:
+        return repr(self._free())

@@ -1,0 +1,177 @@
+"""What an image says about itself, in the attributes of its Zarr array under the key "lithax".
+
+The schema has a number. A later version of lithax may add keys, which this one keeps untouched, and raises the number
+only when an older one would misunderstand.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lithax.errors import MetadataError
+
+SCHEMA = 1
+"""The version of the schema that this version of lithax writes, and the newest that it reads."""
+
+KEY = "lithax"
+"""Name of the attribute that holds the schema."""
+
+DIMENSION_NAMES = ("x", "y", "z")
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What is known of an image besides its voxels.
+
+    Attributes
+    ----------
+    field_name, field_unit, description
+        What a voxel's value is, its unit, and free text.
+    voxel_origin
+        Coordinates of the centre of voxel (0, 0, 0) [voxel_unit].
+    voxel_length
+        Distance between neighbouring voxel centres [voxel_unit].
+    voxel_unit
+        A unit of length, or "".
+    content_hash
+        Hash of shape, data type and voxels, if it was computed since they were last changed.
+    state
+        "complete", or "writing" while a run fills the image.
+    provenance
+        What produced the image: function, parameters, versions, inputs.
+    run
+        Identity of the run that is writing, or wrote, the image.
+    extra
+        Keys that this version does not know; they are kept.
+    """
+
+    field_name: str = ""
+    field_unit: str = ""
+    description: str = ""
+    voxel_origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    voxel_length: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    voxel_unit: str = ""
+    content_hash: str | None = None
+    state: str = "complete"
+    provenance: Mapping[str, Any] | None = None
+    run: Any = None
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> "Metadata":
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form in which the metadata is stored."""
+        known = {
+            "schema": SCHEMA,
+            "field_name": self.field_name,
+            "field_unit": self.field_unit,
+            "description": self.description,
+            "voxel_origin": list(self.voxel_origin),
+            "voxel_length": list(self.voxel_length),
+            "voxel_unit": str(self.voxel_unit),
+            "content_hash": self.content_hash,
+            "state": self.state,
+            "provenance": None if self.provenance is None else dict(self.provenance),
+            "run": self.run,
+        }
+        return {**self.extra, **known}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> "Metadata":
+        """Read the stored form.
+
+        Parameters
+        ----------
+        value
+            What stands under "lithax".
+        where
+            Where the image is, for messages.
+
+        Raises
+        ------
+        MetadataError
+            If a key is missing or has a wrong value, or the schema is newer than this version knows.
+        """
+        if not isinstance(value, Mapping):
+            raise MetadataError(
+                f"attribute {KEY!r} (={value!r}) of {where} must be a mapping; the metadata is damaged."
+            )
+        reader = _Reader(value, where)
+        schema = reader.get("schema", _is_version, "a positive integer")
+        if schema > SCHEMA:
+            from importlib.metadata import version
+
+            raise MetadataError(
+                f"the image at {where} has metadata of schema {schema}; lithax {version('lithax')} reads schemas up to "
+                f"{SCHEMA}. Open it with a newer lithax."
+            )
+        known = {field.name for field in dataclasses.fields(cls)} - {"extra"} | {"schema"}
+        return cls(
+            field_name=reader.get("field_name", _is_text, "text", ""),
+            field_unit=reader.get("field_unit", _is_text, "text", ""),
+            description=reader.get("description", _is_text, "text", ""),
+            voxel_origin=_triple(reader.get("voxel_origin", _is_triple, "three finite numbers")),
+            voxel_length=_triple(reader.get("voxel_length", _is_positive_triple, "three positive numbers")),
+            voxel_unit=reader.get("voxel_unit", _is_text, "text", ""),
+            content_hash=reader.get("content_hash", _is_text_or_none, "text or null", None),
+            state=reader.get("state", _is_state, "'complete' or 'writing'"),
+            provenance=reader.get("provenance", _is_mapping_or_none, "a mapping or null", None),
+            run=value.get("run"),
+            extra={key: item for key, item in value.items() if key not in known},
+        )
+
+
+class _Reader:
+    _MISSING = object()
+
+    def __init__(self, value: Mapping[str, Any], where: str):
+        self._value = value
+        self._where = where
+
+    def get(self, key: str, accepts: Any, rule: str, default: Any = _MISSING) -> Any:
+        found = self._value.get(key, default)
+        if found is self._MISSING:
+            raise MetadataError(f"metadata key {key!r} of {self._where} is missing; it must be {rule}.")
+        if not accepts(found):
+            raise MetadataError(f"metadata key {key!r} (={found!r}) of {self._where} must be {rule}.")
+        return found
+
+
+def _is_version(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_mapping_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, Mapping)
+
+
+def _is_state(value: Any) -> bool:
+    return value in ("complete", "writing")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_triple(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and all(_is_number(v) for v in value)
+
+
+def _is_positive_triple(value: Any) -> bool:
+    return _is_triple(value) and min(value) > 0
+
+
+def _triple(value: Any) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in value)
+    return x, y, z
