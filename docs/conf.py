@@ -1,0 +1,30 @@
+"""How Sphinx builds the documentation; run it with ``nox -s docs``."""
+
+import lithax
+
+project = "lithax"
+author = "the lithax authors"
+copyright = "2026, the lithax authors"  # noqa: A001 - Sphinx wants this name
+release = lithax.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build", "changes"]
+html_theme = "furo"
+html_title = "lithax"
+nitpicky = False
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "imported-members": True, "show-inheritance": True}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+intersphinx_mapping = {}  # builds without a network
