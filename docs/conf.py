@@ -1,11 +1,14 @@
 """How Sphinx builds the documentation; run it with ``nox -s docs``."""
 
-import lithax
+import functools
+import importlib.metadata
+
+import lithax.ops
 
 project = "lithax"
 author = "the lithax authors"
-copyright = "2026, the lithax authors"  # noqa: A001 - Sphinx wants this name
-release = lithax.__version__
+copyright = "2026, the lithax authors"
+release = importlib.metadata.version("lithax")
 
 extensions = [
     "myst_parser",
@@ -28,3 +31,17 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 intersphinx_mapping = {}  # builds without a network
+
+
+def as_function(op: lithax.ops.VoxelOp):
+    """Autodoc takes an operation, an object that can be called, for a number; a function it describes in full."""
+
+    @functools.wraps(op)
+    def function(*arrays, **parameters): ...
+
+    return function
+
+
+for name, value in list(vars(lithax.ops).items()):
+    if isinstance(value, lithax.ops.VoxelOp):
+        setattr(lithax.ops, name, as_function(value))
