@@ -7,10 +7,28 @@ pass shortens its axis; the others keep their padding, so passes along the three
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lithax.arrays import fence
 from lithax.typing import Array
 
 AXES = (2, 1, 0)
 """The order of the passes: the contiguous axis first measured best, and scipy.ndimage is met to rounding in any."""
+
+CHEAP = 5
+"""Taps up to which XLA computes the pass before again, for every tap, faster than it stores and reads it."""
+
+
+def along_axes(x: Array, taps: Sequence[int], run: Callable[[Array, int], Array]) -> Array:
+    """Run ``x = run(x, axis)`` along every axis on which a filter has more than one tap.
+
+    Between passes stands a fence: XLA on the CPU would fuse a pass of up to 15 taps into the next one, and the third
+    would compute the first hundreds of times (Gaussian of 13 taps: 7.4 against 1.3 ns per voxel).
+    """
+    first = True
+    for axis in AXES:
+        if taps[axis] > 1:
+            x = run(x if first or taps[axis] <= CHEAP else fence(x), axis)
+            first = False
+    return x
 
 
 def shifted(x: Array, axis: int, start: int, length: int) -> Array:

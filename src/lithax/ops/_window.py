@@ -3,6 +3,7 @@
 from typing import Any
 
 from lithax.grid import Halo, as_halo
+from lithax.typing import Array
 
 
 def window_size(size: Any = None, radius: Any = None) -> Halo:
@@ -28,3 +29,10 @@ def window_halo(size: Any = None, radius: Any = None) -> Halo:
     """Return the halo of a window; an even one reaches one voxel less on the upper side, as in scipy.ndimage."""
     x, y, z = window_size(size, radius)
     return x // 2, y // 2, z // 2
+
+
+def trim(block: Array, sizes: Halo) -> Array:
+    """Leave out the last voxel along the axes whose window is even: its halo is one wider than the upper side needs."""
+    return block[
+        tuple(slice(0, n - 1) if size % 2 == 0 else slice(None) for n, size in zip(block.shape, sizes, strict=True))
+    ]

@@ -1,0 +1,97 @@
+"""The magnitude of the gradient: where the edges are."""
+
+from typing import Any
+
+from jaxtyping import Float, Shaped
+
+from lithax.arrays import fence, namespace, real_dtype
+from lithax.grid import Halo
+from lithax.ops._derivative import central_difference, gaussian_pass, smoothing_radius, sobel_component
+from lithax.ops._parameters import per_axis, spacing_per_axis
+from lithax.ops._separable import shifted
+from lithax.ops._smooth_root import smooth_root
+from lithax.ops._voxel_op import voxel_op
+from lithax.typing import Array
+
+
+def gradient_halo(sigma: Any = None, radius: Any = None, truncate: float = 4.0) -> Halo:
+    """Return the halo of the gradient: one voxel for central differences, the Gaussian's radius otherwise."""
+    return (1, 1, 1) if sigma is None else smoothing_radius(sigma, radius, truncate)
+
+
+def _magnitude(x: Array, y: Array, z: Array) -> Array:
+    return smooth_root(x * x + y * y + z * z)
+
+
+@voxel_op(halo=gradient_halo, static=("radius", "truncate"))
+def gradient_magnitude(
+    block: Shaped[Any, "x y z"],
+    *,
+    sigma: Any = None,
+    spacing: Any = 1.0,
+    radius: Any = None,
+    truncate: float = 4.0,
+) -> Float[Any, "_ _ _"]:
+    """Take the length of the gradient of the smoothed field; `scipy.ndimage.gaussian_gradient_magnitude`.
+
+    Parameters
+    ----------
+    block
+        Any field of real numbers, one value per voxel; padded by `gaussian_radius(sigma, radius, truncate)`, or by one voxel.
+    sigma
+        Standard deviation of the Gaussian [voxel], one or three, positive. As an array it can be traced, and needs `radius`.
+        Without it nothing is smoothed, and the gradient is made of central differences.
+    spacing
+        Distance between voxel centres, one or three; 1 by default, which gives the gradient per voxel.
+    radius
+        Cut-off [voxel], one or three; by default ``int(truncate * sigma + 0.5)``.
+    truncate
+        Cut-off [standard deviation], where `radius` is not given.
+
+    Returns
+    -------
+        The magnitude, in the unit of `block` per unit of `spacing`; its own derivative is 0 where the gradient vanishes.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is not positive, or an array without `radius`; if `spacing` is not positive.
+    """
+    xp = namespace(block)
+    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    steps = spacing_per_axis(spacing)
+    if sigma is None:
+        inner = [shifted(x, axis, 1, x.shape[axis] - 2) for axis in range(3)]
+        core = [n - 2 for n in x.shape]
+        return _magnitude(
+            central_difference(shifted(inner[1], 2, 1, core[2]), 0, steps[0]),
+            central_difference(shifted(inner[0], 2, 1, core[2]), 1, steps[1]),
+            central_difference(shifted(inner[0], 1, 1, core[1]), 2, steps[2]),
+        )
+    radii, sigmas = smoothing_radius(sigma, radius, truncate), per_axis(sigma, "sigma")
+
+    def along(field: Array, axis: int, order: int) -> Array:
+        return gaussian_pass(field, sigmas[axis], radii[axis], axis, order, steps[axis])
+
+    smooth, slope = fence(along(x, 2, 0)), fence(along(x, 2, 1))  # eight passes instead of nine
+    return _magnitude(
+        along(fence(along(smooth, 1, 0)), 0, 1),
+        along(fence(along(smooth, 1, 1)), 0, 0),
+        along(fence(along(slope, 1, 0)), 0, 0),
+    )
+
+
+@voxel_op(halo=1)
+def sobel_magnitude(block: Shaped[Any, "x y z"]) -> Float[Any, "x-2 y-2 z-2"]:
+    """Take the length of Sobel's differences; `scipy.ndimage.generic_gradient_magnitude` with `sobel`.
+
+    Not normalised: a ramp of 1 per voxel along an axis gives 32.
+
+    Parameters
+    ----------
+    block
+        Any field of real numbers, one value per voxel; padded by one voxel.
+    """
+    xp = namespace(block)
+    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    return _magnitude(*(sobel_component(x, axis) for axis in range(3)))

@@ -1,0 +1,199 @@
+"""Erosion and dilation by a digital ball or by the nearest neighbours, and what is made of the two."""
+
+import math
+from functools import partial
+from typing import Any
+
+from jaxtyping import Bool, Shaped
+
+from lithax.arrays import namespace
+from lithax.grid import Halo
+from lithax.ops._chain import Chain, chain
+from lithax.ops._compound import compound
+from lithax.ops._extremum import Combine, larger, largest_value, smaller, smallest_value
+from lithax.ops._masked import where_present
+from lithax.ops._separable import along_axes, shifted, windows
+from lithax.ops._voxel_op import voxel_op
+from lithax.typing import Array
+
+LARGEST_RADIUS = 16
+"""Beyond it the unrolled neighbourhood has tens of thousands of voxels; thresholding a distance map is the way."""
+
+
+def _runs(connectivity: Any, radius: Any) -> dict[tuple[int, int], int]:
+    """Return the element as rods along z: for each (x, y) offset, how far it reaches to both sides."""
+    if connectivity is not None and radius is not None:
+        raise ValueError(
+            f"connectivity={connectivity!r} and radius={radius!r} both set the structuring element; give one of them."
+        )
+    if radius is None:
+        reach = 1 if connectivity is None else connectivity
+        if reach not in (1, 2, 3):
+            raise ValueError(f"connectivity={connectivity!r} must be 1 (6 neighbours), 2 (18) or 3 (26).")
+        left = {(i, j): reach - abs(i) - abs(j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
+        return {at: min(1, rest) for at, rest in left.items() if rest >= 0}
+    if not (isinstance(radius, int | float) and 0 <= radius <= LARGEST_RADIUS):
+        raise ValueError(
+            f"radius={radius!r} must be a number of voxels from 0 to {LARGEST_RADIUS}; for a larger ball apply two smaller ones "
+            f"one after the other, or compare a distance map with the radius."
+        )
+    reach = math.floor(radius)
+    square = radius * radius + 1e-9
+    return {
+        (i, j): math.isqrt(math.floor(square - i * i - j * j))
+        for i in range(-reach, reach + 1)
+        for j in range(-reach, reach + 1)
+        if i * i + j * j <= square
+    }
+
+
+def element_halo(connectivity: Any = None, radius: Any = None) -> Halo:
+    """Return the halo of a structuring element."""
+    reach = max(_runs(connectivity, radius).values())
+    return reach, reach, reach
+
+
+def _combined(block: Array, runs: dict[tuple[int, int], int], combine: Combine) -> Array:
+    reach = max(runs.values())
+    core = [n - 2 * reach for n in block.shape]
+    if len(set(runs.values())) == 1 and len(runs) == (2 * reach + 1) ** 2:  # a cube
+        return along_axes(block, (2 * reach + 1,) * 3, lambda v, axis: windows(v, 2 * reach + 1, axis, combine))
+    rods = {
+        half: windows(shifted(block, 2, reach - half, core[2] + 2 * half), 2 * half + 1, 2, combine)
+        for half in set(runs.values())
+    }
+    total = None
+    for (i, j), half in runs.items():
+        part = shifted(shifted(rods[half], 1, reach + j, core[1]), 0, reach + i, core[0])
+        total = part if total is None else combine(total, part)
+    return total
+
+
+def _combined_masked(
+    block: Array, valid: Array, runs: dict[tuple[int, int], int], combine: Combine, ignored: Any
+) -> Array:
+    xp = namespace(block)
+    kept = xp.where(valid, block, xp.full_like(block, ignored))
+    return where_present(_combined(valid, runs, xp.logical_or), _combined(kept, runs, combine))
+
+
+def _erosion_masked(
+    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, connectivity: Any = None, radius: Any = None
+) -> Shaped[Any, "_ _ _"]:
+    xp, dtype = namespace(block), block.dtype
+    return _combined_masked(block, valid, _runs(connectivity, radius), smaller(xp, dtype), largest_value(xp, dtype))
+
+
+def _dilation_masked(
+    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, connectivity: Any = None, radius: Any = None
+) -> Shaped[Any, "_ _ _"]:
+    xp, dtype = namespace(block), block.dtype
+    return _combined_masked(block, valid, _runs(connectivity, radius), larger(xp, dtype), smallest_value(xp, dtype))
+
+
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_erosion_masked)
+def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
+    """Erode: True where the whole structuring element is True; `scipy.ndimage.binary_erosion`.
+
+    A field of numbers is eroded to the smallest value in the element, `scipy.ndimage.grey_erosion`. The dtype is kept; NaN
+    reaches every voxel whose element contains it. scipy's ``border_value`` is ``boundary="constant"`` with `boundary_value`; the
+    default here continues the image beyond its faces.
+
+    Parameters
+    ----------
+    block
+        One phase as booleans, or any ordered field; padded by the radius of the element.
+    connectivity
+        Element of the voxel and its neighbours across faces (1, the default), edges too (2), corners too (3).
+    radius
+        Element of the voxels whose centres lie within this distance [voxel] instead; need not be whole.
+
+    Returns
+    -------
+        The eroded field, in the unit of `block`. Masked: over the voxels taken in; where the element holds none, NaN, or 0 and
+        False where there is no NaN.
+
+    Raises
+    ------
+    ValueError
+        If both or an unknown element is given, or one larger than 16 voxels.
+    TypeError
+        If `block` is complex.
+    """
+    return _combined(block, _runs(connectivity, radius), smaller(namespace(block), block.dtype))
+
+
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_dilation_masked)
+def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
+    """Dilate: True where any voxel of the structuring element is True; `scipy.ndimage.binary_dilation`.
+
+    A field of numbers is dilated to the largest value in the element, `scipy.ndimage.grey_dilation`. The dtype is kept;
+    NaN reaches every voxel whose element contains it. scipy's ``border_value`` is ``boundary="constant"`` with `boundary_value`;
+    the default here continues the image beyond its faces.
+
+    Parameters
+    ----------
+    block
+        One phase as booleans, or any ordered field; padded by the radius of the element.
+    connectivity
+        Element of the voxel and its neighbours across faces (1, the default), edges too (2), corners too (3).
+    radius
+        Element of the voxels whose centres lie within this distance [voxel] instead; need not be whole.
+
+    Returns
+    -------
+        The dilated field, in the unit of `block`. Masked: over the voxels taken in; where the element holds none, NaN, or 0 and
+        False where there is no NaN.
+
+    Raises
+    ------
+    ValueError
+        If both or an unknown element is given, or one larger than 16 voxels.
+    TypeError
+        If `block` is complex.
+    """
+    return _combined(block, _runs(connectivity, radius), larger(namespace(block), block.dtype))
+
+
+@compound
+def opening(
+    *, connectivity: Any = None, radius: Any = None, boundary: str = "reflect", boundary_value: Any = 0
+) -> Chain:
+    """Erode, then dilate: removes what is thinner than the structuring element; `scipy.ndimage.binary_opening`, `grey_opening`.
+
+    Parameters
+    ----------
+    connectivity, radius
+        The structuring element, as in `erosion`.
+    boundary, boundary_value
+        What lies outside the image, for both steps.
+    """
+    rules = {
+        "connectivity": connectivity,
+        "radius": radius,
+        "boundary": boundary,
+        "boundary_value": boundary_value,
+    }
+    return chain(partial(erosion, **rules), partial(dilation, **rules))
+
+
+@compound
+def closing(
+    *, connectivity: Any = None, radius: Any = None, boundary: str = "reflect", boundary_value: Any = 0
+) -> Chain:
+    """Dilate, then erode: fills what is thinner than the structuring element; `scipy.ndimage.binary_closing`, `grey_closing`.
+
+    Parameters
+    ----------
+    connectivity, radius
+        The structuring element, as in `erosion`.
+    boundary, boundary_value
+        What lies outside the image, for both steps.
+    """
+    rules = {
+        "connectivity": connectivity,
+        "radius": radius,
+        "boundary": boundary,
+        "boundary_value": boundary_value,
+    }
+    return chain(partial(dilation, **rules), partial(erosion, **rules))
