@@ -23,6 +23,7 @@ class AbstractStoredArray(abc.ABC):
     """A three-dimensional array in a store that can be read by chunk, box and selection, from many threads at once."""
 
     zarray: zarr.Array
+    kind: str
     metadata: Metadata
     _shape: Index
     _chunks: Index

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,11 @@ class NoJournal:
 
 
 def begin_journal(
-    array: StoredArray, identity: Mapping[str, Any], *, resume: bool | str, in_place: bool
+    array: StoredArray, identity: Mapping[str, Any], *, resume: bool | str, in_place: bool, unfinished: bool = True
 ) -> Journal | NoJournal:
     """Lock an array for one run and return its journal, with what an earlier attempt recorded.
+
+    `unfinished` says whether the array calls itself unfinished; records beside a finished one are remains and go.
 
     Raises
     ------
@@ -118,6 +120,10 @@ def begin_journal(
     _take_lock(array)
     journal = Journal(array, in_place)
     try:
+        if not unfinished:
+            for name in array.list_objects(_FOLDER):
+                if name.startswith("journal"):
+                    array.delete_object(f"{_FOLDER}/{name}")
         entries = list(_read(array))
         headers = [e["identity"] for e in entries if "identity" in e]
         if headers and resume != "force":
@@ -184,7 +190,7 @@ def _take_lock(array: StoredArray) -> None:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started": psutil.Process().create_time(),
-            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     ).encode()
     directory = array.directory

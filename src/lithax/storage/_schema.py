@@ -113,8 +113,8 @@ class Metadata:
             field_name=reader.get("field_name", _is_text, "text", ""),
             field_unit=reader.get("field_unit", _is_text, "text", ""),
             description=reader.get("description", _is_text, "text", ""),
-            voxel_origin=_triple(reader.get("voxel_origin", _is_triple, "three finite numbers")),
-            voxel_length=_triple(reader.get("voxel_length", _is_positive_triple, "three positive numbers")),
+            voxel_origin=_triple(reader.get("voxel_origin", is_triple, "three finite numbers")),
+            voxel_length=_triple(reader.get("voxel_length", is_positive_triple, "three positive numbers")),
             voxel_unit=reader.get("voxel_unit", _is_text, "text", ""),
             content_hash=reader.get("content_hash", _is_text_or_none, "text or null", None),
             state=reader.get("state", _is_state, "'complete' or 'writing'"),
@@ -164,12 +164,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_triple(value: Any) -> bool:
+def is_triple(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(_is_number(v) for v in value)
 
 
-def _is_positive_triple(value: Any) -> bool:
-    return _is_triple(value) and min(value) > 0
+def is_positive_triple(value: Any) -> bool:
+    return is_triple(value) and min(value) > 0
 
 
 def _triple(value: Any) -> tuple[float, float, float]:

@@ -51,6 +51,8 @@ class StoredArray(AbstractStoredArray):
         What is known of the image. By default what its attributes say.
     read_only
         Refuse to write, even if the store would allow it.
+    kind
+        Which program's image it is, for messages.
 
     Raises
     ------
@@ -58,7 +60,14 @@ class StoredArray(AbstractStoredArray):
         If the array is not three-dimensional, not Zarr v3, not on a regular grid, or not of numbers.
     """
 
-    def __init__(self, zarray: zarr.Array, metadata: Metadata | None = None, *, read_only: bool = False):
+    def __init__(
+        self,
+        zarray: zarr.Array,
+        metadata: Metadata | None = None,
+        *,
+        read_only: bool = False,
+        kind: str = "lithax",
+    ):
         description = zarray.metadata
         where = str(zarray.store_path)
         if not isinstance(description, ArrayV3Metadata):
@@ -71,6 +80,7 @@ class StoredArray(AbstractStoredArray):
         if self._dtype.kind not in "biufc":
             raise MetadataError(f"{where} holds {self._dtype}; an image holds numbers or booleans.")
         self.zarray = zarray
+        self.kind = kind
         self._objects = objects_of(zarray.store)
         self._prefix = f"{zarray.path}/" if zarray.path else ""
         self._encode_key = description.encode_chunk_key
@@ -83,6 +93,8 @@ class StoredArray(AbstractStoredArray):
 
         self._fill = np.asarray(description.fill_value, dtype=self._dtype)
         self._shape = tuple(description.shape)
+        if 0 in self._shape:
+            raise MetadataError(f"{where} has the shape {self._shape}, which holds no voxel.")
         self._unit: Index = tuple(description.chunk_grid.chunk_shape)
         self._chunks = self._unit
         self._layout: ShardLayout | None = None

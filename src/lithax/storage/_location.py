@@ -1,0 +1,319 @@
+"""Where an image is, or shall be: a path, a URL, a Zarr store or memory, and a path inside it."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import zarr
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, ZipStore
+
+from lithax.errors import MetadataError
+from lithax.storage._node_document import ZARR_JSON, parse_document
+from lithax.storage._objects import Objects, objects_of
+
+_V2_NAMES = {".zarray": "array", ".zgroup": "group"}
+
+
+@dataclass(frozen=True)
+class Location:
+    """A node of a Zarr store, which may or may not exist."""
+
+    store: Store
+    path: str
+    label: str
+    """What the user wrote, for messages."""
+
+    @property
+    def objects(self) -> Objects:
+        """The objects of the whole store."""
+        return objects_of(self.store)
+
+    @property
+    def directory(self) -> Path | None:
+        """The node's directory on a local disk, or None."""
+        return self.store.root / self.path if type(self.store) is LocalStore else None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the store lies in the memory of this process."""
+        return isinstance(self.store, MemoryStore)
+
+    def key(self, name: str) -> str:
+        """Return the key of an object of this node."""
+        return f"{self.path}/{name}" if self.path else name
+
+    def node(self) -> "Node | None":
+        """Return the array or group that is there, or None."""
+        for name in (ZARR_JSON, *_V2_NAMES):
+            data = self.objects.read(self.key(name))
+            if data is not None:
+                document = parse_document(data.tobytes(), self.label, name)
+                if name == ZARR_JSON:
+                    return Node(3, str(document.get("node_type")), document, document.get("attributes") or {})
+                free = self.objects.read(self.key(".zattrs"))
+                attributes = {} if free is None else parse_document(free.tobytes(), self.label, ".zattrs")
+                return Node(2, _V2_NAMES[name], document, attributes)
+        return None
+
+    def child(self, name: str) -> "Location":
+        """Return a node below this one."""
+        return Location(self.store, self.key(name), f"{self.label}/{name}")
+
+    def children(self) -> list[str]:
+        """Return the names of the Zarr nodes directly below this one (empty where the store cannot list)."""
+        if not self.store.supports_listing:
+            return []
+        return [name for name in self.objects.children(self.path) if self.child(name).node() is not None]
+
+    def parent(self) -> "Location | None":
+        """Return the node above, also one above the root of a store that was given by its path; None if unknown."""
+        if self.path:
+            return Location(self.store, self.path.rpartition("/")[0], f"the parent of {self.label}")
+        if type(self.store) is LocalStore:
+            return Location(LocalStore(self.store.root.parent, read_only=True), "", f"the parent of {self.label}")
+        if isinstance(self.store, FsspecStore):
+            above = self.store.path.rstrip("/").rpartition("/")[0]
+            if above:
+                store = FsspecStore(self.store.fs, read_only=True, path=above)
+                return Location(store, "", f"the parent of {self.label}")
+        return None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Zarr array or group as its metadata describes it."""
+
+    zarr_format: int
+    kind: str
+    """"array" or "group"."""
+    document: dict[str, Any]
+    attributes: dict[str, Any]
+
+
+def resolve(
+    store: Any, path: str | None = None, *, read_only: bool = False, storage_options: Mapping[str, Any] | None = None
+) -> Location:
+    """Find out what `store` means; nothing is made or touched.
+
+    Parameters
+    ----------
+    store
+        A path, a URL, any Zarr store, a Zarr array or group, or None for new memory.
+    path
+        Path of the image inside the store; its root by default.
+    read_only
+        Whether the store will only be read.
+    storage_options
+        Options for the file system behind a URL.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `store` or `path` is of no such kind.
+    ImportError
+        If the package for a URL's protocol is not installed.
+    """
+    inside = _normal_path(path)
+    if isinstance(store, zarr.Array | zarr.Group):
+        store = store.store_path
+    if isinstance(store, StorePath):
+        inside = "/".join(part for part in (store.path, inside) if part)
+        store = store.store
+    is_url = isinstance(store, str) and "://" in store and not store.startswith("file://")
+    if storage_options is not None and not is_url:
+        raise TypeError(f"storage_options={storage_options!r} is for URLs such as 's3://...'; store={store!r} is none.")
+    label = _label(store, inside)
+    return Location(_store(store, read_only, storage_options), inside, label)
+
+
+def _store(store: Any, read_only: bool, storage_options: Mapping[str, Any] | None) -> Store:
+    if store is None:
+        return MemoryStore()
+    if isinstance(store, Store):
+        return store
+    if isinstance(store, dict):
+        return MemoryStore(store)
+    if type(store).__module__.partition(".")[0] == "obstore":
+        return zarr.storage.ObjectStore(store, read_only=read_only)
+    if isinstance(store, str) and store.startswith("file://"):
+        store = url2pathname(urlsplit(store).path)
+    if isinstance(store, str) and "://" in store:
+        return _url_store(store, read_only, storage_options)
+    if isinstance(store, str | os.PathLike):
+        if not os.fspath(store):
+            raise ValueError(f"store={store!r} must not be empty; use a path, a URL, a Zarr store, or None for memory.")
+        place = Path(os.fspath(store)).expanduser()
+        if place.suffix == ".zip" and place.is_file():
+            return ZipStore(place, mode="r", read_only=True)
+        return LocalStore(place, read_only=read_only)
+    raise TypeError(
+        f"store={store!r} must be a path, a URL, a Zarr store, or None for memory, not {type(store).__name__}."
+    )
+
+
+def _url_store(url: str, read_only: bool, storage_options: Mapping[str, Any] | None) -> Store:
+    from fsspec import available_protocols
+
+    protocol = url.partition("://")[0].split("::")[0]
+    if protocol not in available_protocols():
+        raise ValueError(
+            f"store={url!r} has the unknown protocol {protocol!r}; use for example s3://, gs:// or https://."
+        )
+    read_only = read_only or protocol in ("http", "https")
+    try:
+        options = None if storage_options is None else dict(storage_options)
+        return FsspecStore.from_url(url, storage_options=options, read_only=read_only)
+    except ImportError as missing:
+        with contextlib.suppress(ImportError):
+            from obstore.store import from_url
+
+            return zarr.storage.ObjectStore(from_url(url, **(storage_options or {})), read_only=read_only)
+        raise ImportError(
+            f"store={url!r} needs a package that is not installed ({missing}); pip install 'lithax[io]', "
+            "or pass a Zarr store."
+        ) from missing
+
+
+def _normal_path(path: str | None) -> str:
+    if path is None:
+        return ""
+    if not isinstance(path, str):
+        raise TypeError(f"path={path!r} must be text, the place of the image inside its store.")
+    parts = [part for part in path.replace("\\", "/").split("/") if part]
+    if any(part in (".", "..") for part in parts):
+        raise ValueError(f"path={path!r} must not contain '.' or '..'; it starts at the root of the store.")
+    return "/".join(parts)
+
+
+def _label(store: Any, path: str) -> str:
+    if store is None:
+        name = "memory"
+    elif isinstance(store, str | os.PathLike):
+        name = os.fspath(store)
+    elif isinstance(store, dict):
+        name = "a dictionary in memory"
+    else:
+        name = str(store)
+    return f"{name}/{path}" if path else str(name)
+
+
+def claim(location: Location, overwrite: bool) -> None:
+    """Check that a new image may be made at a location; nothing is changed.
+
+    Raises
+    ------
+    FileExistsError
+        If something is there that `overwrite` does not cover: an image without ``overwrite=True``, or anything else
+        that lithax did not make and will not remove.
+    PermissionError
+        If the store is read-only.
+    ValueError
+        If the path lies inside another array.
+    """
+    label = location.label
+    if location.store.read_only:
+        raise PermissionError(f"store={label} is read-only; an image cannot be made there.")
+    directory = location.directory
+    if directory is not None:
+        for place in (directory, *directory.parents):
+            if place.is_file():
+                raise FileExistsError(f"store={label}: {place} is a file, not a Zarr store; choose another name.")
+    above = location
+    while above.path:
+        above = Location(location.store, above.path.rpartition("/")[0], above.label)
+        found = above.node()
+        if found is not None and found.kind == "array":
+            raise ValueError(
+                f"path={location.path!r} lies inside the array {above.path or '/'!r} of the store; use another path."
+            )
+    there = location.node()
+    if there is None:
+        if directory is not None and directory.is_dir() and any(directory.iterdir()):
+            raise FileExistsError(f"store={label} is a directory that holds something else; choose another name.")
+        return
+    if there.kind == "group":
+        below = location.children()
+        if below or not overwrite:
+            held = f" holding {', '.join(map(repr, below[:5]))}" if below else ""
+            raise FileExistsError(f"store={label} is a group{held}; pass path= to make an image inside it.")
+    if not overwrite:
+        raise FileExistsError(f"store={label} holds an image already; pass overwrite=True to replace it.")
+
+
+@contextlib.contextmanager
+def replacing(location: Location) -> Iterator[None]:
+    """Remove what is at a location while something new is made there; put it back if that fails.
+
+    On a local disk the old directory is set aside by renaming, and removed at the end. Elsewhere it is removed first.
+    Whatever was begun is removed on failure.
+    """
+    objects, directory = location.objects, location.directory
+    exists = location.node() is not None
+    was_directory = directory is not None and directory.is_dir()
+    aside: Path | None = None
+    made_directories = [] if directory is None else [p for p in (directory, *directory.parents) if not p.exists()]
+    if exists and directory is not None:
+        aside = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.replaced")
+        try:
+            directory.rename(aside)
+        except OSError:  # a mount point, or a parent that may not be written to
+            aside = None
+    if exists and aside is None:
+        objects.delete_tree(location.path)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            objects.delete_tree(location.path)
+        for place in made_directories:
+            with contextlib.suppress(OSError):
+                place.rmdir()
+        if aside is not None:
+            aside.rename(location.directory)
+        elif was_directory:
+            directory.mkdir(exist_ok=True)
+        raise
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def require_node(location: Location) -> Node:
+    """Return the array or group that is there, or say why nothing can be opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    MetadataError
+        If something is there that is not Zarr.
+    """
+    directory = location.directory
+    if directory is not None:
+        if location.store.root.is_file():
+            raise MetadataError(f"store={location.label} is a file, not a Zarr store; use import_raw for raw voxels.")
+        if not location.store.root.exists():
+            raise FileNotFoundError(f"store={location.label} does not exist.")
+    try:
+        node = location.node()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"store={location.label} does not exist.") from error
+    if node is not None:
+        return node
+    names = []
+    if location.path:
+        root = Location(location.store, "", location.label)
+        names = root.children()
+        if root.node() is not None or names:
+            held = f"; the store holds {', '.join(map(repr, names[:10]))}" if names else ""
+            raise FileNotFoundError(f"path={location.path!r} does not exist in the store {location.label}{held}.")
+    if directory is not None and directory.is_dir():
+        raise MetadataError(f"store={location.label} is a directory, but not a Zarr store.")
+    raise FileNotFoundError(f"store={location.label} does not exist, or holds no Zarr array.")
