@@ -5,11 +5,14 @@ from lithax.storage._abstract_array import map_threads as map_threads
 from lithax.storage._chunks import resolve_chunks as resolve_chunks
 from lithax.storage._create_array import check_options as check_options
 from lithax.storage._create_array import create_array as create_array
+from lithax.storage._create_array import creating as creating
 from lithax.storage._create_array import default_compressors as default_compressors
 from lithax.storage._create_array import voxel_dtype as voxel_dtype
 from lithax.storage._foreign_array import ForeignArray as ForeignArray
 from lithax.storage._location import Location as Location
-from lithax.storage._location import resolve as resolve
+from lithax.storage._location import locate as locate
+from lithax.storage._journal import begin_journal as begin_journal
+from lithax.storage._journal import check_unlocked as check_unlocked
 from lithax.storage._node_document import UserAttributes as UserAttributes
 from lithax.storage._open_array import open_array as open_array
 from lithax.storage._schema import SCHEMA as SCHEMA

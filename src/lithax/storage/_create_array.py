@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,8 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise TypeError(f"{name}= is not an option of an image{hint}; the options are {', '.join(OPTIONS)}.")
 
 
-def create_array(
+@contextlib.contextmanager
+def creating(
     location: Location,
     *,
     shape: Index,
@@ -99,8 +100,10 @@ def create_array(
     metadata: Metadata | None = None,
     overwrite: bool = False,
     **options: Any,
-) -> StoredArray:
-    """Make an array that holds its fill value everywhere.
+) -> Iterator[StoredArray]:
+    """Make an array that holds its fill value everywhere, and give the ``with`` block time to fill it.
+
+    If the block fails, the array is removed, and what stood in its place comes back (on a local disk).
 
     Parameters
     ----------
@@ -164,14 +167,20 @@ def create_array(
     claim(location, overwrite)
     with replacing(location), _groups_above(location):
         location.objects.write(location.key(ZARR_JSON), document)
-    zarray = zarr.Array(zarr.AsyncArray(metadata=trial.metadata, store_path=StorePath(location.store, location.path)))
-    return StoredArray(zarray)
+        place = StorePath(location.store, location.path)
+        yield StoredArray(zarr.Array(zarr.AsyncArray(metadata=trial.metadata, store_path=place)))
+
+
+def create_array(location: Location, **arguments: Any) -> StoredArray:
+    """Make an array that holds its fill value everywhere; the arguments are those of `creating`."""
+    with creating(location, **arguments) as array:
+        return array
 
 
 @contextlib.contextmanager
-def _groups_above(location: Location):
+def _groups_above(location: Location) -> Iterator[None]:
     """Make the groups that lead to a path, where they are missing; remove them again on failure."""
-    made = []
+    made: list[str] = []
     try:
         parts = location.path.split("/")[:-1] if location.path else []
         for depth in range(len(parts) + 1 if location.path else 0):

@@ -1,10 +1,12 @@
 """An array of another program whose axes are not x, y, z, or that is Zarr v2: seen as an image, for reading only."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from zarr.core.metadata import ArrayV3Metadata
+from zarr.storage import LocalStore
 
 from lithax.errors import MetadataError
 from lithax.grid import Box, Index
@@ -46,6 +48,11 @@ class ForeignArray(AbstractStoredArray):
         # The codecs of a Zarr v3 array run in the thread that reads; for the rest Zarr does the work.
         v3 = isinstance(zarray.metadata, ArrayV3Metadata) and zarray.ndim == 3
         self._source = StoredArray(zarray, metadata, read_only=True) if v3 else None
+
+    @property
+    def directory(self) -> Path | None:
+        store = self.store
+        return store.root / self.path if type(store) is LocalStore else None
 
     @property
     def axes(self) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, ZipStore
 
 from lithax.errors import MetadataError
+from lithax.storage._abstract_array import AbstractStoredArray
 from lithax.storage._node_document import ZARR_JSON, parse_document
 from lithax.storage._objects import Objects, objects_of
 
@@ -63,6 +64,17 @@ class Location:
                 return Node(2, _V2_NAMES[name], document, attributes)
         return None
 
+    def kind(self) -> str | None:
+        """Return "array", "group", or None if no Zarr node is there."""
+        node = self.node()
+        return None if node is None else node.kind
+
+    def holds(self, array: AbstractStoredArray) -> bool:
+        """Tell whether an open array is the one at this location."""
+        if self.directory is not None:
+            return array.directory is not None and array.directory.resolve() == self.directory.resolve()
+        return array.directory is None and array.path == self.path and same_store(array.store, self.store)
+
     def child(self, name: str) -> "Location":
         """Return a node below this one."""
         return Location(self.store, self.key(name), f"{self.label}/{name}")
@@ -98,7 +110,14 @@ class Node:
     attributes: dict[str, Any]
 
 
-def resolve(
+def same_store(a: Store, b: Store) -> bool:
+    """Tell whether two Zarr stores are the same place."""
+    if isinstance(a, MemoryStore) and isinstance(b, MemoryStore):
+        return a._store_dict is b._store_dict  # equality would compare every byte
+    return a is b or a == b
+
+
+def locate(
     store: Any, path: str | None = None, *, read_only: bool = False, storage_options: Mapping[str, Any] | None = None
 ) -> Location:
     """Find out what `store` means; nothing is made or touched.
@@ -153,7 +172,8 @@ def _store(store: Any, read_only: bool, storage_options: Mapping[str, Any] | Non
         place = Path(os.fspath(store)).expanduser()
         if place.suffix == ".zip" and place.is_file():
             return ZipStore(place, mode="r", read_only=True)
-        return LocalStore(place, read_only=read_only)
+        # Absolute, so that the same place is known as the same, and stays when the working directory changes.
+        return LocalStore(place.resolve(), read_only=read_only)
     raise TypeError(
         f"store={store!r} must be a path, a URL, a Zarr store, or None for memory, not {type(store).__name__}."
     )
