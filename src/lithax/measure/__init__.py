@@ -1,0 +1,33 @@
+"""Measurements: summaries of voxels as monoids, the same on an array, block by block, and across processes."""
+
+from lithax.measure._half_contrast import Peaks as Peaks
+from lithax.measure._half_contrast import half_contrast as half_contrast
+from lithax.measure._half_contrast import peaks as peaks
+from lithax.measure._histogram import Histogram as Histogram
+from lithax.measure._histogram_function import histogram as histogram
+from lithax.measure._histogram_result import HistogramResult as HistogramResult
+from lithax.measure._loss import AbstractLoss as AbstractLoss
+from lithax.measure._loss import MeanLoss as MeanLoss
+from lithax.measure._loss import MeanSquaredError as MeanSquaredError
+from lithax.measure._measurement import AbstractMeasurement as AbstractMeasurement
+from lithax.measure._minimum_maximum import Extremes as Extremes
+from lithax.measure._minimum_maximum import MinimumMaximum as MinimumMaximum
+from lithax.measure._minimum_maximum import minimum_maximum as minimum_maximum
+from lithax.measure._moments import Moments as Moments
+from lithax.measure._moments import MomentsResult as MomentsResult
+from lithax.measure._moments import moments as moments
+from lithax.measure._otsu import otsu as otsu
+from lithax.measure._phase_fractions import PhaseFractions as PhaseFractions
+from lithax.measure._phase_fractions import PhaseFractionsResult as PhaseFractionsResult
+from lithax.measure._phase_fractions import phase_fractions as phase_fractions
+from lithax.measure._porosity import Porosity as Porosity
+from lithax.measure._porosity import PorosityResult as PorosityResult
+from lithax.measure._porosity import porosity as porosity
+from lithax.measure._profile import Profile as Profile
+from lithax.measure._profile import ProfileResult as ProfileResult
+from lithax.measure._profile import profile as profile
+from lithax.measure._sum import Count as Count
+from lithax.measure._sum import Mean as Mean
+from lithax.measure._sum import Sum as Sum
+from lithax.measure._sum import mean as mean
+from lithax.measure._value_counts import ValueCounts as ValueCounts

@@ -1,0 +1,101 @@
+"""What a measurement is: a summary of voxels that can be taken block by block."""
+
+import abc
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from lithax.arrays import is_traced, namespace, to_numpy, wide_scope
+from lithax.typing import Array
+
+State = Any
+"""A pytree of arrays, of a size that does not depend on the number of voxels."""
+
+
+class AbstractMeasurement(eqx.Module):
+    """A summary of voxels as a monoid: measure blocks, combine the states in any grouping, finish once.
+
+    ``measurement(array)`` measures a whole array; ``image.reduce(measurement)`` an image of any size, where `of` is
+    compiled and runs on every block, and `combine` and `finish` run on the host. Sums are kept in float64, counts in
+    int64; on JAX that needs an x64 scope around `of`, which the callers here open.
+    """
+
+    context: ClassVar[bool] = False
+    """Whether `of` also takes ``block``, a `lithax.ops.Context`: where the block lies in the image."""
+
+    additive: ClassVar[bool] = False
+    """Whether `finish` is a mean over voxels, so that one pass gives its gradient as well."""
+
+    @abc.abstractmethod
+    def of(self, *blocks: Array, valid: Array | None = None) -> State:
+        """Summarise one block. Voxels that are not `valid` never influence the state; None means that all are.
+
+        Pure array-API code: NumPy, JAX (also traced), PyTorch, CuPy, array-api-strict.
+        """
+
+    @abc.abstractmethod
+    def combine(self, a: State, b: State) -> State:
+        """Join the states of two sets of voxels, NumPy arrays in host memory. Associative; up to rounding for floats."""
+
+    @abc.abstractmethod
+    def finish(self, state: State) -> Any:
+        """Turn the state of all voxels, NumPy arrays in host memory, into the result."""
+
+    def __call__(self, *arrays: Array, valid: Array | None = None) -> Any:
+        """Measure whole arrays of one shape.
+
+        Parameters
+        ----------
+        arrays
+            One array per input of `of`, of any array-API library.
+        valid
+            Boolean array of the same shape, True where voxels are taken in.
+
+        Raises
+        ------
+        TypeError
+            Inside a function that JAX is tracing: the result lives on the host.
+        ValueError
+            If shapes differ, or there is no voxel.
+        """
+        check_shapes(*arrays, valid=valid)
+        if any(is_traced(array) for array in arrays):
+            raise TypeError(
+                f"{type(self).__name__} was called on an array that JAX is tracing, but its result is made on the "
+                "host; call `.of(array)` inside the compiled function, and `.finish(state)` outside."
+            )
+        with wide_scope(*arrays, valid):
+            state = self.of(*arrays, valid=valid)
+        return self.finish(jax.tree.map(to_numpy, state))
+
+
+def add_states(a: State, b: State) -> State:
+    """Combine states that simply add up; integers in 64 bits."""
+    return jax.tree.map(lambda x, y: widen(x) + widen(y), a, b)
+
+
+def widen(x: Any) -> np.ndarray:
+    """Return counts as int64; other dtypes unchanged."""
+    x = np.asarray(x)
+    return x.astype(np.int64) if x.dtype.kind == "i" and x.dtype != np.int64 else x
+
+
+def check_shapes(*arrays: Array, valid: Array | None = None) -> None:
+    """Raise ValueError unless the arrays, and `valid`, have one shape and hold a voxel."""
+    shape = tuple(arrays[0].shape)
+    if 0 in shape:
+        raise ValueError(f"The array has shape {shape} and holds no voxel; there is nothing to measure.")
+    for array in arrays[1:]:
+        if tuple(array.shape) != shape:
+            raise ValueError(
+                f"Arrays of shapes {shape} and {tuple(array.shape)} are measured together, voxel by voxel; "
+                "give arrays of one shape."
+            )
+    if valid is None:
+        return
+    if tuple(valid.shape) != shape:
+        raise ValueError(f"valid (shape {tuple(valid.shape)}) must have the shape of the array, {shape}.")
+    if not namespace(valid).isdtype(valid.dtype, "bool"):
+        raise TypeError(f"valid has dtype {valid.dtype}; give booleans, True where a voxel is taken in.")

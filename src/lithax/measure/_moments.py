@@ -1,0 +1,111 @@
+"""Mean, variance, skewness and kurtosis in one pass, stable for any number of voxels."""
+
+import dataclasses
+import math
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from lithax.arrays import namespace
+from lithax.measure._measurement import AbstractMeasurement, State, widen
+from lithax.measure._minimum_maximum import kept
+from lithax.measure._numbers import as_sum, constant, plain, total, voxels
+from lithax.measure._source import Source
+from lithax.typing import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class MomentsResult:
+    """Moments of the voxels taken in; NaN where they are undefined."""
+
+    count: int
+    """Voxels that entered the moments."""
+    mean: float
+    """In the unit of the image."""
+    variance: float
+    """Population variance, ``numpy.var(x)`` [unit²]."""
+    skewness: float
+    """Third standardised moment, ``scipy.stats.skew(x)`` [-]; NaN for a constant image."""
+    kurtosis: float
+    """Excess kurtosis, 0 for a normal distribution, ``scipy.stats.kurtosis(x)`` [-]; NaN for a constant image."""
+
+    @property
+    def standard_deviation(self) -> float:
+        """Square root of the variance, in the unit of the image."""
+        return math.sqrt(self.variance)
+
+
+class Moments(AbstractMeasurement):
+    """Count, mean, variance, skewness and kurtosis.
+
+    Within a block the moments are taken about the block's own mean, in float64; states are joined by the update
+    formulas for central moments, which do not cancel.
+
+    Parameters
+    ----------
+    skip_nan
+        Whether NaN voxels are left out. By default NaN propagates, as in NumPy.
+
+    References
+    ----------
+    Pébay, Formulas for robust, one-pass parallel computation of covariances and arbitrary-order statistical moments,
+    Sandia report SAND2008-6212 (2008), eqs. 1.5, 1.6, 2.1 and 2.2. doi:10.2172/1028931
+    """
+
+    skip_nan: bool = eqx.field(static=True, default=False)
+
+    def of(self, image: Array, *, valid: Array | None = None) -> State:
+        xp = namespace(image)
+        x = plain(image)
+        if self.skip_nan:
+            valid, _ = kept(x, valid)
+        x = as_sum(x)
+        zero = constant(0, x.dtype, like=x)
+        count = voxels(x, valid)
+        mean = total(x if valid is None else xp.where(valid, x, zero)) / xp.maximum(xp.astype(count, x.dtype), zero + 1)
+        d = x - mean if valid is None else xp.where(valid, x - mean, zero)
+        d2 = d * d
+        return {"count": count, "mean": mean, "m2": total(d2), "m3": total(d2 * d), "m4": total(d2 * d2)}
+
+    def combine(self, a: State, b: State) -> State:
+        na, nb = widen(a["count"]), widen(b["count"])
+        n = na + nb
+        if n == 0:
+            return a
+        wa, wb = na / n, nb / n
+        d = b["mean"] - a["mean"]
+        step = d * wb
+        return {
+            "count": n,
+            "mean": a["mean"] + step,
+            "m2": a["m2"] + b["m2"] + d * step * na,
+            "m3": a["m3"] + b["m3"] + d * d * step * na * (wa - wb) + 3 * d * (wa * b["m2"] - wb * a["m2"]),
+            "m4": a["m4"]
+            + b["m4"]
+            + d * d * d * step * na * (wa * wa - wa * wb + wb * wb)
+            + 6 * d * d * (wa * wa * b["m2"] + wb * wb * a["m2"])
+            + 4 * d * (wa * b["m3"] - wb * a["m3"]),
+        }
+
+    def finish(self, state: State) -> MomentsResult:
+        count = int(state["count"])
+        if count == 0:
+            return MomentsResult(0, math.nan, math.nan, math.nan, math.nan)
+        mean, m2, m3, m4 = (float(state[name]) for name in ("mean", "m2", "m3", "m4"))
+        variance = m2 / count
+        # A smaller spread is rounding of the mean, and its shape means nothing (the rule of scipy.stats).
+        if not variance > (np.finfo(np.float64).resolution * mean) ** 2:
+            shape = (math.nan, math.nan)
+        else:
+            shape = (m3 / count / variance**1.5, m4 / count / variance**2 - 3.0)
+        return MomentsResult(count, mean, variance, *shape)
+
+
+def moments(image: Any, where: Any = None, *, skip_nan: bool = False) -> MomentsResult:
+    """Return count, mean, variance, skewness and kurtosis of an image or array over the voxels that `where` takes in.
+
+    For an array `where` is a boolean array, for an image whatever its combinators accept. NaN propagates, unless
+    `skip_nan` leaves it out.
+    """
+    return Source(image, where).reduce(Moments(skip_nan))

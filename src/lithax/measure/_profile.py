@@ -1,0 +1,93 @@
+"""Mean and number of voxels slice by slice along an axis."""
+
+import dataclasses
+import operator
+from typing import Any, ClassVar
+
+import equinox as eqx
+import numpy as np
+
+from lithax.arrays import bincount, namespace, widest_integer
+from lithax.measure._measurement import AbstractMeasurement, State, add_states
+from lithax.measure._numbers import as_sum, constant, sequence
+from lithax.measure._source import Source
+from lithax.typing import Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProfileResult:
+    """One value per slice across an axis."""
+
+    axis: int
+    count: np.ndarray
+    """Voxels taken in, per slice (int64)."""
+    mean: np.ndarray
+    """Mean over them, in the unit of the image (float64); NaN in slices without any."""
+
+
+class Profile(AbstractMeasurement):
+    """Mean and number of voxels per slice across `axis`. NaN propagates to its own slice only.
+
+    Of a boolean image the mean is the fraction of True: the porosity profile of a pore image.
+
+    Parameters
+    ----------
+    axis
+        0, 1 or 2 for x, y or z; negative numbers count from the last.
+    """
+
+    axis: int = eqx.field(static=True)
+    context: ClassVar[bool] = True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = check_axis(axis)
+
+    def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
+        """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None: the whole image."""
+        xp = namespace(image)
+        offset, shape = (0, image.shape) if block is None else (block.offset[self.axis], block.shape)
+        x = as_sum(image)
+        flags = xp.ones_like(x, dtype=xp.bool) if valid is None else valid
+        others = tuple(a for a in range(image.ndim) if a != self.axis)
+        x = xp.where(flags, x, constant(0, x.dtype, like=x))
+        sums = xp.sum(x, axis=others, dtype=x.dtype)
+        counts = xp.sum(flags, axis=others, dtype=widest_integer(xp))
+        length = shape[self.axis]
+        # Filler slices beyond the image are not valid: they add nothing, wherever they are put.
+        slices = xp.clip(sequence(image.shape[self.axis], like=counts) + offset, 0, length - 1)
+        return {"sum": bincount(slices, length, sums), "count": bincount(slices, length, counts)}
+
+    def combine(self, a: State, b: State) -> State:
+        return add_states(a, b)
+
+    def finish(self, state: State) -> ProfileResult:
+        count = np.asarray(state["count"], np.int64)
+        mean = np.full(count.shape, np.nan)
+        np.divide(state["sum"], count, out=mean, where=count > 0)
+        return ProfileResult(self.axis, count, mean)
+
+
+def profile(image: Any, axis: int, where: Any = None) -> ProfileResult:
+    """Return mean and number of voxels of an image or array for every slice across `axis`.
+
+    Parameters
+    ----------
+    image
+        An image, or a three-dimensional array of any array-API library.
+    axis
+        0, 1 or 2 for x, y or z.
+    where
+        Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
+    """
+    return Source(image, where).reduce(Profile(axis))
+
+
+def check_axis(axis: Any) -> int:
+    """Return the axis as 0, 1 or 2."""
+    try:
+        number = operator.index(axis)
+    except TypeError:
+        number = None
+    if number is None or isinstance(axis, bool) or not -3 <= number < 3:
+        raise ValueError(f"axis={axis!r} is not an axis of an image; use 0, 1 or 2 for x, y or z.")
+    return number % 3

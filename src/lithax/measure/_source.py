@@ -1,0 +1,64 @@
+"""Measuring an array or an image of any size in the same words."""
+
+from typing import Any
+
+import numpy as np
+
+from lithax.arrays import is_array, is_traced, namespace
+from lithax.measure._measurement import AbstractMeasurement, check_shapes
+from lithax.measure._numbers import dtype_name
+
+
+class Source:
+    """The voxels that a function measures: those of an array, or of an image, that `where` takes in.
+
+    An image is known by its `reduce` method and its `voxel_length`; anything else becomes an array. For an image `where`
+    is whatever its combinators accept, for an array a boolean array.
+    """
+
+    def __init__(self, image: Any, where: Any = None) -> None:
+        self.is_image = is_image(image)
+        self.data = image if self.is_image else as_array(image)
+        self.where = where
+        self.dtype = _numpy_dtype(self.data)
+        if self.dtype.kind not in "biuf":
+            raise TypeError(
+                f"The image has dtype {self.dtype}; measurements need real numbers or booleans. "
+                "Measure its real part or its magnitude."
+            )
+        if not self.is_image and where is not None:
+            if not is_array(where):
+                raise TypeError(
+                    f"where is a {type(where).__name__}, but the voxels are a plain array; give a boolean array of "
+                    "its shape, True where voxels are taken in, or measure an image (lx.from_array)."
+                )
+            check_shapes(self.data, valid=where)
+
+    def reduce(self, measurement: AbstractMeasurement, *others: Any) -> Any:
+        """Measure the voxels, together with those of other arrays or images of the same shape."""
+        if self.is_image:
+            return self.data.reduce(measurement, *others, where=self.where)
+        return measurement(self.data, *(as_array(other) for other in others), valid=self.where)
+
+
+def is_image(value: Any) -> bool:
+    """Whether `value` is a voxel image rather than an array."""
+    return hasattr(value, "reduce") and hasattr(value, "voxel_length")
+
+
+def as_array(value: Any) -> Any:
+    """Return arrays of array-API libraries as they are, anything else as a NumPy array."""
+    if not is_array(value):
+        return np.asarray(value)
+    if is_traced(value):
+        raise TypeError(
+            "The array is being traced by JAX, but results of measurements are made on the host; inside a compiled "
+            "function call the `.of(array)` of a measurement, such as lx.measure.Moments()."
+        )
+    namespace(value)
+    return value
+
+
+def _numpy_dtype(array: Any) -> np.dtype:
+    name = dtype_name(array)
+    return np.dtype(np.float32 if name == "bfloat16" else name)

@@ -1,0 +1,77 @@
+"""Histogram of integers and booleans: one counter per value."""
+
+import operator
+from collections.abc import Collection
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from lithax.arrays import namespace
+from lithax.measure._histogram import check_blocks
+from lithax.measure._histogram_result import HistogramResult
+from lithax.measure._measurement import AbstractMeasurement, State
+from lithax.measure._numbers import dtype_name, plain
+from lithax.measure._phases import check_phases
+from lithax.measure._tally import check_size, combine_tallies, finish_tally, tally
+from lithax.typing import Array
+
+
+class ValueCounts(AbstractMeasurement):
+    """Counts of every integer from `low` to `high`, both included.
+
+    The result is a histogram with a bin of width one about every value; its percentiles are exact, and any other
+    binning follows from it (`HistogramResult.rebin`).
+
+    Parameters
+    ----------
+    low, high
+        First and last value counted; ``ValueCounts(0, 255)`` for uint8, ``ValueCounts(0, 1)`` for booleans.
+    phases
+        Values of a segmentation, given to `of` as the second block, to count apart.
+    """
+
+    low: int = eqx.field(static=True)
+    high: int = eqx.field(static=True)
+    phases: Array | None
+
+    def __init__(self, low: int, high: int, *, phases: Collection[int] | None = None) -> None:
+        self.low, self.high = operator.index(low), operator.index(high)
+        if self.low > self.high:
+            raise ValueError(f"low={low} must not exceed high={high}.")
+        self.phases = None if phases is None else check_phases(phases)
+        check_size(self.high - self.low + 1, self.phases)
+
+    def of(self, image: Array, segmentation: Array | None = None, *, valid: Array | None = None) -> State:
+        check_blocks(segmentation, self.phases)
+        if not namespace(image).isdtype(image.dtype, ("bool", "integral")):
+            raise TypeError(f"The image has dtype {image.dtype}, and values that cannot be listed; use Histogram.")
+        xp = namespace(image)
+        x = plain(image)
+        bins = self.high - self.low + 1
+        first, last = _limits(image)
+        low, high = max(self.low, int(xp.iinfo(x.dtype).min)), min(self.high, int(xp.iinfo(x.dtype).max))
+        complete = self.low <= first and last <= self.high
+        if high < low:
+            raise ValueError(f"No value from {self.low} to {self.high} exists in dtype {image.dtype}.")
+        column = xp.astype(x - low, xp.int32) + (low - self.low)
+        if not complete:
+            outside = xp.astype(x > high, xp.int32) + bins
+            column = xp.where((x >= low) & (x <= high), column, outside)
+        return tally(x, column, bins, valid, segmentation, self.phases, bounds=not complete)
+
+    def combine(self, a: State, b: State) -> State:
+        return combine_tallies(a, b)
+
+    def finish(self, state: State) -> HistogramResult:
+        values = np.arange(self.low, self.high + 1)
+        edges = np.arange(self.low, self.high + 2) - 0.5
+        return finish_tally(state, edges, self.phases, values)
+
+
+def _limits(image: Any) -> tuple[int, int]:
+    name = dtype_name(image)
+    if name == "bool":
+        return 0, 1
+    info = np.iinfo(name)
+    return int(info.min), int(info.max)
