@@ -1,0 +1,16 @@
+"""One block at a time: map, reduce and differentiate over images of any size."""
+
+from lithax.chunked._array_source import ArraySource as ArraySource
+from lithax.chunked._cache import ChunkCache as ChunkCache
+from lithax.chunked._gradient import LossOverBlocks as LossOverBlocks
+from lithax.chunked._kernel import Kernel as Kernel
+from lithax.chunked._kernel import KernelRequest as KernelRequest
+from lithax.chunked._kernel import make_kernel as make_kernel
+from lithax.chunked._layout import Layout as Layout
+from lithax.chunked._layout import available_cores as available_cores
+from lithax.chunked._layout import choose_layout as choose_layout
+from lithax.chunked._lift import lift as lift
+from lithax.chunked._map import MapJob as MapJob
+from lithax.chunked._reduce import BlockReader as BlockReader
+from lithax.chunked._reduce import reduce_blocks as reduce_blocks
+from lithax.chunked._selection import Selection as Selection

@@ -16,7 +16,7 @@ from lithax.arrays import namespace, to_numpy
 from lithax.chunked._elementwise import check_by_trial, check_jaxpr
 from lithax.chunked._lift import lift
 from lithax.grid import Index
-from lithax.ops import PlainFunction, Program
+from lithax.ops import PlainFunction, Program, numpy_dtype
 
 _CHECKED = "lithax_elementwise"
 
@@ -46,6 +46,8 @@ class Kernel:
     out_dtypes: tuple[np.dtype, ...]
     computation: str | None
     """Digest of what is computed; None if it cannot be known."""
+    natural_dtypes: tuple[np.dtype, ...]
+    """What the function returns before it is converted to `out_dtypes`."""
     temporary_bytes: int
     """Memory that one call needs besides its arguments and results [byte]."""
 
@@ -60,8 +62,13 @@ def make_kernel(request: KernelRequest, backend: Any, device: Any = None) -> Ker
     return _EagerKernel(request, backend, device)
 
 
-def _finish(request: KernelRequest, outs: Any, valid: Any, old: Any, out_dtypes: Any) -> tuple[Any, ...]:
+def _finish(request: KernelRequest, outs: Any, valid: Any, old: Any, natural: list) -> tuple[Any, ...]:
     outs = tuple(outs) if isinstance(outs, tuple | list) else (outs,)
+    out_dtypes = request.out_dtypes
+    if out_dtypes is not None and len(out_dtypes) not in (1, len(outs)):
+        raise ValueError(
+            f"{len(out_dtypes)} dtypes (or images in out) are given, {request.program!r} returns {len(outs)} arrays."
+        )
     results = []
     for k, out in enumerate(outs):
         xp = namespace(out)
@@ -71,15 +78,29 @@ def _finish(request: KernelRequest, outs: Any, valid: Any, old: Any, out_dtypes:
                 f"{request.program!r} returned shape {shape} for blocks of shape {request.block_shapes}; "
                 f"a function of voxels returns one value per voxel of the core, {request.core}."
             )
-        if out_dtypes is not None and out_dtypes[k] is not None:
-            out = xp.astype(out, _dtype_of(xp, out_dtypes[k]))
+        natural.append(numpy_dtype(out.dtype))
+        wanted = None if out_dtypes is None else out_dtypes[k if len(out_dtypes) > 1 else 0]
+        if wanted is not None:
+            out = xp.astype(out, _dtype_of(xp, wanted))
         if request.selects:
             widest = tuple((n - c) // 2 for n, c in zip(valid.shape, request.core, strict=True))
             inner = valid[tuple(slice(w, w + c) for w, c in zip(widest, request.core, strict=True))]
-            other = old[k] if request.keeps_old else xp.asarray(request.fill_values[k], dtype=out.dtype)
+            other = (
+                old[k]
+                if request.keeps_old
+                else xp.asarray(fill_of(request.fill_values, k, xp, out.dtype), dtype=out.dtype)
+            )
             out = xp.where(inner, out, other)
         results.append(out)
     return tuple(results)
+
+
+def fill_of(fill_values: tuple[Any, ...], k: int, xp: Any, dtype: Any) -> Any:
+    """Return the value of the voxels left out of result `k`: NaN, 0 or False unless given."""
+    value = fill_values[k if len(fill_values) > 1 else 0]
+    if isinstance(value, str) and value == "default":
+        return float("nan") if xp.isdtype(dtype, ("real floating", "complex floating")) else 0
+    return value
 
 
 def _dtype_of(xp: Any, dtype: np.dtype) -> Any:
@@ -117,13 +138,14 @@ class _JaxKernel(Kernel):
             str(device),
         )
         compiled = _COMPILED.get(cache_key, lambda: self._compile(rebuild, static_shape))
-        self.call, self.computation, self.out_dtypes, self.temporary_bytes = compiled
+        self.call, self.computation, self.out_dtypes, self.natural_dtypes, self.temporary_bytes = compiled
 
     def scope(self):
         return jax.enable_x64(True) if self.x64 else nullcontext()
 
     def _compile(self, rebuild: Callable, static_shape: Index | None):
         request = self.request
+        natural: list[np.dtype] = []
 
         def kernel(dynamic, blocks, offset, shape, valid, first_valid, old, seed):
             program = _guard_elementwise(rebuild(dynamic))
@@ -138,7 +160,7 @@ class _JaxKernel(Kernel):
                 first_valid=(first_valid[0], first_valid[1], first_valid[2]) if request.guards else None,
                 seed=seed,
             )
-            return _finish(request, outs, valid, old, request.out_dtypes)
+            return _finish(request, outs, valid, old, natural)
 
         def like(shape, dtype):
             return jax.ShapeDtypeStruct(shape, dtype)
@@ -163,7 +185,7 @@ class _JaxKernel(Kernel):
             compiled = lowered.compile()
             out_dtypes = tuple(np.dtype(o.dtype) for o in jax.tree_util.tree_leaves(traced.out_info))
         statistics = compiled.memory_analysis()
-        return compiled, digest, out_dtypes, int(getattr(statistics, "temp_size_in_bytes", 0) or 0)
+        return compiled, digest, out_dtypes, tuple(natural), int(getattr(statistics, "temp_size_in_bytes", 0) or 0)
 
     def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
         request = self.request
@@ -201,7 +223,14 @@ class _EagerKernel(Kernel):
                     request.dtypes,
                     self.to_backend,
                 )
-        self.out_dtypes = self._trial()
+        self.natural_dtypes = self._trial()
+        wanted = request.out_dtypes or (None,)
+        wanted = wanted * len(self.natural_dtypes) if len(wanted) == 1 else wanted
+        if len(wanted) != len(self.natural_dtypes):
+            raise ValueError(
+                f"{len(wanted)} dtypes (or images in out) are given, {request.program!r} returns {len(self.natural_dtypes)} arrays."
+            )
+        self.out_dtypes = tuple(n if w is None else w for n, w in zip(self.natural_dtypes, wanted, strict=True))
         # Without a compiler to ask: every step holds its result and an intermediate of the same size.
         self.temporary_bytes = 3 * sum(int(np.prod(s)) for s in request.block_shapes) * 8
 
@@ -224,8 +253,7 @@ class _EagerKernel(Kernel):
                 blocks, offset=(0, 0, 0), shape=request.image_shape, spacing=request.spacing, origin=request.origin
             )
         outs = tuple(outs) if isinstance(outs, tuple | list) else (outs,)
-        wanted = request.out_dtypes or (None,) * len(outs)
-        return tuple(to_numpy(o).dtype if w is None else w for o, w in zip(outs, wanted, strict=True))
+        return tuple(numpy_dtype(o.dtype) for o in outs)
 
     def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
         request = self.request
@@ -243,7 +271,7 @@ class _EagerKernel(Kernel):
             seed=request.seed,
         )
         old = None if old is None else [self.to_backend(o) for o in old]
-        return tuple(to_numpy(o) for o in _finish(request, outs, valid, old, request.out_dtypes))
+        return tuple(to_numpy(o) for o in _finish(request, outs, valid, old, []))
 
 
 def backend_namespace(backend: Any) -> Any:

@@ -64,5 +64,5 @@ def _next(now: int, least: int, unit: int | None, size: int) -> int:
     for factor in range(2, 9):
         larger = now * factor
         if unit is None or (larger <= unit and unit % larger == 0) or larger % unit == 0:
-            return min(larger, -(-size // least) * least)
+            return min(larger, size)
     return now

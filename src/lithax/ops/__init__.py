@@ -1,5 +1,7 @@
 """Voxel operations: pure functions of arrays."""
 
+from lithax.ops._arithmetic import ARITHMETIC as ARITHMETIC
+from lithax.ops._arithmetic import numpy_dtype as numpy_dtype
 from lithax.ops._chain import Chain as Chain
 from lithax.ops._chain import as_steps as as_steps
 from lithax.ops._chain import chain as chain

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lithax.ops._compound import Compound
 from lithax.ops._program import PlainFunction, Program, Step
 from lithax.ops._voxel_op import VoxelOp
 from lithax.typing import Array
@@ -64,6 +65,16 @@ def as_steps(
         arguments = function.args + arguments
         parameters = dict(function.keywords) | parameters
         function = function.func
+    if isinstance(function, Compound):
+        if arguments:
+            raise TypeError(f"partial({function.name}, ...) binds arrays by position; bind its parameters by name.")
+        rules = {"boundary": boundary, "boundary_value": boundary_value}
+        for name, value in rules.items():
+            if value is not None and parameters.setdefault(name, value) != value:
+                raise ValueError(
+                    f"{name}={value!r} contradicts {name}={parameters[name]!r} of {function.name}; give it once."
+                )
+        function, parameters, boundary = function.chain(**parameters), {}, None
     if isinstance(function, Chain):
         return _chain_steps(function, parameters, arguments, halo, boundary)
     if isinstance(function, VoxelOp):

@@ -1,0 +1,219 @@
+"""Apply a block function over a grid: read, compute and write different blocks at the same time."""
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lithax.arrays import namespace
+from lithax.chunked._cache import ChunkCache
+from lithax.chunked._kernel import Kernel, KernelRequest, fill_of
+from lithax.chunked._layout import Layout
+from lithax.chunked._padded import empty_block, read_padded
+from lithax.chunked._pool import run_all
+from lithax.chunked._progress import Progress
+from lithax.chunked._selection import Selection
+from lithax.errors import ResumeError
+from lithax.grid import BlockSink, BlockSource, Box, ChunkGrid, Halo, Index, box_shape, shift
+
+
+@dataclass
+class MapJob:
+    """Everything one pass over the blocks needs; checked before, so that nothing can fail for a bad argument here."""
+
+    request: KernelRequest
+    kernel: Kernel
+    sources: Sequence[BlockSource]
+    sinks: Sequence[BlockSink]
+    journals: Sequence[Any]
+    layout: Layout
+    selection: Selection | None
+    old: Sequence[BlockSource] | None
+    """Where voxels left out keep their value: the arrays that hold it."""
+    in_place: bool
+    cache_bytes: int
+    workers: int
+    compiled: bool
+    label: str
+    show_progress: bool
+    share: tuple[int, int] = (0, 1)
+    """This process's place among those that divide the units, and their number."""
+    halos: tuple[Halo, ...] = field(init=False)
+    reach: tuple[Halo, ...] = field(init=False)
+
+    def __post_init__(self):
+        program = self.request.program
+        self.halos = program.halos(len(self.sources))
+        # A coarser voxel at an upper face sees beyond it.
+        extra = tuple(math.ceil(s) - 1 for s in program.scale)
+        self.reach = tuple(tuple(max(h, e) for h, e in zip(halo, extra, strict=True)) for halo in self.halos)
+
+    def run(self) -> None:
+        """Compute every block whose result is not stored yet."""
+        finished = [self._verify(sink, journal) for sink, journal in zip(self.sinks, self.journals, strict=True)]
+        collectors = [
+            _Collector(sink, journal, self.layout, self.in_place, done)
+            for sink, journal, done in zip(self.sinks, self.journals, finished, strict=True)
+        ]
+        grid = self.layout.grid
+        todo = [b for b in self._order() if not all(c.has(grid.box(b)) for c in collectors)]
+        progress = Progress(math.prod(self.layout.shape), self.label, self.show_progress)
+        progress.add(math.prod(self.layout.shape) - sum(math.prod(box_shape(grid.box(b))) for b in todo))
+        cache = ChunkCache(self.cache_bytes)
+
+        def work(block: Index) -> int:
+            box = grid.box(block)
+            results = self._compute(cache, grid.start(block), box)
+            for collector, result in zip(collectors, results, strict=True):
+                if result is not None:
+                    collector.add(box, result)
+            return math.prod(box_shape(box))
+
+        try:
+            run_all(todo, work, min(self.workers, max(len(todo), 1)), lambda _, voxels: progress.add(voxels))
+        finally:
+            progress.close()
+
+    def _order(self) -> list[Index]:
+        # All blocks of one unit follow each other, so that few units are open at a time; units are dealt out whole.
+        unit = tuple(max(self.layout.block[a], math.lcm(*(s.unit[a] for s in self.sinks))) for a in range(3))
+        units = ChunkGrid(self.layout.shape, unit)
+        index, count = self.share
+        order = []
+        for u in units:
+            if units.linear(u) * count // len(units) == index:
+                order += list(self.layout.grid.covering(units.box(u)))
+        return order
+
+    def _compute(self, cache: ChunkCache, start: Index, box: Box) -> Sequence[np.ndarray | None]:
+        request = self.request
+        rule, value = request.program.reading_rule
+        at = tuple(int(s * k) for s, k in zip(start, request.program.scale, strict=True))
+        old = None
+        valid = first = None
+        if self.selection is not None:
+            widest = tuple(max(h[a] for h in self.halos) for a in range(3))
+            begin = tuple(s - w for s, w in zip(at, widest, strict=True))
+            shape = tuple(c + 2 * w for c, w in zip(request.core, widest, strict=True))
+            valid = self.selection.block(cache, begin, shape, widest, rule, self.compiled)
+            inside = valid[tuple(slice(w, w + n) for w, n in zip(widest, box_shape(box), strict=True))]
+            position = int(np.argmax(inside))
+            first = np.unravel_index(position, inside.shape)
+            nothing = not inside[first]
+            if nothing and self.in_place and self._covers_units:
+                return [None] * len(self.sinks)
+            if self.old is not None:
+                old = [_block_of(o, box, request.core) for o in self.old]
+            if nothing:
+                if old is not None:
+                    return [o[tuple(slice(0, n) for n in box_shape(box))] for o in old]
+                return [
+                    np.full(box_shape(box), fill_of(request.fill_values, k, namespace(np.empty(0)), dtype), dtype)
+                    for k, dtype in enumerate(self.kernel.out_dtypes)
+                ]
+        blocks = [
+            read_padded(source, cache, tuple(s - h for s, h in zip(at, halo, strict=True)), shape, reach, rule, value)
+            for source, halo, reach, shape in zip(
+                self.sources, self.halos, self.reach, request.block_shapes, strict=True
+            )
+        ]
+        results = self.kernel(blocks, at, valid, first, old)
+        inner = tuple(slice(0, n) for n in box_shape(box))
+        return [r[inner] for r in results]
+
+    @property
+    def _covers_units(self) -> bool:
+        return all(
+            b % u == 0 or b >= n
+            for sink in self.sinks
+            for b, u, n in zip(self.layout.block, sink.unit, self.layout.shape, strict=True)
+        )
+
+    def _verify(self, sink: BlockSink, journal: Any) -> set[Index]:
+        """Return the units of an earlier attempt that are stored as it recorded them."""
+        finished: set[Index] = set()
+
+        def check(unit: Index) -> bool:
+            digest = sink.digest(sink.read_unit(unit))
+            if digest == journal.done[unit]:
+                return True
+            if self.in_place and digest != journal.old.get(unit):
+                raise ResumeError(
+                    f"unit {unit} of the image changed in place is neither as before nor as after the interrupted run; "
+                    f"something else wrote to it, and it cannot be told whether the change was applied."
+                )
+            return False
+
+        lock = threading.Lock()
+
+        def work(unit: Index) -> None:
+            if check(unit):
+                with lock:
+                    finished.add(unit)
+
+        if journal.done:
+            run_all(list(journal.done), work, self.workers)
+        return finished
+
+
+def _block_of(source: BlockSource, box: Box, core: Index) -> np.ndarray:
+    values = source.read(box)
+    if values.shape == core:
+        return values
+    block = empty_block(core, source.dtype)
+    block[...] = 0
+    block[tuple(slice(0, n) for n in values.shape)] = values
+    return block
+
+
+class _Collector:
+    """Puts the storage units of one output together and writes those that are complete."""
+
+    def __init__(self, sink: BlockSink, journal: Any, layout: Layout, in_place: bool, done: set[Index]):
+        self._sink = sink
+        self._journal = journal
+        self._in_place = in_place
+        self._done = done
+        self._blocks = layout.grid
+        self._chunks = ChunkGrid(sink.shape, sink.chunks)
+        self._units = ChunkGrid(sink.shape, sink.unit)
+        self._ratio = tuple(u // c for u, c in zip(sink.unit, sink.chunks, strict=True))
+        self._lock = threading.Lock()
+        self._open: dict[Index, dict[Index, Any]] = {}
+        self._missing: dict[Index, int] = {}
+
+    def has(self, box: Box) -> bool:
+        """Whether all units that a block touches are stored already."""
+        return bool(self._done) and all(u in self._done for u in self._units.covering(box))
+
+    def add(self, box: Box, values: np.ndarray) -> None:
+        """Take in the result of one block."""
+        encoded: dict[Index, dict[Index, Any]] = {}
+        for index in self._chunks.covering(box):
+            unit = tuple(i // r for i, r in zip(index, self._ratio, strict=True))
+            if unit in self._done:
+                continue
+            part = shift(self._chunks.box(index), tuple(s.start for s in box))
+            encoded.setdefault(unit, {})[index] = self._sink.encode_chunk(index, values[part])
+        for unit, chunks in encoded.items():
+            with self._lock:
+                self._open.setdefault(unit, {}).update(chunks)
+                if unit not in self._missing:
+                    self._missing[unit] = sum(1 for _ in self._blocks.covering(self._units.box(unit)))
+                self._missing[unit] -= 1
+                complete = self._open.pop(unit) if self._missing[unit] == 0 else None
+            if complete is not None:
+                self._write(unit, complete)
+
+    def _write(self, unit: Index, chunks: dict[Index, Any]) -> None:
+        payload = self._sink.assemble_unit(unit, chunks)
+        digest = self._sink.digest(payload)
+        if self._in_place:
+            self._journal.record(unit, digest, self._sink.digest(self._sink.read_unit(unit)))
+            self._sink.write_unit(unit, payload)
+        else:
+            self._sink.write_unit(unit, payload)
+            self._journal.record(unit, digest)

@@ -1,0 +1,239 @@
+"""Measure over a grid: every block gives a state, states are combined in the order of the blocks."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from lithax.chunked._cache import ChunkCache
+from lithax.chunked._kernel import _COMPILED, backend_namespace
+from lithax.chunked._layout import Layout
+from lithax.chunked._padded import read_padded
+from lithax.chunked._pool import run_all
+from lithax.chunked._progress import Progress
+from lithax.chunked._selection import Selection
+from lithax.geometry import Frame
+from lithax.grid import BlockSource, Halo, Index, box_shape
+from lithax.ops import Context
+
+
+@dataclass
+class BlockReader:
+    """Reads the blocks of several images and the voxels that count among them."""
+
+    sources: Sequence[BlockSource]
+    layout: Layout
+    selection: Selection | None
+    cache: ChunkCache
+    compiled: bool
+    halos: tuple[Halo, ...]
+    boundary: str = "reflect"
+    boundary_value: Any = 0
+
+    def read(self, block: Index) -> "ReadBlock | None":
+        """Return a block of every image and which of its voxels count; None if none does.
+
+        Where no halo is asked for, voxels that do not count hold the value of one that does.
+        """
+        grid = self.layout.grid
+        start, core = grid.start(block), self.layout.block
+        inner = tuple(slice(0, n) for n in box_shape(grid.box(block)))
+        valid = np.zeros(core, bool)
+        first = (0, 0, 0)
+        around = None
+        if self.selection is None:
+            valid[inner] = True
+        else:
+            widest = tuple(max(h[a] for h in self.halos) for a in range(3))
+            begin = tuple(s - w for s, w in zip(start, widest, strict=True))
+            shape = tuple(c + 2 * w for c, w in zip(core, widest, strict=True))
+            around = self.selection.block(self.cache, begin, shape, widest, self.boundary, self.compiled)
+            center = around[tuple(slice(w, w + c) for w, c in zip(widest, core, strict=True))]
+            valid[inner] = center[inner]
+            first = tuple(map(int, np.unravel_index(int(np.argmax(valid)), core)))
+            if not valid[first]:
+                return None
+        blocks = []
+        for source, halo in zip(self.sources, self.halos, strict=True):
+            begin = tuple(s - h for s, h in zip(start, halo, strict=True))
+            shape = tuple(c + 2 * h for c, h in zip(core, halo, strict=True))
+            values = read_padded(source, self.cache, begin, shape, halo, self.boundary, self.boundary_value)
+            if self.selection is not None and not any(halo):
+                values = np.where(valid, values, values[first])
+            blocks.append(values)
+        return ReadBlock(start, blocks, valid, around, first)
+
+
+@dataclass
+class ReadBlock:
+    """One block of every image: `valid` over the core, `around` over the core and its halo (None: no selection)."""
+
+    start: Index
+    blocks: list[np.ndarray]
+    valid: np.ndarray
+    around: np.ndarray | None
+    first: Index
+
+
+def reduce_blocks(
+    measure: Any,
+    reader: BlockReader,
+    frame: Frame,
+    *,
+    backend: Any,
+    workers: int,
+    label: str,
+    show_progress: bool,
+    gather: Callable[[Any], list[Any]],
+    share: tuple[int, int] = (0, 1),
+) -> Any:
+    """Return the combined state of all blocks; None if no voxel counts.
+
+    States are combined on the host in block order, so that float sums have the same bits for any number of
+    threads and processes.
+    """
+    state_of = _state_function(measure, reader, frame, backend)
+    states: list[Any] = []
+
+    def take(state: Any) -> None:
+        # With several processes the states are kept: combining them block by block, in one order, gives the same bits
+        # however they were dealt out.
+        if states and share[1] == 1:
+            states[0] = measure.combine(states[0], state)
+        else:
+            states.append(state)
+
+    each_block(
+        reader,
+        lambda read: state_of(read.blocks, read.valid, read.start),
+        take,
+        workers=workers,
+        label=label,
+        show_progress=show_progress,
+        share=share,
+    )
+    every = [s for part in gather(states) for s in part]
+    if not every:
+        return None
+    total = every[0]
+    for state in every[1:]:
+        total = measure.combine(total, state)
+    return total
+
+
+def each_block(
+    reader: BlockReader,
+    work: Callable[[ReadBlock], Any],
+    take: Callable[[Any], None],
+    *,
+    workers: int,
+    label: str,
+    show_progress: bool,
+    share: tuple[int, int] = (0, 1),
+) -> None:
+    """Work on every block in which a voxel counts, in threads, and take the results in the order of the blocks."""
+    grid = reader.layout.grid
+    index, count = share
+    blocks = [b for b in grid if grid.linear(b) * count // len(grid) == index]
+    waiting: dict[Index, Any] = {}
+    order = iter(blocks)
+    expected = next(order, None)
+    progress = Progress(math.prod(grid.shape), label, show_progress)
+
+    def read_and_work(block: Index) -> Any:
+        read = reader.read(block)
+        return None if read is None else work(read)
+
+    def done(block: Index, result: Any) -> None:
+        nonlocal expected
+        progress.add(math.prod(box_shape(grid.box(block))))
+        waiting[block] = result
+        while expected in waiting:
+            ready = waiting.pop(expected)
+            if ready is not None:
+                take(ready)
+            expected = next(order, None)
+
+    try:
+        run_all(blocks, read_and_work, min(workers, max(len(blocks), 1)), done)
+    finally:
+        progress.close()
+
+
+def _state_function(measure: Any, reader: BlockReader, frame: Frame, backend: Any) -> Callable:
+    dtypes = tuple(s.dtype for s in reader.sources)
+    core = reader.layout.block
+
+    def context(offset: Any, valid: Any) -> dict[str, Any]:
+        if not getattr(measure, "context", False):
+            return {}
+        return {"block": Context(tuple(offset), frame.shape, frame.voxel_length, frame.voxel_origin, valid)}
+
+    if backend != "jax" or getattr(measure, "host", False):
+        xp = backend_namespace("numpy" if backend == "jax" else backend)
+
+        def state_on_host(blocks: list[np.ndarray], valid: np.ndarray, offset: Index) -> Any:
+            arrays = [xp.asarray(b) for b in blocks]
+            flags = xp.asarray(valid)
+            return to_host(measure.of(*arrays, valid=flags, **context(offset, flags)))
+
+        return state_on_host
+
+    leaves, structure = jax.tree_util.tree_flatten(measure)
+    dynamic = [leaf for leaf in leaves if isinstance(leaf, np.ndarray | jax.Array)]
+    where = [isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves]
+    fixed = [None if w else leaf for w, leaf in zip(where, leaves, strict=True)]
+
+    def kernel(arrays: list[Any], blocks: list[Any], valid: Any, offset: Any) -> Any:
+        supply = iter(arrays)
+        filled = [next(supply) if w else leaf for w, leaf in zip(where, fixed, strict=True)]
+        rebuilt = jax.tree_util.tree_unflatten(structure, filled)
+        return rebuilt.of(*blocks, valid=valid, **context((offset[0], offset[1], offset[2]), valid))
+
+    key = (
+        "reduce",
+        structure,
+        tuple((type(leaf), repr(leaf) if isinstance(leaf, float) else leaf) for leaf in fixed),
+        tuple((a.shape, str(a.dtype)) for a in dynamic),
+        reader.halos,
+        core,
+        tuple(d.str for d in dtypes),
+        frame if getattr(measure, "context", False) else None,
+    )
+
+    def build() -> Any:
+        with jax.enable_x64(True):
+            shapes = [tuple(c + 2 * h for c, h in zip(core, halo, strict=True)) for halo in reader.halos]
+            return (
+                jax.jit(kernel)
+                .lower(
+                    [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in dynamic],
+                    [jax.ShapeDtypeStruct(s, d) for s, d in zip(shapes, dtypes, strict=True)],
+                    jax.ShapeDtypeStruct(core, np.bool_),
+                    jax.ShapeDtypeStruct((3,), np.int64),
+                )
+                .compile()
+            )
+
+    try:
+        compiled = _COMPILED.get(key, build)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        compiled = build()
+
+    def state(blocks: list[np.ndarray], valid: np.ndarray, offset: Index) -> Any:
+        with jax.enable_x64(True):
+            return to_host(compiled(dynamic, blocks, valid, np.asarray(offset, np.int64)))
+
+    return state
+
+
+def to_host(state: Any) -> Any:
+    """Return a state with NumPy arrays for leaves."""
+    from lithax.arrays import is_array, to_numpy
+
+    return jax.tree_util.tree_map(lambda leaf: to_numpy(leaf) if is_array(leaf) else leaf, state)

@@ -1,0 +1,140 @@
+"""What all combinators settle before they begin: images, frame, selection, backend, memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+
+from lithax.arrays import is_traced
+from lithax.chunked import ArraySource, Selection, available_cores
+from lithax.geometry import Frame
+from lithax.grid import BlockSource, Halo
+from lithax.images._voxel_image import VoxelImage
+from lithax.images._where import Domain, as_domain, make_selection
+from lithax.runtime import check_launcher, connected
+
+CACHE_BYTES = 512 * 2**20
+"""Decoded chunks are kept up to this many bytes where blocks overlap."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images of one call, on one grid of voxels."""
+
+    images: tuple[Any, ...]
+    sources: tuple[BlockSource, ...]
+    frame: Frame
+    where: Domain | None
+    selection: Selection | None
+    world: Any
+
+    @property
+    def first(self) -> VoxelImage | None:
+        """The first image, if it is one and not a plain array."""
+        return self.images[0] if isinstance(self.images[0], VoxelImage) else None
+
+
+def gather_inputs(name: str, images: Sequence[Any], where: Any, world: Any, parameters: Any = ()) -> Inputs:
+    """Check the images and the selection of a call to the combinator `name`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no image, one is no image, or their shapes or geometries differ.
+    RuntimeError
+        If called inside a function that JAX is compiling.
+    """
+    check_launcher()
+    refuse_tracers(name, (*images, parameters))
+    if not images:
+        raise TypeError(f"{name}() needs at least one image after the function.")
+    for position, image in enumerate(images):
+        if not isinstance(image, VoxelImage) and not (hasattr(image, "shape") and hasattr(image, "dtype")):
+            raise TypeError(
+                f"argument {position + 1} of {name}() is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array."
+            )
+    handles = [i for i in images if isinstance(i, VoxelImage)]
+    frame = handles[0].frame if handles else Frame(tuple(images[0].shape))
+    sources = []
+    for position, image in enumerate(images):
+        if tuple(image.shape) != frame.shape:
+            raise ValueError(
+                f"image {position} has shape {tuple(image.shape)}, the first {frame.shape}; images of one call must agree."
+            )
+        if isinstance(image, VoxelImage):
+            if not image.frame.same_grid(frame):
+                raise ValueError(
+                    f"image {position} has its first voxel at {image.voxel_origin} and voxels of {image.voxel_length} "
+                    f"{image.voxel_unit}, the first image {frame.voxel_origin} and {frame.voxel_length} {frame.voxel_unit}; "
+                    f"correct one of them with image.update(...)."
+                )
+            sources.append(image.stored)
+        else:
+            sources.append(ArraySource(image))
+    worlds = {id(w): w for w in (i.world for i in handles) if w is not None}
+    if len(worlds) > 1:
+        raise ValueError(f"the images of {name}() belong to different worlds; open them with the same world=.")
+    world = world or next(iter(worlds.values()), None) or connected()
+    chosen = as_domain(where)
+    return Inputs(tuple(images), tuple(sources), frame, chosen, make_selection(chosen, frame), world)
+
+
+def refuse_tracers(name: str, values: Any) -> None:
+    """Raise RuntimeError inside a function that JAX is transforming."""
+    import jax
+
+    if any(is_traced(leaf) for leaf in jax.tree_util.tree_leaves(values, is_leaf=lambda v: isinstance(v, VoxelImage))):
+        raise RuntimeError(
+            f"{name}() was called inside a function that JAX is compiling or differentiating, but it reads and writes images; call it "
+            f"outside. For gradients over an image use lx.chunk_value_and_grad or lx.chunk_loss, for arrays the function itself."
+        )
+
+
+def workers_or_default(workers: int | None) -> int:
+    """Return the number of blocks in flight: one more than cores, so that a core never waits for the disk."""
+    if workers is None:
+        return available_cores() + 1
+    if not isinstance(workers, int | np.integer) or workers < 1:
+        raise ValueError(f"workers={workers!r} must be a whole number >= 1: how many blocks are in flight.")
+    return int(workers)
+
+
+def limit_or_default(memory_limit: Any) -> int:
+    """Return a memory limit in bytes; half of what is free by default. Text such as "2 GiB" is understood."""
+    if memory_limit is None:
+        return psutil.virtual_memory().available // 2
+    if isinstance(memory_limit, str):
+        units = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+        units |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+        text = memory_limit.strip().lower()
+        number = text.rstrip("bkmgti ")
+        try:
+            return int(float(number) * units[text[len(number) :].strip() or "b"])
+        except (ValueError, KeyError):
+            raise ValueError(
+                f"memory_limit={memory_limit!r} is not a size; write for example 2 * 2**30 or '2 GiB'."
+            ) from None
+    if not memory_limit > 0:
+        raise ValueError(f"memory_limit={memory_limit!r} must be a positive number of bytes.")
+    return int(memory_limit)
+
+
+def cache_bytes(sources: Sequence[BlockSource], halos: Sequence[Halo], block: Sequence[int], limit: int) -> int:
+    """Return how much of the decoded chunks to keep: none where every chunk is read by one block only."""
+    needed = 0
+    for source, halo in zip(sources, halos, strict=True):
+        aligned = all(b % c == 0 or b >= n for b, c, n in zip(block, source.chunks, source.shape, strict=True))
+        if any(halo) or not aligned:
+            needed += int(np.prod(source.shape, dtype=np.int64)) * source.dtype.itemsize
+    return min(needed, CACHE_BYTES, limit // 4)
+
+
+def merge_parameters(parameters: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the function, given as a mapping and as plain keywords."""
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters is a {type(parameters).__name__}; give a mapping of parameter names to values.")
+    if twice := (parameters or {}).keys() & keywords.keys():
+        raise TypeError(f"{sorted(twice)} are given both in parameters= and as keywords.")
+    return dict(parameters or {}) | dict(keywords)

@@ -1,0 +1,633 @@
+"""Apply a function to images of any size, block by block."""
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from lithax.chunked import (
+    Kernel,
+    KernelRequest,
+    Layout,
+    MapJob,
+    choose_layout,
+    make_kernel,
+)
+from lithax.errors import IncompleteImageError, MemoryLimitError, ResumeError
+from lithax.geometry import Frame
+from lithax.grid import Index
+from lithax.images._call import (
+    Inputs,
+    cache_bytes,
+    gather_inputs,
+    limit_or_default,
+    merge_parameters,
+    workers_or_default,
+)
+from lithax.images._create import create
+from lithax.images._open import open_image
+from lithax.images._voxel_image import VoxelImage
+from lithax.images._where import as_source
+from lithax.ops import PlainFunction, Program, as_steps
+from lithax.storage import begin_journal, check_unlocked, locate, resolve_chunks
+
+
+def chunk_map(
+    fn: Callable[..., Any],
+    *images: Any,
+    parameters: Mapping[str, Any] | None = None,
+    where: Any = None,
+    where_input: str = "exclude",
+    out: Any = None,
+    store: Any = None,
+    path: Any = None,
+    overwrite: bool = False,
+    chunks: Any = None,
+    shards: Any = None,
+    dtype: Any = None,
+    fill_value: Any = None,
+    field_name: Any = None,
+    field_unit: Any = None,
+    boundary: str | None = None,
+    boundary_value: Any = None,
+    halo: Any = None,
+    seed: int = 0,
+    backend: Any = "jax",
+    device: Any = None,
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
+    world: Any = None,
+    progress: bool = True,
+    resume: bool | str = False,
+    resume_key: str | None = None,
+    hash_inputs: bool = False,
+    **keywords: Any,
+) -> Any:
+    """Apply a function to every voxel of one or more images, whatever their size.
+
+    The result is that of the function on the whole array, for every chunk grid. Reading, decoding, computing, encoding and writing of
+    different blocks proceed at the same time.
+
+    Parameters
+    ----------
+    fn
+        A voxel operation, a chain, a `functools.partial` of one, or a plain function of as many arrays as there are images. A plain function
+        must be element-wise unless `halo` is given; it may return a tuple, and `out`, `store`, `dtype`, ... are then tuples, too.
+    *images
+        Images on one grid of voxels; the geometry of the result is that of the first. Arrays are accepted, too.
+    parameters, **keywords
+        Keyword arguments of `fn`. Python numbers are constants of the compiled function, arrays are its arguments.
+    where
+        Which voxels take part: `domain`, a region, or a boolean image or array of what to include. Voxels left out keep their
+        old value (`out`) or get `fill_value`, and influence nothing.
+    where_input
+        "exclude": voxels left out do not influence their neighbours either, for which `fn` needs a masked form;
+        "keep": only the output is restricted.
+    out
+        An image to write into; the first input itself for a change in place (element-wise functions only).
+    store, path, overwrite, chunks, shards
+        Where and how the result is stored, as for `create`; memory by default, chunks and shards of the first image by default.
+    dtype
+        Type of the result; by default what `fn` returns.
+    fill_value
+        Value of the voxels left out: by default NaN for real and complex results, 0 or False otherwise.
+    field_name, field_unit
+        What the result is; empty by default.
+    boundary, boundary_value
+        What a plain function with `halo` (or an operation that says nothing else) sees outside the image: "reflect" (default), "nearest",
+        "mirror", "wrap" or "constant", as in scipy.ndimage.
+    halo
+        How far a plain function looks [voxel]: an integer, a tuple of three, or a list with one of these per image. It may return the core or
+        the padded shape.
+    seed
+        For operations with a context that are random.
+    backend
+        "jax" (compiled), "numpy", "torch", "cupy", or an array-API namespace.
+    device
+        Where the backend computes; its default if None.
+    memory_limit
+        The call is refused if it would need more [byte]; half of the free memory by default. Text such as "2 GiB" is understood.
+    workers
+        Blocks in flight; by default one more than there are cores.
+    world
+        The processes that share the work; that of the images by default.
+    progress
+        Show a bar for work longer than a second.
+    resume
+        Go on with the unfinished output of an equal call that was interrupted. "force" skips the comparison of the two calls.
+    resume_key
+        Names the computation where it cannot be known (plain functions on backends other than JAX).
+    hash_inputs
+        Compute the content hash of inputs that have none, for the record of what the result came from.
+
+    Returns
+    -------
+        The result as a `VoxelImage` (a tuple of them if `fn` returns a tuple).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, before anything is read or written.
+    NotElementwiseError
+        If a plain function without halo looks at more than one voxel.
+    MemoryLimitError
+        If more memory than `memory_limit` would be needed.
+    FileExistsError, LockedError, ResumeError, IncompleteImageError
+        If the output is there already, is being written, or cannot be resumed.
+    """
+    if resume not in (True, False, "force"):
+        raise ValueError(f"resume={resume!r} must be True, False or 'force'.")
+    prepared = prepare_map(
+        "chunk_map",
+        fn,
+        images,
+        merge_parameters(parameters, keywords),
+        where=where,
+        where_input=where_input,
+        out=out,
+        store=store,
+        chunks=chunks,
+        shards=shards,
+        dtype=dtype,
+        fill_value=fill_value,
+        boundary=boundary,
+        boundary_value=boundary_value,
+        halo=halo,
+        seed=seed,
+        backend=backend,
+        device=device,
+        memory_limit=memory_limit,
+        workers=workers,
+        world=world,
+    )
+    prepared.check_memory()
+    for handle in prepared.inputs.images:
+        if isinstance(handle, VoxelImage):
+            if handle.stored.metadata.state != "complete" and not (resume and prepared.in_place):
+                raise IncompleteImageError(
+                    f"the image at {handle.stored.where} was cut off while it was written; finish it with resume=True first."
+                )
+            if hash_inputs and handle.stored.metadata.content_hash is None:
+                handle.content_hash()
+    identity = _identity(prepared, resume_key, needed=bool(resume), hash_inputs=hash_inputs)
+    outputs, finished = _outputs(prepared, identity, store, path, overwrite, field_name, field_unit, resume)
+    if not finished:
+        _run(prepared, outputs, identity, resume, progress)
+    return tuple(outputs) if prepared.many else outputs[0]
+
+
+@dataclass
+class PreparedMap:
+    """A call of `chunk_map`, checked and compiled, before anything is read or written."""
+
+    inputs: Inputs
+    program: Program
+    request: KernelRequest
+    kernel: Kernel
+    layout: Layout
+    frame: Frame
+    chunks: tuple[Index, ...]
+    shards: tuple[Index | None, ...]
+    out: tuple[VoxelImage, ...] | None
+    in_place: bool
+    many: bool
+    backend: Any
+    workers: int
+    cache: int
+    limit: int
+    held: int
+    """Bytes of results that stay in memory."""
+
+    @property
+    def working_bytes(self) -> int:
+        """An upper bound of the memory that the call needs besides results that stay in memory [byte]."""
+        request, itemsize = self.request, [d.itemsize for d in self.request.dtypes]
+        blocks = [math.prod(s) * i for s, i in zip(request.block_shapes, itemsize, strict=True)]
+        chunk_bytes = [math.prod(s.chunks) * s.dtype.itemsize for s in self.inputs.sources]
+        results = sum(math.prod(request.core) * d.itemsize for d in self.kernel.out_dtypes)
+        each = sum(blocks) + max(chunk_bytes) + self.kernel.temporary_bytes + 2 * results
+        if self.inputs.selection is not None:
+            widest = tuple(max(s[a] for s in request.block_shapes) for a in range(3))
+            each += (2 + len(self.inputs.selection.sources)) * math.prod(widest)
+            each += results if request.keeps_old else 0
+        units = 0
+        for shard, d in zip(self.shards, self.kernel.out_dtypes, strict=True):
+            if shard is not None and math.prod(shard) > math.prod(request.core):
+                units += 2 * math.prod(shard) * d.itemsize
+        blocks_at_once = min(self.workers, len(self.layout.grid))
+        return each * blocks_at_once + self.cache + units
+
+    def check_memory(self) -> None:
+        """Raise MemoryLimitError if the call needs more memory than it may."""
+        need = self.working_bytes + self.held
+        if need > self.limit:
+            way_out = (
+                "give store= so that the result is written instead of kept, "
+                if self.held > self.limit // 2
+                else "use smaller chunks or fewer workers, "
+            )
+            raise MemoryLimitError(
+                f"the call needs up to {size_text(need)} ({size_text(self.working_bytes)} for {self.workers} blocks in flight, "
+                f"{size_text(self.held)} for results in memory), memory_limit is {size_text(self.limit)}; {way_out}or raise memory_limit."
+            )
+
+
+def prepare_map(
+    name: str,
+    fn: Callable[..., Any],
+    images: Sequence[Any],
+    parameters: Mapping[str, Any],
+    *,
+    where: Any = None,
+    where_input: str = "exclude",
+    out: Any = None,
+    store: Any = None,
+    chunks: Any = None,
+    shards: Any = None,
+    dtype: Any = None,
+    fill_value: Any = None,
+    boundary: str | None = None,
+    boundary_value: Any = None,
+    halo: Any = None,
+    seed: int = 0,
+    backend: Any = "jax",
+    device: Any = None,
+    memory_limit: Any = None,
+    workers: int | None = None,
+    world: Any = None,
+) -> PreparedMap:
+    """Check a call of `chunk_map`, choose its blocks and compile its function."""
+    if where_input not in ("exclude", "keep"):
+        raise ValueError(f"where_input={where_input!r} must be 'exclude' or 'keep'.")
+    inputs = gather_inputs(name, images, where, world, parameters)
+    program = Program(as_steps(fn, parameters, halo=halo, boundary=boundary, boundary_value=boundary_value))
+    step = program.steps[0]
+    if isinstance(step.op, PlainFunction) and isinstance(halo, list) and len(halo) != len(images):
+        raise ValueError(f"halo={halo!r} lists {len(halo)} halos for {len(images)} images; give one per image.")
+    wanted = step.op.inputs
+    if wanted is not None and wanted != len(images):
+        raise TypeError(f"{step.op.name} takes {wanted} image(s), {len(images)} were given.")
+    if inputs.selection is not None and where_input == "exclude":
+        program.check_selection()
+    if inputs.selection is not None and program.scale != (1, 1, 1):
+        raise ValueError(
+            f"where=... cannot be used with {program!r}, whose result is on another grid; fill or mask the image first."
+        )
+
+    outs = None if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
+    frame = inputs.frame if program.scale == (1, 1, 1) else inputs.frame.rescaled(tuple(map(float, program.scale)))
+    in_place = False
+    for target in outs or ():
+        if not isinstance(target, VoxelImage):
+            raise TypeError(f"out is a {type(target).__name__}; give an image to write into.")
+        as_source(target, frame, "out", "the result")
+        target.stored.check_writable()
+        in_place |= any(_same_place(target, i) for i in (*images, *_selection_images(inputs)))
+    if in_place and not program.elementwise:
+        raise ValueError(
+            f"out is one of the inputs, but {program!r} looks at neighbouring voxels, some of which would be overwritten before they are read; "
+            f"write to another image."
+        )
+
+    count = workers_or_default(workers)
+    limit = limit_or_default(memory_limit)
+    chunk_shapes, shard_shapes = _grids(inputs, outs, frame, chunks, shards)
+    units = [s or c for c, s in zip(chunk_shapes, shard_shapes, strict=True)]
+    layout = choose_layout(frame.shape, chunk_shapes, units, count)
+    inner = tuple(math.ceil(b * s) for b, s in zip(layout.block, program.scale, strict=True))
+    block_shapes = tuple(
+        tuple(c + 2 * h for c, h in zip(inner, halos, strict=True)) for halos in program.halos(len(images))
+    )
+    keeps_old = outs is not None and inputs.selection is not None
+    declared = _dtypes(dtype, outs)
+    request = KernelRequest(
+        program=program,
+        block_shapes=block_shapes,
+        dtypes=tuple(s.dtype for s in inputs.sources),
+        core=layout.block,
+        image_shape=inputs.frame.shape,
+        spacing=inputs.frame.voxel_length,
+        origin=inputs.frame.voxel_origin,
+        selects=inputs.selection is not None,
+        guards=inputs.selection is not None and where_input == "exclude",
+        keeps_old=keeps_old,
+        fill_values=None,
+        out_dtypes=declared,
+        seed=_seed(seed),
+    )
+    request, kernel = _kernel_with_fill(request, fill_value, backend, device, outs)
+    for target, natural in zip(outs or (), kernel.natural_dtypes, strict=False):
+        if not np.can_cast(natural, target.dtype, "same_kind"):
+            raise TypeError(
+                f"{program!r} returns {natural}, which cannot be written into out of {target.dtype} without loss; "
+                f"round or convert in the function, or write to a new image (store=...)."
+            )
+    if outs is not None and len(outs) != len(kernel.out_dtypes):
+        raise ValueError(f"out has {len(outs)} images, {program!r} returns {len(kernel.out_dtypes)} arrays.")
+    if len(chunk_shapes) not in (1, len(kernel.out_dtypes)):
+        raise ValueError(
+            f"chunks are given for {len(chunk_shapes)} results, {program!r} returns {len(kernel.out_dtypes)} arrays."
+        )
+    many = len(kernel.out_dtypes) > 1
+    chunk_shapes = chunk_shapes * len(kernel.out_dtypes) if len(chunk_shapes) == 1 else chunk_shapes
+    shard_shapes = shard_shapes * len(kernel.out_dtypes) if len(shard_shapes) == 1 else shard_shapes
+    stores = store if isinstance(store, tuple | list) else (store,) * len(kernel.out_dtypes)
+    held = 0
+    if outs is None:
+        voxels = math.prod(frame.shape)
+        held = sum(voxels * d.itemsize for d, s in zip(kernel.out_dtypes, stores, strict=False) if s is None)
+    sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
+    halos = program.halos(len(images))
+    halos += (halos[0],) * (len(sources) - len(halos))
+    return PreparedMap(
+        inputs, program, request, kernel, layout, frame, chunk_shapes, shard_shapes, outs, in_place, many, backend, count,
+        cache_bytes(sources, halos, inner, limit), limit, held,
+    )  # fmt: skip
+
+
+def _kernel_with_fill(request: KernelRequest, fill_value: Any, backend: Any, device: Any, outs: Any):
+    from dataclasses import replace
+
+    if not request.selects or request.keeps_old:
+        if fill_value is not None and not request.selects:
+            raise ValueError(f"fill_value={fill_value!r} is for voxels left out by where=, which is not given.")
+        return request, make_kernel(request, backend, device)
+    if fill_value is None and request.out_dtypes is None:
+        # NaN for what the function says is real, 0 for the rest: known when the function is traced.
+        request = replace(request, fill_values=("default",))
+    else:
+        fills = fill_value if isinstance(fill_value, tuple | list) else (fill_value,)
+        request = replace(request, fill_values=tuple("default" if f is None else f for f in fills))
+    return request, make_kernel(request, backend, device)
+
+
+def _grids(inputs: Inputs, outs: Any, frame: Frame, chunks: Any, shards: Any):
+    if outs is not None:
+        if chunks is not None or shards is not None:
+            raise ValueError("chunks= and shards= are those of out; leave them out.")
+        return tuple(o.chunks for o in outs), tuple(o.shards for o in outs)
+    first = inputs.first
+    several = isinstance(chunks, list)
+    result = []
+    for c in chunks if several else (chunks,):
+        if c is None and shards is None and first is not None and frame.shape == first.shape:
+            result.append((first.chunks, first.shards))
+        else:
+            result.append(resolve_chunks(frame.shape, "auto" if c is None else c, shards, processes=inputs.world.count))
+    return tuple(r[0] for r in result), tuple(r[1] for r in result)
+
+
+def _dtypes(dtype: Any, outs: Any):
+    if dtype is None:
+        return None if outs is None else tuple(o.dtype for o in outs)
+    if outs is not None:
+        raise ValueError(f"dtype={dtype!r} is that of out; leave it out.")
+    given = dtype if isinstance(dtype, tuple | list) else (dtype,)
+    return tuple(None if d is None else np.dtype(d).newbyteorder("=") for d in given)
+
+
+def _seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed={seed!r} must be a whole number from 0 to 2**31 - 1.")
+    return int(seed)
+
+
+def _same_place(a: VoxelImage, b: Any) -> bool:
+    return isinstance(b, VoxelImage) and a.stored.store == b.stored.store and a.stored.path == b.stored.path
+
+
+def _selection_images(inputs: Inputs) -> list[Any]:
+    where = inputs.where
+    if where is None:
+        return []
+    found = []
+    for value in (where.exclude, where.include, where.segmentation):
+        found += list(value) if isinstance(value, tuple | list) else [value]
+    return found
+
+
+def _identity(prepared: PreparedMap, resume_key: str | None, needed: bool, hash_inputs: bool) -> dict[str, Any]:
+    """Return what makes a run the same as an earlier one, part by part."""
+    computation = prepared.kernel.computation
+    if resume_key is not None:
+        computation = f"key:{resume_key}"
+    elif computation is None:
+        own = all(
+            not isinstance(s.op, PlainFunction) and s.op.body.__module__.startswith("lithax.")
+            for s in prepared.program.steps
+        )
+        if own:
+            computation = hashlib.sha256(repr(prepared.program).encode()).hexdigest()
+        elif needed:
+            raise ResumeError(
+                f"resume=True with backend={prepared.backend!r} cannot tell whether {prepared.program!r} is the same function as before; "
+                f"name it with resume_key= in both calls."
+            )
+    request = prepared.request
+    return {
+        "computation": computation,
+        "dynamic": _digest_of_arrays(prepared.program),
+        "grid": [
+            list(prepared.layout.shape),
+            [list(c) for c in prepared.chunks],
+            [s and list(s) for s in prepared.shards],
+        ],
+        "dtype": [d.str for d in prepared.kernel.out_dtypes],
+        "inputs": [_describe_input(i) for i in prepared.inputs.images],
+        "where": repr(prepared.inputs.where) if prepared.inputs.where is not None else None,
+        "seed": request.seed,
+        "fill_value": repr(request.fill_values),
+        "backend": prepared.backend if isinstance(prepared.backend, str) else prepared.backend.__name__,
+        "version": version("lithax"),
+    }
+
+
+def _digest_of_arrays(program: Program) -> str | None:
+    from lithax.chunked import lift
+
+    dynamic, _, _ = lift(program)
+    if not dynamic:
+        return None
+    digest = hashlib.sha256()
+    for array in dynamic:
+        values = np.ascontiguousarray(np.asarray(array))
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _describe_input(image: Any) -> dict[str, Any]:
+    if isinstance(image, VoxelImage):
+        return {
+            "store": image.stored.where,
+            "shape": list(image.shape),
+            "dtype": image.dtype.str,
+            "content_hash": image.stored.metadata.content_hash,
+        }
+    return {"array": type(image).__name__, "shape": list(image.shape), "dtype": str(image.dtype)}
+
+
+def _outputs(prepared, identity, store, path, overwrite, field_name, field_unit, resume):
+    """Make the output images, or find those of the interrupted run; say whether they are complete already."""
+    if prepared.out is not None:
+        if store is not None or path is not None:
+            raise ValueError("out= is given, so the result has a place; leave store= and path= out.")
+        for target in prepared.out:
+            check_unlocked(target.stored, resume=bool(resume))
+            if target.stored.metadata.state != "complete" and not resume:
+                raise IncompleteImageError(
+                    f"the image at {target.stored.where} was cut off while it was written; repeat that call with resume=True."
+                )
+        return list(prepared.out), False
+    count = len(prepared.kernel.out_dtypes)
+    stores, paths = _spread(store, count, "store"), _spread(path, count, "path")
+    if count > 1 and None not in stores and len({(str(s), p) for s, p in zip(stores, paths, strict=True)}) < count:
+        raise ValueError(
+            f"store={store!r} must name one place for each of the {count} results; give tuples for store or path."
+        )
+    names, units = _spread(field_name, count, "field_name"), _spread(field_unit, count, "field_unit")
+    made: list[VoxelImage] = []
+    complete = []
+    for k in range(count):
+        place = locate(stores[k], paths[k])
+        for image in (*prepared.inputs.images, *_selection_images(prepared.inputs)):
+            if isinstance(image, VoxelImage) and image.stored.store == place.store and image.stored.path == place.path:
+                raise ValueError(
+                    f"store={place.label} holds one of the inputs; for a change in place pass out=image, otherwise write elsewhere."
+                )
+        if place.kind() == "array":
+            existing = open_image(stores[k], path=paths[k], mode="r+", incomplete=True)
+            check_unlocked(existing.stored, resume=bool(resume) or overwrite)
+            if resume:
+                state = existing.stored.metadata
+                if state.state == "complete" and resume != "force" and not _equal_runs(state.run, identity):
+                    raise ResumeError(
+                        f"the image at {existing.stored.where} is complete and comes from another call; pass overwrite=True to replace it."
+                    )
+                if existing.shape != prepared.layout.shape or existing.dtype != prepared.kernel.out_dtypes[k]:
+                    raise ResumeError(
+                        f"the image at {existing.stored.where} has shape {existing.shape} and dtype {existing.dtype}, this call makes "
+                        f"{prepared.layout.shape} and {prepared.kernel.out_dtypes[k]}; pass overwrite=True to begin again."
+                    )
+                complete.append(state.state == "complete")
+                made.append(existing)
+                continue
+            if existing.stored.metadata.state != "complete" and not overwrite:
+                raise IncompleteImageError(
+                    f"the image at {existing.stored.where} was cut off while it was written; pass resume=True to finish it, or "
+                    f"overwrite=True to begin again."
+                )
+        made.append(
+            create(
+                prepared.layout.shape,
+                prepared.kernel.out_dtypes[k],
+                chunks=prepared.chunks[k],
+                shards=prepared.shards[k],
+                store=stores[k],
+                path=paths[k],
+                overwrite=overwrite,
+                field_name=names[k] or "",
+                field_unit=units[k] or "",
+                voxel_origin=prepared.frame.voxel_origin,
+                voxel_length=prepared.frame.voxel_length,
+                voxel_unit=prepared.frame.voxel_unit,
+                world=prepared.inputs.world,
+                state="writing",
+                run=identity,
+            )
+        )
+        complete.append(False)
+    return made, all(complete)
+
+
+def _equal_runs(a: Any, b: Any) -> bool:
+    return json.loads(json.dumps(a)) == json.loads(json.dumps(b))
+
+
+def _spread(value: Any, count: int, name: str) -> list[Any]:
+    if isinstance(value, tuple | list):
+        if len(value) != count:
+            raise ValueError(f"{name} has {len(value)} values for {count} results; give one each.")
+        return list(value)
+    return [value] * count
+
+
+def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity, resume, progress: bool) -> None:
+    journals = []
+    previous = [o.stored.metadata for o in outputs]
+    try:
+        for output, before in zip(outputs, previous, strict=True):
+            unfinished = before.state != "complete"
+            journals.append(
+                begin_journal(output.stored, identity, resume=resume, in_place=prepared.in_place, unfinished=unfinished)
+            )
+            if not unfinished:
+                output.stored.update_metadata(state="writing", run=identity, content_hash=None)
+        MapJob(
+            request=prepared.request,
+            kernel=prepared.kernel,
+            sources=prepared.inputs.sources,
+            sinks=[o.stored for o in outputs],
+            journals=journals,
+            layout=prepared.layout,
+            selection=prepared.inputs.selection,
+            old=[o.stored for o in outputs] if prepared.request.keeps_old else None,
+            in_place=prepared.in_place,
+            cache_bytes=prepared.cache,
+            workers=prepared.workers,
+            compiled=prepared.backend == "jax",
+            label=repr(prepared.program)[:40],
+            show_progress=progress and prepared.inputs.world.first,
+            share=(prepared.inputs.world.index, prepared.inputs.world.count),
+        ).run()
+    except BaseException as error:
+        for journal in journals:
+            journal.abandon()
+        if any(not o.stored.in_memory for o in outputs):
+            error.add_note(
+                "The output is unfinished: repeat the call with resume=True to go on, or with overwrite=True to begin again: "
+                + ", ".join(o.stored.where for o in outputs)
+            )
+        raise
+    provenance = _provenance(prepared)
+    for output, journal in zip(outputs, journals, strict=True):
+        output.stored.update_metadata(state="complete", run=identity, provenance=provenance, content_hash=None)
+        journal.finish()
+
+
+def _provenance(prepared: PreparedMap) -> dict[str, Any]:
+    return {
+        "function": repr(prepared.program),
+        "parameters": [{k: _plain(v) for k, v in s.parameters.items()} for s in prepared.program.steps],
+        "where": repr(prepared.inputs.where) if prepared.inputs.where is not None else None,
+        "seed": prepared.request.seed,
+        "in_place": prepared.in_place,
+        "inputs": [_describe_input(i) for i in prepared.inputs.images],
+        "backend": prepared.backend if isinstance(prepared.backend, str) else prepared.backend.__name__,
+        "versions": {name: version(name) for name in ("lithax", "jax", "numpy", "zarr")}
+        | {"python": platform.python_version()},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    array = np.asarray(value) if hasattr(value, "dtype") else None
+    if array is not None and array.size <= 16 and array.dtype.kind in "biuf":
+        return array.tolist()
+    return repr(value)
+
+
+def size_text(count: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} bytes"

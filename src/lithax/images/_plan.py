@@ -1,0 +1,136 @@
+"""What a call would do: blocks, bytes and memory, before any voxel is read."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lithax.images._call import cache_bytes, gather_inputs, limit_or_default, merge_parameters, workers_or_default
+from lithax.images._chunk_map import chunk_map, prepare_map, size_text
+from lithax.images._reduce import chunk_reduce
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A call of a combinator, worked out."""
+
+    function: str
+    image_shape: tuple[int, int, int]
+    block_shape: tuple[int, int, int]
+    """Voxels of the result that one block computes."""
+    halos: tuple[tuple[int, int, int], ...]
+    """Voxels read beyond the block, per input."""
+    blocks: int
+    workers: int
+    compilations: int
+    bytes_read: int
+    """Bytes of voxels that blocks ask for, halos included; chunks read again come from memory as far as they fit."""
+    bytes_written: int
+    """Bytes of voxels of the results, before compression."""
+    memory: int
+    """Upper bound of the memory in use besides what the program holds already [byte]."""
+    memory_limit: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the call would be let through."""
+        return self.memory <= self.memory_limit
+
+    def __str__(self) -> str:
+        rows = [
+            ("function", self.function),
+            ("image", f"{' x '.join(map(str, self.image_shape))} voxels"),
+            ("blocks", f"{self.blocks} of {' x '.join(map(str, self.block_shape))}, {self.workers} at a time"),
+            ("halo", ", ".join(map(str, self.halos))),
+            ("compilations", str(self.compilations)),
+            ("to read", size_text(self.bytes_read)),
+            ("to write", size_text(self.bytes_written)),
+            ("memory", f"at most {size_text(self.memory)} (limit {size_text(self.memory_limit)})"),
+        ]
+        return "\n".join(f"{name:<13} {value}" for name, value in rows)
+
+
+def plan(combinator: Callable[..., Any], fn: Any, *images: Any, **options: Any) -> Plan:
+    """Work out what ``combinator(fn, *images, **options)`` would do. Reads no voxel and writes nothing; compiles.
+
+    Parameters
+    ----------
+    combinator
+        `chunk_map` or `chunk_reduce`.
+    fn, *images, **options
+        As for the combinator itself.
+    """
+    if combinator is chunk_reduce:
+        return _plan_reduce(fn, images, **options)
+    if combinator is not chunk_map:
+        raise TypeError(f"plan() knows lx.chunk_map and lx.chunk_reduce, not {combinator!r}.")
+    for name in ("path", "overwrite", "field_name", "field_unit", "progress", "resume", "resume_key", "hash_inputs"):
+        options.pop(name, None)
+    own = [
+        "where",
+        "where_input",
+        "out",
+        "store",
+        "chunks",
+        "shards",
+        "dtype",
+        "fill_value",
+        "boundary",
+        "boundary_value",
+        "halo",
+        "seed",
+        "backend",
+        "device",
+        "memory_limit",
+        "workers",
+        "world",
+    ]
+    known = {k: options.pop(k) for k in own if k in options}
+    parameters = merge_parameters(options.pop("parameters", None), options)
+    prepared = prepare_map("plan", fn, images, parameters, **known)
+    request = prepared.request
+    blocks = len(prepared.layout.grid)
+    return Plan(
+        function=repr(prepared.program),
+        image_shape=prepared.inputs.frame.shape,
+        block_shape=prepared.layout.block,
+        halos=prepared.program.halos(len(images)),
+        blocks=blocks,
+        workers=min(prepared.workers, blocks),
+        compilations=1 if prepared.backend == "jax" else 0,
+        bytes_read=blocks
+        * sum(math.prod(s) * d.itemsize for s, d in zip(request.block_shapes, request.dtypes, strict=True)),
+        bytes_written=math.prod(prepared.layout.shape) * sum(d.itemsize for d in prepared.kernel.out_dtypes),
+        memory=prepared.working_bytes + prepared.held,
+        memory_limit=prepared.limit,
+    )
+
+
+def _plan_reduce(
+    measure: Any,
+    images: tuple,
+    *,
+    where: Any = None,
+    memory_limit: Any = None,
+    workers: Any = None,
+    world: Any = None,
+    **_: Any,
+) -> Plan:
+    from lithax.chunked import choose_layout
+
+    inputs = gather_inputs("plan", images, where, world)
+    count = workers_or_default(workers)
+    chunks = inputs.sources[0].chunks
+    layout = choose_layout(inputs.frame.shape, [chunks], [chunks], count)
+    voxels = math.prod(layout.block)
+    sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
+    each = voxels * (sum(3 * s.dtype.itemsize for s in sources) + 16)
+    limit = limit_or_default(memory_limit)
+    blocks = len(layout.grid)
+    at_once = min(count, blocks)
+    halos = ((0, 0, 0),) * len(images)
+    cache = cache_bytes(sources, ((0, 0, 0),) * len(sources), layout.block, limit)
+    return Plan(
+        type(measure).__name__, inputs.frame.shape, layout.block, halos, blocks, at_once, 1,
+        math.prod(inputs.frame.shape) * sum(s.dtype.itemsize for s in sources), 0, at_once * each + cache, limit,
+    )  # fmt: skip

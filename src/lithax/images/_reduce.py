@@ -1,0 +1,211 @@
+"""Measure images of any size, and differentiate losses over them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lithax.chunked import BlockReader, ChunkCache, LossOverBlocks, choose_layout, reduce_blocks
+from lithax.images._call import Inputs, cache_bytes, gather_inputs, limit_or_default, refuse_tracers, workers_or_default
+from lithax.ops import Program, as_steps
+
+
+def chunk_reduce(
+    measure: Any,
+    *images: Any,
+    where: Any = None,
+    backend: Any = "jax",
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
+    world: Any = None,
+    progress: bool = True,
+) -> Any:
+    """Take a measurement over the voxels of one or more images, whatever their size.
+
+    Parameters
+    ----------
+    measure
+        A measurement of `lithax.measure`, or anything with ``of(*blocks, valid)``, ``combine(a, b)`` and ``finish(state)``.
+        States are combined in the order of the blocks: integers are exact, and float sums have the same bits for any number
+        of threads and processes on one chunk grid.
+    *images
+        Images (or arrays) on one grid of voxels.
+    where
+        Which voxels count, as for `chunk_map`.
+    backend, memory_limit, workers, world, progress
+        As for `chunk_map`.
+
+    Returns
+    -------
+        What ``measure.finish`` makes of the combined state.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, before anything is read; if `where` selects no voxel.
+    """
+    for method in ("of", "combine", "finish"):
+        if not callable(getattr(measure, method, None)):
+            raise TypeError(
+                f"measure is a {type(measure).__name__} without the method {method!r}; give a measurement such as "
+                f"lx.measure.Moments(), or an object with of, combine and finish."
+            )
+    inputs = gather_inputs("chunk_reduce", images, where, world)
+    reader = _reader(inputs, ((0, 0, 0),) * len(images), backend, memory_limit, workers)
+    state = reduce_blocks(
+        measure,
+        reader,
+        inputs.frame,
+        backend=backend,
+        workers=workers_or_default(workers),
+        label=type(measure).__name__,
+        show_progress=progress and inputs.world.first,
+        gather=inputs.world.gather,
+        share=(inputs.world.index, inputs.world.count),
+    )
+    if state is None:
+        raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to measure.")
+    return measure.finish(state)
+
+
+def chunk_value_and_grad(
+    loss: Any,
+    parameters: Any,
+    *images: Any,
+    model: Callable[[Any], Any] | None = None,
+    where: Any = None,
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
+    world: Any = None,
+    progress: bool = True,
+) -> tuple[np.ndarray, Any]:
+    """Return a loss over images of any size and its gradient by the parameters.
+
+    Parameters
+    ----------
+    loss
+        A measurement with ``of(parameters, *blocks, valid)``, ``combine`` and ``finish(state)`` → number, such as
+        `lithax.measure.MeanSquaredError`. If it is `additive` (states add up) one pass over the images is enough,
+        otherwise two are made.
+    parameters
+        Any pytree; the gradient is by its real numbers and arrays.
+    *images
+        Images (or arrays) on one grid of voxels.
+    model
+        A function of the parameters that returns a voxel operation, a chain or a partial of one; it is applied to the
+        first image, with halo and boundary rule, before the loss sees it.
+    where
+        Which voxels count, as for `chunk_map`; a model that looks at neighbours needs a masked form then.
+    memory_limit, workers, world, progress
+        As for `chunk_map`.
+
+    Returns
+    -------
+        The value, and a gradient with the structure of `parameters` (None for leaves that are not real numbers).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lithax as lx
+    >>> x = lx.from_array(np.ones((4, 4, 4), "f4"))
+    >>> loss = lx.measure.MeanSquaredError(model=lambda p, v: p["gain"] * v)
+    >>> value, gradient = lx.chunk_value_and_grad(loss, {"gain": 3.0}, x, x)
+    >>> float(value), float(gradient["gain"])
+    (4.0, 4.0)
+    """
+    refuse_tracers("chunk_value_and_grad", parameters)
+    over = _loss_over(
+        "chunk_value_and_grad", loss, parameters, images, model, where, memory_limit, workers, world, progress
+    )
+    return over.value_and_gradient(parameters)
+
+
+def chunk_loss(
+    loss: Any,
+    *images: Any,
+    model: Callable[[Any], Any] | None = None,
+    where: Any = None,
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
+    world: Any = None,
+    progress: bool = False,
+) -> Callable[[Any], Any]:
+    """Return a loss over images as a function of the parameters, for eager ``jax.grad`` and for optax.
+
+    Parameters
+    ----------
+    loss, *images, model, where, memory_limit, workers, world, progress
+        As for `chunk_value_and_grad`.
+
+    Returns
+    -------
+        ``f(parameters)``, differentiable in reverse mode outside of ``jax.jit``.
+    """
+    import jax
+    from jax import numpy as jnp
+
+    def over(parameters: Any) -> LossOverBlocks:
+        refuse_tracers("a function made by chunk_loss", parameters)
+        return _loss_over("chunk_loss", loss, parameters, images, model, where, memory_limit, workers, world, progress)
+
+    @jax.custom_vjp
+    def value(parameters: Any) -> Any:
+        return jnp.asarray(over(parameters).value(parameters), jnp.result_type(float))
+
+    def forward(parameters: Any) -> tuple[Any, Any]:
+        result, gradient = over(parameters).value_and_gradient(parameters)
+        return jnp.asarray(result, jnp.result_type(float)), gradient
+
+    def backward(gradient: Any, cotangent: Any) -> tuple[Any]:
+        return (jax.tree_util.tree_map(lambda g: jnp.asarray(g) * jnp.asarray(cotangent, g.dtype), gradient),)
+
+    value.defvjp(forward, backward)
+    return value
+
+
+def _loss_over(name, loss, parameters, images, model, where, memory_limit, workers, world, progress) -> LossOverBlocks:
+    for method in ("of", "combine", "finish"):
+        if not callable(getattr(loss, method, None)):
+            raise TypeError(
+                f"loss is a {type(loss).__name__} without the method {method!r}; give lx.measure.MeanSquaredError(...), "
+                f"lx.measure.MeanLoss(function), or an object with of, combine and finish."
+            )
+    inputs = gather_inputs(name, images, where, world)
+    if inputs.world.count > 1:
+        raise NotImplementedError(f"{name}() works in one process in this version.")
+    halos = [(0, 0, 0)] * len(images)
+    rule: tuple[str, Any] = ("nearest", 0)
+    if model is not None:
+        program = Program(as_steps(model(parameters)))
+        if program.scale != (1, 1, 1):
+            raise ValueError(f"model gives {program!r}, whose result is on another grid than the other images.")
+        if inputs.selection is not None:
+            program.check_selection()
+        halos[0] = program.halos(1)[0]
+        rule = program.reading_rule
+    reader = _reader(inputs, tuple(halos), "jax", memory_limit, workers, rule)
+    run = {
+        "workers": workers_or_default(workers),
+        "label": type(loss).__name__,
+        "show_progress": progress and inputs.world.first,
+    }
+    return LossOverBlocks(loss, model, reader, inputs.frame, run)
+
+
+def _reader(
+    inputs: Inputs,
+    halos: tuple,
+    backend: Any,
+    memory_limit: Any,
+    workers: int | None,
+    rule: tuple[str, Any] = ("nearest", 0),
+) -> BlockReader:
+    count = workers_or_default(workers)
+    chunks = inputs.sources[0].chunks
+    layout = choose_layout(inputs.frame.shape, [chunks], [chunks], count)
+    sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
+    every = halos + (max(halos),) * (len(sources) - len(halos))
+    capacity = cache_bytes(sources, every, layout.block, limit_or_default(memory_limit))
+    return BlockReader(
+        inputs.sources, layout, inputs.selection, ChunkCache(capacity), backend == "jax", halos, rule[0], rule[1]
+    )
