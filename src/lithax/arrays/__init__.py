@@ -13,6 +13,8 @@ from lithax.arrays._boundary import refill as refill
 from lithax.arrays._control import cond as cond
 from lithax.arrays._control import fence as fence
 from lithax.arrays._control import fori_loop as fori_loop
+from lithax.arrays._label import label_block as label_block
+from lithax.arrays._label import merge_labels as merge_labels
 from lithax.arrays._namespace import is_array as is_array
 from lithax.arrays._namespace import is_jax as is_jax
 from lithax.arrays._namespace import is_traced as is_traced

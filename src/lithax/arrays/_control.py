@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from lithax.arrays._namespace import is_jax, is_traced
+from lithax.arrays._namespace import is_traced
 from lithax.typing import Array
 
 

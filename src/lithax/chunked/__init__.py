@@ -14,3 +14,5 @@ from lithax.chunked._map import MapJob as MapJob
 from lithax.chunked._reduce import BlockReader as BlockReader
 from lithax.chunked._reduce import reduce_blocks as reduce_blocks
 from lithax.chunked._selection import Selection as Selection
+from lithax.chunked._components import Components as Components
+from lithax.chunked._components import find_components as find_components

@@ -1,0 +1,11 @@
+from lithax.images._chunk_map import chunk_map as chunk_map
+from lithax.images._connectivity import Connectivity as Connectivity
+from lithax.images._connectivity import connectivity as connectivity
+from lithax.images._plan import Plan as Plan
+from lithax.images._plan import plan as plan
+from lithax.images._reduce import chunk_loss as chunk_loss
+from lithax.images._reduce import chunk_reduce as chunk_reduce
+from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
+from lithax.images._voxel_image import VoxelImage as VoxelImage
+from lithax.images._where import Domain as Domain
+from lithax.images._where import domain as domain

@@ -31,12 +31,10 @@ from lithax.images._call import (
     merge_parameters,
     workers_or_default,
 )
-from lithax.images._create import create
-from lithax.images._open import open_image
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
 from lithax.ops import PlainFunction, Program, as_steps
-from lithax.storage import begin_journal, check_unlocked, locate, resolve_chunks
+from lithax.storage import Metadata, begin_journal, check_unlocked, create_array, locate, open_array, resolve_chunks
 
 
 def chunk_map(
@@ -498,12 +496,13 @@ def _outputs(prepared, identity, store, path, overwrite, field_name, field_unit,
     for k in range(count):
         place = locate(stores[k], paths[k])
         for image in (*prepared.inputs.images, *_selection_images(prepared.inputs)):
-            if isinstance(image, VoxelImage) and image.stored.store == place.store and image.stored.path == place.path:
+            if isinstance(image, VoxelImage) and place.holds(image.stored):
                 raise ValueError(
                     f"store={place.label} holds one of the inputs; for a change in place pass out=image, otherwise write elsewhere."
                 )
-        if place.kind() == "array":
-            existing = open_image(stores[k], path=paths[k], mode="r+", incomplete=True)
+        node = place.node()
+        if node is not None and node.kind == "array":
+            existing = VoxelImage(open_array(place), prepared.inputs.world)
             check_unlocked(existing.stored, resume=bool(resume) or overwrite)
             if resume:
                 state = existing.stored.metadata
@@ -525,22 +524,25 @@ def _outputs(prepared, identity, store, path, overwrite, field_name, field_unit,
                     f"overwrite=True to begin again."
                 )
         made.append(
-            create(
-                prepared.layout.shape,
-                prepared.kernel.out_dtypes[k],
-                chunks=prepared.chunks[k],
-                shards=prepared.shards[k],
-                store=stores[k],
-                path=paths[k],
-                overwrite=overwrite,
-                field_name=names[k] or "",
-                field_unit=units[k] or "",
-                voxel_origin=prepared.frame.voxel_origin,
-                voxel_length=prepared.frame.voxel_length,
-                voxel_unit=prepared.frame.voxel_unit,
-                world=prepared.inputs.world,
-                state="writing",
-                run=identity,
+            VoxelImage(
+                create_array(
+                    place,
+                    shape=prepared.layout.shape,
+                    dtype=prepared.kernel.out_dtypes[k],
+                    chunks=prepared.chunks[k],
+                    shards=prepared.shards[k],
+                    overwrite=overwrite,
+                    metadata=Metadata(
+                        field_name=names[k] or "",
+                        field_unit=units[k] or "",
+                        voxel_origin=prepared.frame.voxel_origin,
+                        voxel_length=prepared.frame.voxel_length,
+                        voxel_unit=str(prepared.frame.voxel_unit),
+                        state="writing",
+                        run=identity,
+                    ),
+                ),
+                prepared.inputs.world,
             )
         )
         complete.append(False)

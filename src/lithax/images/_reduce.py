@@ -51,7 +51,7 @@ def chunk_reduce(
                 f"lx.measure.Moments(), or an object with of, combine and finish."
             )
     inputs = gather_inputs("chunk_reduce", images, where, world)
-    reader = _reader(inputs, ((0, 0, 0),) * len(images), backend, memory_limit, workers)
+    reader = make_reader(inputs, ((0, 0, 0),) * len(images), backend, memory_limit, workers)
     state = reduce_blocks(
         measure,
         reader,
@@ -183,7 +183,7 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
             program.check_selection()
         halos[0] = program.halos(1)[0]
         rule = program.reading_rule
-    reader = _reader(inputs, tuple(halos), "jax", memory_limit, workers, rule)
+    reader = make_reader(inputs, tuple(halos), "jax", memory_limit, workers, rule)
     run = {
         "workers": workers_or_default(workers),
         "label": type(loss).__name__,
@@ -192,7 +192,7 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
     return LossOverBlocks(loss, model, reader, inputs.frame, run)
 
 
-def _reader(
+def make_reader(
     inputs: Inputs,
     halos: tuple,
     backend: Any,

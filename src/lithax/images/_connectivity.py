@@ -1,0 +1,104 @@
+"""How much of a phase hangs together, reaches a face, or spans the image."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lithax.chunked import find_components
+from lithax.images._call import gather_inputs, workers_or_default
+from lithax.images._reduce import make_reader
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """The parts of a phase by how they are connected (through voxel faces, 6 neighbours).
+
+    All fractions have the same denominator, `selected`: the voxels of the region of interest.
+    """
+
+    selected: int
+    """Voxels of the region of interest."""
+    components: int
+    """Number of connected components of the phase."""
+    total: int
+    """Voxels of the phase."""
+    connected: int
+    """Voxels in components that touch the border of the region of interest."""
+    isolated: int
+    """Voxels in components that do not."""
+    percolating: tuple[int, int, int]
+    """Voxels in components that reach from the first to the last layer of the image, along x, y and z."""
+    largest: int
+    """Voxels of the largest component."""
+
+    def fraction(self, name: str) -> Any:
+        """Return one of the counts divided by `selected` [-]."""
+        value = getattr(self, name)
+        return tuple(v / self.selected for v in value) if isinstance(value, tuple) else value / self.selected
+
+
+def connectivity(
+    image: Any,
+    *,
+    phases: int | Collection[int] | None = None,
+    where: Any = None,
+    workers: int | None = None,
+    world: Any = None,
+    progress: bool = True,
+) -> Connectivity:
+    """Find how a phase is connected; blocks are labelled apart and joined across their faces, in bounded memory.
+
+    Parameters
+    ----------
+    image
+        Boolean image of the phase, or a segmentation.
+    phases
+        The values of a segmentation that make the phase; without them, everything but 0 or False.
+    where
+        The region of interest, as for `chunk_map`. Its border counts as a face: a component that touches it may go on outside.
+    workers, world, progress
+        As for `chunk_map`.
+
+    Raises
+    ------
+    TypeError
+        If the image is neither boolean nor of integers.
+    ValueError
+        If `where` selects no voxel.
+    """
+    dtype = np.dtype(image.dtype)
+    if dtype.kind not in "biu":
+        raise TypeError(f"image has dtype {dtype}; give a boolean image or a segmentation (make one with lx.ops.threshold).")
+    inputs = gather_inputs("connectivity", (image,), where, world)
+    if inputs.world.count > 1:
+        raise NotImplementedError("connectivity() works in one process in this version.")
+    wanted = None if phases is None else tuple(np.atleast_1d(np.asarray(phases)).tolist())
+
+    def phase(values: np.ndarray) -> np.ndarray:
+        return values != 0 if wanted is None else np.isin(values, wanted)
+
+    halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
+    reader = make_reader(inputs, (halo,), "jax", None, workers)
+    found = find_components(
+        reader,
+        phase,
+        workers=workers_or_default(workers),
+        label="connected components",
+        show_progress=progress and inputs.world.first,
+    )
+    if found.selected == 0:
+        raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to connect.")
+    spans = found.low & found.high
+    total = int(found.voxels.sum())
+    connected = int(found.voxels[found.edge].sum())
+    return Connectivity(
+        selected=found.selected,
+        components=len(found.voxels),
+        total=total,
+        connected=connected,
+        isolated=total - connected,
+        percolating=tuple(int(found.voxels[spans[:, axis]].sum()) for axis in range(3)),
+        largest=int(found.voxels.max(initial=0)),
+    )

@@ -1,0 +1,57 @@
+"""A hash of what an image holds, whatever its chunks, codec and store."""
+
+import hashlib
+import json
+
+import numpy as np
+
+from lithax.grid import Box, ChunkGrid, Index, box_shape
+from lithax.images._copy import MEMORY, transfer_block
+from lithax.images._voxel_image import VoxelImage
+from lithax.storage import map_threads
+
+TILE: Index = (128, 128, 128)
+"""Shape of the tiles that are hashed one by one, on the grid of the whole image."""
+
+
+def content_hash(image: VoxelImage) -> str:
+    """Return the content hash of an image, and store it; see `VoxelImage.content_hash`."""
+    stored = image.stored
+    known = stored.reload_metadata().content_hash
+    if known is not None:
+        return known
+    tiles = ChunkGrid(image.shape, TILE)
+    block = transfer_block(image.shape, image.chunks, TILE, image.dtype.itemsize, MEMORY)
+    grid = ChunkGrid(image.shape, block)
+    little = image.dtype.newbyteorder("<")
+    digests: dict[Index, str] = {}
+
+    def digest(index: Index, values: np.ndarray) -> tuple[Index, str]:
+        return index, hashlib.sha256(np.ascontiguousarray(values, dtype=little)).hexdigest()
+
+    def of_tile(index: Index) -> tuple[Index, str]:
+        return digest(index, stored.read(tiles.box(index)))
+
+    world = image.world
+    own = [index for n, index in enumerate(grid) if n % world.count == world.index]
+    if block == TILE:
+        digests.update(map_threads(of_tile, own, stored.workers))
+    else:
+        for index in own:
+            outer = grid.box(index)
+            values = stored.read_parallel(outer)
+
+            def of_part(tile: Index, outer: Box = outer, values: np.ndarray = values) -> tuple[Index, str]:
+                return digest(tile, values[within(outer, tiles.box(tile))])
+
+            digests.update(map_threads(of_part, tiles.covering(outer), stored.workers))
+    for part in world.gather(digests):
+        digests.update(part)
+    header = json.dumps({"lithax-content": 1, "shape": list(image.shape), "dtype": little.str, "tile": list(TILE)})
+    total = hashlib.sha256(header.encode())
+    for index in tiles:
+        total.update(bytes.fromhex(digests[index]))
+    result = total.hexdigest()
+    if world.first and not image.read_only:
+        stored.update_metadata(content_hash=result)
+    return result

@@ -1,0 +1,482 @@
+"""New images: of one value, or filled from an array of any library."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from lithax.arrays import is_jax, to_numpy
+from lithax.geometry import Frame
+from lithax.grid import Box, Index, World, shift
+from lithax.images._collective import on_first, world_or_connected
+from lithax.images._values import check_values
+from lithax.images._voxel_image import VoxelImage, metadata_changes
+from lithax.storage import (
+    AbstractStoredArray,
+    Metadata,
+    StoredArray,
+    check_options,
+    creating,
+    locate,
+    map_threads,
+    open_array,
+    resolve_chunks,
+    voxel_dtype,
+)
+
+
+def create(
+    shape: Sequence[int],
+    dtype: Any,
+    chunks: int | str | Sequence[int] | None = "auto",
+    store: Any = None,
+    path: str | None = None,
+    *,
+    shards: int | Sequence[int] | None = None,
+    overwrite: bool = False,
+    field_name: str = "",
+    field_unit: str = "",
+    description: str = "",
+    voxel_origin: float | Sequence[float] = (0, 0, 0),
+    voxel_length: float | Sequence[float] = (1, 1, 1),
+    voxel_unit: str = "",
+    world: Any = None,
+    **zarr_options: Any,
+) -> VoxelImage:
+    """Make an image that holds its fill value everywhere.
+
+    Parameters
+    ----------
+    shape
+        Number of voxels along x, y and z.
+    dtype
+        Type of a voxel: boolean, integer, float or complex.
+    chunks
+        Shape of what is compressed at once: an edge length, three of them (-1: the whole axis), "auto" for near-cubic
+        chunks of about 128³ voxels that divide the shard, or "nprocs" for as many as there are processes.
+    store
+        A path, a URL (``s3://...``, ``memory://...``), a Zarr store, or None for memory.
+    path
+        Path of the image inside the store; its root by default.
+    shards
+        Shape of what is stored as one object, a multiple of the chunk; None: each chunk is an object.
+    overwrite
+        Replace an image that is there.
+    field_name, field_unit, description
+        What a voxel's value is, its unit, and free text.
+    voxel_origin
+        Coordinates of the centre of voxel (0, 0, 0) [voxel_unit].
+    voxel_length
+        Distance between neighbouring voxel centres [voxel_unit].
+    voxel_unit
+        A unit of length that pint understands, or "".
+    world
+        The processes that share the image; the connected ones by default.
+    **zarr_options
+        `compressors`, `filters`, `serializer`, `fill_value`, `order` ("F": x runs fastest inside a chunk),
+        `chunk_key_encoding`, `attributes`, passed on to Zarr; and `storage_options` for the file system of a URL.
+
+    Returns
+    -------
+        The image, open for writing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong; then nothing is made.
+    FileExistsError
+        If the place is taken.
+    PermissionError
+        If the store is read-only.
+
+    Examples
+    --------
+    >>> image = create((6, 6, 6), "uint8", chunks=2, voxel_length=(0.5, 0.5, 0.5), voxel_unit="mm")
+    >>> image.nchunks, image.dimensions
+    (27, (3.0, 3.0, 3.0))
+    """
+    with new_image(
+        shape,
+        dtype,
+        chunks,
+        store,
+        path,
+        shards=shards,
+        overwrite=overwrite,
+        field_name=field_name,
+        field_unit=field_unit,
+        description=description,
+        voxel_origin=voxel_origin,
+        voxel_length=voxel_length,
+        voxel_unit=voxel_unit,
+        world=world,
+        **zarr_options,
+    ) as image:
+        return image
+
+
+@contextlib.contextmanager
+def new_image(
+    shape: Sequence[int],
+    dtype: Any,
+    chunks: Any = "auto",
+    store: Any = None,
+    path: str | None = None,
+    *,
+    shards: Any = None,
+    overwrite: bool = False,
+    field_name: str = "",
+    field_unit: str = "",
+    description: str = "",
+    voxel_origin: float | Sequence[float] = (0, 0, 0),
+    voxel_length: float | Sequence[float] = (1, 1, 1),
+    voxel_unit: str = "",
+    world: Any = None,
+    state: str = "complete",
+    run: Any = None,
+    filled_by: str | None = None,
+    storage_options: Any = None,
+    **zarr_options: Any,
+) -> Iterator[VoxelImage]:
+    """Make an image, and give the ``with`` block time to fill it; the arguments are those of `create`, and:
+
+    Parameters
+    ----------
+    state, run
+        What the image says about the run that fills it.
+    filled_by
+        Name of the function that fills it in the ``with`` block. Until the block ends the image calls itself
+        unfinished; if the block fails, on any process, the image is removed.
+    """
+    world = world_or_connected(world)
+    dtype = voxel_dtype(dtype)
+    frame = Frame(shape, voxel_length, voxel_origin, voxel_unit)
+    texts = {"field_name": field_name, "field_unit": field_unit, "description": description}
+    if filled_by is not None:
+        state, run = "writing", {"function": filled_by}
+    metadata = Metadata(
+        **metadata_changes(frame, texts),
+        voxel_origin=frame.voxel_origin,
+        voxel_length=frame.voxel_length,
+        voxel_unit=frame.voxel_unit,
+        state=state,
+        run=run,
+    )
+    chunk, shard = resolve_chunks(frame.shape, chunks, shards, processes=world.count)
+    check_options(zarr_options)
+    place = locate(store, path, storage_options=storage_options)
+    if place.in_memory and world.count > 1:
+        raise ValueError(
+            f"store={place.label} is the memory of one process, and {world.count} work together; "
+            "pass store= with a place that all of them reach."
+        )
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> StoredArray:
+            return stack.enter_context(
+                creating(
+                    place,
+                    shape=frame.shape,
+                    dtype=dtype,
+                    chunks=chunk,
+                    shards=shard,
+                    metadata=metadata,
+                    overwrite=overwrite,
+                    **zarr_options,
+                )
+            )
+
+        stored: AbstractStoredArray | None = on_first(world, begin)
+        image = VoxelImage(open_array(place) if stored is None else stored, world)
+        error = None
+        try:
+            yield image
+        except BaseException as raised:
+            if world.count == 1:
+                raise
+            error = raised
+        world.agree(error)
+        if filled_by is not None:
+            on_first(world, lambda: image.stored.update_metadata(state="complete", run=None))
+            if not world.first:
+                image.stored.reload_metadata()
+
+
+def empty(shape: Sequence[int], dtype: Any, **options: Any) -> VoxelImage:
+    """Make an image; as `create`. What was never written reads as the fill value."""
+    return create(shape, dtype, **options)
+
+
+def zeros(shape: Sequence[int], dtype: Any, **options: Any) -> VoxelImage:
+    """Make an image of zeros, which take no space; options as in `create`."""
+    return full(shape, dtype, 0, **options)
+
+
+def ones(shape: Sequence[int], dtype: Any, **options: Any) -> VoxelImage:
+    """Make an image of ones, which take no space; options as in `create`."""
+    return full(shape, dtype, 1, **options)
+
+
+def full(shape: Sequence[int], dtype: Any, fill_value: Any, **options: Any) -> VoxelImage:
+    """Make an image that holds `fill_value` everywhere, which takes no space; options as in `create`.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` cannot hold `fill_value`.
+    """
+    return create(shape, dtype, fill_value=fill_value, **options)
+
+
+def empty_like(image: Any, **options: Any) -> VoxelImage:
+    """Make an image like another: shape, data type, chunks and metadata are taken over unless given.
+
+    Parameters
+    ----------
+    image
+        An image, or anything with shape and dtype.
+    **options
+        As in `create`, `shape` and `dtype` included; memory is the default store.
+    """
+    return create(**{**_like(image, options), **options})
+
+
+def zeros_like(image: Any, **options: Any) -> VoxelImage:
+    """Make an image of zeros like another; see `empty_like`."""
+    return full_like(image, 0, **options)
+
+
+def ones_like(image: Any, **options: Any) -> VoxelImage:
+    """Make an image of ones like another; see `empty_like`."""
+    return full_like(image, 1, **options)
+
+
+def full_like(image: Any, fill_value: Any, **options: Any) -> VoxelImage:
+    """Make an image that holds `fill_value` everywhere, like another; see `empty_like`."""
+    return empty_like(image, fill_value=fill_value, **options)
+
+
+def _like(image: Any, options: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(image, VoxelImage):
+        _check_array(image)
+        return {"shape": tuple(image.shape), "dtype": _dtype_of(image)}
+    taken: dict[str, Any] = {"shape": image.shape, "dtype": image.dtype, "world": image.world}
+    if "chunks" not in options and "shards" not in options:
+        taken |= {"chunks": image.chunks, "shards": image.shards}
+    return taken | _description(image)
+
+
+def _description(image: VoxelImage) -> dict[str, Any]:
+    return {
+        "field_name": image.field_name,
+        "field_unit": image.field_unit,
+        "description": image.description,
+        "voxel_origin": image.voxel_origin,
+        "voxel_length": image.voxel_length,
+        "voxel_unit": image.voxel_unit,
+    }
+
+
+def from_array(
+    array: Any,
+    chunks: int | str | Sequence[int] | None = "auto",
+    store: Any = None,
+    path: str | None = None,
+    *,
+    dtype: Any = None,
+    **options: Any,
+) -> VoxelImage:
+    """Make an image of an array, chunk by chunk, in memory bounded by a few chunks (or shards).
+
+    Parameters
+    ----------
+    array
+        Three-dimensional, indexed ``[x, y, z]``: NumPy, JAX, PyTorch, CuPy, Dask, xarray, Zarr, an image, or anything
+        with shape and dtype that can be sliced. An xarray.DataArray with the dimensions x, y, z is brought into that
+        order; evenly spaced coordinates, their unit, name and ``attrs["units"]`` become metadata, as they do for an
+        image or a Zarr array. Under several processes every one must pass the same array.
+    chunks, store, path, **options
+        As in `create`.
+    dtype
+        Type of the image; that of the array by default. Values are cast if nothing is lost that NumPy's "same kind"
+        would keep, integers only if they fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `array` is no three-dimensional array of numbers, or its coordinates are not evenly spaced.
+    OverflowError
+        If an integer does not fit `dtype`; then nothing is left behind.
+    """
+    source, known = _readable(array)
+    wanted = {"chunks": chunks, "store": store, "path": path, **known, **options}
+    with new_image(source.shape, dtype or source.dtype, filled_by="from_array", **wanted) as image:
+        source.fill(image)
+    return image
+
+
+class _Sliced:
+    """Anything that gives a box of voxels when it is sliced."""
+
+    def __init__(self, array: Any):
+        _check_array(array)
+        self.shape = tuple(int(n) for n in array.shape)
+        self.dtype = _dtype_of(array)
+        # The host can see these as they are; slicing them would compile a program for each shape.
+        on_host = is_jax(array) and {d.platform for d in array.devices()} == {"cpu"} and array.is_fully_addressable
+        self._array = to_numpy(array) if on_host else array
+
+    def read(self, box: Box) -> np.ndarray:
+        return to_numpy(self._array[box])
+
+    def fill(self, image: VoxelImage) -> None:
+        write_units(image.stored, self.read, image.world)
+
+
+class _SlicedDask:
+    """A Dask array: its own scheduler computes each of its blocks once."""
+
+    def __init__(self, array: Any):
+        _check_array(array)
+        self.shape = tuple(int(n) for n in array.shape)
+        self.dtype = np.dtype(array.dtype)
+        self._array = array
+
+    def fill(self, image: VoxelImage) -> None:
+        import dask.array
+
+        stored: StoredArray = image.stored
+        blocks = self._array.rechunk(stored.unit)
+
+        class Target:
+            def __setitem__(self, box: Box, values: Any) -> None:
+                stored.write(box, check_values(values, stored.dtype).astype(stored.dtype, copy=False), workers=1)
+
+        # Each block is one unit, so no two threads write to the same object.
+        if image.world.first:
+            dask.array.store(blocks, Target(), lock=False)
+
+
+def _readable(array: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a source of voxels, and what is known of the image besides."""
+    library = type(array).__module__.partition(".")[0]
+    if library == "zarr":
+        array = VoxelImage(open_array(locate(array), read_only=True))
+    if isinstance(array, VoxelImage):
+        return _Stored(array), _description(array)
+    if library == "xarray":
+        return _from_xarray(array)
+    return (_SlicedDask(array) if library == "dask" else _Sliced(array)), {}
+
+
+class _Stored:
+    def __init__(self, image: VoxelImage):
+        self.shape, self.dtype, self._image = image.shape, image.dtype, image
+
+    def fill(self, image: VoxelImage) -> None:
+        from lithax.images._copy import transfer
+
+        transfer(self._image.stored, image.stored, image.world)
+
+
+def _from_xarray(array: Any) -> tuple[Any, dict[str, Any]]:
+    _check_array(array)
+    if set(array.dims) == {"x", "y", "z"}:
+        array = array.transpose("x", "y", "z")
+    known: dict[str, Any] = {}
+    if isinstance(array.name, str):
+        known["field_name"] = array.name
+    for name, key in (("field_unit", "units"), ("description", "description")):
+        if isinstance(array.attrs.get(key), str):
+            known[name] = array.attrs[key]
+    origin, length, units = [], [], set()
+    for dimension in array.dims:
+        if dimension not in array.coords:
+            origin.append(0.0)
+            length.append(1.0)
+            continue
+        points = np.asarray(array.coords[dimension].values)
+        if points.dtype.kind not in "iuf":
+            raise ValueError(f"array has coordinates of {points.dtype} along {dimension}; drop them, or make them numbers.")
+        points = points.astype(np.float64)
+        step = (points[-1] - points[0]) / (len(points) - 1) if len(points) > 1 else 1.0
+        even = points[0] + step * np.arange(len(points))
+        # Coordinates that were stored as 32-bit floats are even to about 1e-7 of their size.
+        if not step > 0 or np.abs(points - even).max() > 1e-3 * step:
+            raise ValueError(
+                f"array has coordinates along {dimension} that do not rise evenly; an image's must. Drop them with "
+                "array.drop_vars(...), and give voxel_length and voxel_origin."
+            )
+        origin.append(float(points[0]))
+        length.append(float(step))
+        units.add(str(array.coords[dimension].attrs.get("units", "")))
+    known |= {"voxel_origin": tuple(origin), "voxel_length": tuple(length)}
+    if len(units) == 1:
+        known["voxel_unit"] = units.pop()
+    if array.chunks is not None:
+        return _SlicedDask(array.data), known
+    return _SlicedXarray(array), known
+
+
+class _SlicedXarray(_Sliced):
+    """A DataArray that is not Dask's: lazily read ones are read box by box."""
+
+    def read(self, box: Box) -> np.ndarray:
+        return to_numpy(self._array[box].values)
+
+
+def _check_array(array: Any) -> None:
+    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        raise TypeError(f"array is a {type(array).__name__}; it must have a shape and a dtype, like a NumPy array.")
+    if len(array.shape) != 3:
+        raise ValueError(
+            f"array has the shape {tuple(array.shape)}; an image has three axes x, y, z. "
+            "A slice becomes an image of one voxel's thickness with array[:, :, None]."
+        )
+
+
+def _dtype_of(array: Any) -> np.dtype:
+    try:
+        return np.dtype(array.dtype)
+    except TypeError:  # libraries with data types of their own
+        return to_numpy(array[:1, :1, :1]).dtype
+
+
+def write_units(
+    stored: StoredArray, values_of: Callable[[Box], np.ndarray], world: World, workers: int | None = None
+) -> None:
+    """Write every unit of a new array that this process owns, several at once.
+
+    Parameters
+    ----------
+    stored
+        The array; what it holds is replaced.
+    values_of
+        Returns the voxels of a box, of any type that `check_values` lets pass; it is called by several threads, with
+        the boxes of chunks.
+    world
+        Units are dealt out in turn to its processes.
+    workers
+        Number of threads [-]; by default as many as the array suggests.
+    """
+    workers = stored.workers if workers is None else workers
+    units = [unit for n, unit in enumerate(stored.unit_grid) if n % world.count == world.index]
+    # A few large shards would occupy few threads: then their chunks are shared out.
+    outer, inner = (workers, 1) if len(units) >= workers else (1, workers)
+
+    def encode(index: Index) -> tuple[Index, Any]:
+        values = check_values(values_of(stored.grid.box(index)), stored.dtype)
+        return index, stored.encode_chunk(index, values.astype(stored.dtype, copy=False))
+
+    def write(unit: Index) -> None:
+        chunks = dict(map_threads(encode, stored.chunks_of(unit), inner))
+        stored.write_unit(unit, stored.assemble_unit(unit, chunks))
+
+    map_threads(write, units, outer)
+
+
+def within(outer: Box, box: Box) -> Box:
+    """Return a box as seen from the corner of another."""
+    x, y, z = (s.start for s in outer)
+    return shift(box, (x, y, z))
