@@ -1,6 +1,17 @@
 from lithax.images._chunk_map import chunk_map as chunk_map
 from lithax.images._connectivity import Connectivity as Connectivity
 from lithax.images._connectivity import connectivity as connectivity
+from lithax.images._create import create as create
+from lithax.images._create import empty as empty
+from lithax.images._create import empty_like as empty_like
+from lithax.images._create import from_array as from_array
+from lithax.images._create import full as full
+from lithax.images._create import full_like as full_like
+from lithax.images._create import ones as ones
+from lithax.images._create import ones_like as ones_like
+from lithax.images._create import zeros as zeros
+from lithax.images._create import zeros_like as zeros_like
+from lithax.images._open import open as open
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
 from lithax.images._reduce import chunk_loss as chunk_loss

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from lithax.grid import Box, ChunkGrid, Index, box_shape
+from lithax.grid import ChunkGrid, Index, shift
 from lithax.images._copy import MEMORY, transfer_block
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import map_threads
@@ -41,8 +41,10 @@ def content_hash(image: VoxelImage) -> str:
             outer = grid.box(index)
             values = stored.read_parallel(outer)
 
-            def of_part(tile: Index, outer: Box = outer, values: np.ndarray = values) -> tuple[Index, str]:
-                return digest(tile, values[within(outer, tiles.box(tile))])
+            corner = grid.start(index)
+
+            def of_part(tile: Index, corner: Index = corner, values: np.ndarray = values) -> tuple[Index, str]:
+                return digest(tile, values[shift(tiles.box(tile), corner)])
 
             digests.update(map_threads(of_part, tiles.covering(outer), stored.workers))
     for part in world.gather(digests):

@@ -4,12 +4,11 @@ import itertools
 import math
 from typing import Any
 
-import numpy as np
-
-from lithax.grid import ChunkGrid, Index, World, box_shape
-from lithax.images._create import new_image, within, write_box
+from lithax.grid import Box, ChunkGrid, Index, World
+from lithax.images._create import new_image
+from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage
-from lithax.storage import AbstractStoredArray, StoredArray, map_threads, same_encoding
+from lithax.storage import AbstractStoredArray, StoredArray, locate, map_threads, same_encoding
 
 MEMORY = 512 * 2**20
 """How much of an image is held at once by default [byte]."""
@@ -44,8 +43,12 @@ def copy_image(
         "fill_value": source.fill_value,
         "attributes": source.free_attributes(),
         "world": image.world,
-        **overrides,
     }
+    if isinstance(source, StoredArray) and not source.in_memory and not locate(store).in_memory:
+        options |= source.encoding()
+        if "order" in overrides:
+            del options["filters"]  # where the order of an image is kept
+    options |= overrides
     dtype = image.dtype if dtype is None else dtype
     with new_image(
         image.shape, dtype, store=store, path=path, overwrite=overwrite, filled_by="copy", **options
@@ -63,17 +66,20 @@ def transfer(source: AbstractStoredArray, target: StoredArray, world: World, mem
         map_threads(lambda unit: target.write_unit(unit, source.read_unit(unit)), units, target.workers)
         return
     memory = MEMORY if memory is None else memory
-    block = transfer_block(source.shape, source.chunks, target.unit, source.dtype.itemsize, memory)
-    boxes = [box for n, box in enumerate(map(ChunkGrid(source.shape, block).box, ChunkGrid(source.shape, block)))]
-    boxes = [box for n, box in enumerate(boxes) if n % world.count == world.index]
-    nbytes = math.prod(block) * source.dtype.itemsize
+    # Half for what was read, half for what becomes of it.
+    block = transfer_block(source.shape, source.chunks, target.unit, source.dtype.itemsize, memory // 2)
+    grid = ChunkGrid(source.shape, block)
+    boxes = [grid.box(index) for n, index in enumerate(grid) if n % world.count == world.index]
     # Many small blocks: one thread each, so that reading and writing overlap. A few large ones: all threads on each.
-    small = nbytes * target.workers <= memory and len(boxes) >= target.workers
-    outer, inner = (target.workers, 1) if small else (1, target.workers)
+    workers = target.workers
+    small = 2 * math.prod(block) * source.dtype.itemsize * workers <= memory and len(boxes) >= workers
+    outer, inner = (workers, 1) if small else (1, workers)
 
-    def move(box: Any) -> None:
+    def move(box: Box) -> None:
         values = source.read(box) if inner == 1 else source.read_parallel(box, inner)
-        write_box(target, box, values, inner)
+        values = check_values(values, target.dtype)
+        x, y, z = (range(s.start, s.stop) for s in box)
+        target.write_selection((x, y, z), values, inner, casting="unsafe")
 
     map_threads(move, boxes, outer)
 
@@ -81,35 +87,31 @@ def transfer(source: AbstractStoredArray, target: StoredArray, world: World, mem
 def transfer_block(shape: Index, chunks: Index, unit: Index, itemsize: int, memory: int) -> Index:
     """Return the block, of whole units, by which an array is best read and written again.
 
-    A block that cuts through the chunks of the source makes them be decoded again for the next one. Blocks grow,
-    along the axis where that saves most, until little is decoded twice or the memory is used up.
+    A block that cuts through chunks of the source makes them be decoded again for the next one. Among blocks of at
+    most `memory` bytes it is the smallest of those that decode least.
+
+    Examples
+    --------
+    >>> transfer_block((256, 256, 256), (1, 256, 256), (64, 64, 64), 1, 2**23)
+    (64, 256, 256)
     """
-    block = tuple(min(u, -(-n // u) * u) for u, n in zip(unit, shape, strict=True))
-
-    def cost(size: Index) -> float:
-        return math.prod(_decoded(n, c, b) / n for n, c, b in zip(shape, chunks, size, strict=True))
-
-    def nbytes(size: Index) -> int:
-        return math.prod(min(b, n) for b, n in zip(size, shape, strict=True)) * itemsize
-
-    while cost(block) > 1.25:
-        wider = []
-        for axis in range(3):
-            if block[axis] < shape[axis]:
-                size = list(block)
-                size[axis] += unit[axis] * max(1, size[axis] // unit[axis])
-                candidate = (size[0], size[1], size[2])
-                if nbytes(candidate) <= memory:
-                    wider.append(candidate)
-        if not wider:
-            break
-        best = min(wider, key=cost)
-        if cost(best) >= cost(block) and all(cost(w) >= cost(block) for w in wider):
-            # One step may not help although the next does (a block just below a chunk): grow the longest way.
-            best = max(wider, key=nbytes)
-        block = best
-    x, y, z = block
+    options = [_block_edges(n, c, u) for n, c, u in zip(shape, chunks, unit, strict=True)]
+    candidates = []
+    for sizes in itertools.product(*options):
+        edges = tuple(edge for edge, _ in sizes)
+        nbytes = math.prod(min(edge, n) for edge, n in zip(edges, shape, strict=True)) * itemsize
+        if nbytes <= memory or edges == tuple(edge for edge, _ in (o[0] for o in options)):
+            candidates.append((math.prod(cost for _, cost in sizes), nbytes, edges))
+    least = min(cost for cost, _, _ in candidates)
+    _, _, (x, y, z) = min((c for c in candidates if c[0] <= 1.05 * least), key=lambda c: c[1])
     return x, y, z
+
+
+def _block_edges(n: int, chunk: int, unit: int) -> list[tuple[int, float]]:
+    """Return edges of blocks along an axis, the unit first, with how often each voxel is decoded on average."""
+    most = -(-n // unit)
+    counts = {1, most, *(2**k for k in range(most.bit_length())), math.lcm(chunk, unit) // unit, -(-chunk // unit)}
+    return [(count * unit, _decoded(n, chunk, count * unit) / n) for count in sorted(counts) if count <= most]
 
 
 def _decoded(n: int, chunk: int, block: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lithax.arrays import is_jax, to_numpy
 from lithax.geometry import Frame
-from lithax.grid import Box, Index, World, shift
+from lithax.grid import Box, Index, World
 from lithax.images._collective import on_first, world_or_connected
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage, metadata_changes
@@ -398,7 +398,9 @@ def _from_xarray(array: Any) -> tuple[Any, dict[str, Any]]:
             continue
         points = np.asarray(array.coords[dimension].values)
         if points.dtype.kind not in "iuf":
-            raise ValueError(f"array has coordinates of {points.dtype} along {dimension}; drop them, or make them numbers.")
+            raise ValueError(
+                f"array has coordinates of {points.dtype} along {dimension}; drop them, or make them numbers."
+            )
         points = points.astype(np.float64)
         step = (points[-1] - points[0]) / (len(points) - 1) if len(points) > 1 else 1.0
         even = points[0] + step * np.arange(len(points))
@@ -474,9 +476,3 @@ def write_units(
         stored.write_unit(unit, stored.assemble_unit(unit, chunks))
 
     map_threads(write, units, outer)
-
-
-def within(outer: Box, box: Box) -> Box:
-    """Return a box as seen from the corner of another."""
-    x, y, z = (s.start for s in outer)
-    return shift(box, (x, y, z))

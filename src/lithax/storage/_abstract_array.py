@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 
 from lithax.grid import Box, ChunkGrid, Index, box_shape, intersect, shift
-from lithax.storage._schema import Metadata
+from lithax.storage._schema import KEY, ROCKVERSE_ATTRIBUTES, Metadata
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -83,6 +83,15 @@ class AbstractStoredArray(abc.ABC):
     @abc.abstractmethod
     def read_only(self) -> bool:
         """Whether writing is refused."""
+
+    def free_attributes(self) -> dict[str, Any]:
+        """Return the attributes that a copy should have, too: those that the image's own metadata does not hold."""
+        own = {KEY, *(ROCKVERSE_ATTRIBUTES if self.kind == "RockVerse" else ())}
+        return {key: value for key, value in dict(self.zarray.attrs).items() if key not in own}
+
+    def reload_metadata(self) -> Metadata:
+        """Read the metadata again, where another handle or process may have changed it."""
+        return self.metadata
 
     @property
     def grid(self) -> ChunkGrid:

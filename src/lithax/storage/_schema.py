@@ -17,6 +17,17 @@ SCHEMA = 1
 KEY = "lithax"
 """Name of the attribute that holds the schema."""
 
+ROCKVERSE_ATTRIBUTES = (
+    "_ROCKVERSE_DATATYPE",
+    "description",
+    "field_name",
+    "field_unit",
+    "voxel_length",
+    "voxel_origin",
+    "voxel_unit",
+)
+"""What RockVerse writes beside its own attributes, each under a name of its own."""
+
 DIMENSION_NAMES = ("x", "y", "z")
 
 

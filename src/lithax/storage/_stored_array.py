@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -149,6 +149,16 @@ class StoredArray(AbstractStoredArray):
             return None
         return self._objects.stored_bytes(self.path)
 
+    def encoding(self) -> dict[str, Any]:
+        """Return the codecs, as options for another array with other chunks."""
+        if isinstance(self.zarray.serializer, ShardingCodec):  # shards within shards
+            return {}
+        return {
+            "filters": list(self.zarray.filters),
+            "serializer": self.zarray.serializer,
+            "compressors": list(self.zarray.compressors),
+        }
+
     def unit_of(self, index: Index) -> Index:
         """Return the unit that holds a chunk."""
         i, j, k = (i * c // u for i, c, u in zip(index, self._chunks, self._unit, strict=True))
@@ -271,7 +281,13 @@ class StoredArray(AbstractStoredArray):
         x, y, z = (range(s.start, s.stop) for s in box)
         self.write_selection((x, y, z), values, workers)
 
-    def write_selection(self, selection: Ranges, values: np.ndarray, workers: int | None = None) -> None:
+    def write_selection(
+        self,
+        selection: Ranges,
+        values: np.ndarray,
+        workers: int | None = None,
+        casting: Literal["no", "same_kind", "unsafe"] = "no",
+    ) -> None:
         """Write the voxels at three ranges of indices, rewriting only the chunks that hold some.
 
         Parameters
@@ -279,12 +295,14 @@ class StoredArray(AbstractStoredArray):
         selection
             One range per axis, inside the image, of any step, also backwards.
         values
-            Array that broadcasts to the lengths of the ranges, of this data type.
+            Array that broadcasts to the lengths of the ranges.
         workers
             As in `write`.
+        casting
+            Which changes of data type are allowed; they are made chunk by chunk.
         """
         self.check_writable()
-        if values.dtype != self._dtype:
+        if not np.can_cast(values.dtype, self._dtype, casting) and values.dtype != self._dtype:
             raise TypeError(f"values are {values.dtype}; the image is {self._dtype}. Cast first.")
         values = np.broadcast_to(values, tuple(len(r) for r in selection))
         if values.size == 0:
@@ -307,7 +325,7 @@ class StoredArray(AbstractStoredArray):
                     return index, encoded.get(index)
                 outer, inner = parts
                 if _covers(selection, self.grid.box(index)):
-                    return index, self.encode_chunk(index, values[outer])
+                    return index, self.encode_chunk(index, values[outer].astype(self._dtype, copy=False))
                 stored = encoded.get(index)
                 old = None if stored is None else self._decode(index, np.frombuffer(stored, np.uint8))
                 whole = np.array(self._crop(index, old))
@@ -540,6 +558,20 @@ class _OpenUnit:
                 self._index = layout.read_index(self._reader)
             span = layout.span(self._index, place)
             return None if span is None else self._reader.span(*span)
+
+
+def same_encoding(source: AbstractStoredArray, target: AbstractStoredArray) -> bool:
+    """Tell whether the stored bytes of one array's units are valid for the other."""
+    if not (isinstance(source, StoredArray) and isinstance(target, StoredArray)):
+        return False
+    a, b = source.zarray.metadata, target.zarray.metadata
+    return (
+        a.shape == b.shape
+        and a.data_type == b.data_type
+        and a.chunk_grid == b.chunk_grid
+        and a.codecs == b.codecs
+        and source.fill_value.tobytes() == target.fill_value.tobytes()
+    )
 
 
 def _modulo(index: Index, counts: Index) -> Index:

@@ -1,0 +1,72 @@
+"""Images that are there already."""
+
+from typing import Any, Literal
+
+from lithax.errors import IncompleteImageError
+from lithax.images._voxel_image import VoxelImage
+from lithax.storage import locate, open_array
+
+
+def open(
+    store: Any,
+    *,
+    path: str | None = None,
+    mode: Literal["r", "r+"] = "r+",
+    incomplete: bool = False,
+    storage_options: Any = None,
+    world: Any = None,
+) -> VoxelImage:
+    """Open an image.
+
+    Own images, those of RockVerse, and three-dimensional Zarr v3 arrays can be read and written. Zarr v2 arrays, and
+    the levels of OME-Zarr, whose axes z, y, x are taken as x, y, z when voxels are read, can be read and copied.
+
+    Parameters
+    ----------
+    store
+        A path, a URL, or a Zarr store. An OME-Zarr group stands for its level of full resolution.
+    path
+        Path of the image inside the store; its root by default.
+    mode
+        "r+" to read and write, "r" to read only.
+    incomplete
+        Open an image that was cut off while it was written.
+    storage_options
+        Options for the file system behind a URL.
+    world
+        The processes that share the image; the connected ones by default.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there; nothing is made.
+    MetadataError
+        If there is no image, or one that this version cannot read.
+    IncompleteImageError
+        If the image was cut off while it was written, and `incomplete` is False.
+    """
+    if mode not in ("r", "r+"):
+        raise ValueError(
+            f"mode={mode!r} must be 'r' (read only) or 'r+' (read and write); use create() for new images."
+        )
+    if store is None:
+        raise TypeError("store=None is new memory, which holds no image; pass a path, a URL or a Zarr store.")
+    place = locate(store, path, read_only=mode == "r", storage_options=storage_options)
+    stored = open_array(place, read_only=mode == "r")
+    if stored.metadata.state != "complete" and not incomplete:
+        run = stored.metadata.run
+        maker = run.get("function") if isinstance(run, dict) else None
+        way_out = (
+            f"Repeat the {maker}() that made it, with overwrite=True"
+            if isinstance(maker, str)
+            else "Repeat the call that was writing it, with resume=True"
+        )
+        raise IncompleteImageError(
+            f"store={place.label} holds an image that was cut off while it was written. {way_out}, or open it with "
+            "incomplete=True to look at what is there."
+        )
+    return VoxelImage(stored, world)
+
+
+open_image = open
+"""The same function, for modules that also use the built-in `open`."""

@@ -1,0 +1,506 @@
+"""The image that users hold: a thin handle on one Zarr array and its place in space."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from lithax.geometry import Frame, UnknownUnit
+from lithax.grid import Box, ChunkGrid, Index
+from lithax.images._collective import on_first, world_or_connected
+from lithax.images._values import basic_selection, check_values
+from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes
+
+Triple = tuple[float, float, float]
+
+_TEXTS = ("field_name", "field_unit", "description")
+_GEOMETRY = ("voxel_origin", "voxel_length", "voxel_unit")
+
+
+class VoxelImage:
+    """A three-dimensional image in a store, indexed ``[x, y, z]``, and where its voxels are.
+
+    Made by `create`, `open` and their relatives. The handle reads nothing by itself: ``image[...]`` reads the chunks
+    that it needs, in this process only, and ``image[...] = values`` rewrites those that it changes.
+
+    Parameters
+    ----------
+    stored
+        The array in the store.
+    world
+        The processes that share the image; the connected ones by default.
+    """
+
+    def __init__(self, stored: AbstractStoredArray, world: Any = None):
+        self._stored = stored
+        self._world = world_or_connected(world)
+        self._described: Metadata | None = None
+        self._frame: Frame
+        self._frame = self.frame
+
+    # The array
+
+    @property
+    def stored(self) -> Any:
+        """The array in the store, as the combinators use it."""
+        return self._stored
+
+    @property
+    def world(self) -> Any:
+        """The processes that share the image."""
+        return self._world
+
+    @property
+    def zarray(self) -> Any:
+        """The Zarr array. What is written through it is not noticed here: a stored content hash stays."""
+        return self._stored.zarray
+
+    @property
+    def store(self) -> Any:
+        """The Zarr store."""
+        return self._stored.store
+
+    @property
+    def path(self) -> str:
+        """Path of the image inside its store."""
+        return self._stored.path
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return self._stored.read_only
+
+    @property
+    def shape(self) -> Index:
+        """Number of voxels along each axis."""
+        return self._stored.shape
+
+    @property
+    def ndim(self) -> int:
+        """Three."""
+        return 3
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        nx, ny, nz = self.shape
+        return nx * ny * nz
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of a voxel."""
+        return self._stored.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of the voxels, uncompressed."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def chunks(self) -> Index:
+        """Shape of what is compressed at once."""
+        return self._stored.chunks
+
+    @property
+    def shards(self) -> Index | None:
+        """Shape of what is stored as one object, or None if that is the chunk."""
+        return self._stored.shards
+
+    @property
+    def nchunks(self) -> int:
+        """Number of chunks."""
+        return self._stored.nchunks
+
+    @property
+    def fill_value(self) -> np.generic:
+        """Value of voxels that were never written."""
+        return self._stored.fill_value
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    # What it shows, and where it is
+
+    @property
+    def metadata(self) -> Metadata:
+        """What is known of the image besides its voxels."""
+        return self._stored.metadata
+
+    @property
+    def attrs(self) -> UserAttributes:
+        """Free metadata: a mapping that stores what is assigned to it."""
+        if not isinstance(self._stored, StoredArray):
+            return UserAttributes(lambda: dict(self._stored.zarray.attrs), lambda work: self._stored.check_writable())
+        return self._stored.attrs
+
+    @property
+    def field_name(self) -> str:
+        """What a voxel's value is."""
+        return self.metadata.field_name
+
+    @property
+    def field_unit(self) -> str:
+        """Unit of a voxel's value."""
+        return self.metadata.field_unit
+
+    @property
+    def description(self) -> str:
+        """Free text."""
+        return self.metadata.description
+
+    @property
+    def frame(self) -> Frame:
+        """Number, size and place of the voxels."""
+        metadata = self.metadata
+        if metadata is not self._described:
+            unit = metadata.voxel_unit
+            before = self._frame.voxel_unit if self._described is not None else ""
+            if isinstance(before, UnknownUnit) and before == unit:
+                unit = before  # it was warned of once
+            self._frame = Frame.from_store(self.shape, metadata.voxel_length, metadata.voxel_origin, unit)
+            self._described = metadata
+        return self._frame
+
+    @property
+    def nx(self) -> int:
+        """Number of voxels along x."""
+        return self.shape[0]
+
+    @property
+    def ny(self) -> int:
+        """Number of voxels along y."""
+        return self.shape[1]
+
+    @property
+    def nz(self) -> int:
+        """Number of voxels along z."""
+        return self.shape[2]
+
+    @property
+    def hx(self) -> float:
+        """Voxel length along x [voxel_unit]."""
+        return self.voxel_length[0]
+
+    @property
+    def hy(self) -> float:
+        """Voxel length along y [voxel_unit]."""
+        return self.voxel_length[1]
+
+    @property
+    def hz(self) -> float:
+        """Voxel length along z [voxel_unit]."""
+        return self.voxel_length[2]
+
+    @property
+    def ox(self) -> float:
+        """First voxel centre along x [voxel_unit]."""
+        return self.voxel_origin[0]
+
+    @property
+    def oy(self) -> float:
+        """First voxel centre along y [voxel_unit]."""
+        return self.voxel_origin[1]
+
+    @property
+    def oz(self) -> float:
+        """First voxel centre along z [voxel_unit]."""
+        return self.voxel_origin[2]
+
+    @property
+    def voxel_length(self) -> Triple:
+        """Distance between neighbouring voxel centres [voxel_unit]."""
+        return self.frame.voxel_length
+
+    @property
+    def voxel_origin(self) -> Triple:
+        """Coordinates of the centre of voxel (0, 0, 0) [voxel_unit]."""
+        return self.frame.voxel_origin
+
+    @property
+    def voxel_unit(self) -> str:
+        """Unit of length, or ""."""
+        return self.frame.voxel_unit
+
+    @property
+    def dimensions(self) -> Triple:
+        """Edge lengths of the image, outer face to outer face [voxel_unit]."""
+        return self.frame.dimensions
+
+    @property
+    def bounding_box(self) -> tuple[Triple, Triple]:
+        """Coordinates of the first and of the last voxel centre [voxel_unit]."""
+        return self.frame.bounding_box
+
+    @property
+    def extent(self) -> tuple[Triple, Triple]:
+        """Coordinates of the outer corners: half a voxel beyond `bounding_box` [voxel_unit]."""
+        return self.frame.extent
+
+    def index_to_coordinate(self, i: Any, j: Any, k: Any) -> tuple[Any, Any, Any]:
+        """Return the coordinates of voxel centres [voxel_unit]; see `lithax.geometry.Frame.index_to_coordinate`."""
+        return self.frame.index_to_coordinate(i, j, k)
+
+    def coordinate_to_index(
+        self, x: Any, y: Any, z: Any, outside: Literal["raise", "clip", "keep", "none"] = "raise"
+    ) -> Any:
+        """Return the indices of the voxels that points lie in; see `lithax.geometry.Frame.coordinate_to_index`.
+
+        Parameters
+        ----------
+        x, y, z
+            Coordinates [voxel_unit], numbers or arrays.
+        outside
+            What to do with points outside the image: "raise", "clip" to the nearest voxel, "keep" the index that the
+            voxel would have, or "none".
+        """
+        return self.frame.coordinate_to_index(x, y, z, outside)
+
+    def chunk_slices(self, n: int, unit: Literal["chunk", "shard"] = "chunk", order: Literal["C", "F"] = "C") -> Box:
+        """Return the voxels of the n-th chunk or shard, so that ``image[image.chunk_slices(n)]`` is what it holds.
+
+        Parameters
+        ----------
+        n
+            Number of the chunk; negative ones count from the end.
+        unit
+            "chunk", or "shard" (the same where there are no shards).
+        order
+            "C": z runs fastest; "F": x runs fastest.
+
+        Raises
+        ------
+        IndexError
+            If there is no such chunk.
+        """
+        if unit not in ("chunk", "shard"):
+            raise ValueError(f"unit={unit!r} must be 'chunk' or 'shard'.")
+        if order not in ("C", "F"):
+            raise ValueError(f"order={order!r} must be 'C' or 'F'.")
+        grid = ChunkGrid(self.shape, self.chunks if unit == "chunk" else self._stored.unit)
+        count = len(grid)
+        if not -count <= n < count:
+            raise IndexError(f"n={n} is out of range: the image has {count} {unit}s.")
+        i, j, k = (int(v) for v in np.unravel_index(n % count, grid.counts, order=order))
+        return grid.box((i, j, k))
+
+    def update(self, **changes: Any) -> Self:
+        """Change what is known of the image; it is stored at once, and survives reopening.
+
+        Parameters
+        ----------
+        **changes
+            Any of `field_name`, `field_unit`, `description`, `voxel_length`, `voxel_origin`, `voxel_unit`.
+
+        Returns
+        -------
+            The image itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is unknown or a value wrong; then nothing is changed.
+        PermissionError
+            If the image is read-only.
+        """
+        self._stored.check_writable()
+        wanted = metadata_changes(self.frame, changes)
+
+        def write() -> None:
+            self._stored.update_metadata(**wanted)
+
+        on_first(self._world, write)
+        if not self._world.first:
+            self._stored.reload_metadata()
+        return self
+
+    # Voxels
+
+    def __getitem__(self, selection: Any) -> np.ndarray:
+        basic = basic_selection(selection, self.shape)
+        if basic is not None:
+            ranges, keep = basic
+            return self._stored.read_selection(ranges)[keep]
+        selection = _to_arrays(selection)
+        if isinstance(self._stored, StoredArray):
+            if _is_mask(selection, self.shape):
+                return np.asarray(self.zarray.get_mask_selection(selection))
+            if _is_coordinates(selection):
+                return np.asarray(self.zarray.get_coordinate_selection(_positive(selection, self.shape)))
+        # What is left mixes arrays and slices, for which only NumPy knows the rules.
+        return np.asarray(self)[selection]
+
+    def __setitem__(self, selection: Any, values: Any) -> None:
+        self._stored.check_writable()
+        values = check_values(values, self.dtype)
+        basic = basic_selection(selection, self.shape)
+        if basic is not None:
+            ranges, keep = basic
+            shape = tuple(len(r) for r in ranges)
+            target = tuple(n for n, k in zip(shape, keep, strict=True) if k != 0)
+            values = np.broadcast_to(_trim(values, len(target)), target).reshape(shape) if values.ndim else values
+            self._stored.drop_content_hash()
+            self._stored.write_selection(ranges, values, casting="unsafe")
+            return
+        selection = _to_arrays(selection)
+        if not (_is_mask(selection, self.shape) or _is_coordinates(selection)):
+            raise IndexError(
+                f"selection {selection!r} mixes arrays and slices, which can be read but not assigned; "
+                "use slices, a boolean array of the image's shape, or three arrays of indices."
+            )
+        values = values.astype(self.dtype, copy=False)
+        self._stored.drop_content_hash()
+        if _is_mask(selection, self.shape):
+            self.zarray.set_mask_selection(selection, values)
+        else:
+            self.zarray.set_coordinate_selection(_positive(selection, self.shape), values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("copy=False is not possible: the voxels of an image lie in a store and are read.")
+        values = self[...]
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def copy(
+        self,
+        store: Any = None,
+        path: str | None = None,
+        *,
+        chunks: Any = None,
+        shards: Any = None,
+        overwrite: bool = False,
+        memory: int | None = None,
+        **overrides: Any,
+    ) -> "VoxelImage":
+        """Copy the image, with other chunks if wanted, in bounded memory whatever the two grids.
+
+        Parameters
+        ----------
+        store, path
+            Where; memory by default.
+        chunks, shards
+            As in `create`; those of this image by default.
+        overwrite
+            Replace an image that is there.
+        memory
+            How much may be held at once [byte]; 512 MiB by default.
+        **overrides
+            `dtype`, metadata (`description`, ...) and options of `create` that differ from those of this image.
+
+        Returns
+        -------
+            The copy.
+        """
+        from lithax.images._copy import copy_image
+
+        return copy_image(
+            self, store, path, chunks=chunks, shards=shards, overwrite=overwrite, memory=memory, **overrides
+        )
+
+    def content_hash(self) -> str:
+        """Return a hash of shape, data type and voxels: the same for every chunking, codec and store.
+
+        SHA-256 over shape, data type and the hashes of tiles of 128³ voxels (little-endian, C order). It is stored
+        with the image, unless that is read-only, and dropped when voxels are written.
+        """
+        from lithax.images._content_hash import content_hash
+
+        return content_hash(self)
+
+    def reduce(self, measurement: Any, *others: Any, where: Any = None, **arguments: Any) -> Any:
+        """Measure the image block by block; see `chunk_reduce`."""
+        from lithax.images._reduce import chunk_reduce
+
+        return chunk_reduce(measurement, self, *others, where=where, **arguments)
+
+    def export_raw(self, file: str | Path, *arguments: Any, **options: Any) -> Any:
+        """Write the voxels to a raw file; see `lithax.images._raw.export_raw` for the options."""
+        from lithax.images._raw import export_raw
+
+        return export_raw(self, file, *arguments, **options)
+
+    def to_xarray(self) -> Any:
+        """Return an `xarray.DataArray` with coordinates and units, whose voxels are read when they are used."""
+        from lithax.images._display import to_xarray
+
+        return to_xarray(self)
+
+    # How it looks
+
+    def __repr__(self) -> str:
+        length = " × ".join(f"{h:g}" for h in self.voxel_length)
+        unit = f" {self.voxel_unit}" if self.voxel_unit else ""
+        name = f" {self.field_name!r}" if self.field_name else ""
+        state = "" if self.metadata.state == "complete" else f", {self.metadata.state}"
+        kind = "" if self._stored.kind == "lithax" else f", {self._stored.kind}"
+        shards = f", shards={self.shards}" if self.shards else ""
+        return (
+            f"<VoxelImage{name} {self.shape} {self.dtype}, voxel {length}{unit}, chunks={self.chunks}{shards}, "
+            f"{self._stored.where}{kind}{state}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from lithax.images._display import html
+
+        return html(self)
+
+
+def metadata_changes(frame: Frame, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Check changes of metadata against a frame and return them in the form that is stored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name is unknown or a value wrong.
+    """
+    unknown = set(changes) - {*_TEXTS, *_GEOMETRY}
+    if unknown:
+        raise TypeError(
+            f"{', '.join(sorted(unknown))} cannot be updated; what can is {', '.join((*_TEXTS, *_GEOMETRY))}. "
+            "Use image.attrs for metadata of your own."
+        )
+    for name in _TEXTS:
+        if name in changes and not isinstance(changes[name], str):
+            raise TypeError(f"{name}={changes[name]!r} must be text.")
+    geometry = {name: changes[name] for name in _GEOMETRY if name in changes}
+    checked = dataclasses.replace(frame, **geometry) if geometry else frame
+    return {
+        **{name: changes[name] for name in _TEXTS if name in changes},
+        **{name: getattr(checked, name) for name in geometry},
+    }
+
+
+def _to_arrays(selection: Any) -> Any:
+    """Turn lists, and images used as masks, into arrays."""
+    if isinstance(selection, tuple):
+        return tuple(s if isinstance(s, slice) or s is Ellipsis else np.asarray(s) for s in selection)
+    return np.asarray(selection)
+
+
+def _is_mask(selection: Any, shape: Index) -> bool:
+    return isinstance(selection, np.ndarray) and selection.dtype == bool and selection.shape == shape
+
+
+def _is_coordinates(selection: Any) -> bool:
+    return (
+        isinstance(selection, tuple)
+        and len(selection) == 3
+        and all(isinstance(s, np.ndarray) and s.dtype.kind in "iu" for s in selection)
+    )
+
+
+def _positive(selection: tuple[np.ndarray, ...], shape: Index) -> tuple[np.ndarray, ...]:
+    result = []
+    for axis, index, n in zip("xyz", np.broadcast_arrays(*selection), shape, strict=True):
+        if index.size and not (-n <= index.min() and index.max() < n):
+            raise IndexError(f"an index is out of range along {axis}, which has {n} voxels.")
+        result.append(index % n)
+    return tuple(result)
+
+
+def _trim(values: np.ndarray, ndim: int) -> np.ndarray:
+    """Drop leading axes of length one, as assignment in NumPy does."""
+    while values.ndim > ndim and values.shape[0] == 1:
+        values = values[0]
+    return values
