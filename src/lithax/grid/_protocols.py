@@ -67,7 +67,7 @@ class BlockSink(Protocol):
         ...
 
     def digest(self, payload: bytes | None) -> str:
-        """Return "empty", or the SHA-256 of the stored bytes."""
+        """Return "empty", or a digest of the stored bytes that tells accidental changes (not forgery)."""
         ...
 
 
