@@ -21,6 +21,8 @@ from lithax.arrays._namespace import is_traced as is_traced
 from lithax.arrays._namespace import namespace as namespace
 from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
+from lithax.arrays._pieces import PIECE as PIECE
+from lithax.arrays._pieces import fold_pieces as fold_pieces
 from lithax.arrays._wide import wide_scope as wide_scope
 from lithax.arrays._wide import widest_float as widest_float
 from lithax.arrays._wide import widest_integer as widest_integer

@@ -93,7 +93,7 @@ def lookup(table: Array, index: Array) -> Array:
         xp = namespace(table, index)
         return xp.asarray(table).at[index].get(mode="promise_in_bounds")
     if isinstance(table, np.ndarray):
-        return table[index]
+        return table.take(index)
     xp = namespace(table)
     return xp.reshape(xp.take(table, xp.reshape(xp.astype(index, xp.int64), (-1,))), index.shape)
 

@@ -12,7 +12,8 @@ from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, dtype_name, plain
 from lithax.measure._phases import check_phases
-from lithax.measure._tally import check_size, combine_tallies, finish_tally, tally
+from lithax.measure._pieces import by_pieces, combine_states
+from lithax.measure._tally import OUTSIDE, check_size, finish_tally, tally
 from lithax.typing import Array
 
 
@@ -34,6 +35,7 @@ class Histogram(AbstractMeasurement):
     """
 
     edges: Array
+    narrow_edges: Array
     phases: Array | None
     arithmetic: tuple[str, ...] = eqx.field(static=True)
 
@@ -59,15 +61,22 @@ class Histogram(AbstractMeasurement):
                 )
             self.edges = equal_edges(bins, *bounds)
             self.arithmetic = proven(self.edges)
+        self.narrow_edges = self.edges.astype(np.float32)
         self.phases = None if phases is None else check_phases(phases)
         check_size(self.edges.size - 1, self.phases)
 
     def of(self, image: Array, segmentation: Array | None = None, *, valid: Array | None = None) -> State:
         check_blocks(segmentation, self.phases)
+        counters = (self.edges.shape[0] + OUTSIDE) * (1 if self.phases is None else self.phases.shape[0] + 1)
+        return by_pieces(self._of_piece, image, segmentation, valid, counters=counters)
+
+    def _of_piece(self, image: Array, segmentation: Array | None, valid: Array | None) -> State:
         x = plain(image)
         if dtype_name(x) not in self.arithmetic:
             x = as_sum(x)
-        edges = constant(self.edges, x.dtype, like=x)
+        # Held in both precisions: XLA would otherwise cast the edges again for every voxel.
+        edges = self.edges if dtype_name(x) == "float64" else self.narrow_edges
+        edges = constant(edges, x.dtype, like=x)
         return tally(x, self._column(x, edges), edges.shape[0] - 1, valid, segmentation, self.phases)
 
     def _column(self, x: Array, edges: Array) -> Array:
@@ -85,7 +94,7 @@ class Histogram(AbstractMeasurement):
         return xp.where(inside, xp.minimum(number, xp.full_like(number, bins - 1)), outside)
 
     def combine(self, a: State, b: State) -> State:
-        return combine_tallies(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> HistogramResult:
         return finish_tally(state, np.asarray(self.edges), self.phases)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import jax
 
 from lithax.arrays import lookup, namespace, wide_scope
-from lithax.measure._measurement import AbstractMeasurement, State, check_shapes, widen
+from lithax.measure._measurement import AbstractMeasurement, State, check_shapes
 from lithax.measure._numbers import as_sum, constant, total, voxels
+from lithax.measure._pieces import combine_states
 from lithax.typing import Array
 
 
@@ -41,7 +42,7 @@ class AbstractLoss(AbstractMeasurement):
         return {"sum": total(values), "count": voxels(blocks[0], valid)}
 
     def combine(self, a: State, b: State) -> State:
-        return {"sum": a["sum"] + b["sum"], "count": widen(a["count"]) + widen(b["count"])}
+        return combine_states(a, b)
 
     def finish(self, state: State) -> Array:
         """Return the mean as a 0-d array of the library of the state; NaN over no voxel. May be traced."""

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import numpy as np
 
 from lithax.arrays import is_traced, namespace, to_numpy, wide_scope
 from lithax.typing import Array
@@ -69,17 +68,6 @@ class AbstractMeasurement(eqx.Module):
         with wide_scope(*arrays, valid):
             state = self.of(*arrays, valid=valid)
         return self.finish(jax.tree.map(to_numpy, state))
-
-
-def add_states(a: State, b: State) -> State:
-    """Combine states that simply add up; integers in 64 bits."""
-    return jax.tree.map(lambda x, y: widen(x) + widen(y), a, b)
-
-
-def widen(x: Any) -> np.ndarray:
-    """Return counts as int64; other dtypes unchanged."""
-    x = np.asarray(x)
-    return x.astype(np.int64) if x.dtype.kind == "i" and x.dtype != np.int64 else x
 
 
 def check_shapes(*arrays: Array, valid: Array | None = None) -> None:

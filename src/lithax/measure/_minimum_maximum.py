@@ -5,16 +5,19 @@ import math
 from typing import Any, ClassVar, Literal
 
 import equinox as eqx
-import numpy as np
 
 from lithax.arrays import maximum_by, minimum_by, namespace, widest_integer
-from lithax.measure._measurement import AbstractMeasurement, State, widen
+from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant, count, is_float, plain, voxels
+from lithax.measure._pieces import by_pieces, combine_states, neutral
 from lithax.measure._source import Source
 from lithax.typing import Array
 
 Skip = Literal["none", "nan", "nonfinite"]
 _SKIPS = ("none", "nan", "nonfinite")
+
+FEW_ROWS = 8
+"""So few rows have their extremes found one after the other."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,23 +53,16 @@ class MinimumMaximum(AbstractMeasurement):
             raise ValueError(f"skip={self.skip!r} is not a rule; use one of {', '.join(map(repr, _SKIPS))}.")
 
     def of(self, image: Array, *, valid: Array | None = None) -> State:
-        x = plain(image)
-        present, skipped = kept(x, valid, infinities=self.skip != "nonfinite")
-        minimum, maximum = extremes(x, present)
-        return {
-            "minimum": minimum,
-            "maximum": maximum,
-            "count": voxels(x, valid),
-            "skipped": skipped,
-        }
+        def of_piece(image: Array, valid: Array | None) -> State:
+            x = plain(image)
+            present, skipped = kept(x, valid, infinities=self.skip != "nonfinite")
+            minimum, maximum = extremes(x, present)
+            return {"minimum": minimum, "maximum": maximum, "count": voxels(x, valid), "skipped": skipped}
+
+        return by_pieces(of_piece, image, valid)
 
     def combine(self, a: State, b: State) -> State:
-        return {
-            "minimum": np.minimum(a["minimum"], b["minimum"]),
-            "maximum": np.maximum(a["maximum"], b["maximum"]),
-            "count": widen(a["count"]) + widen(b["count"]),
-            "skipped": widen(a["skipped"]) + widen(b["skipped"]),
-        }
+        return combine_states(a, b)
 
     def finish(self, state: State) -> Extremes:
         counted, skipped = int(state["count"]), int(state["skipped"])
@@ -103,23 +99,17 @@ def kept(x: Array, valid: Array | None, *, infinities: bool = True) -> tuple[Arr
 def extremes(x: Array, present: Array | None, row: Array | None = None, rows: int | None = None) -> tuple[Array, Array]:
     """Return the smallest and largest of the voxels present, or one of each for every row.
 
-    Where there is none they are the neutral elements of minimum and maximum: +inf and -inf, or the largest and the
-    smallest integer.
+    Where there is none they are the neutral elements of minimum and maximum.
     """
     xp = namespace(x)
-    top, bottom = neutral(x)
-    high = x if present is None else xp.where(present, x, constant(top, x.dtype, like=x))
-    low = x if present is None else xp.where(present, x, constant(bottom, x.dtype, like=x))
-    if row is not None and rows is not None:
-        return minimum_by(row, rows, high, top), maximum_by(row, rows, low, bottom)
-    # The leading axis first: XLA turns that into vector instructions, which a reduction over all axes is not.
-    return xp.min(xp.min(high, axis=0)), xp.max(xp.max(low, axis=0))
-
-
-def neutral(x: Array) -> tuple[Any, Any]:
-    """Return the neutral elements of minimum and maximum in the dtype of `x`."""
-    xp = namespace(x)
-    if is_float(x):
-        return math.inf, -math.inf
-    info = xp.iinfo(x.dtype)
-    return int(info.max), int(info.min)
+    top, bottom = (constant(value, x.dtype, like=x) for value in neutral(x.dtype, xp))
+    high = x if present is None else xp.where(present, x, top)
+    low = x if present is None else xp.where(present, x, bottom)
+    if row is None or rows is None:
+        return xp.min(high), xp.max(low)
+    if rows <= FEW_ROWS:  # vector instructions beat a scatter: 1.4 against 4.5 ns per voxel for four rows
+        return (
+            xp.stack([xp.min(xp.where(row == i, high, top)) for i in range(rows)]),
+            xp.stack([xp.max(xp.where(row == i, low, bottom)) for i in range(rows)]),
+        )
+    return minimum_by(row, rows, high, top), maximum_by(row, rows, low, bottom)

@@ -8,9 +8,10 @@ import equinox as eqx
 import numpy as np
 
 from lithax.arrays import namespace
-from lithax.measure._measurement import AbstractMeasurement, State, widen
+from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._minimum_maximum import kept
 from lithax.measure._numbers import as_sum, constant, plain, total, voxels
+from lithax.measure._pieces import by_pieces, widened
 from lithax.measure._source import Source
 from lithax.typing import Array
 
@@ -56,6 +57,9 @@ class Moments(AbstractMeasurement):
     skip_nan: bool = eqx.field(static=True, default=False)
 
     def of(self, image: Array, *, valid: Array | None = None) -> State:
+        return by_pieces(self._of_piece, image, valid, join=_join)
+
+    def _of_piece(self, image: Array, valid: Array | None) -> State:
         xp = namespace(image)
         x = plain(image)
         if self.skip_nan:
@@ -69,24 +73,7 @@ class Moments(AbstractMeasurement):
         return {"count": count, "mean": mean, "m2": total(d2), "m3": total(d2 * d), "m4": total(d2 * d2)}
 
     def combine(self, a: State, b: State) -> State:
-        na, nb = widen(a["count"]), widen(b["count"])
-        n = na + nb
-        if n == 0:
-            return a
-        wa, wb = na / n, nb / n
-        d = b["mean"] - a["mean"]
-        step = d * wb
-        return {
-            "count": n,
-            "mean": a["mean"] + step,
-            "m2": a["m2"] + b["m2"] + d * step * na,
-            "m3": a["m3"] + b["m3"] + d * d * step * na * (wa - wb) + 3 * d * (wa * b["m2"] - wb * a["m2"]),
-            "m4": a["m4"]
-            + b["m4"]
-            + d * d * d * step * na * (wa * wa - wa * wb + wb * wb)
-            + 6 * d * d * (wa * wa * b["m2"] + wb * wb * a["m2"])
-            + 4 * d * (wa * b["m3"] - wb * a["m3"]),
-        }
+        return _join(widened(a), widened(b))
 
     def finish(self, state: State) -> MomentsResult:
         count = int(state["count"])
@@ -100,6 +87,27 @@ class Moments(AbstractMeasurement):
         else:
             shape = (m3 / count / variance**1.5, m4 / count / variance**2 - 3.0)
         return MomentsResult(count, mean, variance, *shape)
+
+
+def _join(a: State, b: State) -> State:
+    xp = namespace(a["mean"])
+    count = a["count"] + b["count"]
+    na, nb = (xp.astype(state["count"], a["mean"].dtype) for state in (a, b))
+    n = xp.maximum(na + nb, xp.ones_like(na))
+    wa, wb = na / n, nb / n
+    d = b["mean"] - a["mean"]
+    step = d * wb
+    return {
+        "count": count,
+        "mean": a["mean"] + step,
+        "m2": a["m2"] + b["m2"] + d * step * na,
+        "m3": a["m3"] + b["m3"] + d * d * step * na * (wa - wb) + 3 * d * (wa * b["m2"] - wb * a["m2"]),
+        "m4": a["m4"]
+        + b["m4"]
+        + d * d * d * step * na * (wa * wa - wa * wb + wb * wb)
+        + 6 * d * d * (wa * wa * b["m2"] + wb * wb * a["m2"])
+        + 4 * d * (wa * b["m3"] - wb * a["m3"]),
+    }
 
 
 def moments(image: Any, where: Any = None, *, skip_nan: bool = False) -> MomentsResult:

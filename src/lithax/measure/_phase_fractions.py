@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import bincount, namespace
-from lithax.measure._measurement import AbstractMeasurement, State, add_states
+from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant
 from lithax.measure._phases import check_phases, check_segmentation, find_phases, phase_row
+from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
 from lithax.typing import Array
 
@@ -52,14 +53,18 @@ class PhaseFractions(AbstractMeasurement):
         self.phases = check_phases(phases)
 
     def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
-        row = phase_row(segmentation, self.phases)
         rows = self.phases.shape[0] + 1
-        if valid is not None:
-            row = namespace(row).where(valid, row, constant(rows, row.dtype, like=row))
-        return {"count": bincount(row, rows + 1)[:rows]}
+
+        def of_piece(labels: Array, valid: Array | None) -> State:
+            row = phase_row(labels, self.phases)
+            if valid is not None:
+                row = namespace(row).where(valid, row, constant(rows, row.dtype, like=row))
+            return {"count": bincount(row, rows + 1)[:rows]}
+
+        return by_pieces(of_piece, segmentation, valid, counters=rows)
 
     def combine(self, a: State, b: State) -> State:
-        return add_states(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> PhaseFractionsResult:
         *counts, other = np.asarray(state["count"], np.int64).tolist()

@@ -7,10 +7,14 @@ import equinox as eqx
 import numpy as np
 
 from lithax.arrays import bincount, count_not_above, lookup, namespace, widest_integer
-from lithax.measure._measurement import AbstractMeasurement, State, add_states
+from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant, dtype_name, plain
+from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
 from lithax.typing import Array
+
+FEW_PHASES = 16
+"""So few phases are compared one by one, which compilers turn into vector instructions; more are searched for."""
 
 COUNTERS = 1 << 20
 """Counters that one pass over a segmentation may hold: 4 MiB on a device."""
@@ -53,8 +57,13 @@ def phase_row(segmentation: Array, phases: Array) -> Array:
     size = phases.shape[0]
     # A phase that the dtype of the labels cannot hold becomes its largest value, which no label has.
     table = constant(xp.minimum(phases, xp.iinfo(labels.dtype).max), labels.dtype, like=labels)
-    row = xp.clip(count_not_above(table, labels) - 1, 0, size - 1)
-    return xp.where(lookup(table, row) == labels, row, constant(size, xp.int32, like=row))
+    if size <= FEW_PHASES:
+        row = xp.full_like(labels, size, dtype=xp.int32)
+        for number in range(size):
+            row = xp.minimum(row, size - xp.astype(labels == table[number], xp.int32) * (size - number))
+        return row
+    found = xp.clip(count_not_above(table, labels) - 1, 0, size - 1)
+    return xp.where(lookup(table, found) == labels, found, constant(size, xp.int32, like=labels))
 
 
 def find_phases(segmentation: Any, where: Any = None) -> np.ndarray:
@@ -94,6 +103,9 @@ class _Occupied(AbstractMeasurement):
     step: int = eqx.field(static=True)
 
     def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
+        return by_pieces(self._of_piece, segmentation, valid, counters=self.starts.shape[0] << self.step)
+
+    def _of_piece(self, segmentation: Array, valid: Array | None) -> State:
         labels = _labels(segmentation)
         xp = namespace(labels)
         starts = constant(self.starts, labels.dtype, like=labels)
@@ -109,7 +121,7 @@ class _Occupied(AbstractMeasurement):
         return {"count": bincount(index, length + 1)[:length]}
 
     def combine(self, a: State, b: State) -> State:
-        return add_states(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         return np.nonzero(np.reshape(state["count"], (self.starts.shape[0], -1)))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import namespace
-from lithax.measure._measurement import AbstractMeasurement, State, add_states
+from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import count, voxels
 from lithax.measure._phases import check_phases, check_segmentation, phase_row
+from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
 from lithax.typing import Array
 
@@ -47,17 +48,19 @@ class Porosity(AbstractMeasurement):
         self.pore_phases = None if pore_phase is None else check_phases(pore_phase)
 
     def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
-        xp = namespace(segmentation)
-        if self.pore_phases is not None:
-            pore = phase_row(segmentation, self.pore_phases) < self.pore_phases.shape[0]
-        elif xp.isdtype(segmentation.dtype, "bool"):
-            pore = segmentation
-        else:
+        if self.pore_phases is None and not namespace(segmentation).isdtype(segmentation.dtype, "bool"):
             raise _unnamed(segmentation.dtype)
-        return {"pore": count(pore if valid is None else pore & valid), "voxels": voxels(segmentation, valid)}
+
+        def of_piece(labels: Array, valid: Array | None) -> State:
+            pore = labels
+            if self.pore_phases is not None:
+                pore = phase_row(labels, self.pore_phases) < self.pore_phases.shape[0]
+            return {"pore": count(pore if valid is None else pore & valid), "voxels": voxels(labels, valid)}
+
+        return by_pieces(of_piece, segmentation, valid)
 
     def combine(self, a: State, b: State) -> State:
-        return add_states(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> PorosityResult:
         return PorosityResult(int(state["pore"]), int(state["voxels"]))

@@ -1,15 +1,17 @@
 """Mean and number of voxels slice by slice along an axis."""
 
 import dataclasses
+import math
 import operator
 from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
 
-from lithax.arrays import bincount, namespace, widest_integer
-from lithax.measure._measurement import AbstractMeasurement, State, add_states
+from lithax.arrays import PIECE, bincount, fold_pieces, namespace, widest_integer
+from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, sequence
+from lithax.measure._pieces import combine_states, identity, join_states
 from lithax.measure._source import Source
 from lithax.typing import Array
 
@@ -44,21 +46,28 @@ class Profile(AbstractMeasurement):
 
     def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
         """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None: the whole image."""
-        xp = namespace(image)
         offset, shape = (0, image.shape) if block is None else (block.offset[self.axis], block.shape)
-        x = as_sum(image)
-        flags = xp.ones_like(x, dtype=xp.bool) if valid is None else valid
-        others = tuple(a for a in range(image.ndim) if a != self.axis)
-        x = xp.where(flags, x, constant(0, x.dtype, like=x))
-        sums = xp.sum(x, axis=others, dtype=x.dtype)
-        counts = xp.sum(flags, axis=others, dtype=widest_integer(xp))
         length = shape[self.axis]
-        # Filler slices beyond the image are not valid: they add nothing, wherever they are put.
-        slices = xp.clip(sequence(image.shape[self.axis], like=counts) + offset, 0, length - 1)
-        return {"sum": bincount(slices, length, sums), "count": bincount(slices, length, counts)}
+        others = tuple(a for a in range(3) if a != self.axis)
+        slices = sequence(image.shape[self.axis], like=image) + offset
+
+        def of_piece(image: Array, valid: Array | None, piece_slices: Array | None) -> State:
+            xp = namespace(image)
+            x = as_sum(image)
+            flags = xp.ones_like(x, dtype=xp.bool) if valid is None else valid
+            x = xp.where(flags, x, constant(0, x.dtype, like=x))
+            sums = xp.sum(x, axis=others, dtype=x.dtype)
+            counts = xp.sum(flags, axis=others, dtype=widest_integer(xp))
+            # Filler slices beyond the image are not valid: they add nothing, wherever they are put.
+            at = xp.clip(slices if piece_slices is None else piece_slices, 0, length - 1)
+            return {"sum": bincount(at, length, sums), "count": bincount(at, length, counts)}
+
+        rows = max(1, PIECE // math.prod(image.shape[1:]))
+        moving = slices if self.axis == 0 else None  # the pieces are cut along the first axis
+        return fold_pieces(of_piece, join_states, identity, image, valid, moving, size=rows)
 
     def combine(self, a: State, b: State) -> State:
-        return add_states(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> ProfileResult:
         count = np.asarray(state["count"], np.int64)

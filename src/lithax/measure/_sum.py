@@ -3,8 +3,9 @@
 from typing import Any
 
 from lithax.arrays import namespace, widest_integer
-from lithax.measure._measurement import AbstractMeasurement, State, add_states
+from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, is_float, plain, total, voxels
+from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
 from lithax.typing import Array
 
@@ -16,7 +17,7 @@ class Count(AbstractMeasurement):
         return {"count": voxels(image, valid)}
 
     def combine(self, a: State, b: State) -> State:
-        return add_states(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> int:
         return int(state["count"])
@@ -30,10 +31,10 @@ class Sum(AbstractMeasurement):
     """
 
     def of(self, image: Array, *, valid: Array | None = None) -> State:
-        return {"sum": exact_sum(image, valid)}
+        return by_pieces(lambda image, valid: {"sum": exact_sum(image, valid)}, image, valid)
 
     def combine(self, a: State, b: State) -> State:
-        return add_states(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> int | float:
         return state["sum"].item()
@@ -43,10 +44,10 @@ class Mean(AbstractMeasurement):
     """Mean of the voxels taken in, in the unit of the image: NaN if there is none, or if one of them is NaN."""
 
     def of(self, image: Array, *, valid: Array | None = None) -> State:
-        return {"sum": exact_sum(image, valid), "count": voxels(image, valid)}
+        return Sum().of(image, valid=valid) | {"count": voxels(image, valid)}
 
     def combine(self, a: State, b: State) -> State:
-        return add_states(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> float:
         count = int(state["count"])

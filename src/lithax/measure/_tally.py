@@ -6,7 +6,7 @@ import numpy as np
 
 from lithax.arrays import bincount, namespace
 from lithax.measure._histogram_result import HistogramResult
-from lithax.measure._measurement import State, widen
+from lithax.measure._measurement import State
 from lithax.measure._minimum_maximum import extremes, kept
 from lithax.measure._phases import phase_row
 from lithax.typing import Array
@@ -54,15 +54,6 @@ def tally(
         minimum, maximum = extremes(x, present, row, rows)
         state |= {"minimum": xp.reshape(minimum, (rows,)), "maximum": xp.reshape(maximum, (rows,))}
     return state
-
-
-def combine_tallies(a: State, b: State) -> State:
-    """Combine the states of two sets of voxels."""
-    joined = {"counts": widen(a["counts"]) + widen(b["counts"])}
-    if "minimum" in a:
-        joined["minimum"] = np.minimum(a["minimum"], b["minimum"])
-        joined["maximum"] = np.maximum(a["maximum"], b["maximum"])
-    return joined
 
 
 def finish_tally(state: State, edges: np.ndarray, phases: Any, values: np.ndarray | None = None) -> HistogramResult:

@@ -13,7 +13,8 @@ from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import dtype_name, plain
 from lithax.measure._phases import check_phases
-from lithax.measure._tally import check_size, combine_tallies, finish_tally, tally
+from lithax.measure._pieces import by_pieces, combine_states
+from lithax.measure._tally import check_size, finish_tally, tally
 from lithax.typing import Array
 
 
@@ -46,6 +47,10 @@ class ValueCounts(AbstractMeasurement):
         check_blocks(segmentation, self.phases)
         if not namespace(image).isdtype(image.dtype, ("bool", "integral")):
             raise TypeError(f"The image has dtype {image.dtype}, and values that cannot be listed; use Histogram.")
+        counters = (self.high - self.low + 4) * (1 if self.phases is None else self.phases.shape[0] + 1)
+        return by_pieces(self._of_piece, image, segmentation, valid, counters=counters)
+
+    def _of_piece(self, image: Array, segmentation: Array | None, valid: Array | None) -> State:
         xp = namespace(image)
         x = plain(image)
         bins = self.high - self.low + 1
@@ -61,7 +66,7 @@ class ValueCounts(AbstractMeasurement):
         return tally(x, column, bins, valid, segmentation, self.phases, bounds=not complete)
 
     def combine(self, a: State, b: State) -> State:
-        return combine_tallies(a, b)
+        return combine_states(a, b)
 
     def finish(self, state: State) -> HistogramResult:
         values = np.arange(self.low, self.high + 1)
