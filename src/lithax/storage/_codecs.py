@@ -78,6 +78,8 @@ class CodecChain:
             Of whatever kind the codec raises, if the bytes are damaged.
         """
         for position, (codec, spec) in reversed(list(enumerate(self._bytes_steps))):
+            if isinstance(codec, BloscCodec):
+                _check_blosc(data)
             if self._plain and position == 0 and isinstance(codec, BloscCodec):
                 return self._decode_blosc(codec, data, out)
             data = np.asarray(_run(codec, "decode", _buffer(data), spec).as_numpy_array())
@@ -90,12 +92,24 @@ class CodecChain:
 
     def _decode_blosc(self, codec: BloscCodec, data: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         # numcodecs checks that the target is large enough, not that it is filled.
-        size = int.from_bytes(data[4:8].tobytes(), "little")
+        size = _blosc_header(data, 4)
         if size != self._nbytes:
             raise ValueError(f"it holds {size} bytes instead of {self._nbytes}")
         target = np.empty(self._shape, self._dtype) if out is None else out
         codec._blosc_codec.decode(data, target)
         return target
+
+
+def _blosc_header(data: np.ndarray, position: int) -> int:
+    return int.from_bytes(data[position : position + 4].tobytes(), "little")
+
+
+def _check_blosc(data: np.ndarray) -> None:
+    """Blosc trusts its header, and would read beyond the end of bytes that were cut off."""
+    if len(data) < 16 or _blosc_header(data, 12) != len(data):
+        raise ValueError(
+            f"it has {len(data)} bytes, and says {_blosc_header(data, 12) if len(data) >= 16 else 'nothing'}"
+        )
 
 
 def _is_plain(codec: Any, dtype: np.dtype) -> bool:
