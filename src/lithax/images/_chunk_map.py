@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from lithax.chunked import (
+    ALLOCATOR_OVERHEAD,
+    FIXED_BYTES,
     Kernel,
     KernelRequest,
     Layout,
     MapJob,
     choose_layout,
     make_kernel,
+    release_memory,
 )
 from lithax.errors import IncompleteImageError, MemoryLimitError, ResumeError
 from lithax.geometry import Frame
@@ -178,6 +181,7 @@ def chunk_map(
     outputs, finished = _outputs(prepared, identity, store, path, overwrite, field_name, field_unit, resume)
     if not finished:
         _run(prepared, outputs, identity, resume, progress)
+        release_memory(prepared.working_bytes)
     return tuple(outputs) if prepared.many else outputs[0]
 
 
@@ -220,7 +224,7 @@ class PreparedMap:
             if shard is not None and math.prod(shard) > math.prod(request.core):
                 units += 2 * math.prod(shard) * d.itemsize
         blocks_at_once = min(self.workers, len(self.layout.grid))
-        return each * blocks_at_once + self.cache + units
+        return int(ALLOCATOR_OVERHEAD * each * blocks_at_once) + FIXED_BYTES + self.cache + units
 
     def check_memory(self) -> None:
         """Raise MemoryLimitError if the call needs more memory than it may."""
