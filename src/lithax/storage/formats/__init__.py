@@ -1,0 +1,15 @@
+"""Files of other formats, as sources and sinks of boxes."""
+
+from lithax.storage.formats._exact_cast import cast_exactly as cast_exactly
+from lithax.storage.formats._fiji import fiji_macro as fiji_macro
+from lithax.storage.formats._fiji import fiji_type as fiji_type
+from lithax.storage.formats._raw_dtype import raw_dtype as raw_dtype
+from lithax.storage.formats._raw_dtype import raw_order as raw_order
+from lithax.storage.formats._raw_dtype import with_byteorder as with_byteorder
+from lithax.storage.formats._raw_pair import RawPair as RawPair
+from lithax.storage.formats._raw_sidecar import RawDescription as RawDescription
+from lithax.storage.formats._raw_sidecar import read_sidecar as read_sidecar
+from lithax.storage.formats._raw_sidecar import sidecar_path as sidecar_path
+from lithax.storage.formats._raw_sidecar import write_sidecar as write_sidecar
+from lithax.storage.formats._raw_sink import RawSink as RawSink
+from lithax.storage.formats._raw_source import RawSource as RawSource

@@ -1,0 +1,348 @@
+"""Raw files: bare voxels, as scanners and other programs write them."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lithax.grid import Box, ChunkGrid, Index, World, shift
+from lithax.images._collective import on_first, world_or_connected
+from lithax.images._create import new_image
+from lithax.images._voxel_image import VoxelImage
+from lithax.storage import StoredArray, map_threads
+from lithax.storage.formats import (
+    RawDescription,
+    RawPair,
+    RawSink,
+    RawSource,
+    cast_exactly,
+    fiji_macro,
+    raw_dtype,
+    raw_order,
+    read_sidecar,
+    with_byteorder,
+    write_sidecar,
+)
+
+_DESCRIBED = ("field_name", "field_unit", "description", "voxel_origin", "voxel_length", "voxel_unit")
+# What is read or written at once, at most, where a single unit is not larger [byte].
+_PIECE = 256 * 2**20
+
+
+def import_raw(
+    file: Any,
+    shape: Sequence[int] | None = None,
+    dtype: Any = None,
+    *,
+    offset: int | None = None,
+    order: str | None = None,
+    chunks: Any = "auto",
+    store: Any = None,
+    path: str | None = None,
+    shards: Any = None,
+    overwrite: bool = False,
+    field_name: str | None = None,
+    field_unit: str | None = None,
+    description: str | None = None,
+    voxel_origin: Any = None,
+    voxel_length: Any = None,
+    voxel_unit: str | None = None,
+    world: Any = None,
+    **zarr_options: Any,
+) -> VoxelImage:
+    """Make an image of a raw file, in memory bounded by a few chunks (or shards).
+
+    Parameters
+    ----------
+    file
+        Path of the file, which may be compressed by gzip (".gz"). A pair of paths holds the real and the imaginary
+        parts of complex voxels.
+    shape
+        Number of voxels along x, y and z. Without `shape` and `dtype` the JSON document that `VoxelImage.export_raw`
+        wrote beside the file says what it holds; other arguments then override what it says.
+    dtype
+        Type of the voxels in the file, with its byte order: "<u2" is little-endian, ">u2" big-endian, "u2" as on this
+        machine. The image has the same type in the order of this machine. In boolean files everything but zero is True.
+    offset
+        Bytes before the first voxel; 0 by default [byte].
+    order
+        "F", the default: x runs fastest in the file. "C": z does.
+    chunks, shards, store, path, overwrite, world, **zarr_options
+        As in `create`.
+    field_name, field_unit, description, voxel_origin, voxel_length, voxel_unit
+        As in `create`.
+
+    Returns
+    -------
+        The image.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        If the file does not exist, is shorter or longer than the arguments say, or an argument is wrong; then nothing
+        is made.
+    MetadataError
+        If the document beside the file is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.arange(24, dtype="<u2").tofile(f"{folder}/rock.raw")
+    ...     image = import_raw(f"{folder}/rock.raw", (4, 3, 2), "<u2", voxel_length=2.5, voxel_unit="um")
+    >>> image[:, 0, 0]
+    array([0, 1, 2, 3], dtype=uint16)
+    """
+    world = world_or_connected(world)
+    given = (field_name, field_unit, description, voxel_origin, voxel_length, voxel_unit)
+    known: dict[str, Any] = {}
+    with contextlib.ExitStack() as opened:
+        source, error = None, None
+        try:
+            files, layout, known = _layout(file, shape, dtype, offset, order)
+            source = opened.enter_context(
+                RawPair(files, **layout) if isinstance(files, tuple) else RawSource(files, **layout)
+            )
+        except Exception as raised:
+            if world.count == 1:
+                raise
+            error = raised
+        world.agree(error)
+        assert source is not None
+        known |= {name: value for name, value in zip(_DESCRIBED, given, strict=True) if value is not None}
+        with new_image(
+            source.shape,
+            source.dtype,
+            chunks,
+            store,
+            path,
+            shards=shards,
+            overwrite=overwrite,
+            world=world,
+            filled_by="import_raw",
+            **known,
+            **zarr_options,
+        ) as image:
+            _fill(image.stored, source, world)
+    return image
+
+
+def _layout(
+    file: Any, shape: Sequence[int] | None, dtype: Any, offset: int | None, order: str | None
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Return the file or files, their layout, and what is known of the image besides."""
+    layout = {"shape": shape, "dtype": dtype, "offset": offset or 0, "order": order or "F"}
+    if isinstance(file, tuple | list):
+        if len(file) != 2:
+            raise ValueError(f"file={file!r} must be a path, or two: real and imaginary parts.")
+        if shape is None or dtype is None:
+            raise ValueError("shape and dtype must be given for two files.")
+        return (file[0], file[1]), layout, {}
+    if (shape is None) != (dtype is None):
+        raise ValueError(f"shape={shape!r} and dtype={dtype!r} must be given together, or both left to {file}.json.")
+    if shape is not None:
+        return file, layout, {}
+    told = read_sidecar(file)
+    if told is None:
+        raise ValueError(f"shape and dtype must be given: no {os.fspath(file)}.json says what the file holds.")
+    layout = {
+        "shape": told.shape,
+        "dtype": told.dtype,
+        "offset": told.offset if offset is None else offset,
+        "order": told.order if order is None else order,
+    }
+    known = {name: getattr(told, name) for name in _DESCRIBED}
+    if told.parts is None:
+        return file, layout, known
+    folder = Path(file).parent
+    return (folder / told.parts[0], folder / told.parts[1]), layout, known
+
+
+def _fill(stored: StoredArray, source: RawSource | RawPair, world: World) -> None:
+    """Write all units, in the order of the file: one thread reads ahead, the others rearrange and compress."""
+    pieces = list(_pieces(stored, source.order, source.stored_dtype.itemsize, stored.workers))
+    pieces = pieces[world.index :: world.count]
+    if not pieces:
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="lithax-raw") as reader:
+        ahead = reader.submit(source.read_stored, pieces[0])
+        for piece, following in zip(pieces, [*pieces[1:], None], strict=True):
+            voxels = ahead.result()
+            if following is not None:
+                ahead = reader.submit(source.read_stored, following)
+            _write_piece(stored, source, piece, voxels)
+
+
+def _write_piece(stored: StoredArray, source: RawSource | RawPair, piece: Box, voxels: np.ndarray) -> None:
+    units = list(stored.unit_grid.covering(piece))
+    outer, inner = (stored.workers, 1) if len(units) >= stored.workers else (1, stored.workers)
+
+    def encode(index: Index) -> tuple[Index, Any]:
+        inside = _in_file(_within(piece, stored.grid.box(index)), source.order)
+        return index, stored.encode_chunk(index, source.arrange(voxels[inside]))
+
+    def write(unit: Index) -> None:
+        encoded = dict(map_threads(encode, stored.chunks_of(unit), inner))
+        stored.write_unit(unit, stored.assemble_unit(unit, encoded))
+
+    map_threads(write, units, outer)
+
+
+def _pieces(stored: Any, order: str, itemsize: int, workers: int) -> Iterator[Box]:
+    """Divide an image into boxes of whole units, each as long as can be along the axes that run fast in the file.
+
+    Their size is that of two units for each thread, but at most `_PIECE`, unless a single unit is larger.
+    """
+    unit = math.prod(min(u, n) for u, n in zip(stored.unit, stored.shape, strict=True)) * itemsize
+    room = min(2 * workers, max(1, _PIECE // unit))
+    counts = list(stored.unit_grid.counts)
+    steps = [1, 1, 1]
+    axes = (0, 1, 2) if order == "F" else (2, 1, 0)
+    for axis in axes:
+        steps[axis] = min(counts[axis], room)
+        room //= steps[axis]
+        if steps[axis] < counts[axis]:
+            break
+    x, y, z = (u * s for u, s in zip(stored.unit, steps, strict=True))
+    grid = ChunkGrid(stored.shape, (x, y, z))
+    if order == "C":
+        yield from (grid.box(index) for index in grid)
+        return
+    nx, ny, nz = grid.counts
+    yield from (grid.box((i, j, k)) for k in range(nz) for j in range(ny) for i in range(nx))
+
+
+def _within(piece: Box, box: Box) -> Box:
+    """Return a box as seen from the corner of a piece."""
+    x, y, z = (s.start for s in piece)
+    return shift(box, (x, y, z))
+
+
+def _in_file(box: Box, order: str) -> Box:
+    x, y, z = box
+    return (z, y, x) if order == "F" else box
+
+
+def export_raw(
+    image: VoxelImage,
+    file: str | os.PathLike[str],
+    dtype: Any = None,
+    order: str = "F",
+    byteorder: str = "=",
+    fiji_macro: bool = False,
+    *,
+    overwrite: bool = False,
+    split_complex: bool = False,
+) -> Path:
+    """Write the voxels to a raw file, whole or not at all, and beside it a JSON document that says what it holds.
+
+    Parameters
+    ----------
+    image
+        The image.
+    file
+        Path of the file to make; ``rock.raw.json`` is the document of ``rock.raw``.
+    dtype
+        Type of the voxels in the file; that of the image by default. Floating-point values may be rounded, but no
+        value may be lost: integers must fit, floats that become integers must be whole, only 0 and 1 become booleans.
+        Booleans are written as bytes, 0 and 1.
+    order
+        "F": x runs fastest in the file, as most programs expect. "C": z does.
+    byteorder
+        "<" or "little", ">" or "big", "=" or "native": that of this machine.
+    fiji_macro
+        Write a macro, too, ``rock.raw.ijm``, by which Fiji opens the file with its voxel size.
+    overwrite
+        Replace files that exist.
+    split_complex
+        Write complex voxels to two files, ``rock_real.raw`` and ``rock_imag.raw``, instead of one in which real and
+        imaginary parts alternate.
+
+    Returns
+    -------
+        The path of the file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong, Fiji has no such type, or `dtype` cannot hold a voxel, which is named. No file is
+        made then.
+    FileExistsError
+        If the file exists and `overwrite` is False.
+    """
+    file = Path(file)
+    order = raw_order(order)
+    target = raw_dtype(image.dtype if dtype is None else dtype)
+    if not (byteorder in ("=", "native") and dtype is not None):
+        target = with_byteorder(target, byteorder)
+    names = [file]
+    if split_complex:
+        if target.kind != "c":
+            raise ValueError(f"split_complex=True is for complex voxels; these are {target.name}.")
+        if fiji_macro:
+            raise ValueError("fiji_macro=True: Fiji does not read complex voxels; export their real parts.")
+        names = [file.with_name(f"{file.stem}_{part}{file.suffix}") for part in ("real", "imag")]
+    told = RawDescription(
+        shape=image.shape,
+        dtype=target,
+        order=order,
+        voxel_length=image.voxel_length,
+        voxel_origin=image.voxel_origin,
+        voxel_unit=image.voxel_unit,
+        field_name=image.field_name,
+        field_unit=image.field_unit,
+        description=image.description,
+        parts=(names[0].name, names[1].name) if split_complex else None,
+    )
+    macro = _macro(file, told) if fiji_macro else None
+    on_first(image.world, lambda: _export(image, names, told, overwrite))
+    if image.world.first:
+        write_sidecar(file, told)
+        if macro is not None:
+            file.with_name(f"{file.name}.ijm").write_text(macro, encoding="utf-8")
+    image.world.barrier()
+    return file
+
+
+def _macro(file: Path, told: RawDescription) -> str:
+    return fiji_macro(file, told)
+
+
+def _export(image: VoxelImage, names: list[Path], told: RawDescription, overwrite: bool) -> None:
+    stored = image.stored
+    part = told.dtype if len(names) == 1 else np.dtype(f"{told.dtype.str[0]}f{told.dtype.itemsize // 2}")
+    with contextlib.ExitStack() as opened:
+        sinks = [
+            opened.enter_context(RawSink(name, image.shape, part, order=told.order, overwrite=overwrite))
+            for name in names
+        ]
+        writer = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="lithax-raw"))
+        behind = None
+        for piece in _pieces(stored, told.order, told.dtype.itemsize, stored.workers):
+            rooms = [sink.empty(piece) for sink in sinks]
+
+            def read(index: Index, piece: Box = piece, rooms: list[np.ndarray] = rooms) -> None:
+                box = stored.grid.box(index)
+                x, y, z = (s.start for s in box)
+                values = cast_exactly(stored.read(box), told.dtype, (x, y, z))
+                inside = _in_file(_within(piece, box), told.order)
+                parts = [values] if len(sinks) == 1 else [np.real(values), np.imag(values)]
+                for sink, room, voxels in zip(sinks, rooms, parts, strict=True):
+                    sink.arrange(voxels, room[inside])
+
+            map_threads(read, stored.grid.covering(piece), stored.workers)
+            if behind is not None:
+                behind.result()
+            behind = writer.submit(_write, sinks, piece, rooms)
+        if behind is not None:
+            behind.result()
+
+
+def _write(sinks: list[RawSink], piece: Box, rooms: list[np.ndarray]) -> None:
+    for sink, room in zip(sinks, rooms, strict=True):
+        sink.write_stored(piece, room)

@@ -1,0 +1,133 @@
+"""Writing a raw file, whole or not at all."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lithax.grid import Box, Index, box_shape
+from lithax.storage.formats._positional_file import PositionalFile
+from lithax.storage.formats._raw_dtype import raw_dtype, raw_order
+from lithax.storage.formats._transpose import copy_reversed
+
+
+class RawSink:
+    """A raw file that is being written box by box, from several threads at once.
+
+    Until `commit` the voxels are in a temporary file beside it; `abort` removes that file. As a context manager it
+    commits, or aborts on an exception.
+
+    Parameters
+    ----------
+    file
+        Path of the file to make.
+    shape
+        Number of voxels along x, y and z.
+    dtype
+        Type of the voxels in the file, with its byte order.
+    order
+        "F": x runs fastest in the file. "C": z does.
+    overwrite
+        Replace a file that exists, at `commit`.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file and `overwrite` is False.
+    FileNotFoundError
+        If its directory does not exist.
+    OSError
+        If the disk has no room for it.
+    """
+
+    def __init__(
+        self, file: str | os.PathLike[str], shape: Index, dtype: Any, *, order: str = "F", overwrite: bool = False
+    ):
+        self.file = Path(file)
+        self.stored_dtype = raw_dtype(dtype)
+        self.order = raw_order(order)
+        self._shape = shape
+        if self.file.is_dir():
+            raise IsADirectoryError(f"file={str(self.file)!r} is a directory; give the name of a file.")
+        if self.file.exists() and not overwrite:
+            raise FileExistsError(f"file={str(self.file)!r} exists; pass overwrite=True to replace it.")
+        if not self.file.parent.is_dir():
+            raise FileNotFoundError(f"directory {str(self.file.parent)!r} of file does not exist; make it first.")
+        self._temporary = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}.partial")
+        self._content = PositionalFile(self._temporary.open("xb", buffering=0))
+        try:
+            self._content.reserve(int(np.prod(shape, dtype=np.int64)) * self.stored_dtype.itemsize)
+        except BaseException:
+            self.abort()
+            raise
+
+    @property
+    def shape(self) -> Index:
+        """Number of voxels along each axis."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of a voxel, in the byte order of this machine."""
+        return self.stored_dtype.newbyteorder("=")
+
+    def write(self, box: Box, values: np.ndarray) -> None:
+        """Write the voxels of a box, an array of its shape, x, y, z."""
+        stored = self.empty(box)
+        self.arrange(values, stored)
+        self.write_stored(box, stored)
+
+    def empty(self, box: Box) -> np.ndarray:
+        """Return room for the voxels of a box as they lie in the file: type, and axes from slowest to fastest."""
+        shape = box_shape(box)
+        return np.empty(shape[::-1] if self.order == "F" else shape, dtype=self.stored_dtype)
+
+    def arrange(self, values: np.ndarray, stored: np.ndarray) -> None:
+        """Copy voxels x, y, z into their room, or a part of it."""
+        if values.shape != (stored.shape[::-1] if self.order == "F" else stored.shape):
+            raise ValueError(f"values have shape {values.shape}; their room in the file has {stored.shape}.")
+        if self.order == "F":
+            copy_reversed(values, stored)
+        else:
+            np.copyto(stored, values)
+
+    def write_stored(self, box: Box, stored: np.ndarray) -> None:
+        """Write the voxels of a box, arranged as they lie in the file."""
+        sizes, spans = self._shape, box
+        if self.order == "F":
+            sizes, spans = sizes[::-1], box[::-1]
+        slow, middle, fast = spans
+        row, plane = sizes[2], sizes[1] * sizes[2]
+        size = self.stored_dtype.itemsize
+        height, width = middle.stop - middle.start, fast.stop - fast.start
+        if (height, width) == sizes[1:]:
+            self._content.write(stored, slow.start * plane * size)
+            return
+        for n, a in enumerate(range(slow.start, slow.stop)):
+            if width == row:
+                self._content.write(stored[n], (a * plane + middle.start * row) * size)
+                continue
+            for m, b in enumerate(range(middle.start, middle.stop)):
+                self._content.write(stored[n, m], (a * plane + b * row + fast.start) * size)
+
+    def commit(self) -> None:
+        """Give the file its name."""
+        self._content.sync()
+        self._content.close()
+        self._temporary.replace(self.file)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        self._content.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> "RawSink":
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
