@@ -344,8 +344,6 @@ class _SlicedDask:
         self._array = array
 
     def fill(self, image: VoxelImage) -> None:
-        import dask.array
-
         stored: StoredArray = image.stored
         blocks = self._array.rechunk(stored.unit)
 
@@ -355,7 +353,7 @@ class _SlicedDask:
 
         # Each block is one unit, so no two threads write to the same object.
         if image.world.first:
-            dask.array.store(blocks, Target(), lock=False)
+            blocks.store(Target(), lock=False)
 
 
 def _readable(array: Any) -> tuple[Any, dict[str, Any]]:

@@ -71,14 +71,15 @@ def exact_fill(value: Any, dtype: np.dtype) -> np.generic:
     array = np.asarray(value)
     if array.shape != () or array.dtype.kind not in "biufc":
         raise TypeError(f"fill_value={value!r} must be one number of type {dtype}.")
-    with np.errstate(all="ignore"):
-        cast = array.astype(dtype)
-    held = cast == array or (cast != cast and array != array)
-    if dtype.kind in "fc" and array.dtype.kind in "iufc" and not (dtype.kind == "f" and array.dtype.kind == "c"):
-        held = bool(np.isfinite(cast)) or not np.isfinite(array)
+    held = array.dtype.kind != "c" or dtype.kind == "c"
+    if held:
+        with np.errstate(all="ignore"):
+            cast = array.astype(dtype)
+        # An integer must be the same; a float may be rounded, but not to infinity.
+        held = bool(cast == array if dtype.kind in "biu" else np.isfinite(cast) or not np.isfinite(array))
     if not held:
         raise ValueError(f"fill_value={value!r} cannot be held by dtype {dtype}; choose another of the two.")
-    return cast[()]
+    return array.astype(dtype)[()]
 
 
 def check_options(options: Mapping[str, Any]) -> None:

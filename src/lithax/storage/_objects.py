@@ -271,6 +271,8 @@ class StoreObjects:
 
     def __init__(self, store: Store):
         self._store = store
+        if not store._is_open:  # some stores open what is behind them only when told
+            sync(store._open())
 
     def get(self, key: str, request: Any = None) -> np.ndarray | None:
         buffer = sync(self._store.get(key, _PROTOTYPE, request))
