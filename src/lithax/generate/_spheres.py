@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-# Rows handled at once: the intermediate arrays stay within a few megabytes, near the processor.
-_ROWS = 1 << 16
+# Rows handled at once: the intermediate arrays stay near the processor, and are not given back to the system each time.
+_ROWS = 1 << 14
 
 
 def rasterise_spheres(
@@ -148,35 +148,32 @@ def _add_intervals(
         squares.append(distance * distance)
         indices.append(index)
     square = squares[0][:, :, None] + squares[1][:, None, :]  # dy*dy + dz*dz, shape (spheres, rows y, rows z)
-    sphere, j, k = np.nonzero(square <= r2)
-    square = square[sphere, j, k]
-    row = indices[0][sphere, j] * len(z) + indices[1][sphere, k]
-    center, limit = centers[sphere, 0], r2[sphere, 0, 0]
+    row = (indices[0] * len(z))[:, :, None] + indices[1][:, None, :]
+    met = square <= r2
+    half = np.sqrt(np.maximum(r2 - square, 0.0)) / steps[0]
+    middle = ((centers[:, 0] - x[0]) / steps[0])[:, None, None]
+    lower, upper = middle - half, middle + half
+    first, last = np.ceil(lower), np.floor(upper)
 
-    half = np.sqrt(limit - square)
-    lower = (center - half - x[0]) / steps[0]
-    upper = (center + half - x[0]) / steps[0]
-    first = np.ceil(lower)
-    last = np.floor(upper)
     # The root of a difference of nearly equal numbers keeps half of their digits.
     scale = max(float(radii.max()), float(np.abs(x).max()), float(np.abs(centers[:, 0]).max())) / steps[0]
     tolerance = max(1e-3, 64 * np.sqrt(np.finfo(np.float64).eps) * scale)
-    doubtful = (np.abs(lower - np.rint(lower)) < tolerance) | (np.abs(upper - np.rint(upper)) < tolerance)
-    first = first.astype(np.int64)
-    last = last.astype(np.int64)
-    where = np.flatnonzero(doubtful)
-    if len(where):
+    low, high = first - lower, upper - last  # from the ends of the interval to the voxel centres within, 0 to 1
+    doubtful = (low < tolerance) | (low > 1 - tolerance) | (high < tolerance) | (high > 1 - tolerance)
+    where = np.nonzero(doubtful & met)
+    if len(where[0]):
+        sphere = where[0]
         first[where], last[where] = _test_ends(
-            first[where], last[where], square[where], center[where], limit[where], x, math.ceil(tolerance)
+            first[where], last[where], square[where], centers[sphere, 0], r2[sphere, 0, 0], x, math.ceil(tolerance)
         )
     begin = np.clip(first, 0, len(x))
     end = np.clip(last + 1, 0, len(x))
-    some = begin < end
-    plane, row = changes.shape[1], row[some]
-    flat = changes.reshape(-1)
+    some = np.flatnonzero(met & (begin < end))
+    row = row.reshape(-1)[some]
+    plane, flat = changes.shape[1], changes.reshape(-1)
     one = changes.dtype.type(1)
-    np.add.at(flat, begin[some] * plane + row, one)
-    np.subtract.at(flat, end[some] * plane + row, one)
+    np.add.at(flat, begin.reshape(-1)[some].astype(np.int64) * plane + row, one)
+    np.subtract.at(flat, end.reshape(-1)[some].astype(np.int64) * plane + row, one)
 
 
 def _test_ends(
@@ -189,6 +186,8 @@ def _test_ends(
     reach: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and last voxel of rows that satisfy the inequality, searched `reach` around the estimate."""
+
+    first, last = first.astype(np.int64), last.astype(np.int64)
 
     def inside(index: np.ndarray) -> np.ndarray:
         distance = x[np.clip(index, 0, len(x) - 1)] - center
