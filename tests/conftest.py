@@ -1,4 +1,4 @@
-"""The harness: one fixture for all array libraries, marks that are off until asked for."""
+"""The harness: annotations checked at every call, one fixture for all array libraries, marks that are off until asked for."""
 
 import importlib
 import os
@@ -7,6 +7,13 @@ import zlib
 import hypothesis
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
+
+# Shapes and dtypes are checked in the rooms that compute; `Self` is beyond a checker that sees one function at a time.
+COMPUTING = [f"lithax.{room}" for room in ("arrays", "generate", "geometry", "grid", "measure", "ops")]
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(hint_overrides=beartype.FrozenDict({__import__('typing').Self: object})))"
+if os.environ.get("LITHAX_CHECK_TYPES") != "0":
+    install_import_hook(COMPUTING, CHECKER)
 
 BACKENDS = {
     "numpy": "array_api_compat.numpy",
