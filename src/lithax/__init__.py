@@ -18,10 +18,12 @@ from lithax.images import empty_like as empty_like
 from lithax.images import from_array as from_array
 from lithax.images import full as full
 from lithax.images import full_like as full_like
+from lithax.images import import_raw as import_raw
 from lithax.images import ones as ones
 from lithax.images import ones_like as ones_like
 from lithax.images import open as open
 from lithax.images import plan as plan
+from lithax.images import sphere_pack as sphere_pack
 from lithax.images import zeros as zeros
 from lithax.images import zeros_like as zeros_like
 from lithax.ops import Context as Context

@@ -14,9 +14,12 @@ from lithax.images._create import zeros_like as zeros_like
 from lithax.images._open import open as open
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
+from lithax.images._raw import export_raw as export_raw
+from lithax.images._raw import import_raw as import_raw
 from lithax.images._reduce import chunk_loss as chunk_loss
 from lithax.images._reduce import chunk_reduce as chunk_reduce
 from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
+from lithax.images._sphere_pack import sphere_pack as sphere_pack
 from lithax.images._voxel_image import VoxelImage as VoxelImage
 from lithax.images._where import Domain as Domain
 from lithax.images._where import domain as domain
