@@ -114,8 +114,8 @@ def median(values, folder, chunks, size):
 
 def histogram(values, folder, chunks, bins, phases=None):
     image = stored(values, folder, chunks)
-    where = None if phases is None else lx.domain(segmentation=stored(phases, folder, chunks, "phases"))
-    return lambda: {"counted": int(lx.measure.histogram(image, bins=bins, where=where).counts.sum())}
+    segmentation = None if phases is None else stored(phases, folder, chunks, "phases")
+    return lambda: {"counted": int(lx.measure.histogram(image, bins, segmentation=segmentation).counts.sum())}
 
 
 def raw_import(raw, folder, chunks, shape, dtype):

@@ -70,8 +70,8 @@ def memory_lines(facts: dict[str, Any]) -> str:
         "plan at most 1.5 times the peak above the baseline": facts["plan"] <= 1.5 * above,
     }
     text = (
-        f"A gaussian (σ=2) over an image of {gib['nbytes']}: baseline {gib['baseline']} (the process has filtered a "
-        f"small image before), peak {gib['peak']}, that is {above / 2**30:.2f} GiB above it; the plan said {gib['plan']}.\n"
+        f"A gaussian (σ=2) over an image of {gib['nbytes']}: baseline {gib['baseline']} (the process has filtered a small "
+        f"image before), peak {gib['peak']}, {above / 2**30:.2f} GiB above it; the plan said {gib['plan']}.\n"
     )
     return text + "".join(f"\n- {what}: {'yes' if met else 'no'}" for what, met in verdicts.items())
 

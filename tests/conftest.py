@@ -1,4 +1,4 @@
-"""The harness: annotations checked at every call, one fixture for all array libraries, marks that are off until asked for."""
+"""The harness: annotations checked at every call, one fixture for all array libraries, marks that are off at first."""
 
 import importlib
 import os
@@ -11,7 +11,8 @@ from jaxtyping import install_import_hook
 
 # Shapes and dtypes are checked in the rooms that compute; `Self` is beyond a checker that sees one function at a time.
 COMPUTING = [f"lithax.{room}" for room in ("arrays", "generate", "geometry", "grid", "measure", "ops")]
-CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(hint_overrides=beartype.FrozenDict({__import__('typing').Self: object})))"
+OVERRIDES = "beartype.FrozenDict({__import__('typing').Self: object})"
+CHECKER = f"beartype.beartype(conf=beartype.BeartypeConf(hint_overrides={OVERRIDES}))"
 if os.environ.get("LITHAX_CHECK_TYPES") != "0":
     install_import_hook(COMPUTING, CHECKER)
 

@@ -27,7 +27,7 @@ CREATION = [
 NAMES = [
     *CREATION,
     *["open", "import_raw", "sphere_pack", "VoxelImage"],
-    *["voxel_op", "chain"],
+    *["voxel_op", "chain", "Context"],
     *["chunk_map", "chunk_reduce", "chunk_value_and_grad", "chunk_loss", "plan", "domain", "where"],
 ]
 MODULES = ["arith", "errors", "measure", "ops", "regions", "runtime"]
