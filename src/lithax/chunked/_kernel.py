@@ -6,9 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -16,7 +17,7 @@ from lithax.arrays import namespace, to_numpy
 from lithax.chunked._elementwise import check_by_trial, check_jaxpr
 from lithax.chunked._lift import lift
 from lithax.grid import Index
-from lithax.ops import PlainFunction, Program, numpy_dtype
+from lithax.ops import PlainFunction, Program, Step, numpy_dtype
 
 _CHECKED = "lithax_elementwise"
 
@@ -179,7 +180,7 @@ class _JaxKernel(Kernel):
                 old,
                 like((), np.int64 if self.x64 else np.int32),
             )
-            _check_marked(traced.jaxpr.jaxpr, request.block_shapes[0])
+            _check_marked(traced.jaxpr.jaxpr)
             lowered = traced.lower()
             digest = hashlib.sha256(lowered.as_text().encode()).hexdigest()
             compiled = lowered.compile()
@@ -294,31 +295,39 @@ def _each(function: Callable, value: Any) -> Any:
 
 def _guard_elementwise(program: Program) -> Program:
     """Mark the user's element-wise functions, so that they can be found in the traced program and checked."""
-    from dataclasses import replace
-
     steps = []
     for step in program.steps:
-        op = step.op
-        if isinstance(op, PlainFunction) and step.elementwise:
-            marked = jax.jit(_named(lambda *a, f=op.function, **k: f(*a, **k), f"{_CHECKED}:{op.name}"))
-            steps.append(replace(step, op=PlainFunction(marked, op.halo, op.arguments)))
+        if isinstance(step.op, PlainFunction) and step.elementwise:
+            steps.append(replace(step, op=PlainFunction(_marked(step), step.op.halo), parameters={}))
         else:
             steps.append(step)
     return Program(tuple(steps))
 
 
-def _named(function: Callable, name: str) -> Callable:
-    function.__name__ = function.__qualname__ = name
-    return function
+def _marked(step: Step) -> Callable:
+    # What is traced among the function and its parameters is passed by, so that only voxels and arrays are arguments;
+    # the rest are constants.
+    bound = (step.op.function, step.op.arguments, dict(step.parameters))
+    arrays, constants = eqx.partition(bound, eqx.is_array)
+
+    def call(*blocks: Any) -> Any:
+        def run(blocks: tuple[Any, ...], arrays: Any) -> Any:
+            function, arguments, parameters = eqx.combine(arrays, constants)
+            return function(*arguments, *blocks, **parameters)
+
+        run.__name__ = run.__qualname__ = f"{_CHECKED}:{len(jax.tree_util.tree_leaves(blocks))}:{step.op.name}"
+        return jax.jit(run)(blocks, arrays)
+
+    call.__name__ = step.op.name
+    return call
 
 
-def _check_marked(jaxpr: Any, shape: Sequence[int]) -> None:
+def _check_marked(jaxpr: Any) -> None:
     for equation in jaxpr.eqns:
         name = str(equation.params.get("name", ""))
-        inner = equation.params.get("jaxpr")
         if name.startswith(_CHECKED):
-            largest = max((tuple(v.aval.shape) for v in equation.invars), key=np.prod, default=shape)
-            check_jaxpr(inner.jaxpr, name.split(":", 1)[1], largest)
+            _, blocks, function = name.split(":", 2)
+            check_jaxpr(equation.params["jaxpr"].jaxpr, function, int(blocks))
 
 
 def _on(device: Any):
