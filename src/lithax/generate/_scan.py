@@ -14,9 +14,9 @@ def simulated_ct(
     k: Array,
     *,
     seed: Any,
-    pore: float | int = 0.0,
-    grain: float | int = 1.0,
-    noise: float | int = 0.1,
+    pore: Any = 0.0,
+    grain: Any = 1.0,
+    noise: Any = 0.1,
     dtype: Any = None,
 ) -> Array:
     """Return the grey levels of a scan of grains in pores, with white Gaussian noise.

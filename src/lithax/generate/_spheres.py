@@ -12,7 +12,6 @@ number of spheres.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ _ROWS = 1 << 14
 
 
 def rasterise_spheres(
-    centers: Any, radii: Any, x: Any, y: Any, z: Any, *, period: Sequence[float | int] | None = None
+    centers: Any, radii: Any, x: Any, y: Any, z: Any, *, period: Any = None
 ) -> Bool[np.ndarray, "x y z"]:
     """Tell which voxel centres lie in at least one sphere, surfaces included.
 
@@ -110,7 +109,7 @@ def _rows(radius: float, step: float) -> int:
 
 
 def _repeat(
-    centers: np.ndarray, radii: np.ndarray, axes: list[np.ndarray], period: Sequence[float | int]
+    centers: np.ndarray, radii: np.ndarray, axes: list[np.ndarray], period: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Add the images of the spheres that reach the block, at ``center + m * period`` for whole m."""
     lengths = tuple(float(length) for length in period)

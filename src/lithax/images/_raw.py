@@ -300,12 +300,14 @@ def export_raw(
         parts=(names[0].name, names[1].name) if split_complex else None,
     )
     macro = _macro(file, told) if fiji_macro else None
-    on_first(image.world, lambda: _export(image, names, told, overwrite))
-    if image.world.first:
+
+    def write() -> None:
+        _export(image, names, told, overwrite)
         write_sidecar(file, told)
         if macro is not None:
             file.with_name(f"{file.name}.ijm").write_text(macro, encoding="utf-8")
-    image.world.barrier()
+
+    on_first(image.world, write)
     return file
 
 

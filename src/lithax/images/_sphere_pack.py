@@ -23,7 +23,7 @@ def sphere_pack(
     ylim: Any = (-10, 10),
     zlim: Any = (-10, 10),
     limits: str = "centers",
-    sphere_radius: float | int = 1.0,
+    sphere_radius: Any = 1.0,
     fill_value: Any = 1,
     chunks: Any = "auto",
     store: Any = None,
