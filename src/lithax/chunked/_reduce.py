@@ -9,15 +9,16 @@ import jax
 import numpy as np
 
 from lithax.chunked._cache import ChunkCache
-from lithax.chunked._kernel import _COMPILED, backend_namespace
+from lithax.chunked._kernel import _COMPILED, _check_marked, _guard_elementwise, backend_namespace
 from lithax.chunked._layout import Layout
+from lithax.chunked._lift import lift
 from lithax.chunked._padded import read_padded
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
 from lithax.chunked._selection import Selection
 from lithax.geometry import Frame
 from lithax.grid import BlockSource, Halo, Index, box_shape
-from lithax.ops import Context
+from lithax.ops import Context, Program
 
 
 @dataclass
@@ -89,13 +90,16 @@ def reduce_blocks(
     show_progress: bool,
     gather: Callable[[Any], list[Any]],
     share: tuple[int, int] = (0, 1),
+    program: Program | None = None,
 ) -> Any:
     """Return the combined state of all blocks; None if no voxel counts.
+
+    A `program` is applied to the first image, whose halo the reader must have, before it is measured.
 
     States are combined on the host in block order, so that float sums have the same bits for any number of
     threads and processes.
     """
-    state_of = _state_function(measure, reader, frame, backend)
+    state_of = _state_function(measure, reader, frame, backend, program)
     states: list[Any] = []
 
     def take(state: Any) -> None:
@@ -108,7 +112,7 @@ def reduce_blocks(
 
     each_block(
         reader,
-        lambda read: state_of(read.blocks, read.valid, read.start),
+        state_of,
         take,
         workers=workers,
         label=label,
@@ -163,7 +167,9 @@ def each_block(
         progress.close()
 
 
-def _state_function(measure: Any, reader: BlockReader, frame: Frame, backend: Any) -> Callable:
+def _state_function(
+    measure: Any, reader: BlockReader, frame: Frame, backend: Any, program: Program | None = None
+) -> Callable[[ReadBlock], Any]:
     dtypes = tuple(s.dtype for s in reader.sources)
     core = reader.layout.block
 
@@ -172,13 +178,29 @@ def _state_function(measure: Any, reader: BlockReader, frame: Frame, backend: An
             return {}
         return {"block": Context(tuple(offset), frame.shape, frame.voxel_length, frame.voxel_origin, valid)}
 
+    def after(program: Program | None, blocks: list[Any], offset: Any, around: Any, first: Any) -> list[Any]:
+        if program is None:
+            return blocks
+        made = program.on_block(
+            blocks[:1],
+            offset=tuple(offset),
+            shape=frame.shape,
+            spacing=frame.voxel_length,
+            origin=frame.voxel_origin,
+            valid=around,
+            first_valid=None if around is None else tuple(first),
+        )
+        return [made, *blocks[1:]]
+
     if backend != "jax" or getattr(measure, "host", False):
         xp = backend_namespace("numpy" if backend == "jax" else backend)
 
-        def state_on_host(blocks: list[np.ndarray], valid: np.ndarray, offset: Index) -> Any:
-            arrays = [xp.asarray(b) for b in blocks]
-            flags = xp.asarray(valid)
-            return to_host(measure.of(*arrays, valid=flags, **context(offset, flags)))
+        def state_on_host(read: ReadBlock) -> Any:
+            arrays = [xp.asarray(b) for b in read.blocks]
+            around = None if read.around is None else xp.asarray(read.around)
+            arrays = after(program, arrays, read.start, around, read.first)
+            flags = xp.asarray(read.valid)
+            return to_host(measure.of(*arrays, valid=flags, **context(read.start, flags)))
 
         return state_on_host
 
@@ -186,37 +208,55 @@ def _state_function(measure: Any, reader: BlockReader, frame: Frame, backend: An
     dynamic = [leaf for leaf in leaves if isinstance(leaf, np.ndarray | jax.Array)]
     where = [isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves]
     fixed = [None if w else leaf for w, leaf in zip(where, leaves, strict=True)]
+    lifted, program_key, rebuild_program = (
+        ([], None, None) if program is None else lift(program, reader.selection is not None)
+    )
+    around_shape = None
+    if program is not None and reader.selection is not None:
+        widest = tuple(max(h[a] for h in reader.halos) for a in range(3))
+        around_shape = tuple(c + 2 * w for c, w in zip(core, widest, strict=True))
 
-    def kernel(arrays: list[Any], blocks: list[Any], valid: Any, offset: Any) -> Any:
+    def kernel(
+        arrays: list[Any], parameters: list[Any], blocks: list[Any], valid: Any, around: Any, offset: Any, first: Any
+    ) -> Any:
         supply = iter(arrays)
         filled = [next(supply) if w else leaf for w, leaf in zip(where, fixed, strict=True)]
         rebuilt = jax.tree_util.tree_unflatten(structure, filled)
-        return rebuilt.of(*blocks, valid=valid, **context((offset[0], offset[1], offset[2]), valid))
+        at = (offset[0], offset[1], offset[2])
+        own = None if rebuild_program is None else _guard_elementwise(rebuild_program(parameters))
+        blocks = after(own, blocks, at, around, (first[0], first[1], first[2]))
+        return rebuilt.of(*blocks, valid=valid, **context(at, valid))
 
     key = (
         "reduce",
         structure,
         tuple((type(leaf), repr(leaf) if isinstance(leaf, float) else leaf) for leaf in fixed),
         tuple((a.shape, str(a.dtype)) for a in dynamic),
+        program_key,
+        tuple((np.shape(a), str(a.dtype)) for a in lifted),
+        around_shape,
         reader.halos,
         core,
         tuple(d.str for d in dtypes),
-        frame if getattr(measure, "context", False) else None,
+        frame if program is not None or getattr(measure, "context", False) else None,
     )
 
     def build() -> Any:
+        like = jax.ShapeDtypeStruct
         with jax.enable_x64(True):
             shapes = [tuple(c + 2 * h for c, h in zip(core, halo, strict=True)) for halo in reader.halos]
-            return (
-                jax.jit(kernel)
-                .lower(
-                    [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in dynamic],
-                    [jax.ShapeDtypeStruct(s, d) for s, d in zip(shapes, dtypes, strict=True)],
-                    jax.ShapeDtypeStruct(core, np.bool_),
-                    jax.ShapeDtypeStruct((3,), np.int64),
-                )
-                .compile()
+            traced = jax.jit(kernel).trace(
+                [like(a.shape, a.dtype) for a in dynamic],
+                [like(np.shape(a), a.dtype) for a in lifted],
+                [like(s, d) for s, d in zip(shapes, dtypes, strict=True)],
+                like(core, np.bool_),
+                None if around_shape is None else like(around_shape, np.bool_),
+                like((3,), np.int64),
+                like((3,), np.int64),
             )
+            if program is not None:
+                _check_marked(traced.jaxpr.jaxpr)
+            return traced.lower().compile()
 
     try:
         compiled = _COMPILED.get(key, build)
@@ -225,9 +265,11 @@ def _state_function(measure: Any, reader: BlockReader, frame: Frame, backend: An
             raise
         compiled = build()
 
-    def state(blocks: list[np.ndarray], valid: np.ndarray, offset: Index) -> Any:
+    def state(read: ReadBlock) -> Any:
+        offset, first = np.asarray(read.start, np.int64), np.asarray(read.first, np.int64)
+        around = None if around_shape is None else read.around
         with jax.enable_x64(True):
-            return to_host(compiled(dynamic, blocks, valid, np.asarray(offset, np.int64)))
+            return to_host(compiled(dynamic, lifted, read.blocks, read.valid, around, offset, first))
 
     return state
 

@@ -13,6 +13,7 @@ from lithax.ops import Program, as_steps
 def chunk_reduce(
     measure: Any,
     *images: Any,
+    fn: Callable[..., Any] | None = None,
     where: Any = None,
     backend: Any = "jax",
     memory_limit: int | str | None = None,
@@ -30,8 +31,11 @@ def chunk_reduce(
         of threads and processes on one chunk grid.
     *images
         Images (or arrays) on one grid of voxels.
+    fn
+        A voxel operation, a chain or a `functools.partial` of one, applied to the first image, with halo and boundary rule,
+        before it is measured: what ``chunk_map(fn, image)`` would write is measured and not stored.
     where
-        Which voxels count, as for `chunk_map`.
+        Which voxels count, as for `chunk_map`; an `fn` that looks at neighbours needs a masked form then.
     backend, memory_limit, workers, world, progress
         As for `chunk_map`.
 
@@ -51,7 +55,15 @@ def chunk_reduce(
                 f"lx.measure.Moments(), or an object with of, combine and finish."
             )
     inputs = gather_inputs("chunk_reduce", images, where, world)
-    reader = make_reader(inputs, ((0, 0, 0),) * len(images), backend, memory_limit, workers)
+    halos = [(0, 0, 0)] * len(images)
+    rule: tuple[str, Any] = ("nearest", 0)
+    program = None
+    if fn is not None:
+        program = _same_grid(Program(as_steps(fn)), "fn")
+        if inputs.selection is not None:
+            program.check_selection()
+        halos[0], rule = program.halos(1)[0], program.reading_rule
+    reader = make_reader(inputs, tuple(halos), backend, memory_limit, workers, rule)
     state = reduce_blocks(
         measure,
         reader,
@@ -62,6 +74,7 @@ def chunk_reduce(
         show_progress=progress and inputs.world.first,
         gather=inputs.world.gather,
         share=(inputs.world.index, inputs.world.count),
+        program=program,
     )
     if state is None:
         raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to measure.")
@@ -176,9 +189,7 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
     halos = [(0, 0, 0)] * len(images)
     rule: tuple[str, Any] = ("nearest", 0)
     if model is not None:
-        program = Program(as_steps(model(parameters)))
-        if program.scale != (1, 1, 1):
-            raise ValueError(f"model gives {program!r}, whose result is on another grid than the other images.")
+        program = _same_grid(Program(as_steps(model(parameters))), "model")
         if inputs.selection is not None:
             program.check_selection()
         halos[0] = program.halos(1)[0]
@@ -190,6 +201,14 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
         "show_progress": progress and inputs.world.first,
     }
     return LossOverBlocks(loss, model, reader, inputs.frame, run)
+
+
+def _same_grid(program: Program, name: str) -> Program:
+    if program.scale != (1, 1, 1):
+        raise ValueError(
+            f"{name} gives {program!r}, whose result is on another grid than the image; use chunk_map first."
+        )
+    return program
 
 
 def make_reader(
