@@ -112,7 +112,7 @@ class _JaxKernel(Kernel):
     def __init__(self, request: KernelRequest, device: Any):
         self.request = request
         self.device = device
-        dynamic, key, rebuild = lift(request.program)
+        dynamic, key, rebuild = lift(request.program, request.guards)
         contexts = any(s.op.context for s in request.program.steps)
         wide = [np.dtype(d) for d in request.dtypes]
         wide += [np.dtype(a.dtype) for a in dynamic]

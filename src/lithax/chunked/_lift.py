@@ -10,11 +10,12 @@ import numpy as np
 from lithax.ops import PlainFunction, Program, Step
 
 
-def lift(program: Program) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]], Program]]:
+def lift(program: Program, selects: bool = False) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]], Program]]:
     """Return the arrays of a program, a key of everything else, and the way back.
 
     Arrays among the parameters (and in a function that is an equinox module) become arguments, so that a sweep compiles
-    once; Python numbers and functions are constants, compared by value and by identity.
+    once; Python numbers and functions are constants, compared by value and by identity. Boundary rules count only where
+    the function applies them itself (`selects`: whether voxels are selected); otherwise blocks are read by them.
     """
     parts = []
     for step in program.steps:
@@ -29,7 +30,8 @@ def lift(program: Program) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]
         structure,
         tuple(_hashable(leaf) for leaf in fixed),
         tuple(where),
-        tuple(_step_key(program, k) for k in range(len(program.steps))),
+        tuple(map(_step_key, program.steps)),
+        tuple(rule and (*rule[:-1], _hashable(rule[-1])) for rule in program.compiled_rules(selects)),
     )
 
     def rebuild(arrays: Sequence[Any]) -> Program:
@@ -76,10 +78,7 @@ class _Same:
         return isinstance(other, _Same) and other.value is self.value
 
 
-def _step_key(program: Program, k: int) -> Hashable:
-    step = program.steps[k]
+def _step_key(step: Step) -> Hashable:
     plain = isinstance(step.op, PlainFunction)
     body = type(step.op.function) if plain and isinstance(step.op.function, eqx.Module) else step.op.body
-    halo = repr(step.op.halo) if plain else None
-    # The rule of the first stencil step is applied while reading, unless voxels are selected or a later step wraps.
-    return body, halo, step.boundary, _hashable(step.boundary_value)
+    return body, repr(step.op.halo) if plain else None

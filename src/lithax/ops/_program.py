@@ -159,6 +159,28 @@ class Program:
         before = self.steps[:k]
         return not (all(s.elementwise for s in before) and self.steps[k].boundary != "constant")
 
+    def _rule_applied(self, k: int) -> str | None:
+        """How `on_block` applies the rule of step `k` itself; None where reading has applied it already."""
+        last_wrap = self.last_wrap
+        if not self._stencil(k):
+            return None
+        if k < last_wrap and self.steps[k].boundary != "wrap":
+            return "per period"
+        return "refill" if k > last_wrap and (self._needs_refill(k) or last_wrap >= 0) else None
+
+    def _flags_refilled(self, k: int) -> bool:
+        # What is selected outside the image was read by the rule of the first stencil step.
+        first = next((j for j in range(len(self.steps)) if self._stencil(j)), k)
+        return self._stencil(k) and k > self.last_wrap and (k > first or self.last_wrap >= 0)
+
+    def compiled_rules(self, selects: bool) -> tuple[Any, ...]:
+        """Return the boundary rules that are part of what `on_block` computes, per step; None: not a part."""
+        rules = []
+        for k, step in enumerate(self.steps):
+            how = self._rule_applied(k), selects and self._flags_refilled(k)
+            rules.append((*how, step.boundary, step.boundary_value) if any(how) else None)
+        return tuple(rules)
+
     def check_selection(self) -> None:
         """Raise ValueError if a step looks at neighbours and has no form for excluded voxels."""
         for k, step in enumerate(self.steps):
@@ -197,7 +219,6 @@ class Program:
         """
         values = list(blocks)
         widest = tuple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
-        last_wrap = self.last_wrap
         out: Any = None
         for k, step in enumerate(self.steps):
             rest = self.rest(k)
@@ -225,15 +246,16 @@ class Program:
                     context = Context(at[0], shape, spacing, origin, _inside(vs[0], at[0], shape, flags), seed)
                 return step.run(vs, own, masked, context)
 
-            if k < last_wrap and stencil and step.boundary != "wrap":
+            applied = self._rule_applied(k)
+            if applied == "per period":
                 out = self._per_period(run, step, values, selected, begin, fill, offset, rest, shape)
             else:
-                if k > last_wrap and (self._needs_refill(k) or (last_wrap >= 0 and stencil)):
+                if applied == "refill":
                     values = [
                         refill(v, b, shape, fill, step.boundary, step.boundary_value)
                         for v, b in zip(values, begin, strict=True)
                     ]
-                if selected is not None and k > last_wrap and stencil:
+                if selected is not None and self._flags_refilled(k):
                     selected = [
                         refill(s, b, shape, fill, step.boundary, True) for s, b in zip(selected, begin, strict=True)
                     ]
