@@ -3,11 +3,13 @@
 import argparse
 import json
 import os
+import subprocess
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
+from benchmarks.sides import Unavailable
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -46,10 +48,17 @@ def main() -> None:
             for result in bench.run(row):
                 print(report.line(result), flush=True)
                 results[result.measure, result.against] = result.record()
-        if options.only in "memory":
-            record["memory"] = bench.memory(options.memory, options.chunk)
-        if options.only in "import":
-            record["import"] = import_seconds(10)
+        single = {
+            "memory": lambda: bench.memory(options.memory, options.chunk),
+            "import": lambda: import_seconds(10),
+        }
+        for name, measure in single.items():
+            if options.only in name:
+                print(name, flush=True)
+                try:
+                    record[name] = measure()
+                except (Unavailable, subprocess.CalledProcessError) as error:
+                    print(error)
         record["results"] = list(results.values())
         record |= {"machine": report.machine(), "versions": bench.sides.versions()}
     finally:

@@ -1,10 +1,12 @@
 """Our side of the comparison."""
 
 import os
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.metadata import version
 
 import jax
 import numpy as np
@@ -17,7 +19,7 @@ ZARR = [zarr.codecs.ZstdCodec(level=0)]  # what zarr-python, and so RockVerse, c
 
 
 def versions():
-    return lambda: {name: __import__(name).__version__ for name in ("lithax", "jax", "numpy", "zarr")}
+    return lambda: {name: version(name) for name in ("lithax", "jax", "numpy", "zarr", "numcodecs")}
 
 
 def codec(name):
@@ -30,9 +32,9 @@ def stored(values, folder, chunks, name="image", compress="own"):
     return lx.from_array(array, store=f"{folder}/{name}", chunks=tuple(chunks), overwrite=True, **codec(compress))
 
 
-def empty(image, folder, dtype=None, compress="own"):
-    options = {} if dtype is None else {"dtype": dtype}
-    return lx.empty_like(image, store=f"{folder}/out", overwrite=True, **options, **codec(compress))
+def without(folder):
+    """Remove the last result, so that its removal is not timed."""
+    return lambda: shutil.rmtree(folder, ignore_errors=True)
 
 
 def cylinder(image):
@@ -43,13 +45,14 @@ def cylinder(image):
 
 def mapped(function, image, folder, compress="own", **options):
     """A timed call, image to image, into a new store each time."""
-    probe = jax.eval_shape(function, jax.ShapeDtypeStruct((8, 8, 8), image.dtype)).dtype
+    target = f"{folder}/out"
+    dtype = np.dtype(jax.eval_shape(function, jax.ShapeDtypeStruct((8, 8, 8), image.dtype)).dtype)
 
     def run():
-        out = empty(image, folder, np.dtype(probe), compress)
+        out = lx.empty_like(image, dtype=dtype, store=target, **codec(compress))
         lx.chunk_map(function, image, out=out, progress=False, **options)
 
-    return run
+    return without(target), run
 
 
 def add(values, folder, chunks, compress="own", in_place=False):
@@ -120,16 +123,16 @@ def histogram(values, folder, chunks, bins, phases=None):
 
 def raw_import(raw, folder, chunks, shape, dtype):
     def run():
-        lx.import_raw(raw, tuple(shape), dtype, store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+        lx.import_raw(raw, tuple(shape), dtype, store=f"{folder}/image", chunks=tuple(chunks))
 
-    return run
+    return without(f"{folder}/image"), run
 
 
 def spheres(folder, chunks, shape):
     def run():
-        lx.sphere_pack(tuple(shape), store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+        lx.sphere_pack(tuple(shape), store=f"{folder}/image", chunks=tuple(chunks))
 
-    return run
+    return without(f"{folder}/image"), run
 
 
 def memory(folder, chunks, shape):

@@ -1,5 +1,6 @@
 """RockVerse's side of the comparison, in its own environment: alone, or under mpiexec with several processes."""
 
+import shutil
 import time
 
 import numba
@@ -35,6 +36,11 @@ def versions():
     }
 
 
+def without(folder):
+    """Remove the last result, so that its removal is not timed."""
+    return lambda: shutil.rmtree(f"{folder}/image", ignore_errors=True) if first else None
+
+
 def stored(values, folder, chunks, name="image"):
     return from_array(np.load(values, mmap_mode="r"), store=f"{folder}/{name}", chunks=tuple(chunks), overwrite=True)
 
@@ -53,16 +59,16 @@ def histogram(values, folder, chunks, bins, phases=None):
 
 def raw_import(raw, folder, chunks, shape, dtype):
     def run():
-        import_raw(raw, tuple(shape), dtype, store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+        import_raw(raw, tuple(shape), dtype, store=f"{folder}/image", chunks=tuple(chunks))
 
-    return run
+    return without(folder), run
 
 
 def spheres(folder, chunks, shape):
     def run():
-        sphere_pack(tuple(shape), store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
+        sphere_pack(tuple(shape), store=f"{folder}/image", chunks=tuple(chunks))
 
-    return run
+    return without(folder), run
 
 
 CASES = {

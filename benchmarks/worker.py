@@ -1,8 +1,9 @@
 """A process that stays warm and answers a line of JSON with a line of JSON; each side of a comparison is one.
 
 Run by its path, in whichever environment holds the packages of the side: ``python benchmarks/worker.py rockverse``. The
-module ``rockverse_side`` holds ``CASES``: functions that set a case up and return what is to be timed. Where a side
-is several MPI processes it also says which is ``first``, and how a request is shared.
+module ``rockverse_side`` holds ``CASES``: functions that set a case up and return what is to be timed, or a pair, the
+first of which makes room before each timed call. Where a side is several MPI processes it also says which is
+``first``, and how a request is shared.
 """
 
 import gc
@@ -21,14 +22,17 @@ class Worker:
         self.prepared = {}
 
     def prepare(self, key, case, options):
-        self.prepared[key] = self.cases[case](**options)
+        made = self.cases[case](**options)
+        self.prepared[key] = made if isinstance(made, tuple) else (lambda: None, made)
         return {}
 
     def run(self, key):
+        make_room, timed = self.prepared[key]
+        make_room()
         gc.collect()
         self.barrier()
         start = time.perf_counter()
-        facts = self.prepared[key]()
+        facts = timed()
         self.barrier()
         return {"seconds": time.perf_counter() - start, "facts": facts}
 
