@@ -195,7 +195,7 @@ class Program:
         blocks: Sequence[Array],
         *,
         offset: tuple[Any, Any, Any],
-        shape: tuple[int, int, int],
+        shape: tuple[Any, Any, Any],
         spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
         valid: Array | None = None,
@@ -396,7 +396,7 @@ def _replace(x: Any, valid: Array, at: tuple[Any, ...]) -> Any:
     return xp.where(valid, x, x[at])
 
 
-def _inside(x: Array, at: tuple[Any, ...], shape: tuple[int, ...], flags: Any) -> Array:
+def _inside(x: Array, at: tuple[Any, ...], shape: tuple[Any, ...], flags: Any) -> Array:
     xp = namespace(x)
     inside = None
     for axis in range(3):

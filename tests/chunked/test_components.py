@@ -1,0 +1,98 @@
+"""Components joined across blocks are those of the whole array, whatever the blocks and the selection."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lithax.arrays import merge_labels
+from lithax.chunked import ArraySource, BlockReader, ChunkCache, Layout, Selection, find_components
+from lithax.geometry import Frame
+
+FACES = scipy.ndimage.generate_binary_structure(3, 1)  # 6 neighbours
+
+
+def by_blocks(phase, block, selected=None):
+    source = ArraySource(phase)
+    frame = Frame(phase.shape)
+    selection = None
+    if selected is not None:
+        selection = Selection(frame, (), (ArraySource(selected),), None, None, None)
+    halo = (0, 0, 0) if selected is None else (1, 1, 1)
+    reader = BlockReader(
+        (source,), Layout(phase.shape, block), selection, ChunkCache(2**20), True, (halo,), "nearest", 0
+    )
+    found = find_components(reader, lambda values: values != 0, workers=2, label="", show_progress=False)
+    rows = zip(found.voxels, found.low, found.high, found.edge, strict=True)
+    return found.selected, sorted((int(n), tuple(low), tuple(high), bool(edge)) for n, low, high, edge in rows)
+
+
+def at_once(phase, selected=None):
+    """The same by scipy.ndimage.label on the whole array, one component after the other."""
+    selected = np.ones(phase.shape, bool) if selected is None else selected
+    inner = scipy.ndimage.binary_erosion(selected, FACES, border_value=0)  # no neighbour outside, image faces included
+    labels, count = scipy.ndimage.label(phase & selected, FACES)
+    components = []
+    for number in range(1, count + 1):
+        own = labels == number
+        low = tuple(bool(np.take(own, 0, axis).any()) for axis in range(3))
+        high = tuple(bool(np.take(own, -1, axis).any()) for axis in range(3))
+        components.append((int(own.sum()), low, high, bool((own & ~inner).any())))
+    return int(selected.sum()), sorted(components)
+
+
+@st.composite
+def cut_phases(draw):
+    shape = draw(st.tuples(*[st.integers(1, 9)] * 3))
+    block = draw(st.tuples(*[st.integers(1, n) for n in shape]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    # Around the percolation threshold of the cubic lattice (0.31) components have every size.
+    phase = rng.random(shape) < draw(st.sampled_from([0.1, 0.31, 0.5, 0.9]))
+    selected = draw(st.sampled_from([None, 0.5, 0.9]))
+    return phase, block, None if selected is None else rng.random(shape) < selected
+
+
+@given(cut_phases())
+@settings(max_examples=150)
+def test_the_blocks_make_no_difference(case):
+    phase, block, selected = case
+    assert by_blocks(phase, block, selected) == at_once(phase, selected)
+
+
+def test_a_winding_channel_is_one_component():
+    """Its pieces meet again only through many other blocks: merging pairs of neighbours once would not join them."""
+    phase = np.zeros((13, 13, 3), bool)
+    phase[::2] = True
+    for k, row in enumerate(range(1, 13, 2)):
+        phase[row, 0 if k % 2 else -1] = True
+    assert by_blocks(phase, (2, 3, 2))[1] == at_once(phase)[1]
+    assert len(by_blocks(phase, (2, 3, 2))[1]) == 1
+
+
+def test_voxels_that_touch_at_an_edge_are_apart():
+    phase = np.zeros((4, 4, 4), bool)
+    phase[1, 1, 1] = phase[2, 2, 1] = True
+    assert len(by_blocks(phase, (2, 2, 2))[1]) == 2
+
+
+def test_the_border_of_the_selection_counts_as_a_face():
+    """A component that touches what was left out may go on there: it is not isolated."""
+    phase = np.zeros((8, 8, 8), bool)
+    phase[2:4, 3, 3] = True
+    selected = np.zeros((8, 8, 8), bool)
+    selected[2:7, 1:7, 1:7] = True
+    ((voxels, low, high, edge),) = by_blocks(phase, (3, 3, 3), selected)[1]
+    assert (voxels, edge) == (2, True)
+    assert not any(low + high)
+
+
+def test_no_voxel_of_the_phase_is_no_component():
+    assert by_blocks(np.zeros((5, 4, 3), bool), (2, 2, 2)) == (60, [])
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_numbers_without_pairs_stay_apart(count):
+    merged, sets = merge_labels(np.zeros((0, 2), np.int64), count)
+    assert sets == count
+    assert len(set(merged.tolist())) == count
