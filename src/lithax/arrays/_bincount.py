@@ -26,9 +26,9 @@ def bincount(index: Array, length: int, weights: Array | None = None) -> Array:
     if weights is not None:
         weights = xp.reshape(weights, (-1,))
     if is_jax(index):
-        if weights is None:
-            weights = xp.asarray(1, dtype=xp.int32 if index.size < 2**31 else xp.int64)
-        return xp.zeros(length, weights.dtype).at[index].add(weights, mode="promise_in_bounds")
+        one = xp.asarray(1, dtype=xp.int32 if index.size < 2**31 else xp.int64)
+        added = one if weights is None else weights
+        return xp.zeros(length, added.dtype).at[index].add(added, mode="promise_in_bounds")
     if isinstance(index, np.ndarray):
         return _bincount_numpy(index, length, weights)
     if array_api_compat.is_torch_array(index):

@@ -8,20 +8,12 @@ from lithax.arrays._namespace import is_jax, is_traced
 
 def widest_float(xp: Any) -> Any:
     """Return float64, or float32 on JAX outside an x64 scope: the dtype in which sums are kept."""
-    if is_jax(xp):
-        import jax
-
-        return xp.float64 if jax.config.jax_enable_x64 else xp.float32
-    return xp.float64
+    return xp.float64 if not is_jax(xp) or _is_wide() else xp.float32
 
 
 def widest_integer(xp: Any) -> Any:
     """Return int64, or int32 on JAX outside an x64 scope."""
-    if is_jax(xp):
-        import jax
-
-        return xp.int64 if jax.config.jax_enable_x64 else xp.int32
-    return xp.int64
+    return xp.int64 if not is_jax(xp) or _is_wide() else xp.int32
 
 
 def wide_scope(*values: Any) -> AbstractContextManager:
@@ -35,3 +27,9 @@ def wide_scope(*values: Any) -> AbstractContextManager:
 
         return jax.enable_x64(True)
     return nullcontext()
+
+
+def _is_wide() -> bool:
+    import jax
+
+    return jax.dtypes.canonicalize_dtype("int64") == "int64"

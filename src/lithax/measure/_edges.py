@@ -5,6 +5,12 @@ from typing import Any
 
 import numpy as np
 
+Bins = int | np.integer | str | Sequence[Any] | np.ndarray
+"""A number of equal bins, their edges in ascending order, or (in some functions) "values"."""
+
+Bounds = Sequence[Any]
+"""Two numbers: the lowest and the highest edge."""
+
 
 def check_bins(bins: Any, name: str = "bins") -> int | np.ndarray:
     """Return `bins` as a number of equal bins, or as ascending edges (float64)."""

@@ -1,11 +1,11 @@
 """The two grey levels of a scan, pore and grain, and the threshold midway between them."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lithax.measure._edges import Bins
 from lithax.measure._otsu import grey_levels, otsu
 
 BANDWIDTH = 0.25
@@ -31,7 +31,7 @@ class Peaks:
         return self.high - self.low
 
 
-def half_contrast(image: Any, bins: int | str | Sequence[float] | np.ndarray | None = None, where: Any = None) -> float:
+def half_contrast(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the threshold midway between the two peaks of the histogram, in the unit of the image.
 
     An edge between two materials, blurred symmetrically, crosses this grey level where the edge is, so that a flat
@@ -41,7 +41,7 @@ def half_contrast(image: Any, bins: int | str | Sequence[float] | np.ndarray | N
     return peaks(image, bins, where).middle
 
 
-def peaks(image: Any, bins: int | str | Sequence[float] | np.ndarray | None = None, where: Any = None) -> Peaks:
+def peaks(image: Any, bins: Bins | None = None, where: Any = None) -> Peaks:
     """Return the grey levels of the two peaks of the histogram.
 
     Otsu's threshold divides the histogram in two classes. For each, the histogram is smoothed by a Gaussian of a quarter of

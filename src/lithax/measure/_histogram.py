@@ -1,17 +1,16 @@
 """Histogram over equal bins or given edges."""
 
-from collections.abc import Collection, Sequence
 from typing import Any
 
 import equinox as eqx
 import numpy as np
 
 from lithax.arrays import count_not_above, lookup, namespace
-from lithax.measure._edges import check_bins, check_range, equal_edges, proven
+from lithax.measure._edges import Bins, Bounds, check_bins, check_range, equal_edges, proven
 from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, dtype_name, plain
-from lithax.measure._phases import check_phases
+from lithax.measure._phases import Phases, check_phases
 from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._tally import OUTSIDE, check_size, finish_tally, tally
 from lithax.typing import Array
@@ -41,10 +40,10 @@ class Histogram(AbstractMeasurement):
 
     def __init__(
         self,
-        bins: int | Sequence[float] | np.ndarray,
-        range: tuple[float, float] | None = None,
+        bins: Bins,
+        range: Bounds | None = None,
         *,
-        phases: Collection[int] | None = None,
+        phases: Phases | None = None,
     ) -> None:
         bins, bounds = check_bins(bins), check_range(range)
         if isinstance(bins, np.ndarray):

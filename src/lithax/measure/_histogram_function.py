@@ -1,17 +1,16 @@
 """The histogram of an image or an array, measured in as few passes as its bins allow."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from lithax.measure._edges import check_bins, check_range, equal_edges
+from lithax.measure._edges import Bins, Bounds, check_bins, check_range, equal_edges
 from lithax.measure._histogram import Histogram
 from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._minimum_maximum import Extremes, MinimumMaximum
 from lithax.measure._order_statistics import order_statistics
-from lithax.measure._phases import check_phases, check_segmentation, find_phases
+from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases
 from lithax.measure._source import Source
 from lithax.measure._tally import OUTSIDE
 from lithax.measure._value_counts import ValueCounts
@@ -25,12 +24,12 @@ COUNTERS = 1 << 22
 
 def histogram(
     image: Any,
-    bins: int | str | Sequence[float] | np.ndarray = 256,
-    range: tuple[float, float] | None = None,
+    bins: Bins = 256,
+    range: Bounds | None = None,
     where: Any = None,
     *,
     segmentation: Any = None,
-    phases: Collection[int] | None = None,
+    phases: Phases | None = None,
     exact: bool = False,
 ) -> HistogramResult:
     """Return the histogram of an image or array, for the whole and for each phase of a segmentation.
@@ -91,8 +90,9 @@ def histogram(
         info = np.iinfo(source.dtype)
         low, high = int(info.min), int(info.max)
         if not _countable(low, high, rows):
-            extremes = source.reduce(MinimumMaximum(skip="nan"))
-            low, high = (int(extremes.minimum), int(extremes.maximum)) if extremes.count else (0, 0)
+            found: Extremes = source.reduce(MinimumMaximum(skip="nan"))
+            extremes = found
+            low, high = (int(found.minimum), int(found.maximum)) if found.count else (0, 0)
         if _countable(low, high, rows) or (isinstance(bins, str) and (high - low + 1) * rows <= COUNTERS):
             result = source.reduce(ValueCounts(low, high, phases=named), *others)
             if not isinstance(bins, str):
@@ -103,9 +103,8 @@ def histogram(
                 f"bins='values': {high - low + 1} values between {low} and {high}, for {rows - 1} phases, are more than "
                 f"{COUNTERS} counters; give a number of bins, or edges, or fewer phases."
             )
-    if isinstance(bins, int):
-        bins = _equal(bins, bounds, source, extremes)
-    return _binned(source, bins, named, segmentation, exact)
+    edges = bins if isinstance(bins, np.ndarray) else _equal(int(bins), bounds, source, extremes)
+    return _binned(source, edges, named, segmentation, exact)
 
 
 def _named(segmentation: Any, phases: Any, source: Source) -> np.ndarray | None:
@@ -131,9 +130,8 @@ def _one_bin_each(result: HistogramResult) -> np.ndarray:
 
 def _equal(bins: int, bounds: tuple[float, float] | None, source: Source, extremes: Extremes | None) -> np.ndarray:
     if bounds is None:
-        extremes = extremes or source.reduce(MinimumMaximum(skip="nonfinite"))
-        finite = extremes.count > extremes.skipped
-        bounds = (extremes.minimum, extremes.maximum) if finite else (0.0, 1.0)
+        found: Extremes = extremes or source.reduce(MinimumMaximum(skip="nonfinite"))
+        bounds = (found.minimum, found.maximum) if found.count > found.skipped else (0.0, 1.0)
     return equal_edges(bins, *bounds, source.dtype)
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
-from lithax.measure._edges import check_bins, check_range, equal_edges
+from lithax.measure._edges import Bins, Bounds, check_bins, check_range, equal_edges
 
 OrderStatistics = Callable[[np.ndarray], np.ndarray]
 """From ranks (0 for the smallest voxel) to the values of these ranks."""
@@ -30,11 +30,11 @@ class HistogramResult:
     """Voxels above the last edge."""
     nan: int
     """NaN voxels; they count nowhere else."""
-    minimum: float
+    minimum: int | float
     """Smallest value, also where it lies outside the edges; NaN if there is none."""
-    maximum: float
+    maximum: int | float
     """Largest value, also where it lies outside the edges; NaN if there is none."""
-    phases: dict[int, Self] = dataclasses.field(default_factory=dict)
+    phases: "dict[int, HistogramResult]" = dataclasses.field(default_factory=dict)
     """The histogram of each phase, over the same edges."""
     levels: tuple[np.ndarray, np.ndarray, np.ndarray] = dataclasses.field(kw_only=True)
     """The finest that is known of the distribution, ascending: (left, right, count), `count` voxels lie in [left, right]."""
@@ -50,7 +50,7 @@ class HistogramResult:
         maximum: Any = None,
         *,
         values: np.ndarray | None = None,
-        phases: dict[int, Self] | None = None,
+        phases: "dict[int, HistogramResult] | None" = None,
     ) -> Self:
         """Make a result from the counts of the bins, below, above and NaN; `values` if each bin is a single value."""
         counts, (below, above, nan) = table[:-3], (int(n) for n in table[-3:])
@@ -119,7 +119,7 @@ class HistogramResult:
         """Return the largest possible error of `percentile`, in the unit of the image: 0 where it is exact."""
         return self._interpolated(q)[1]
 
-    def rebin(self, bins: int | Sequence[float] | np.ndarray = 256, range: tuple[float, float] | None = None) -> Self:
+    def rebin(self, bins: Bins = 256, range: Bounds | None = None) -> Self:
         """Return the same distribution over other bins; exact, so it needs a histogram with one bin per value.
 
         Parameters
@@ -197,7 +197,8 @@ class HistogramResult:
         if not np.all((q >= 0) & (q <= 100)):
             raise ValueError(f"q={q.tolist()} must lie between 0 and 100 percent.")
         if self.total == 0:
-            return (np.full(q.shape, math.nan)[()],) * 2
+            none = np.full(q.shape, math.nan)[()]
+            return none, none
         # The rule of numpy.percentile, method "linear": between the two neighbouring order statistics.
         position = (self.total - 1) * (q / 100)
         lower = np.floor(position).astype(np.int64)

@@ -52,8 +52,12 @@ class AbstractLoss(AbstractMeasurement):
         none = xp.where(count > 0, xp.zeros_like(count), xp.full_like(count, float("nan")))
         return value / xp.maximum(count, xp.ones_like(count)) + none
 
-    def __call__(self, parameters: Any, *arrays: Array, valid: Array | None = None) -> Array:
-        """Return the loss on whole arrays: a 0-d array of their library, differentiable where the library is."""
+    def __call__(self, *arguments: Any, valid: Array | None = None) -> Array:
+        """Return the loss on whole arrays, ``loss(parameters, *arrays)``.
+
+        The result is a 0-d array of their library, differentiable where the library is.
+        """
+        parameters, *arrays = arguments
         check_shapes(*arrays, valid=valid)
         with wide_scope(*arrays, *jax.tree.leaves(parameters)):
             return self.finish(self.of(parameters, *arrays, valid=valid))

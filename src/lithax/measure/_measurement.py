@@ -28,10 +28,12 @@ class AbstractMeasurement(eqx.Module):
     """Whether `finish` is a mean over voxels, so that one pass gives its gradient as well."""
 
     @abc.abstractmethod
-    def of(self, *blocks: Array, valid: Array | None = None) -> State:
-        """Summarise one block. Voxels that are not `valid` never influence the state; None means that all are.
+    def of(self, *blocks: Any, **keywords: Any) -> State:
+        """Summarise one block: ``of(*blocks, valid=None)``.
 
-        Pure array-API code: NumPy, JAX (also traced), PyTorch, CuPy, array-api-strict.
+        Voxels that are not `valid`, a boolean array of the shape of the blocks, never influence the state; None means that
+        all are. Where `context` is set there is also ``block=``. Pure array-API code: NumPy, JAX (also traced), PyTorch,
+        CuPy, array-api-strict.
         """
 
     @abc.abstractmethod
@@ -42,7 +44,7 @@ class AbstractMeasurement(eqx.Module):
     def finish(self, state: State) -> Any:
         """Turn the state of all voxels, NumPy arrays in host memory, into the result."""
 
-    def __call__(self, *arrays: Array, valid: Array | None = None) -> Any:
+    def __call__(self, *arrays: Any, valid: Array | None = None) -> Any:
         """Measure whole arrays of one shape.
 
         Parameters

@@ -27,8 +27,8 @@ class Extremes:
     Python integers for integers and booleans; floats otherwise, NaN where no voxel was taken in.
     """
 
-    minimum: float
-    maximum: float
+    minimum: int | float
+    maximum: int | float
     count: int
     """Voxels taken in, those skipped included."""
     skipped: int

@@ -85,7 +85,7 @@ class Moments(AbstractMeasurement):
         if not variance > (np.finfo(np.float64).resolution * mean) ** 2:
             shape = (math.nan, math.nan)
         else:
-            shape = (m3 / count / variance**1.5, m4 / count / variance**2 - 3.0)
+            shape = (m3 / count / variance / math.sqrt(variance), m4 / count / variance / variance - 3.0)
         return MomentsResult(count, mean, variance, *shape)
 
 

@@ -55,7 +55,7 @@ def total(x: Array) -> Array:
 def count(flags: Array) -> Array:
     """Return the number of True, in the widest integers."""
     xp = namespace(flags)
-    return xp.sum(flags, dtype=widest_integer(xp))
+    return xp.sum(xp.astype(flags, xp.uint8), dtype=widest_integer(xp))
 
 
 def voxels(x: Array, valid: Array | None) -> Array:

@@ -22,7 +22,7 @@ EDGES = 1 << 16
 
 
 def order_statistics(
-    source: Source, minimum: float, maximum: float, segmentation: Any = None, phase: int | None = None
+    source: Source, minimum: int | float, maximum: int | float, segmentation: Any = None, phase: int | None = None
 ) -> OrderStatistics:
     """Return the function from ranks to values of the voxels of `source` that are not NaN (and belong to a phase)."""
     if not source.is_image:
@@ -59,8 +59,8 @@ def _partitioned(source: Source, segmentation: Any, phase: int | None, ranks: np
 def bisected(
     count: Callable[[np.ndarray], tuple[int, np.ndarray]],
     ranks: list[int],
-    minimum: float,
-    maximum: float,
+    minimum: int | float,
+    maximum: int | float,
     dtype: np.dtype,
     edges: int = EDGES,
 ) -> list[float]:
@@ -105,7 +105,7 @@ class _FloatKeys:
     def _pattern(self, value: Any) -> int:
         return int(np.asarray(value, self.dtype).view(self.bits))
 
-    def key(self, value: float) -> int:
+    def key(self, value: int | float) -> int:
         magnitude = max(0, self._pattern(abs(value)) - self.skipped)
         return -magnitude if value < 0 else min(magnitude, self.top)
 
@@ -119,7 +119,7 @@ class _IntegerKeys:
 
     largest = math.inf
 
-    def key(self, value: float) -> int:
+    def key(self, value: int | float) -> int:
         return int(value)
 
     def values(self, keys: np.ndarray) -> np.ndarray:

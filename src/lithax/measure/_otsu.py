@@ -1,10 +1,10 @@
 """Otsu's threshold, from the histogram: an image of any size takes one pass, or two."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lithax.measure._edges import Bins
 from lithax.measure._histogram_function import VALUES, histogram
 from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._minimum_maximum import MinimumMaximum
@@ -16,7 +16,7 @@ LEVELS = 4096
 
 def otsu(
     image: Any,
-    bins: int | str | Sequence[float] | np.ndarray | None = None,
+    bins: Bins | None = None,
     where: Any = None,
     *,
     classes: int = 2,
@@ -113,7 +113,7 @@ def _more_classes(counts: np.ndarray, centers: np.ndarray, classes: int) -> tupl
     weight = np.concatenate([[0.0], np.cumsum(counts)])
     moment = np.concatenate([[0.0], np.cumsum(counts * (centers - centers @ counts / counts.sum()))])
 
-    def between(start: np.ndarray, stop: int) -> np.ndarray:
+    def between(start: np.ndarray, stop: Any) -> np.ndarray:
         # What the bins start ... stop - 1 as one class add to the variance between classes.
         return (moment[stop] - moment[start]) ** 2 / (weight[stop] - weight[start])
 

@@ -1,7 +1,6 @@
 """How much of the volume each phase takes."""
 
 import dataclasses
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from lithax.arrays import bincount, namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant
-from lithax.measure._phases import check_phases, check_segmentation, find_phases, phase_row
+from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases, phase_row
 from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
 from lithax.typing import Array
@@ -49,7 +48,7 @@ class PhaseFractions(AbstractMeasurement):
 
     phases: Array
 
-    def __init__(self, phases: Collection[int]) -> None:
+    def __init__(self, phases: Phases) -> None:
         self.phases = check_phases(phases)
 
     def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
@@ -71,7 +70,7 @@ class PhaseFractions(AbstractMeasurement):
         return PhaseFractionsResult(dict(zip(np.asarray(self.phases).tolist(), counts, strict=True)), other)
 
 
-def phase_fractions(image: Any, where: Any = None, *, phases: Collection[int] | None = None) -> PhaseFractionsResult:
+def phase_fractions(image: Any, where: Any = None, *, phases: Phases | None = None) -> PhaseFractionsResult:
     """Return voxels and volume fraction of each phase of a segmentation.
 
     Parameters

@@ -1,6 +1,6 @@
 """Phases: which labels there are, and which row of a table a label belongs to."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +12,9 @@ from lithax.measure._numbers import constant, dtype_name, plain
 from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
 from lithax.typing import Array
+
+Phases = int | np.integer | np.bool_ | Collection[Any]
+"""Values of a segmentation, or a single one."""
 
 FEW_PHASES = 16
 """So few phases are compared one by one, which compilers turn into vector instructions; more are searched for."""
@@ -56,7 +59,9 @@ def phase_row(segmentation: Array, phases: Array) -> Array:
     xp = namespace(labels)
     size = phases.shape[0]
     # A phase that the dtype of the labels cannot hold becomes its largest value, which no label has.
-    table = constant(xp.minimum(phases, xp.iinfo(labels.dtype).max), labels.dtype, like=labels)
+    largest = min(int(xp.iinfo(labels.dtype).max), int(np.iinfo(np.dtype(phases.dtype)).max))
+    table = namespace(phases).minimum(phases, largest)
+    table = constant(table, labels.dtype, like=labels)
     if size <= FEW_PHASES:
         row = xp.full_like(labels, size, dtype=xp.int32)
         for number in range(size):
@@ -124,7 +129,8 @@ class _Occupied(AbstractMeasurement):
         return combine_states(a, b)
 
     def finish(self, state: State) -> tuple[np.ndarray, np.ndarray]:
-        return np.nonzero(np.reshape(state["count"], (self.starts.shape[0], -1)))
+        interval, part = np.nonzero(np.reshape(state["count"], (self.starts.shape[0], -1)))
+        return interval, part
 
 
 def _labels(segmentation: Array) -> Array:

@@ -49,7 +49,7 @@ def widened(state: State) -> State:
 
 def join_states(a: State, b: State) -> State:
     """Join two states of sums, "minimum" and "maximum", of any library, in their own dtypes."""
-    return {name: _rule(name, a[name])(a[name], b[name]) for name in a}
+    return {name: _join(name, a[name], b[name]) for name in a}
 
 
 def neutral(dtype: Any, xp: Any) -> tuple[Any, Any]:
@@ -59,16 +59,18 @@ def neutral(dtype: Any, xp: Any) -> tuple[Any, Any]:
     return int(xp.iinfo(dtype).max), int(xp.iinfo(dtype).min)
 
 
-def _rule(name: str, x: Array) -> Callable[[Array, Array], Array]:
-    xp = namespace(x)
-    return {"minimum": xp.minimum, "maximum": xp.maximum}.get(name, lambda a, b: a + b)
+def _join(name: str, a: Array, b: Array) -> Array:
+    xp = namespace(a, b)
+    if name == "minimum":
+        return xp.minimum(a, b)
+    return xp.maximum(a, b) if name == "maximum" else a + b
 
 
 def identity(state: State) -> State:
     """Return the neutral element of `join_states`; only JAX asks for it, with shapes and dtypes for the state."""
 
     def empty(name: str, x: Any) -> Any:
-        value = dict(zip(("minimum", "maximum"), neutral(x.dtype, jnp), strict=True)).get(name, 0)
-        return jnp.full(x.shape, value, x.dtype)
+        top, bottom = neutral(x.dtype, jnp) if name in ("minimum", "maximum") else (0, 0)
+        return jnp.full(x.shape, top if name == "minimum" else bottom, x.dtype)
 
     return {name: empty(name, x) for name, x in state.items()}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from lithax.arrays import namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import count, voxels
-from lithax.measure._phases import check_phases, check_segmentation, phase_row
+from lithax.measure._phases import Phases, check_phases, check_segmentation, phase_row
 from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
 from lithax.typing import Array
@@ -44,7 +43,7 @@ class Porosity(AbstractMeasurement):
 
     pore_phases: Array | None
 
-    def __init__(self, pore_phase: int | Collection[int] | None = None) -> None:
+    def __init__(self, pore_phase: Phases | None = None) -> None:
         self.pore_phases = None if pore_phase is None else check_phases(pore_phase)
 
     def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
@@ -66,7 +65,7 @@ class Porosity(AbstractMeasurement):
         return PorosityResult(int(state["pore"]), int(state["voxels"]))
 
 
-def porosity(image: Any, pore_phase: int | Collection[int] | None = None, where: Any = None) -> PorosityResult:
+def porosity(image: Any, pore_phase: Phases | None = None, where: Any = None) -> PorosityResult:
     """Return the total porosity of a segmentation, with the two numbers of voxels it is made of.
 
     Parameters

@@ -57,7 +57,7 @@ class Profile(AbstractMeasurement):
             flags = xp.ones_like(x, dtype=xp.bool) if valid is None else valid
             x = xp.where(flags, x, constant(0, x.dtype, like=x))
             sums = xp.sum(x, axis=others, dtype=x.dtype)
-            counts = xp.sum(flags, axis=others, dtype=widest_integer(xp))
+            counts = xp.sum(xp.astype(flags, xp.uint8), axis=others, dtype=widest_integer(xp))
             # Filler slices beyond the image are not valid: they add nothing, wherever they are put.
             at = xp.clip(slices if piece_slices is None else piece_slices, 0, length - 1)
             return {"sum": bincount(at, length, sums), "count": bincount(at, length, counts)}

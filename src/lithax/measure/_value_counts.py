@@ -1,7 +1,6 @@
 """Histogram of integers and booleans: one counter per value."""
 
 import operator
-from collections.abc import Collection
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +11,7 @@ from lithax.measure._histogram import check_blocks
 from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import dtype_name, plain
-from lithax.measure._phases import check_phases
+from lithax.measure._phases import Phases, check_phases
 from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._tally import check_size, finish_tally, tally
 from lithax.typing import Array
@@ -36,7 +35,7 @@ class ValueCounts(AbstractMeasurement):
     high: int = eqx.field(static=True)
     phases: Array | None
 
-    def __init__(self, low: int, high: int, *, phases: Collection[int] | None = None) -> None:
+    def __init__(self, low: int, high: int, *, phases: Phases | None = None) -> None:
         self.low, self.high = operator.index(low), operator.index(high)
         if self.low > self.high:
             raise ValueError(f"low={low} must not exceed high={high}.")
