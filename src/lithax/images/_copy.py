@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from lithax.grid import Box, ChunkGrid, Index, World
-from lithax.images._create import new_image
+from lithax.images._create import new_image, refuse_itself
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import AbstractStoredArray, StoredArray, locate, map_threads, same_encoding
@@ -28,6 +28,7 @@ def copy_image(
 ) -> VoxelImage:
     """Copy an image; see `VoxelImage.copy`."""
     source = image.stored
+    refuse_itself(source, store, path, overwrite)
     if chunks is None and shards is None:
         chunks, shards = image.chunks, image.shards
     metadata = source.metadata

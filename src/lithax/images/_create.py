@@ -311,6 +311,8 @@ def from_array(
     """
     source, known = _readable(array)
     wanted = {"chunks": chunks, "store": store, "path": path, **known, **options}
+    if isinstance(source, _Stored):
+        refuse_itself(source.stored, store, path, bool(options.get("overwrite")))
     with new_image(source.shape, dtype or source.dtype, filled_by="from_array", **wanted) as image:
         source.fill(image)
     return image
@@ -368,14 +370,25 @@ def _readable(array: Any) -> tuple[Any, dict[str, Any]]:
     return (_SlicedDask(array) if library == "dask" else _Sliced(array)), {}
 
 
+def refuse_itself(source: AbstractStoredArray, store: Any, path: str | None, overwrite: bool) -> None:
+    """Raise ValueError if an image would be overwritten by its own copy."""
+    if overwrite and store is not None and locate(store, path).holds(source):
+        raise ValueError(
+            f"store={store!r} holds the image itself, which overwrite=True would remove before it is copied; "
+            "copy it elsewhere."
+        )
+
+
 class _Stored:
+    """An image, or an array that can be opened as one."""
+
     def __init__(self, image: VoxelImage):
-        self.shape, self.dtype, self._image = image.shape, image.dtype, image
+        self.shape, self.dtype, self.stored = image.shape, image.dtype, image.stored
 
     def fill(self, image: VoxelImage) -> None:
         from lithax.images._copy import transfer
 
-        transfer(self._image.stored, image.stored, image.world)
+        transfer(self.stored, image.stored, image.world)
 
 
 def _from_xarray(array: Any) -> tuple[Any, dict[str, Any]]:

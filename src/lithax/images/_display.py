@@ -113,10 +113,11 @@ def png(plane: np.ndarray, low: float, high: float) -> bytes:
         Values shown black and white; where they are equal everything is middle grey.
     """
     seen = np.isfinite(plane)
-    scale = 255.0 / (high - low) if high > low else 0.0
-    grey = np.where(seen, (plane - low) * scale, 0.0) if scale else np.full(plane.shape, 127.0)
+    span = 0.5 * high - 0.5 * low  # halves, whose difference cannot overflow
+    with np.errstate(all="ignore"):
+        grey = 255.0 * ((0.5 * plane - 0.5 * low) / span) if span > 0 else np.full(plane.shape, 127.0)
     pixels = np.empty((*plane.shape, 2), np.uint8)
-    pixels[..., 0] = np.clip(np.where(np.isfinite(grey), grey, 0.0), 0, 255)
+    pixels[..., 0] = np.clip(np.where(seen, grey, 0.0), 0, 255)
     pixels[..., 1] = np.where(seen, 255, 0)
     rows, columns = plane.shape
     lines = np.zeros((rows, 1 + 2 * columns), np.uint8)  # each line begins with its filter: 0, none

@@ -156,10 +156,11 @@ class VoxelImage:
         metadata = self.metadata
         if metadata is not self._described:
             unit = metadata.voxel_unit
-            before = self._frame.voxel_unit if self._described is not None else ""
-            if isinstance(before, UnknownUnit) and before == unit:
-                unit = before  # it was warned of once
-            self._frame = Frame.from_store(self.shape, metadata.voxel_length, metadata.voxel_origin, unit)
+            before = None if self._described is None else self._frame.voxel_unit
+            # A unit that is not understood is warned of once.
+            known = isinstance(before, UnknownUnit) and before == unit
+            make = Frame if known else Frame.from_store
+            self._frame = make(self.shape, metadata.voxel_length, metadata.voxel_origin, before if known else unit)
             self._described = metadata
         return self._frame
 
