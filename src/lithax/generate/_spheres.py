@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool
 
 # Rows handled at once: the intermediate arrays stay near the processor, and are not given back to the system each time.
-_ROWS = 1 << 14
+_ROWS = 1 << 15
 
 
 def rasterise_spheres(

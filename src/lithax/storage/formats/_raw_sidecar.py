@@ -76,7 +76,7 @@ def read_sidecar(file: str | os.PathLike[str]) -> RawDescription | None:
         If it is not such a document, or was written by a later version.
     """
     candidates = [sidecar_path(file)]
-    if Path(file).suffix == ".gz":
+    if Path(file).suffix.lower() == ".gz":
         candidates.append(sidecar_path(Path(file).with_suffix("")))
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:

@@ -38,6 +38,8 @@ class RawSink:
         If there is such a file and `overwrite` is False.
     FileNotFoundError
         If its directory does not exist.
+    ValueError
+        If its name ends with ".gz": it would be taken for a compressed file.
     OSError
         If the disk has no room for it.
     """
@@ -51,6 +53,8 @@ class RawSink:
         self._shape = shape
         if self.file.is_dir():
             raise IsADirectoryError(f"file={str(self.file)!r} is a directory; give the name of a file.")
+        if self.file.suffix.lower() == ".gz":
+            raise ValueError(f"file={str(self.file)!r} must not end with .gz: raw files are written uncompressed.")
         if self.file.exists() and not overwrite:
             raise FileExistsError(f"file={str(self.file)!r} exists; pass overwrite=True to replace it.")
         if not self.file.parent.is_dir():

@@ -77,7 +77,7 @@ class RawSource:
             raise IsADirectoryError(f"file={str(self.file)!r} is a directory; give the raw file itself.")
         if not self.file.exists():
             raise FileNotFoundError(f"file={str(self.file)!r} does not exist; check the path.")
-        if self.file.suffix != ".gz":
+        if self.file.suffix.lower() != ".gz":
             return self.file.open("rb", buffering=0)
         expected = self.offset + self.nbytes
         stream = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the source)
@@ -104,7 +104,7 @@ class RawSource:
         if found == expected:
             return
         is_short = found < expected
-        size = f"at least {found}" if self.file.suffix == ".gz" and not is_short else str(found)
+        size = f"at least {found}" if self.file.suffix.lower() == ".gz" and not is_short else str(found)
         raise ValueError(
             f"file={str(self.file)!r} is too {'short' if is_short else 'long'}: it has {size} bytes, but "
             f"shape={self._shape}, dtype={self.stored_dtype.str!r} and offset={self.offset} need {expected}. "
