@@ -1,13 +1,8 @@
 """Apply a function to images of any size, block by block."""
 
-import hashlib
-import json
 import math
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -23,7 +18,7 @@ from lithax.chunked import (
     make_kernel,
     release_memory,
 )
-from lithax.errors import IncompleteImageError, MemoryLimitError, ResumeError
+from lithax.errors import IncompleteImageError, MemoryLimitError
 from lithax.geometry import Frame
 from lithax.grid import Index
 from lithax.images._call import (
@@ -34,10 +29,12 @@ from lithax.images._call import (
     merge_parameters,
     workers_or_default,
 )
+from lithax.images._identity import identity_of, provenance_of
+from lithax.images._outputs import given_outputs, images_of, new_outputs
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
 from lithax.ops import PlainFunction, Program, as_steps
-from lithax.storage import Metadata, begin_journal, check_unlocked, create_array, locate, open_array, resolve_chunks
+from lithax.storage import begin_journal, resolve_chunks
 
 
 def chunk_map(
@@ -177,8 +174,20 @@ def chunk_map(
                 )
             if hash_inputs and handle.stored.metadata.content_hash is None:
                 handle.content_hash()
-    identity = _identity(prepared, resume_key, needed=bool(resume), hash_inputs=hash_inputs)
-    outputs, finished = _outputs(prepared, identity, store, path, overwrite, field_name, field_unit, resume)
+    identity = identity_of(prepared, resume_key, needed=bool(resume))
+    if prepared.out is not None:
+        outputs, finished = given_outputs(prepared, store, path, resume), False
+    else:
+        outputs, finished = new_outputs(
+            prepared,
+            identity,
+            store=store,
+            path=path,
+            overwrite=overwrite,
+            field_name=field_name,
+            field_unit=field_unit,
+            resume=resume,
+        )
     if not finished:
         _run(prepared, outputs, identity, resume, progress)
         release_memory(prepared.working_bytes)
@@ -291,7 +300,7 @@ def prepare_map(
             raise TypeError(f"out is a {type(target).__name__}; give an image to write into.")
         as_source(target, frame, "out", "the result")
         target.stored.check_writable()
-        in_place |= any(_same_place(target, i) for i in (*images, *_selection_images(inputs)))
+        in_place |= any(_same_place(target, i) for i in (*images, *images_of(inputs.where)))
     if in_place and not program.elementwise:
         raise ValueError(
             f"out is one of the inputs, but {program!r} looks at neighbouring voxels, some of which would be overwritten before they are read; "
@@ -405,176 +414,13 @@ def _same_place(a: VoxelImage, b: Any) -> bool:
     return isinstance(b, VoxelImage) and a.stored.store == b.stored.store and a.stored.path == b.stored.path
 
 
-def _selection_images(inputs: Inputs) -> list[Any]:
-    where = inputs.where
-    if where is None:
-        return []
-    found = []
-    for value in (where.exclude, where.include, where.segmentation):
-        found += list(value) if isinstance(value, tuple | list) else [value]
-    return found
-
-
-def _identity(prepared: PreparedMap, resume_key: str | None, needed: bool, hash_inputs: bool) -> dict[str, Any]:
-    """Return what makes a run the same as an earlier one, part by part."""
-    computation = prepared.kernel.computation
-    if resume_key is not None:
-        computation = f"key:{resume_key}"
-    elif computation is None:
-        own = all(
-            not isinstance(s.op, PlainFunction) and s.op.body.__module__.startswith("lithax.")
-            for s in prepared.program.steps
-        )
-        if own:
-            computation = hashlib.sha256(repr(prepared.program).encode()).hexdigest()
-        elif needed:
-            raise ResumeError(
-                f"resume=True with backend={prepared.backend!r} cannot tell whether {prepared.program!r} is the same function as before; "
-                f"name it with resume_key= in both calls."
-            )
-    request = prepared.request
-    return {
-        "computation": computation,
-        "dynamic": _digest_of_arrays(prepared.program),
-        "grid": [
-            list(prepared.layout.shape),
-            [list(c) for c in prepared.chunks],
-            [s and list(s) for s in prepared.shards],
-        ],
-        "dtype": [d.str for d in prepared.kernel.out_dtypes],
-        "inputs": [_describe_input(i) for i in prepared.inputs.images],
-        "where": repr(prepared.inputs.where) if prepared.inputs.where is not None else None,
-        "seed": request.seed,
-        "fill_value": repr(request.fill_values),
-        "backend": prepared.backend if isinstance(prepared.backend, str) else prepared.backend.__name__,
-        "version": version("lithax"),
-    }
-
-
-def _digest_of_arrays(program: Program) -> str | None:
-    from lithax.chunked import lift
-
-    dynamic, _, _ = lift(program)
-    if not dynamic:
-        return None
-    digest = hashlib.sha256()
-    for array in dynamic:
-        values = np.ascontiguousarray(np.asarray(array))
-        digest.update(f"{values.dtype.str}{values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
-
-
-def _describe_input(image: Any) -> dict[str, Any]:
-    if isinstance(image, VoxelImage):
-        return {
-            "store": image.stored.where,
-            "shape": list(image.shape),
-            "dtype": image.dtype.str,
-            "content_hash": image.stored.metadata.content_hash,
-        }
-    return {"array": type(image).__name__, "shape": list(image.shape), "dtype": str(image.dtype)}
-
-
-def _outputs(prepared, identity, store, path, overwrite, field_name, field_unit, resume):
-    """Make the output images, or find those of the interrupted run; say whether they are complete already."""
-    if prepared.out is not None:
-        if store is not None or path is not None:
-            raise ValueError("out= is given, so the result has a place; leave store= and path= out.")
-        for target in prepared.out:
-            check_unlocked(target.stored, resume=bool(resume))
-            if target.stored.metadata.state != "complete" and not resume:
-                raise IncompleteImageError(
-                    f"the image at {target.stored.where} was cut off while it was written; repeat that call with resume=True."
-                )
-        return list(prepared.out), False
-    count = len(prepared.kernel.out_dtypes)
-    stores, paths = _spread(store, count, "store"), _spread(path, count, "path")
-    if count > 1 and None not in stores and len({(str(s), p) for s, p in zip(stores, paths, strict=True)}) < count:
-        raise ValueError(
-            f"store={store!r} must name one place for each of the {count} results; give tuples for store or path."
-        )
-    names, units = _spread(field_name, count, "field_name"), _spread(field_unit, count, "field_unit")
-    made: list[VoxelImage] = []
-    complete = []
-    for k in range(count):
-        place = locate(stores[k], paths[k])
-        for image in (*prepared.inputs.images, *_selection_images(prepared.inputs)):
-            if isinstance(image, VoxelImage) and place.holds(image.stored):
-                raise ValueError(
-                    f"store={place.label} holds one of the inputs; for a change in place pass out=image, otherwise write elsewhere."
-                )
-        node = place.node()
-        if node is not None and node.kind == "array":
-            existing = VoxelImage(open_array(place), prepared.inputs.world)
-            check_unlocked(existing.stored, resume=bool(resume) or overwrite)
-            if resume:
-                state = existing.stored.metadata
-                if state.state == "complete" and resume != "force" and not _equal_runs(state.run, identity):
-                    raise ResumeError(
-                        f"the image at {existing.stored.where} is complete and comes from another call; pass overwrite=True to replace it."
-                    )
-                if existing.shape != prepared.layout.shape or existing.dtype != prepared.kernel.out_dtypes[k]:
-                    raise ResumeError(
-                        f"the image at {existing.stored.where} has shape {existing.shape} and dtype {existing.dtype}, this call makes "
-                        f"{prepared.layout.shape} and {prepared.kernel.out_dtypes[k]}; pass overwrite=True to begin again."
-                    )
-                complete.append(state.state == "complete")
-                made.append(existing)
-                continue
-            if existing.stored.metadata.state != "complete" and not overwrite:
-                raise IncompleteImageError(
-                    f"the image at {existing.stored.where} was cut off while it was written; pass resume=True to finish it, or "
-                    f"overwrite=True to begin again."
-                )
-        made.append(
-            VoxelImage(
-                create_array(
-                    place,
-                    shape=prepared.layout.shape,
-                    dtype=prepared.kernel.out_dtypes[k],
-                    chunks=prepared.chunks[k],
-                    shards=prepared.shards[k],
-                    overwrite=overwrite,
-                    metadata=Metadata(
-                        field_name=names[k] or "",
-                        field_unit=units[k] or "",
-                        voxel_origin=prepared.frame.voxel_origin,
-                        voxel_length=prepared.frame.voxel_length,
-                        voxel_unit=str(prepared.frame.voxel_unit),
-                        state="writing",
-                        run=identity,
-                    ),
-                ),
-                prepared.inputs.world,
-            )
-        )
-        complete.append(False)
-    return made, all(complete)
-
-
-def _equal_runs(a: Any, b: Any) -> bool:
-    return json.loads(json.dumps(a)) == json.loads(json.dumps(b))
-
-
-def _spread(value: Any, count: int, name: str) -> list[Any]:
-    if isinstance(value, tuple | list):
-        if len(value) != count:
-            raise ValueError(f"{name} has {len(value)} values for {count} results; give one each.")
-        return list(value)
-    return [value] * count
-
-
-def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity, resume, progress: bool) -> None:
+def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, progress: bool) -> None:
     journals = []
-    previous = [o.stored.metadata for o in outputs]
     try:
-        for output, before in zip(outputs, previous, strict=True):
-            unfinished = before.state != "complete"
-            journals.append(
-                begin_journal(output.stored, identity, resume=resume, in_place=prepared.in_place, unfinished=unfinished)
-            )
-            if not unfinished:
+        for output in outputs:
+            journals.append(begin_journal(output.stored, identity, resume=resume, in_place=prepared.in_place))
+        for output in outputs:
+            if output.metadata.state == "complete":
                 output.stored.update_metadata(state="writing", run=identity, content_hash=None)
         MapJob(
             request=prepared.request,
@@ -593,43 +439,20 @@ def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity, resume, pro
             show_progress=progress and prepared.inputs.world.first,
             share=(prepared.inputs.world.index, prepared.inputs.world.count),
         ).run()
+        provenance = provenance_of(prepared)
+        for output, journal in zip(outputs, journals, strict=True):
+            output.stored.update_metadata(state="complete", run=identity, provenance=provenance, content_hash=None)
+            journal.finish()
     except BaseException as error:
         for journal in journals:
             journal.abandon()
-        if any(not o.stored.in_memory for o in outputs):
+        if journals and (prepared.in_place or any(not o.stored.in_memory for o in outputs)):
             error.add_note(
-                "The output is unfinished: repeat the call with resume=True to go on, or with overwrite=True to begin again: "
+                "The output is unfinished: repeat the call with resume=True to go on"
+                + (": " if prepared.in_place else ", or with overwrite=True to begin again: ")
                 + ", ".join(o.stored.where for o in outputs)
             )
         raise
-    provenance = _provenance(prepared)
-    for output, journal in zip(outputs, journals, strict=True):
-        output.stored.update_metadata(state="complete", run=identity, provenance=provenance, content_hash=None)
-        journal.finish()
-
-
-def _provenance(prepared: PreparedMap) -> dict[str, Any]:
-    return {
-        "function": repr(prepared.program),
-        "parameters": [{k: _plain(v) for k, v in s.parameters.items()} for s in prepared.program.steps],
-        "where": repr(prepared.inputs.where) if prepared.inputs.where is not None else None,
-        "seed": prepared.request.seed,
-        "in_place": prepared.in_place,
-        "inputs": [_describe_input(i) for i in prepared.inputs.images],
-        "backend": prepared.backend if isinstance(prepared.backend, str) else prepared.backend.__name__,
-        "versions": {name: version(name) for name in ("lithax", "jax", "numpy", "zarr")}
-        | {"python": platform.python_version()},
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool | int | float | str) or value is None:
-        return value
-    array = np.asarray(value) if hasattr(value, "dtype") else None
-    if array is not None and array.size <= 16 and array.dtype.kind in "biuf":
-        return array.tolist()
-    return repr(value)
 
 
 def size_text(count: int) -> str:

@@ -11,7 +11,10 @@ from lithax.storage._create_array import voxel_dtype as voxel_dtype
 from lithax.storage._foreign_array import ForeignArray as ForeignArray
 from lithax.storage._journal import begin_journal as begin_journal
 from lithax.storage._journal import check_unlocked as check_unlocked
+from lithax.storage._journal import describe_parts as describe_parts
+from lithax.storage._journal import differing_parts as differing_parts
 from lithax.storage._location import Location as Location
+from lithax.storage._location import claim as claim
 from lithax.storage._location import locate as locate
 from lithax.storage._node_document import UserAttributes as UserAttributes
 from lithax.storage._open_array import open_array as open_array

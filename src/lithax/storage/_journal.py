@@ -3,15 +3,17 @@
 A record is made after the write of a unit returned (in a run that changes an image in place: before, with the digest of the old and of the new
 bytes), because neither the presence of a chunk nor its absence proves anything: chunks equal to the fill value are not
 stored, and a chunk may be from before. On a local disk the journal is one file that grows line by line; elsewhere it is a
-row of small objects, since those stores cannot append.
+row of small objects, since those stores cannot append. Beside an array in memory, which a kill takes along, it is written
+when a run fails.
 """
 
+import contextlib
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ from typing import Any
 from lithax.errors import LockedError, ResumeError
 from lithax.grid import Index
 from lithax.storage._stored_array import StoredArray
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _FOLDER = ".lithax"
 _LOCK = f"{_FOLDER}/lock"
@@ -37,20 +44,43 @@ class Journal:
         self._part = 0
         self._flushed = time.monotonic()
         self._descriptor: int | None = None
+        self._stored = not array.in_memory
         self.done: dict[Index, str] = {}
         """Units that an earlier attempt recorded, with the digest of their stored bytes."""
         self.old: dict[Index, str] = {}
         """For a run in place: the digest of the bytes that each recorded unit had before."""
 
     def record(self, unit: Index, digest: str, old: str | None = None) -> None:
-        """Note that a unit is stored (in place: is about to be)."""
+        """Note that a unit is stored (in place: is about to be).
+
+        Raises
+        ------
+        OSError
+            If the note cannot be stored; in place the unit must then be left as it is.
+        """
         entry = {"unit": list(unit), "digest": digest}
         if old is not None:
             entry["old"] = old
         with self._lock:
             self._pending.append(entry)
+            if self._array.in_memory:
+                return
             if self._descriptor is not None or self._in_place or time.monotonic() - self._flushed > _FLUSH_EVERY:
                 self._flush()
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            self._pending.append(entry)
+            if not self._array.in_memory:
+                self._flush()
+
+    def _read_earlier(self, entries: Iterable[dict[str, Any]]) -> None:
+        for entry in entries:
+            if "unit" in entry:
+                unit = tuple(entry["unit"])
+                self.done[unit] = entry["digest"]
+                if "old" in entry:
+                    self.old[unit] = entry["old"]
 
     def _flush(self) -> None:
         if not self._pending:
@@ -58,54 +88,54 @@ class Journal:
         lines = "".join(json.dumps(e) + "\n" for e in self._pending).encode()
         if self._descriptor is not None:
             # One write of whole lines to a file opened for appending is not torn by other writers.
-            os.write(self._descriptor, lines)
+            while lines:
+                lines = lines[os.write(self._descriptor, lines) :]
         else:
-            self._array.write_object(f"{_JOURNAL}-{os.getpid()}-{time.time_ns()}-{self._part}", lines)
+            # The names sort by time, so that later records are read later.
+            self._array.write_object(f"{_JOURNAL}-{time.time_ns():020d}-{os.getpid()}-{self._part:06d}", lines)
             self._part += 1
+            self._stored = True
         self._pending.clear()
         self._flushed = time.monotonic()
 
     def finish(self) -> None:
         """Forget the run: its output is complete."""
+        with self._lock:
+            self._pending.clear()
         self._close()
+        if not self._stored:
+            return
         for name in self._array.list_objects(_FOLDER):
             self._array.delete_object(f"{_FOLDER}/{name}")
         if (directory := self._array.directory) is not None:
-            (directory / _FOLDER).rmdir()
+            with contextlib.suppress(OSError):
+                (directory / _FOLDER).rmdir()
 
     def abandon(self) -> None:
         """Leave the record for a later attempt and let others at the array."""
-        self._close()
-        self._array.delete_object(_LOCK)
+        # What goes wrong here must not hide why the run failed; a record that is missing is work done again.
+        with contextlib.suppress(Exception):
+            self._close()
+        if not self._array.in_memory:
+            with contextlib.suppress(Exception):
+                self._array.delete_object(_LOCK)
 
     def _close(self) -> None:
         with self._lock:
-            self._flush()
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
-
-
-class NoJournal:
-    """For arrays in memory, which do not outlive the program."""
-
-    def __init__(self) -> None:
-        self.done: dict[Index, str] = {}
-        self.old: dict[Index, str] = {}
-
-    def record(self, unit: Index, digest: str, old: str | None = None) -> None: ...
-
-    def finish(self) -> None: ...
-
-    def abandon(self) -> None: ...
+            try:
+                self._flush()
+            finally:
+                if self._descriptor is not None:
+                    os.close(self._descriptor)
+                    self._descriptor = None
 
 
 def begin_journal(
-    array: StoredArray, identity: Mapping[str, Any], *, resume: bool | str, in_place: bool, unfinished: bool = True
-) -> Journal | NoJournal:
+    array: StoredArray, identity: Mapping[str, Any], *, resume: bool | str = False, in_place: bool = False
+) -> Journal:
     """Lock an array for one run and return its journal, with what an earlier attempt recorded.
 
-    `unfinished` says whether the array calls itself unfinished; records beside a finished one are remains and go.
+    Records beside an array that calls itself complete are remains, and go.
 
     Raises
     ------
@@ -114,49 +144,49 @@ def begin_journal(
     ResumeError
         If there is the record of an unfinished run and it is another one than `identity` says.
     """
-    if array.in_memory:
-        return NoJournal()
-    check_unlocked(array, resume=bool(resume))
-    _take_lock(array)
+    if not array.in_memory:
+        with _alone(array):
+            check_unlocked(array, resume=bool(resume))
+            _take_lock(array)
     journal = Journal(array, in_place)
     try:
-        if not unfinished:
-            for name in array.list_objects(_FOLDER):
-                if name.startswith("journal"):
-                    array.delete_object(f"{_FOLDER}/{name}")
-        entries = list(_read(array))
+        if array.reload_metadata().state == "complete":
+            if not array.in_memory:
+                _remove_records(array)
+            entries = []
+        else:
+            entries = list(_read(array))
         headers = [e["identity"] for e in entries if "identity" in e]
-        if headers and resume != "force":
-            _compare(array, headers[-1], identity)
+        different = differing_parts(headers[-1], identity) if headers else []
+        if different and resume != "force":
+            raise ResumeError(
+                f"the unfinished image at {array.where} comes from another run ({describe_parts(headers[-1], identity)}); "
+                f"repeat that call, pass overwrite=True to begin again, or resume='force' to go on all the same."
+            )
         if headers and not resume:
             raise ResumeError(
                 f"the image at {array.where} was cut off while it was written; pass resume=True to finish it, "
                 f"or overwrite=True to begin again."
             )
-        for entry in entries:
-            if "unit" in entry:
-                unit = tuple(entry["unit"])
-                journal.done[unit] = entry["digest"]
-                if "old" in entry:
-                    journal.old[unit] = entry["old"]
-        header = json.dumps({"journal": 1, "identity": identity}) + "\n"
+        if headers:
+            array.remove_partials()
+            journal._stored = True
+        journal._read_earlier(entries)
         if (directory := array.directory) is not None:
             path = directory / f"{_JOURNAL}.jsonl"
             journal._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            if not headers:
-                os.write(journal._descriptor, header.encode())
-            elif not path.read_bytes().endswith(b"\n"):
+            if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
                 os.write(journal._descriptor, b"\n")
-        elif not headers:
-            array.write_object(f"{_JOURNAL}-0", header.encode())
+        if not headers or different:
+            journal._note({"journal": 1, "identity": identity})
     except BaseException:
-        array.delete_object(_LOCK)
+        journal.abandon()
         raise
     return journal
 
 
 def check_unlocked(array: StoredArray, *, resume: bool = False) -> None:
-    """Raise LockedError if another run that may still be alive is writing to the array."""
+    """Raise LockedError if another run that may still be alive is writing to the array, or one was killed doing so."""
     if array.in_memory:
         return
     raw = array.read_object(_LOCK)
@@ -175,11 +205,28 @@ def check_unlocked(array: StoredArray, *, resume: bool = False) -> None:
             f"the image at {array.where} is locked by {name}, on another machine; if that run is over, remove {_LOCK} there "
             f"and try again."
         )
-    if not resume:
+    # A run killed before it changed anything, or after it had finished, leaves a complete image.
+    if not resume and array.reload_metadata().state != "complete":
         raise LockedError(
             f"the image at {array.where} was being written by {name}, which is no longer running; pass resume=True to "
             f"finish its work, or overwrite=True to begin again."
         )
+
+
+@contextlib.contextmanager
+def _alone(array: StoredArray) -> Iterator[None]:
+    """Let one process at a time find a lock stale and take it over."""
+    directory = array.directory
+    if directory is None or fcntl is None:
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _take_lock(array: StoredArray) -> None:
@@ -200,22 +247,23 @@ def _take_lock(array: StoredArray) -> None:
     path = directory / _LOCK
     path.parent.mkdir(exist_ok=True)
     own = path.with_name(f"lock-{os.getpid()}-{threading.get_ident()}")
-    own.write_bytes(content)
     try:
-        if path.exists():
-            # Only a lock whose owner is gone comes this far.
-            path.unlink(missing_ok=True)
+        own.write_bytes(content)
+        # Only a lock whose owner is gone comes this far.
+        path.unlink(missing_ok=True)
         os.link(own, path)
     except FileExistsError:
         raise LockedError(f"another run began to write to the image at {array.where} at the same moment.") from None
     finally:
-        own.unlink()
+        own.unlink(missing_ok=True)
 
 
 def _alive(owner: Mapping[str, Any]) -> bool | None:
     """Whether the owner of a lock still runs; None if this machine cannot know."""
     import psutil
 
+    if not owner:
+        return False
     if owner.get("host") != socket.gethostname():
         return None
     try:
@@ -226,13 +274,21 @@ def _alive(owner: Mapping[str, Any]) -> bool | None:
         return False
 
 
+def _records(array: StoredArray) -> list[str]:
+    return [name for name in array.list_objects(_FOLDER) if name.startswith("journal")]
+
+
+def _remove_records(array: StoredArray) -> None:
+    for name in _records(array):
+        array.delete_object(f"{_FOLDER}/{name}")
+
+
 def _read(array: StoredArray) -> Iterable[dict[str, Any]]:
     if (directory := array.directory) is not None:
         path = Path(directory / f"{_JOURNAL}.jsonl")
         raw = [path.read_bytes()] if path.exists() else []
     else:
-        names = [n for n in array.list_objects(_FOLDER) if n.startswith("journal")]
-        raw = [array.read_object(f"{_FOLDER}/{n}") or b"" for n in names]
+        raw = [array.read_object(f"{_FOLDER}/{name}") or b"" for name in _records(array)]
     for part in raw:
         for line in part.split(b"\n"):
             try:
@@ -243,14 +299,28 @@ def _read(array: StoredArray) -> Iterable[dict[str, Any]]:
                 yield entry
 
 
-def _compare(array: StoredArray, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def differing_parts(before: Any, now: Mapping[str, Any]) -> list[str]:
+    """Return the parts in which the identities of two runs differ; a hash that one of them does not know agrees."""
+    if not isinstance(before, Mapping):
+        return ["function"]
+    before, now = json.loads(json.dumps(before)), json.loads(json.dumps(now))
     different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-    if different:
-        details = "; ".join(f"{k}: {_short(before.get(k))} then, {_short(now.get(k))} now" for k in different)
-        raise ResumeError(
-            f"the unfinished image at {array.where} comes from another run ({details}); repeat that call, "
-            f"pass overwrite=True to begin again, or resume='force' to go on all the same."
-        )
+    if "input_hashes" in different and _agree(before.get("input_hashes"), now.get("input_hashes")):
+        different.remove("input_hashes")
+    return different
+
+
+def _agree(a: Any, b: Any) -> bool:
+    lists = isinstance(a, list) and isinstance(b, list) and len(a) == len(b)
+    return lists and all(p == q or None in (p, q) for p, q in zip(a, b, strict=True))
+
+
+def describe_parts(before: Any, now: Mapping[str, Any]) -> str:
+    """Say in which parts the identities of two runs differ, and how."""
+    if not isinstance(before, Mapping):
+        return "it was not made by chunk_map"
+    parts = differing_parts(before, now)
+    return "; ".join(f"{k}: {_short(before.get(k))} then, {_short(now.get(k))} now" for k in parts)
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 import zarr
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, ZipStore
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from lithax.errors import MetadataError
 from lithax.storage._abstract_array import AbstractStoredArray
@@ -74,6 +74,12 @@ class Location:
         if self.directory is not None:
             return array.directory is not None and array.directory.resolve() == self.directory.resolve()
         return array.directory is None and array.path == self.path and same_store(array.store, self.store)
+
+    def same_place(self, other: "Location") -> bool:
+        """Tell whether two locations are the same one."""
+        if self.directory is not None or other.directory is not None:
+            return self.directory == other.directory
+        return self.path == other.path and same_store(self.store, other.store)
 
     def child(self, name: str) -> "Location":
         """Return a node below this one."""
@@ -161,7 +167,7 @@ def _store(store: Any, read_only: bool, storage_options: Mapping[str, Any] | Non
     if isinstance(store, dict):
         return MemoryStore(store)
     if type(store).__module__.partition(".")[0] == "obstore":
-        return zarr.storage.ObjectStore(store, read_only=read_only)
+        return ObjectStore(store, read_only=read_only)
     if isinstance(store, str) and store.startswith("file://"):
         store = url2pathname(urlsplit(store).path)
     if isinstance(store, str) and "://" in store:
@@ -188,14 +194,14 @@ def _url_store(url: str, read_only: bool, storage_options: Mapping[str, Any] | N
             f"store={url!r} has the unknown protocol {protocol!r}; use for example s3://, gs:// or https://."
         )
     read_only = read_only or protocol in ("http", "https")
+    options: dict[str, Any] = dict(storage_options or {})
     try:
-        options = None if storage_options is None else dict(storage_options)
         return FsspecStore.from_url(url, storage_options=options, read_only=read_only)
     except ImportError as missing:
         with contextlib.suppress(ImportError):
             from obstore.store import from_url
 
-            return zarr.storage.ObjectStore(from_url(url, **(storage_options or {})), read_only=read_only)
+            return ObjectStore(from_url(url, **options), read_only=read_only)
         raise ImportError(
             f"store={url!r} needs a package that is not installed ({missing}); pip install 'lithax[io]', "
             "or pass a Zarr store."
@@ -296,9 +302,9 @@ def replacing(location: Location) -> Iterator[None]:
         for place in made_directories:
             with contextlib.suppress(OSError):
                 place.rmdir()
-        if aside is not None:
-            aside.rename(location.directory)
-        elif was_directory:
+        if aside is not None and directory is not None:
+            aside.rename(directory)
+        elif directory is not None and was_directory:
             directory.mkdir(exist_ok=True)
         raise
     if aside is not None:
@@ -316,7 +322,7 @@ def require_node(location: Location) -> Node:
         If something is there that is not Zarr.
     """
     directory = location.directory
-    if directory is not None:
+    if type(location.store) is LocalStore:
         if location.store.root.is_file():
             raise MetadataError(f"store={location.label} is a file, not a Zarr store; use import_raw for raw voxels.")
         if not location.store.root.exists():

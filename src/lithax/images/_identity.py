@@ -1,0 +1,172 @@
+"""What makes a run the same as an earlier one, and the record of what a result came from."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+from lithax.chunked import lift
+from lithax.errors import ResumeError
+from lithax.geometry import Frame
+from lithax.images._voxel_image import VoxelImage
+from lithax.images._where import Domain
+from lithax.ops import PlainFunction, Program, Step
+
+
+def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str, Any]:
+    """Return what makes a run the same as an earlier one, part by part, as JSON holds it.
+
+    Parameters
+    ----------
+    prepared
+        The call, a `PreparedMap`.
+    resume_key
+        The user's name for the computation.
+    needed
+        Whether the call is to be compared with an earlier one.
+
+    Raises
+    ------
+    ResumeError
+        If it is, and the computation cannot be known.
+    """
+    computation = prepared.kernel.computation
+    program: Program = prepared.program
+    if resume_key is not None:
+        computation = f"key:{resume_key}"
+    elif computation is None and all(map(_is_ours, program.steps)):
+        computation = _digest(repr(program))
+    elif computation is None and needed:
+        raise ResumeError(
+            f"resume=True with backend={prepared.backend!r} cannot tell whether {program!r} is the same function as before; "
+            f"name it with resume_key= in both calls."
+        )
+    inputs = prepared.inputs
+    parts = {
+        "computation": computation,
+        "parameters": [{k: _known(v) for k, v in step.parameters.items()} for step in program.steps],
+        "arrays": _digest_of_arrays(lift(program)[0]),
+        "boundary": [[step.boundary, _known(step.boundary_value)] for step in program.steps],
+        "grid": [
+            list(prepared.layout.shape),
+            [list(c) for c in prepared.chunks],
+            [s and list(s) for s in prepared.shards],
+        ],
+        "dtype": [d.str for d in prepared.kernel.out_dtypes],
+        "inputs": [describe_input(i) for i in inputs.images],
+        "input_hashes": [_content_hash(i) for i in inputs.images],
+        "geometry": _describe_frame(inputs.frame),
+        "where": _describe_where(inputs.where),
+        "where_input": "exclude" if prepared.request.guards else "keep",
+        "seed": prepared.request.seed,
+        "fill_value": [_known(v) for v in prepared.request.fill_values or ()],
+        "backend": name_of(prepared.backend),
+        "version": version("lithax"),
+    }
+    return json.loads(json.dumps(parts))
+
+
+def provenance_of(prepared: Any) -> dict[str, Any]:
+    """Return what a finished output says of where it came from."""
+    return {
+        "function": repr(prepared.program),
+        "parameters": [{k: _shown(v) for k, v in s.parameters.items()} for s in prepared.program.steps],
+        "where": repr(prepared.inputs.where) if prepared.inputs.where is not None else None,
+        "seed": prepared.request.seed,
+        "in_place": prepared.in_place,
+        "inputs": [describe_input(i) | {"content_hash": _content_hash(i)} for i in prepared.inputs.images],
+        "backend": name_of(prepared.backend),
+        "versions": {name: version(name) for name in ("lithax", "jax", "numpy", "zarr")}
+        | {"python": platform.python_version()},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def name_of(backend: Any) -> str:
+    """Return the name of a backend that was given by name, or as a namespace."""
+    return backend if isinstance(backend, str) else backend.__name__
+
+
+def describe_input(image: Any) -> dict[str, Any]:
+    """Return where an input is and what it holds; memory has no address that another program would know."""
+    form = {"shape": list(image.shape), "dtype": str(image.dtype).rsplit(".", 1)[-1]}
+    if isinstance(image, VoxelImage):
+        return {"store": "memory" if image.stored.in_memory else image.stored.where} | form
+    return {"store": "memory"} | form
+
+
+def _content_hash(image: Any) -> str | None:
+    return image.stored.metadata.content_hash if isinstance(image, VoxelImage) else None
+
+
+def _describe_frame(frame: Frame) -> list[Any]:
+    return [list(frame.voxel_length), list(frame.voxel_origin), str(frame.voxel_unit)]
+
+
+def _describe_where(where: Domain | None) -> Any:
+    if where is None:
+        return None
+    described: dict[str, Any] = {"phases": None if where.phases is None else list(where.phases)}
+    for name in ("exclude", "include", "segmentation", "region"):
+        value = getattr(where, name)
+        parts = value if isinstance(value, tuple | list) else (value,)
+        described[name] = [_describe_part(p) for p in parts if p is not None]
+    return described
+
+
+def _describe_part(part: Any) -> Any:
+    if hasattr(part, "shape") and hasattr(part, "dtype"):
+        return describe_input(part)
+    # A region: what it is made of, arrays by their values.
+    leaves, structure = jax.tree_util.tree_flatten(part)
+    return _digest(str(structure), *(f"{np.shape(v)}{np.asarray(v).tolist()!r}" for v in leaves))
+
+
+def _is_ours(step: Step) -> bool:
+    body = step.op.body
+    named = "<" not in getattr(body, "__qualname__", "<")  # not made inside another function
+    plain = isinstance(step.op, PlainFunction) and (step.op.arguments or not named)
+    return getattr(body, "__module__", "").startswith("lithax.") and not plain
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _digest_of_arrays(arrays: list[Any]) -> str | None:
+    if not arrays:
+        return None
+    digest = hashlib.sha256()
+    for array in arrays:
+        values = np.ascontiguousarray(np.asarray(array))
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _known(value: Any) -> Any:
+    """Return a value whose text is the same in every program; of others, the type."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | complex | np.generic):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return [_known(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _known(v) for k, v in value.items()}
+    return type(value).__name__
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    array = np.asarray(value) if hasattr(value, "dtype") else None
+    if array is not None and array.size <= 16 and array.dtype.kind in "biuf":
+        return array.tolist()
+    return repr(value)

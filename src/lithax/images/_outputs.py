@@ -1,0 +1,154 @@
+"""Where the results of `chunk_map` go: new images, all or none of them, or those of an interrupted run."""
+
+import contextlib
+from typing import Any
+
+from lithax.errors import IncompleteImageError, ResumeError
+from lithax.images._voxel_image import VoxelImage, metadata_changes
+from lithax.images._where import Domain
+from lithax.storage import (
+    Location,
+    Metadata,
+    check_unlocked,
+    claim,
+    creating,
+    describe_parts,
+    differing_parts,
+    locate,
+    open_array,
+)
+
+
+def given_outputs(prepared: Any, store: Any, path: Any, resume: bool | str) -> list[VoxelImage]:
+    """Check the images of ``out=`` once more, as they are now."""
+    if store is not None or path is not None:
+        raise ValueError("out= is given, so the result has a place; leave store= and path= out.")
+    for target in prepared.out:
+        check_unlocked(target.stored, resume=bool(resume))
+        if target.stored.reload_metadata().state != "complete" and not resume:
+            raise IncompleteImageError(
+                f"the image at {target.stored.where} was cut off while it was written; repeat that call with resume=True."
+            )
+    return list(prepared.out)
+
+
+def new_outputs(
+    prepared: Any,
+    identity: Any,
+    *,
+    store: Any,
+    path: Any,
+    overwrite: bool,
+    field_name: Any,
+    field_unit: Any,
+    resume: bool | str,
+) -> tuple[list[VoxelImage], bool]:
+    """Make the output images, or find those of the interrupted run; say whether they are complete already.
+
+    Everything is looked at before anything is made; if one image cannot be made, none is.
+    """
+    count = len(prepared.kernel.out_dtypes)
+    stores, paths = spread(store, count, "store"), spread(path, count, "path")
+    names, units = spread(field_name, count, "field_name"), spread(field_unit, count, "field_unit")
+    places = [locate(s, p) for s, p in zip(stores, paths, strict=True)]
+    _check_apart(prepared, store, places)
+    texts = [
+        metadata_changes(prepared.frame, {"field_name": n or "", "field_unit": u or ""})
+        for n, u in zip(names, units, strict=True)
+    ]
+    found = [_earlier(prepared, identity, k, place, overwrite, resume) for k, place in enumerate(places)]
+    for place, earlier in zip(places, found, strict=True):
+        if earlier is None:
+            claim(place, overwrite)
+    made: list[VoxelImage] = []
+    with contextlib.ExitStack() as stack:  # unwinds what was made if a later one fails
+        for k, (place, earlier) in enumerate(zip(places, found, strict=True)):
+            if earlier is not None:
+                made.append(earlier)
+                continue
+            stored = creating(
+                place,
+                shape=prepared.layout.shape,
+                dtype=prepared.kernel.out_dtypes[k],
+                chunks=prepared.chunks[k],
+                shards=prepared.shards[k],
+                overwrite=overwrite,
+                metadata=Metadata(
+                    **texts[k],
+                    voxel_origin=prepared.frame.voxel_origin,
+                    voxel_length=prepared.frame.voxel_length,
+                    voxel_unit=str(prepared.frame.voxel_unit),
+                    state="writing",
+                    run=identity,
+                ),
+            )
+            made.append(VoxelImage(stack.enter_context(stored), prepared.inputs.world))
+    return made, all(e is not None and e.metadata.state == "complete" for e in found)
+
+
+def _check_apart(prepared: Any, store: Any, places: list[Location]) -> None:
+    for k, place in enumerate(places):
+        if any(place.same_place(other) for other in places[:k]):
+            raise ValueError(
+                f"store={store!r} must name one place for each of the {len(places)} results; give tuples for store or path."
+            )
+        for image in (*prepared.inputs.images, *images_of(prepared.inputs.where)):
+            if isinstance(image, VoxelImage) and place.holds(image.stored):
+                raise ValueError(
+                    f"store={place.label} holds one of the inputs; for a change in place pass out=image, otherwise write elsewhere."
+                )
+
+
+def _earlier(
+    prepared: Any, identity: Any, k: int, place: Location, overwrite: bool, resume: bool | str
+) -> VoxelImage | None:
+    """Return the image that an interrupted (or finished) equal run made at a place; None if a new one is to be made."""
+    node = place.node()
+    if node is None or node.kind != "array":
+        return None
+    image = VoxelImage(open_array(place), prepared.inputs.world)
+    where, metadata = image.stored.where, image.metadata
+    check_unlocked(image.stored, resume=bool(resume) or overwrite)
+    if not resume:
+        if metadata.state != "complete" and not overwrite:
+            raise IncompleteImageError(
+                f"the image at {where} was cut off while it was written; pass resume=True to finish it, or "
+                f"overwrite=True to begin again."
+            )
+        return None
+    form = (image.shape, image.dtype, image.chunks, image.shards)
+    wanted = (prepared.layout.shape, prepared.kernel.out_dtypes[k], prepared.chunks[k], prepared.shards[k])
+    if resume != "force" and differing_parts(metadata.run, identity):
+        if overwrite:
+            return None
+        finished = metadata.state == "complete"
+        raise ResumeError(
+            f"the {'complete' if finished else 'unfinished'} image at {where} comes from another call "
+            f"({describe_parts(metadata.run, identity)}); repeat that call, or pass overwrite=True to begin again"
+            + ("." if finished else ", or resume='force' to go on all the same.")
+        )
+    if form != wanted:
+        if overwrite:
+            return None
+        raise ResumeError(
+            f"the image at {where} has shape {form[0]}, dtype {form[1]}, chunks {form[2]} and shards {form[3]}, this call makes "
+            f"{wanted[0]}, {wanted[1]}, {wanted[2]} and {wanted[3]}; pass overwrite=True to begin again."
+        )
+    return image
+
+
+def images_of(where: Domain | None) -> list[Any]:
+    """Return the images and arrays that a selection reads."""
+    found: list[Any] = []
+    for value in () if where is None else (where.exclude, where.include, where.segmentation):
+        found += list(value) if isinstance(value, tuple | list) else [value]
+    return found
+
+
+def spread(value: Any, count: int, name: str) -> list[Any]:
+    """Return one value per result."""
+    if isinstance(value, tuple | list):
+        if len(value) != count:
+            raise ValueError(f"{name} has {len(value)} values for {count} results; give one each.")
+        return list(value)
+    return [value] * count
