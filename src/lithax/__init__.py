@@ -11,6 +11,7 @@ from lithax.images import chunk_loss as chunk_loss
 from lithax.images import chunk_map as chunk_map
 from lithax.images import chunk_reduce as chunk_reduce
 from lithax.images import chunk_value_and_grad as chunk_value_and_grad
+from lithax.images import connectivity as connectivity
 from lithax.images import create as create
 from lithax.images import domain as domain
 from lithax.images import empty as empty
@@ -31,3 +32,12 @@ from lithax.ops import chain as chain
 from lithax.ops import voxel_op as voxel_op
 
 where = domain
+
+
+def __getattr__(name: str) -> str:
+    # The version is looked up when asked for: reading a package's metadata takes longer than most imports here.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lithax")
+    raise AttributeError(f"module 'lithax' has no attribute {name!r}")

@@ -4,7 +4,7 @@ Types follow NumPy: both operands are cast to the type in which NumPy would comp
 ``image.apply("add", other)``.
 """
 
-from lithax.images._arithmetic import binary
+from lithax.images import binary
 
 set = binary("set")
 add = binary("add")

@@ -8,5 +8,5 @@ from lithax.geometry import HalfSpace as HalfSpace
 from lithax.geometry import Intersection as Intersection
 from lithax.geometry import Sphere as Sphere
 from lithax.geometry import Union as Union
-from lithax.images._region_mask import inside as inside
-from lithax.images._region_mask import mask as mask
+from lithax.images import inside as inside
+from lithax.images import mask as mask

@@ -1,3 +1,4 @@
+from lithax.images._arithmetic import binary as binary
 from lithax.images._chunk_map import chunk_map as chunk_map
 from lithax.images._connectivity import Connectivity as Connectivity
 from lithax.images._connectivity import connectivity as connectivity
@@ -19,6 +20,8 @@ from lithax.images._raw import import_raw as import_raw
 from lithax.images._reduce import chunk_loss as chunk_loss
 from lithax.images._reduce import chunk_reduce as chunk_reduce
 from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
+from lithax.images._region_mask import inside as inside
+from lithax.images._region_mask import mask as mask
 from lithax.images._sphere_pack import sphere_pack as sphere_pack
 from lithax.images._voxel_image import VoxelImage as VoxelImage
 from lithax.images._where import Domain as Domain

@@ -293,7 +293,11 @@ def prepare_map(
         )
 
     outs = None if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
-    frame = inputs.frame if program.scale == (1, 1, 1) else inputs.frame.rescaled(tuple(map(float, program.scale)))
+    frame = inputs.frame
+    if program.scale != (1, 1, 1):
+        # A last voxel that reaches beyond the image sees there what the boundary rule says.
+        shape = tuple(math.ceil(n / s) for n, s in zip(frame.shape, program.scale, strict=True))
+        frame = frame.rescaled(tuple(map(float, program.scale)), shape=shape)
     in_place = False
     for target in outs or ():
         if not isinstance(target, VoxelImage):
