@@ -28,7 +28,7 @@ NAMES = [
     *CREATION,
     *["open", "import_raw", "sphere_pack", "VoxelImage"],
     *["voxel_op", "chain", "Context"],
-    *["chunk_map", "chunk_reduce", "chunk_value_and_grad", "chunk_loss", "plan", "domain", "where"],
+    *["chunk_map", "chunk_reduce", "chunk_value_and_grad", "chunk_loss", "plan", "domain", "where", "connectivity"],
 ]
 MODULES = ["arith", "errors", "measure", "ops", "regions", "runtime"]
 STABLE = {*NAMES, *MODULES, "__version__"}
