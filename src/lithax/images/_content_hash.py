@@ -27,7 +27,7 @@ def content_hash(image: VoxelImage) -> str:
     digests: dict[Index, str] = {}
 
     def digest(index: Index, values: np.ndarray) -> tuple[Index, str]:
-        return index, hashlib.sha256(np.ascontiguousarray(values, dtype=little)).hexdigest()
+        return index, hashlib.sha256(np.ascontiguousarray(values, dtype=little).data).hexdigest()
 
     def of_tile(index: Index) -> tuple[Index, str]:
         return digest(index, stored.read(tiles.box(index)))

@@ -62,7 +62,7 @@ def copy_image(
 
 def transfer(source: AbstractStoredArray, target: StoredArray, world: World, memory: int | None = None) -> None:
     """Write all voxels of one array into another of the same shape; each process writes units that it alone owns."""
-    if same_encoding(source, target):
+    if isinstance(source, StoredArray) and same_encoding(source, target):
         units = [unit for n, unit in enumerate(target.unit_grid) if n % world.count == world.index]
         map_threads(lambda unit: target.write_unit(unit, source.read_unit(unit)), units, target.workers)
         return

@@ -327,7 +327,7 @@ class _Sliced:
         self.dtype = _dtype_of(array)
         # The host can see these as they are; slicing them would compile a program for each shape.
         on_host = is_jax(array) and {d.platform for d in array.devices()} == {"cpu"} and array.is_fully_addressable
-        self._array = to_numpy(array) if on_host else array
+        self._array: Any = to_numpy(array) if on_host else array
 
     def read(self, box: Box) -> np.ndarray:
         return to_numpy(self._array[box])

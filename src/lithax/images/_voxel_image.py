@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from lithax.geometry import Frame, UnknownUnit
 from lithax.grid import Box, ChunkGrid, Index
+from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import on_first, world_or_connected
 from lithax.images._values import basic_selection, check_values
 from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes
@@ -19,7 +21,7 @@ _TEXTS = ("field_name", "field_unit", "description")
 _GEOMETRY = ("voxel_origin", "voxel_length", "voxel_unit")
 
 
-class VoxelImage:
+class VoxelImage(ArithmeticMixin):
     """A three-dimensional image in a store, indexed ``[x, y, z]``, and where its voxels are.
 
     Made by `create`, `open` and their relatives. The handle reads nothing by itself: ``image[...]`` reads the chunks
@@ -34,7 +36,7 @@ class VoxelImage:
     """
 
     def __init__(self, stored: AbstractStoredArray, world: Any = None):
-        self._stored = stored
+        self._stored: Any = stored
         self._world = world_or_connected(world)
         self._described: Metadata | None = None
         self._frame: Frame
@@ -89,7 +91,7 @@ class VoxelImage:
         return nx * ny * nz
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Type of a voxel."""
         return self._stored.dtype
 
@@ -415,11 +417,19 @@ class VoxelImage:
 
         return chunk_reduce(measurement, self, *others, where=where, **arguments)
 
-    def export_raw(self, file: str | Path, *arguments: Any, **options: Any) -> Any:
-        """Write the voxels to a raw file; see `lithax.images._raw.export_raw` for the options."""
+    def export_raw(
+        self,
+        file: str | PathLike[str],
+        dtype: Any = None,
+        order: str = "F",
+        byteorder: str = "=",
+        fiji_macro: bool = False,
+        **options: Any,
+    ) -> Path:
+        """Write the voxels to a raw file; see `export_raw`."""
         from lithax.images._raw import export_raw
 
-        return export_raw(self, file, *arguments, **options)
+        return export_raw(self, file, dtype, order, byteorder, fiji_macro, **options)
 
     def to_xarray(self) -> Any:
         """Return an `xarray.DataArray` with coordinates and units, whose voxels are read when they are used."""

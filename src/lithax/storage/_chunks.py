@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lithax.grid import Index
+from lithax.storage._three import three
 
 CHUNK_EDGE = 128
 """Edge of the default chunk [voxel]: 2 MiB of bytes, 4 MiB of 16-bit, 8 MiB of 32-bit and 16 MiB of 64-bit voxels.
@@ -61,7 +62,7 @@ def resolve_chunks(
                     f"{axis}; use chunks='auto', or shards that are multiples of the chunk."
                 )
     elif _is_integer(chunks):
-        chunk = tuple(min(c, n) for c, n in zip(chunk, shape, strict=True))
+        chunk = three(min(c, n) for c, n in zip(chunk, shape, strict=True))
     return chunk, shard
 
 
@@ -82,7 +83,7 @@ def _edges(name: str, value: Any, shape: Index) -> Index:
     edges = tuple(n if edge == -1 else edge for edge, n in zip(edges, shape, strict=True))
     if min(edges) < 1:
         raise ValueError(f"{name}={value!r} must be positive along every axis (or -1 for the whole axis).")
-    return edges
+    return three(edges)
 
 
 def _auto(shape: Index, shard: Index | None) -> Index:
@@ -90,8 +91,8 @@ def _auto(shape: Index, shard: Index | None) -> Index:
     targets = _near_cube(limits, CHUNK_EDGE**3)
     if shard is None:
         # Equal parts waste no voxel of the last chunk; up to an eighth above the target saves a thin remainder.
-        return tuple(math.ceil(n / math.ceil(n / (1.125 * t))) for n, t in zip(shape, targets, strict=True))
-    return tuple(
+        return three(math.ceil(n / math.ceil(n / (1.125 * t))) for n, t in zip(shape, targets, strict=True))
+    return three(
         min(_divisors(s), key=lambda d, t=t: (abs(math.log(d / t)), d)) for s, t in zip(shard, targets, strict=True)
     )
 
@@ -103,7 +104,7 @@ def _near_cube(limits: Index, volume: float) -> tuple[float, float, float]:
     for position, axis in enumerate(order):
         edges[axis] = min(float(limits[axis]), volume ** (1 / (3 - position)))
         volume /= edges[axis]
-    return tuple(edges)
+    return three(edges)
 
 
 def _divisors(number: int) -> list[int]:
@@ -125,7 +126,7 @@ def split_evenly(shape: Index, count: int) -> Index:
         best = None
         for a in _divisors(parts):
             for b in _divisors(parts // a):
-                chunk = tuple(math.ceil(n / k) for n, k in zip(shape, (a, b, parts // a // b), strict=True))
+                chunk = three(math.ceil(n / k) for n, k in zip(shape, (a, b, parts // a // b), strict=True))
                 made = math.prod(math.ceil(n / c) for n, c in zip(shape, chunk, strict=True))
                 # A cube has the least surface for its volume.
                 score = sum(1 / c for c in chunk)

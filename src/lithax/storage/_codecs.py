@@ -52,11 +52,11 @@ class CodecChain:
 
     def encode(self, values: np.ndarray) -> Payload:
         """Encode a whole chunk; where nothing is compressed the result may be a view of `values`."""
-        values = np.ascontiguousarray(values, dtype=self._dtype)
+        chunk: Any = np.ascontiguousarray(values, dtype=self._dtype)
         if self._plain:
-            data: Any = values.reshape(-1).view(np.uint8)
+            data: Any = chunk.reshape(-1).view(np.uint8)
         else:
-            buffer: Any = _PROTOTYPE.nd_buffer.from_ndarray_like(values)
+            buffer: Any = _PROTOTYPE.nd_buffer.from_ndarray_like(chunk)
             for codec, spec in self._array_steps:
                 buffer = _run(codec, "encode", buffer, spec)
             data = np.asarray(buffer.as_numpy_array())
@@ -65,7 +65,7 @@ class CodecChain:
                 data = codec._blosc_codec.encode(data)
             else:
                 data = np.asarray(_run(codec, "encode", _buffer(data), spec).as_numpy_array())
-        return data if isinstance(data, bytes) else memoryview(data).toreadonly()
+        return data if isinstance(data, bytes) else data.data.toreadonly()
 
     def decode(self, data: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Decode a whole chunk, into `out` (in C order) where that saves a copy.
@@ -118,7 +118,7 @@ def _is_plain(codec: Any, dtype: np.dtype) -> bool:
     return dtype.itemsize == 1 or codec.endian is None or codec.endian.value == sys.byteorder
 
 
-def _buffer(data: np.ndarray | bytes) -> Any:
+def _buffer(data: Any) -> Any:
     if isinstance(data, bytes):
         return _PROTOTYPE.buffer.from_bytes(data)
     return _PROTOTYPE.buffer.from_array_like(data)

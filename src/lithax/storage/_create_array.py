@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -79,7 +79,7 @@ def exact_fill(value: Any, dtype: np.dtype) -> np.generic:
         held = bool(cast == array if dtype.kind in "biu" else np.isfinite(cast) or not np.isfinite(array))
     if not held:
         raise ValueError(f"fill_value={value!r} cannot be held by dtype {dtype}; choose another of the two.")
-    return array.astype(dtype)[()]
+    return dtype.type(array.astype(dtype)[()])
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ def creating(
     filters = list(filters) if isinstance(filters, list | tuple) else [filters]
     if order == "F":
         filters.insert(0, TransposeCodec(order=(2, 1, 0)))
-    compressors = options.pop("compressors", "auto")
+    compressors: Any = options.pop("compressors", "auto")
     if isinstance(compressors, str) and compressors == "auto":
         compressors = None if location.in_memory else default_compressors()
     nbytes = int(np.prod(chunks, dtype=np.int64)) * dtype.itemsize
@@ -156,7 +156,7 @@ def creating(
         chunks=chunks,
         shards=shards,
         filters=filters,
-        compressors=compressors,
+        compressors=cast(Any, compressors),
         serializer=options.pop("serializer", "auto"),
         fill_value=exact_fill(options.pop("fill_value", None), dtype),
         chunk_key_encoding=options.pop("chunk_key_encoding", None),
@@ -169,7 +169,8 @@ def creating(
     with replacing(location), _groups_above(location):
         location.objects.write(location.key(ZARR_JSON), document)
         place = StorePath(location.store, location.path)
-        yield StoredArray(zarr.Array(zarr.AsyncArray(metadata=trial.metadata, store_path=place)))
+        made: Any = zarr.AsyncArray(metadata=trial.metadata, store_path=place)
+        yield StoredArray(zarr.Array(made))
 
 
 def create_array(location: Location, **arguments: Any) -> StoredArray:

@@ -91,7 +91,7 @@ class _OpenFile:
         if start < 0 or length < 0:
             raise OSError(f"bytes {start} to {stop} lie outside an object of {self._size} bytes")
         data = np.empty(length, np.uint8)
-        view = memoryview(data)
+        view = data.data
         done = 0
         while done < length:  # one call may return less than it was asked for, always above 2 GiB
             count = os.preadv(self._descriptor, [view[done:]], start + done)

@@ -5,7 +5,7 @@ Zarr v3 specification, `sharding_indexed` codec. Chunks are laid down in C order
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from zarr.codecs import ShardingCodec
@@ -46,13 +46,16 @@ class ShardLayout:
             raise ValueError(f"it holds {len(data)} bytes, its index alone takes {self._index_size}")
         index = self._chain.decode(data[: self._index_size] if self._index_first else data[-self._index_size :])
         chunks = {}
-        for place in itertools.product(*map(range, self.counts)):
+        for place in self._places():
             span = self.span(index, place)
             if span is not None:
                 if span[1] > len(data):
                     raise ValueError(f"its index points to byte {span[1]} of {len(data)}")
                 chunks[place] = data[span[0] : span[1]]
         return chunks
+
+    def _places(self) -> Iterator[Index]:
+        return itertools.product(*(range(n) for n in self.counts))  # type: ignore[return-value]
 
     def span(self, index: np.ndarray, place: Index) -> tuple[int, int] | None:
         """Return first and last-plus-one byte of a chunk, or None if it equals the fill value."""
@@ -66,7 +69,7 @@ class ShardLayout:
         index = np.full((*self.counts, 2), _EMPTY, dtype=np.uint64)
         offset = self._index_size if self._index_first else 0
         parts: list[Payload] = []
-        for place in itertools.product(*map(range, self.counts)):
+        for place in self._places():
             part = chunks.get(place)
             if part is not None:
                 index[place] = offset, len(part)

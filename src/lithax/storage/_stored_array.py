@@ -34,6 +34,7 @@ from lithax.storage._objects import (
 )
 from lithax.storage._schema import KEY, Metadata
 from lithax.storage._shards import ShardLayout
+from lithax.storage._three import three
 from lithax.storage._workers import default_workers
 
 
@@ -92,17 +93,17 @@ class StoredArray(AbstractStoredArray):
         self.metadata = metadata
 
         self._fill = np.asarray(description.fill_value, dtype=self._dtype)
-        self._shape = tuple(description.shape)
+        self._shape = three(description.shape)
         if 0 in self._shape:
             raise MetadataError(f"{where} has the shape {self._shape}, which holds no voxel.")
-        self._unit: Index = tuple(description.chunk_grid.chunk_shape)
+        self._unit: Index = three(description.chunk_grid.chunk_shape)
         self._chunks = self._unit
         self._layout: ShardLayout | None = None
         codecs = description.codecs
         if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
             sharding = codecs[0]
-            self._chunks = tuple(sharding.chunk_shape)
-            self._layout = ShardLayout(sharding, tuple(u // c for u, c in zip(self._unit, self._chunks, strict=True)))
+            self._chunks = three(sharding.chunk_shape)
+            self._layout = ShardLayout(sharding, three(u // c for u, c in zip(self._unit, self._chunks, strict=True)))
             codecs = sharding.codecs
         spec = ArraySpec(
             shape=self._chunks,
@@ -127,7 +128,7 @@ class StoredArray(AbstractStoredArray):
 
     @property
     def fill_value(self) -> np.generic:
-        return self._fill[()]
+        return self._dtype.type(self._fill[()])
 
     @property
     def read_only(self) -> bool:
@@ -145,9 +146,9 @@ class StoredArray(AbstractStoredArray):
     @property
     def stored_bytes(self) -> int | None:
         """Number of bytes that an array in memory, or in a local directory, takes; None for other stores."""
-        if isinstance(self._objects, StoreObjects):
-            return None
-        return self._objects.stored_bytes(self.path)
+        if isinstance(self._objects, DirectoryObjects | MemoryObjects):
+            return self._objects.stored_bytes(self.path)
+        return None
 
     def encoding(self) -> dict[str, Any]:
         """Return the codecs, as options for another array with other chunks."""
@@ -161,8 +162,7 @@ class StoredArray(AbstractStoredArray):
 
     def unit_of(self, index: Index) -> Index:
         """Return the unit that holds a chunk."""
-        i, j, k = (i * c // u for i, c, u in zip(index, self._chunks, self._unit, strict=True))
-        return i, j, k
+        return three(i * c // u for i, c, u in zip(index, self._chunks, self._unit, strict=True))
 
     def chunks_of(self, unit: Index) -> Iterator[Index]:
         """Return the chunks of a unit that meet the image, in C order."""
@@ -195,7 +195,7 @@ class StoredArray(AbstractStoredArray):
     def read_unit(self, unit: Index) -> Payload | None:
         """Return the stored bytes of a unit, or None if nothing is stored for it."""
         data = self._objects.read(self.unit_key(unit))
-        return None if data is None else memoryview(data).toreadonly()
+        return None if data is None else data.data.toreadonly()
 
     # Writing
 
@@ -244,7 +244,7 @@ class StoredArray(AbstractStoredArray):
     def assemble_unit(self, unit: Index, chunks: Mapping[Index, Payload | None]) -> Payload | None:
         """Join encoded chunks, by their place in the grid of the image, into the stored bytes of their unit."""
         if self._layout is None:
-            return chunks.get(tuple(unit))
+            return chunks.get(three(unit))
         counts = self._layout.counts
         return self._layout.join({_modulo(index, counts): data for index, data in chunks.items()})
 
@@ -342,13 +342,12 @@ class StoredArray(AbstractStoredArray):
             self._check_present()
             return {}
         if self._layout is None:
-            return {unit: memoryview(data)}
+            return {unit: data.data}
         base = tuple(u * n for u, n in zip(unit, self._layout.counts, strict=True))
         with self._damage(unit):
             parts = self._layout.split(data)
         return {
-            (base[0] + place[0], base[1] + place[1], base[2] + place[2]): memoryview(part)
-            for place, part in parts.items()
+            (base[0] + place[0], base[1] + place[1], base[2] + place[2]): part.data for place, part in parts.items()
         }
 
     # Metadata
@@ -560,11 +559,10 @@ class _OpenUnit:
             return None if span is None else self._reader.span(*span)
 
 
-def same_encoding(source: AbstractStoredArray, target: AbstractStoredArray) -> bool:
+def same_encoding(source: StoredArray, target: StoredArray) -> bool:
     """Tell whether the stored bytes of one array's units are valid for the other."""
-    if not (isinstance(source, StoredArray) and isinstance(target, StoredArray)):
-        return False
     a, b = source.zarray.metadata, target.zarray.metadata
+    assert isinstance(a, ArrayV3Metadata) and isinstance(b, ArrayV3Metadata)  # noqa: PT018
     return (
         a.shape == b.shape
         and a.data_type == b.data_type
@@ -575,8 +573,7 @@ def same_encoding(source: AbstractStoredArray, target: AbstractStoredArray) -> b
 
 
 def _modulo(index: Index, counts: Index) -> Index:
-    i, j, k = (i % n for i, n in zip(index, counts, strict=True))
-    return i, j, k
+    return three(i % n for i, n in zip(index, counts, strict=True))
 
 
 def _covers(selection: Ranges, box: Box) -> bool:
