@@ -33,7 +33,7 @@ napoleon_use_rtype = False
 intersphinx_mapping = {}  # builds without a network
 
 
-def as_function(op: lithax.ops.VoxelOp):
+def as_function(op):
     """Autodoc takes an operation, an object that can be called, for a number; a function it describes in full."""
 
     @functools.wraps(op)
@@ -43,5 +43,5 @@ def as_function(op: lithax.ops.VoxelOp):
 
 
 for name, value in list(vars(lithax.ops).items()):
-    if isinstance(value, lithax.ops.VoxelOp):
+    if isinstance(value, lithax.ops.VoxelOp | lithax.ops.Compound):
         setattr(lithax.ops, name, as_function(value))
