@@ -1,6 +1,8 @@
 """New images: of one value, or filled from an array of any library."""
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -286,6 +288,101 @@ def test_memory_is_bounded_by_the_pieces_that_are_read():
     lx.from_array(Large(), 64)
     assert max(asked) == 64**3
     assert sum(asked) == 2 * 256**3
+
+
+class ThreadWorld:
+    """Two processes, played by two threads that meet at a barrier."""
+
+    count = 2
+
+    def __init__(self, index, meeting, board):
+        self.index, self.first, self._meeting, self._board = index, index == 0, meeting, board
+        self.devices = ()
+
+    def gather(self, value):
+        self._board[self.index] = value
+        self._meeting.wait(20)
+        values = [self._board[0], self._board[1]]
+        self._meeting.wait(20)
+        return values
+
+    def barrier(self):
+        self._meeting.wait(20)
+
+    def agree(self, error=None):
+        errors = [e for e in self.gather(error) if e is not None]
+        if error is not None:
+            raise error
+        if errors:
+            raise RuntimeError("another process failed") from errors[0]
+
+
+def on_two_processes(work):
+    """Run `work(world)` on both, and return what each returned or raised."""
+    meeting, board = threading.Barrier(2), {}
+
+    def run(index):
+        try:
+            return work(ThreadWorld(index, meeting, board))
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, range(2)))
+
+
+def test_processes_share_the_work(tmp_path):
+    asked = {0: [], 1: []}
+
+    def work(world):
+        class Array:
+            shape, dtype = SHAPE, VALUES.dtype
+
+            def __getitem__(self, box):
+                asked[world.index].append(tuple(s.start for s in box))
+                return VALUES[box]
+
+        image = lx.from_array(Array(), 2, tmp_path / "a", world=world)
+        copy = image.copy(tmp_path / "b", chunks=3)
+        copy.update(field_name="CT")
+        return image.content_hash(), copy.content_hash(), copy.field_name
+
+    one, two = on_two_processes(work)
+    assert one == two
+    assert len(asked[0]) == len(asked[1]) == 18
+    assert not set(asked[0]) & set(asked[1])
+    assert one[0] == one[1] == lx.from_array(VALUES).content_hash()
+    for name in "ab":
+        np.testing.assert_array_equal(lx.open(tmp_path / name)[...], VALUES)
+    assert lx.open(tmp_path / "b").field_name == "CT"
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failure_of_one_process_is_everyones(tmp_path, failing):
+    def work(world):
+        class Failing:
+            shape, dtype = SHAPE, np.dtype("u1")
+
+            def __getitem__(self, box):
+                if world.index == failing:
+                    raise OSError("the tape is torn")
+                return np.ones([s.stop - s.start for s in box], "u1")
+
+        return lx.from_array(Failing(), 2, tmp_path / "a", world=world)
+
+    results = on_two_processes(work)
+    assert isinstance(results[failing], OSError)
+    assert str(results[1 - failing]) == "another process failed"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_first_process_refuses_all_refuse(tmp_path):
+    lx.zeros(SHAPE, "u1", store=tmp_path / "a")
+    first, second = on_two_processes(lambda world: lx.zeros(SHAPE, "u1", store=tmp_path / "a", world=world))
+    assert isinstance(first, FileExistsError)
+    assert isinstance(second, RuntimeError)
+    for result in on_two_processes(lambda world: lx.zeros(SHAPE, "u1", world=world)):
+        assert "store=memory is the memory of one process, and 2 work together" in str(result)
 
 
 def test_dask_blocks_are_computed_once():

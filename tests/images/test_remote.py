@@ -1,7 +1,10 @@
 """Images behind URLs: an S3 server on this machine, and fsspec's memory."""
 
 import os
+import threading
 import uuid
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -143,6 +146,49 @@ def test_a_copy_from_here_to_there_and_back(place, tmp_path):
     back = lx.open(**place).copy(tmp_path / "b")
     np.testing.assert_array_equal(back[...], VALUES)
     assert back.field_name == "CT"
+
+
+def test_an_image_on_a_web_server_can_be_read(tmp_path):
+    pytest.importorskip("aiohttp", reason="pip install aiohttp")
+    made = lx.from_array(VALUES, (2, 2, 2), tmp_path / "a", shards=(4, 4, 4), field_name="CT")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        image = lx.open(f"{url}/a")
+        assert image.read_only
+        assert image.field_name == "CT"
+        np.testing.assert_array_equal(image[...], VALUES)
+        np.testing.assert_array_equal(image[3:5, 4, ::2], VALUES[3:5, 4, ::2])
+        assert image.content_hash() == made.content_hash()
+        with pytest.raises(FileNotFoundError, match="does not exist"):
+            lx.open(f"{url}/b")
+        with pytest.raises(PermissionError, match="is read-only; an image cannot be made there"):
+            lx.zeros((4, 4, 4), "u1", store=f"{url}/c")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_obstore_serves_where_fsspec_lacks_a_package(monkeypatch):
+    pytest.importorskip("obstore", reason="pip install obstore")
+    from zarr.storage import FsspecStore
+
+    from lithax.storage import locate
+
+    def missing(*arguments, **options):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(FsspecStore, "from_url", missing)
+    place = locate("s3://rocks/image.zarr", storage_options={"skip_signature": True, "region": "us-east-1"})
+    assert type(place.store).__name__ == "ObjectStore"
 
 
 def test_a_bucket_that_is_not_there(endpoint):

@@ -125,6 +125,15 @@ def test_overwriting_removes_the_old_chunks(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["image"]
 
 
+def test_what_a_killed_run_had_set_aside_is_removed_by_the_next(tmp_path):
+    place = locate(tmp_path / "image")
+    create_array(place, **ARRAY)
+    (tmp_path / "image").rename(tmp_path / ".image.0123.replaced")
+    (tmp_path / ".other.0123.replaced").mkdir()
+    create_array(place, **ARRAY)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.0123.replaced", "image"]
+
+
 @pytest.mark.parametrize("store", [None, "memory://overwrite"])
 def test_overwriting_elsewhere(store):
     place = locate(store, "a")

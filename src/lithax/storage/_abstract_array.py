@@ -46,6 +46,11 @@ class AbstractStoredArray(abc.ABC):
         return str(self.zarray.store_path)
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the array lies in the memory of this process, and ends with it."""
+        return False
+
+    @property
     def directory(self) -> Path | None:
         """The local directory that holds the array, or None if there is none."""
         return None

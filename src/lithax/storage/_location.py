@@ -1,6 +1,7 @@
 """Where an image is, or shall be: a path, a URL, a Zarr store or memory, and a path inside it."""
 
 import contextlib
+import glob
 import os
 import shutil
 import uuid
@@ -19,6 +20,8 @@ from lithax.errors import MetadataError
 from lithax.storage._abstract_array import AbstractStoredArray
 from lithax.storage._node_document import ZARR_JSON, parse_document
 from lithax.storage._objects import Objects, objects_of
+
+_ASIDE = ".replaced"
 
 _V2_NAMES = {".zarray": "array", ".zgroup": "group"}
 
@@ -287,7 +290,7 @@ def replacing(location: Location) -> Iterator[None]:
     aside: Path | None = None
     made_directories = [] if directory is None else [p for p in (directory, *directory.parents) if not p.exists()]
     if exists and directory is not None:
-        aside = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.replaced")
+        aside = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}{_ASIDE}")
         try:
             directory.rename(aside)
         except OSError:  # a mount point, or a parent that may not be written to
@@ -307,8 +310,10 @@ def replacing(location: Location) -> Iterator[None]:
         elif directory is not None and was_directory:
             directory.mkdir(exist_ok=True)
         raise
-    if aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)
+    if directory is not None:
+        # Also what an earlier attempt that was killed had set aside.
+        for old in directory.parent.glob(f".{glob.escape(directory.name)}.*{_ASIDE}"):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def require_node(location: Location) -> Node:

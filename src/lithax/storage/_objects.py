@@ -31,7 +31,8 @@ _counter = itertools.count()
 class ObjectReader(Protocol):
     """One stored object, opened: its parts all come from the same version of it where the store allows that.
 
-    A remote object is only asked for when it is read: then FileNotFoundError says that there is none.
+    A remote object is only asked for when it is read: then FileNotFoundError says that there is none. ValueError says
+    that the object is shorter than what is asked for.
     """
 
     def whole(self) -> np.ndarray: ...
@@ -89,14 +90,14 @@ class _OpenFile:
     def span(self, start: int, stop: int) -> np.ndarray:
         length = min(stop, self._size) - start
         if start < 0 or length < 0:
-            raise OSError(f"bytes {start} to {stop} lie outside an object of {self._size} bytes")
+            raise ValueError(f"bytes {start} to {stop} lie outside an object of {self._size} bytes")
         data = np.empty(length, np.uint8)
         view = data.data
         done = 0
         while done < length:  # one call may return less than it was asked for, always above 2 GiB
             count = os.preadv(self._descriptor, [view[done:]], start + done)
             if count == 0:
-                raise OSError(f"the object ends after {start + done} bytes instead of {stop}")
+                raise ValueError(f"the object ends after {start + done} bytes instead of {stop}")
             done += count
         return data
 
@@ -200,7 +201,7 @@ class _Bytes:
 
     def span(self, start: int, stop: int) -> np.ndarray:
         if not 0 <= start <= stop <= len(self._data):
-            raise OSError(f"bytes {start} to {stop} lie outside an object of {len(self._data)} bytes")
+            raise ValueError(f"bytes {start} to {stop} lie outside an object of {len(self._data)} bytes")
         return self._data[start:stop]
 
     def suffix(self, length: int) -> np.ndarray:
@@ -260,10 +261,13 @@ class _StoreReader:
         return self._get(None)
 
     def span(self, start: int, stop: int) -> np.ndarray:
-        return self._get(RangeByteRequest(start, stop))
+        data = self._get(RangeByteRequest(start, stop))
+        # Some web servers do not know ranges, and send everything.
+        return data[start:stop] if len(data) > stop - start else data
 
     def suffix(self, length: int) -> np.ndarray:
-        return self._get(SuffixByteRequest(length))
+        data = self._get(SuffixByteRequest(length))
+        return data[len(data) - length :] if len(data) > length else data
 
 
 class StoreObjects:

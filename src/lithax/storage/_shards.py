@@ -36,15 +36,18 @@ class ShardLayout:
         self._index_size = self._chain.encoded_size(16 * math.prod(counts))
 
     def read_index(self, reader: ObjectReader) -> np.ndarray:
-        """Return (offset, length) of every chunk, shape (*counts, 2), from an open shard."""
-        data = reader.span(0, self._index_size) if self._index_first else reader.suffix(self._index_size)
+        """Return the encoded index of an open shard."""
+        return reader.span(0, self._index_size) if self._index_first else reader.suffix(self._index_size)
+
+    def decode_index(self, data: np.ndarray) -> np.ndarray:
+        """Return (offset, length) of every chunk, shape (*counts, 2)."""
         return self._chain.decode(data)
 
     def split(self, data: np.ndarray) -> dict[Index, np.ndarray]:
         """Return the encoded chunks of a whole shard by their place in it; views of `data`."""
         if len(data) < self._index_size:
             raise ValueError(f"it holds {len(data)} bytes, its index alone takes {self._index_size}")
-        index = self._chain.decode(data[: self._index_size] if self._index_first else data[-self._index_size :])
+        index = self.decode_index(data[: self._index_size] if self._index_first else data[-self._index_size :])
         chunks = {}
         for place in self._places():
             span = self.span(index, place)

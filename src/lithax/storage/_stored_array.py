@@ -140,7 +140,6 @@ class StoredArray(AbstractStoredArray):
 
     @property
     def in_memory(self) -> bool:
-        """Whether the array lies in the memory of this process."""
         return isinstance(self._objects, MemoryObjects)
 
     @property
@@ -464,12 +463,12 @@ class StoredArray(AbstractStoredArray):
             return self._chain.decode(data, out)
 
     @contextmanager
-    def _damage(self, unit: Index) -> Iterator[None]:
+    def _damage(self, unit: Index, kind: type[Exception] = Exception) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, MemoryError):
+        except MemoryError:
             raise
-        except Exception as error:  # every codec has its own
+        except kind as error:  # every codec has its own
             raise OSError(
                 f"{self.unit_key(unit)!r} of the image at {self.where} cannot be decoded: {error}. "
                 "The object is damaged or was cut off; write this part of the image again."
@@ -552,11 +551,17 @@ class _OpenUnit:
         place = _modulo(index, layout.counts)
         if self._parts is not None:
             return self._parts.get(place)
-        with self._array._damage(self._unit):
-            if self._index is None:
-                self._index = layout.read_index(self._reader)
-            span = layout.span(self._index, place)
-            return None if span is None else self._reader.span(*span)
+        # Only bytes that are wrong are damage: a network that fails says so itself.
+        if self._index is None:
+            with self._array._damage(self._unit, ValueError):
+                encoded = layout.read_index(self._reader)
+            with self._array._damage(self._unit):
+                self._index = layout.decode_index(encoded)
+        span = layout.span(self._index, place)
+        if span is None:
+            return None
+        with self._array._damage(self._unit, ValueError):
+            return self._reader.span(*span)
 
 
 def same_encoding(source: StoredArray, target: StoredArray) -> bool:
