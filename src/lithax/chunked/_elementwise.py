@@ -24,7 +24,7 @@ _ELEMENTWISE = frozenset(
     ne neg nextafter not optimization_barrier or polygamma population_count pow random_gamma_grad real reduce_precision
     regularized_incomplete_beta rem round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin
     sinh sqrt square stop_gradient sub tan tanh xor zeta
-    """.split()
+    """.split()  # noqa: SIM905 (a list of this length is easier to read as words)
 )
 _ALONG = {  # primitives that work along some axes, and the parameter that names these; the other axes stay in place
     "cumlogsumexp": "axis",
@@ -37,10 +37,10 @@ _ALONG = {  # primitives that work along some axes, and the parameter that names
     "sort": "dimension",
     "split": "axis",
 }
-_UNIFORM = frozenset("dynamic_slice expand_dims reshape rev slice split squeeze transpose".split())
+_UNIFORM = frozenset("dynamic_slice expand_dims reshape rev slice split squeeze transpose".split())  # noqa: SIM905
 """Primitives that make one value everywhere of one value everywhere."""
 _CALLS = frozenset(
-    "jit pjit closed_call core_call custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr remat remat2 checkpoint".split()
+    "jit pjit closed_call core_call custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr remat remat2 checkpoint".split()  # noqa: SIM905
 )
 _WAY_OUT = (
     "A function without halo must be element-wise, or its result would depend on the chunks. For a number over the "

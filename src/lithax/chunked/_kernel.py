@@ -74,11 +74,7 @@ def _finish(request: KernelRequest, outs: Any, valid: Any, old: Any, natural: li
     for k, out in enumerate(outs):
         xp = namespace(out)
         shape = tuple(getattr(out, "shape", ()))
-        if shape != request.core:
-            raise ValueError(
-                f"{request.program!r} returned shape {shape} for blocks of shape {request.block_shapes}; "
-                f"a function of voxels returns one value per voxel of the core, {request.core}."
-            )
+        _check_core(request, shape, request.core, request.block_shapes)
         natural.append(numpy_dtype(out.dtype))
         wanted = None if out_dtypes is None else out_dtypes[k if len(out_dtypes) > 1 else 0]
         if wanted is not None:
@@ -94,6 +90,14 @@ def _finish(request: KernelRequest, outs: Any, valid: Any, old: Any, natural: li
             out = xp.where(inner, out, other)
         results.append(out)
     return tuple(results)
+
+
+def _check_core(request: KernelRequest, shape: Index, core: Index, blocks: Sequence[Index]) -> None:
+    if shape != core:
+        raise ValueError(
+            f"{request.program!r} returned shape {shape} for blocks of shape {', '.join(map(str, blocks))}; "
+            f"a function of voxels returns one value per voxel of the core, {core}."
+        )
 
 
 def fill_of(fill_values: tuple[Any, ...], k: int, xp: Any, dtype: Any) -> Any:
@@ -216,14 +220,6 @@ class _EagerKernel(Kernel):
         self.request = request
         self.xp = backend_namespace(backend)
         self.device = device
-        for step in request.program.steps:
-            if isinstance(step.op, PlainFunction) and step.elementwise and step is request.program.steps[0]:
-                check_by_trial(
-                    lambda *v, step=step: _each(to_numpy, step.run(v, ((0, 0, 0),) * len(v), None, None)),
-                    step.op.name,
-                    request.dtypes,
-                    self.to_backend,
-                )
         self.natural_dtypes = self._trial()
         wanted = request.out_dtypes or (None,)
         wanted = wanted * len(self.natural_dtypes) if len(wanted) == 1 else wanted
@@ -242,18 +238,29 @@ class _EagerKernel(Kernel):
         return self.xp.asarray(array, **arguments)
 
     def _trial(self) -> tuple[np.dtype, ...]:
+        """Run the program on a small block; return the types of its results, having checked the user's functions."""
         request = self.request
-        small = tuple(
-            tuple(s - c + 2 for s, c in zip(shape, request.core, strict=True)) for shape in request.block_shapes
-        )
-        if any(s != 1 for s in request.program.scale):
-            small = request.block_shapes
-        blocks = [self.to_backend(np.ones(s, d)) for s, d in zip(small, request.dtypes, strict=True)]
+        whole = any(s != 1 for s in request.program.scale)
+        core = request.core if whole else (2, 2, 2)
+        grown = [tuple(s - c for s, c in zip(shape, request.core, strict=True)) for shape in request.block_shapes]
+        shapes = request.block_shapes if whole else [tuple(g + 2 for g in growth) for growth in grown]
+        blocks = [self.to_backend(np.ones(s, d)) for s, d in zip(shapes, request.dtypes, strict=True)]
+        met: list[tuple[Step, tuple[Any, ...]]] = []
         with np.errstate(all="ignore"):
-            outs = request.program.on_block(
+            outs = _watched(request.program, met).on_block(
                 blocks, offset=(0, 0, 0), shape=request.image_shape, spacing=request.spacing, origin=request.origin
             )
+        for step, given in met:
+            if not any(isinstance(g, tuple) for g in given):
+                check_by_trial(
+                    lambda *v, step=step: _each(to_numpy, step.run(v, ((0, 0, 0),) * len(v), None, None)),
+                    step.op.name,
+                    [numpy_dtype(g.dtype) for g in given],
+                    self.to_backend,
+                )
         outs = tuple(outs) if isinstance(outs, tuple | list) else (outs,)
+        for out in outs:
+            _check_core(request, tuple(getattr(out, "shape", ())), core, shapes)
         return tuple(numpy_dtype(o.dtype) for o in outs)
 
     def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
@@ -301,6 +308,22 @@ def _guard_elementwise(program: Program) -> Program:
             steps.append(replace(step, op=PlainFunction(_marked(step), step.op.halo), parameters={}))
         else:
             steps.append(step)
+    return Program(tuple(steps))
+
+
+def _watched(program: Program, met: list[tuple[Step, tuple[Any, ...]]]) -> Program:
+    """Return the program with its element-wise plain functions noting what they are given."""
+    steps = []
+    for step in program.steps:
+        if isinstance(step.op, PlainFunction) and step.elementwise:
+
+            def call(*blocks: Any, step: Step = step) -> Any:
+                met.append((step, blocks))
+                return step.op.function(*step.op.arguments, *blocks, **step.parameters)
+
+            call.__name__ = step.op.name
+            step = replace(step, op=PlainFunction(call, step.op.halo), parameters={})
+        steps.append(step)
     return Program(tuple(steps))
 
 

@@ -28,17 +28,20 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose_layout(shape: Index, chunks: Sequence[Index], units: Sequence[Index], workers: int) -> Layout:
+def choose_layout(
+    shape: Index, chunks: Sequence[Index], units: Sequence[Index], workers: int, multiple: Index = (1, 1, 1)
+) -> Layout:
     """Return blocks for outputs with these chunks and storage units.
 
     A block covers whole chunks of every output. Where an output has units larger than that (shards), blocks divide
-    them, so that each unit is put together from whole blocks.
+    them, so that each unit is put together from whole blocks. Block edges are multiples of `multiple`: on a finer grid, the
+    voxels that one voxel of the input becomes stay together.
     """
-    least = tuple(math.lcm(*(c[a] for c in chunks)) for a in range(3))
+    least = tuple(math.lcm(multiple[a], *(c[a] for c in chunks)) for a in range(3))
     block = [min(n, size) for n, size in zip(least, shape, strict=True)]
     limits = []
     for a in range(3):
-        unit = math.lcm(*(u[a] for u in units))
+        unit = math.lcm(multiple[a], *(u[a] for u in units))
         limits.append(unit if unit > least[a] else None)
     wanted = 2 * workers
 

@@ -42,14 +42,9 @@ class MapJob:
     share: tuple[int, int] = (0, 1)
     """This process's place among those that divide the units, and their number."""
     halos: tuple[Halo, ...] = field(init=False)
-    reach: tuple[Halo, ...] = field(init=False)
 
     def __post_init__(self):
-        program = self.request.program
-        self.halos = program.halos(len(self.sources))
-        # A coarser voxel at an upper face sees beyond it.
-        extra = tuple(math.ceil(s) - 1 for s in program.scale)
-        self.reach = tuple(tuple(max(h, e) for h, e in zip(halo, extra, strict=True)) for halo in self.halos)
+        self.halos = self.request.program.halos(len(self.sources))
 
     def run(self) -> None:
         """Compute every block whose result is not stored yet."""
@@ -60,8 +55,9 @@ class MapJob:
         ]
         grid = self.layout.grid
         todo = [b for b in self._order() if not all(c.has(grid.box(b)) for c in collectors)]
-        progress = Progress(math.prod(self.layout.shape), self.label, self.show_progress)
-        progress.add(math.prod(self.layout.shape) - sum(math.prod(box_shape(grid.box(b))) for b in todo))
+        total = math.prod(self.layout.shape)
+        already = total - sum(math.prod(box_shape(grid.box(b))) for b in todo)
+        progress = Progress(total, self.label, self.show_progress, already)
         cache = ChunkCache(self.cache_bytes)
 
         def work(block: Index) -> int:
@@ -79,7 +75,7 @@ class MapJob:
 
     def _order(self) -> list[Index]:
         # All blocks of one unit follow each other, so that few units are open at a time; units are dealt out whole.
-        unit = tuple(max(self.layout.block[a], math.lcm(*(s.unit[a] for s in self.sinks))) for a in range(3))
+        unit = tuple(math.lcm(self.layout.block[a], *(s.unit[a] for s in self.sinks)) for a in range(3))
         units = ChunkGrid(self.layout.shape, unit)
         index, count = self.share
         order = []
@@ -115,10 +111,8 @@ class MapJob:
                     for k, dtype in enumerate(self.kernel.out_dtypes)
                 ]
         blocks = [
-            read_padded(source, cache, tuple(s - h for s, h in zip(at, halo, strict=True)), shape, reach, rule, value)
-            for source, halo, reach, shape in zip(
-                self.sources, self.halos, self.reach, request.block_shapes, strict=True
-            )
+            read_padded(source, cache, tuple(s - h for s, h in zip(at, halo, strict=True)), shape, halo, rule, value)
+            for source, halo, shape in zip(self.sources, self.halos, request.block_shapes, strict=True)
         ]
         results = self.kernel(blocks, at, valid, first, old)
         inner = tuple(slice(0, n) for n in box_shape(box))

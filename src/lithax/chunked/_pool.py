@@ -45,10 +45,10 @@ def run_all(
         results.put(None)
 
     threads = [threading.Thread(target=loop, name=f"lithax-block-{k}", daemon=True) for k in range(workers)]
-    for thread in threads:
-        thread.start()
     running, failure = workers, None
     try:
+        for thread in threads:
+            thread.start()
         while running:
             item = results.get()
             if item is None:
@@ -72,6 +72,7 @@ def run_all(
         for _ in threads:
             room.release()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:  # Ctrl-C may come before all have begun
+                thread.join()
     if failure is not None:
         raise failure

@@ -13,16 +13,16 @@ class Progress:
 
     _LINE_EVERY = 15.0
 
-    def __init__(self, total: int, label: str, show: bool):
+    def __init__(self, total: int, label: str, show: bool, already: int = 0):
         self.total, self.label = total, label
-        self.done = 0
+        self.done = self._already = already
         self._bar: Any = None
         self._lines = show and not sys.stderr.isatty()
         self._start = self._last = time.monotonic()
         if show and not self._lines:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=label, unit="voxel", unit_scale=True, delay=1.0, leave=True)
+            self._bar = tqdm(total=total, initial=already, desc=label, unit="voxel", unit_scale=True, delay=1.0)
 
     def add(self, voxels: int) -> None:
         """Count voxels as done."""
@@ -31,10 +31,10 @@ class Progress:
             self._bar.update(voxels)
         elif self._lines and (now := time.monotonic()) - self._last >= self._LINE_EVERY:
             self._last = now
-            rate = self.done / (now - self._start)
+            rate = (self.done - self._already) / (now - self._start)
+            left = f", {(self.total - self.done) / rate:.0f} s left" if rate else ""
             sys.stderr.write(
-                f"{self.label}: {100 * self.done / self.total:3.0f} %, {rate / 1e6:.1f} million voxels/s, "
-                f"{(self.total - self.done) / rate:.0f} s left\n"
+                f"{self.label}: {100 * self.done / self.total:3.0f} %, {rate / 1e6:.1f} million voxels/s{left}\n"
             )
             sys.stderr.flush()
 

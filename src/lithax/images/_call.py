@@ -84,8 +84,12 @@ def gather_inputs(name: str, images: Sequence[Any], where: Any, world: Any, para
 def refuse_tracers(name: str, values: Any) -> None:
     """Raise RuntimeError inside a function that JAX is transforming."""
     import jax
+    from jax.extend import core
 
-    if any(is_traced(leaf) for leaf in jax.tree_util.tree_leaves(values, is_leaf=lambda v: isinstance(v, VoxelImage))):
+    # A compiled function need not pass anything traced on to us.
+    compiling = getattr(core, "unsafe_am_i_under_a_jit_DO_NOT_USE", bool)
+    leaves = jax.tree_util.tree_leaves(values, is_leaf=lambda v: isinstance(v, VoxelImage))
+    if compiling() or any(map(is_traced, leaves)):
         raise RuntimeError(
             f"{name}() was called inside a function that JAX is compiling or differentiating, but it reads and writes images; call it "
             f"outside. For gradients over an image use lx.chunk_value_and_grad or lx.chunk_loss, for arrays the function itself."

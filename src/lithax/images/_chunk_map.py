@@ -315,7 +315,8 @@ def prepare_map(
     limit = limit_or_default(memory_limit)
     chunk_shapes, shard_shapes = _grids(inputs, outs, frame, chunks, shards)
     units = [s or c for c, s in zip(chunk_shapes, shard_shapes, strict=True)]
-    layout = choose_layout(frame.shape, chunk_shapes, units, count)
+    together = tuple(s.denominator for s in program.scale)
+    layout = choose_layout(frame.shape, chunk_shapes, units, count, together)
     inner = tuple(math.ceil(b * s) for b, s in zip(layout.block, program.scale, strict=True))
     block_shapes = tuple(
         tuple(c + 2 * h for c, h in zip(inner, halos, strict=True)) for halos in program.halos(len(images))

@@ -71,6 +71,12 @@ class Step:
         return self.op.halos(self.parameters, inputs)
 
     @property
+    def beyond(self) -> Halo:
+        """How far a coarser voxel at an upper face lies beyond it; read on both sides, so that its rule finds its values."""
+        x, y, z = (math.ceil(s) - 1 for s in self.op.scale)
+        return x, y, z
+
+    @property
     def elementwise(self) -> bool:
         return not any(map(any, self.halos())) and not self.op.context and self.op.scale == (1, 1, 1)
 
@@ -119,12 +125,12 @@ class Program:
         """Halo that the steps after step `k` still need."""
         total = _NONE
         for step in self.steps[k + 1 :]:
-            total = add_halos(total, step.halos()[0])
+            total = add_halos(total, add_halos(step.halos()[0], step.beyond))
         return total
 
     def halos(self, inputs: int) -> tuple[Halo, ...]:
         """Halo to read for each input."""
-        rest = self.rest(0)
+        rest = add_halos(self.steps[0].beyond, self.rest(0))
         return tuple(add_halos(h, rest) for h in self.steps[0].halos(inputs))
 
     @property
@@ -221,9 +227,9 @@ class Program:
         widest = tuple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
         out: Any = None
         for k, step in enumerate(self.steps):
-            rest = self.rest(k)
+            rest, beyond = self.rest(k), step.beyond
             own = step.halos(len(values))
-            around = tuple(add_halos(h, rest) for h in own)
+            around = tuple(add_halos(add_halos(h, beyond), rest) for h in own)
             begin = [tuple(o - w for o, w in zip(offset, a, strict=True)) for a in around]
             stencil = self._stencil(k)
             if k > 0 and stencil:
@@ -237,9 +243,12 @@ class Program:
                         _replace(v, s, tuple(f + w for f, w in zip(first_valid, a, strict=True)))
                         for v, s, a in zip(values, selected, around, strict=True)
                     ]
-            fill = tuple(max(max(h[a] for h in own), int(math.ceil(step.op.scale[a])) - 1) for a in range(3))
+            fill = tuple(max(h[a] for h in own) + beyond[a] for a in range(3))
 
-            def run(vs, flags, at, step=step, own=own):
+            def run(vs, flags, at, step=step, own=own, beyond=beyond):
+                if any(beyond):
+                    vs = [_crop(v, beyond) for v in vs]
+                    at = [tuple(p + b for p, b in zip(a, beyond, strict=True)) for a in at]
                 masked = flags[0] if flags is not None and any(map(any, own)) and step.op.masked is not None else None
                 context = None
                 if step.op.context:

@@ -45,6 +45,7 @@ class Journal:
         self._flushed = time.monotonic()
         self._descriptor: int | None = None
         self._stored = not array.in_memory
+        self._closed = False
         self.done: dict[Index, str] = {}
         """Units that an earlier attempt recorded, with the digest of their stored bytes."""
         self.old: dict[Index, str] = {}
@@ -62,6 +63,10 @@ class Journal:
         if old is not None:
             entry["old"] = old
         with self._lock:
+            if self._closed:
+                raise RuntimeError(
+                    f"the run on the image at {self._array.where} was given up; unit {unit} is left as it is."
+                )
             self._pending.append(entry)
             if self._array.in_memory:
                 return
@@ -122,6 +127,7 @@ class Journal:
 
     def _close(self) -> None:
         with self._lock:
+            self._closed = True
             try:
                 self._flush()
             finally:
