@@ -75,6 +75,14 @@ def test_an_array_that_can_only_be_read(tmp_path):
     assert copy.content_hash() == image.content_hash()
 
 
+def test_axes_that_are_turned_are_said(tmp_path):
+    zarr.create_array(tmp_path / "a", data=VALUES, chunks=(2, 2, 2), dimension_names=("z", "y", "x"))
+    image = lx.open(tmp_path / "a")
+    np.testing.assert_array_equal(image[1:3, :, ::-1], VALUES.T[1:3, :, ::-1])
+    assert "(Zarr, stored z, y, x)" in repr(image)
+    assert "(Zarr, stored z, y, x)" in image._repr_html_()
+
+
 def test_what_is_not_there_is_not_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="store=missing does not exist"):

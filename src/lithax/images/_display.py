@@ -48,7 +48,7 @@ def _table(image: VoxelImage) -> dict[str, str]:
         "dimensions": triple(image.dimensions),
         "origin": "(" + ", ".join(f"{v:g}" for v in image.voxel_origin) + ")" + unit,
         "chunks": f"{image.chunks} ({image.nchunks}){shards}",
-        "store": image.stored.where + ("" if image.stored.kind == "lithax" else f" ({image.stored.kind})"),
+        "store": image.stored.where + (f" ({image.stored.note})" if image.stored.note else ""),
         "state": "" if image.metadata.state == "complete" else image.metadata.state,
     }
     return {name: value for name, value in table.items() if value}

@@ -444,11 +444,11 @@ class VoxelImage(ArithmeticMixin):
         unit = f" {self.voxel_unit}" if self.voxel_unit else ""
         name = f" {self.field_name!r}" if self.field_name else ""
         state = "" if self.metadata.state == "complete" else f", {self.metadata.state}"
-        kind = "" if self._stored.kind == "lithax" else f", {self._stored.kind}"
+        note = f" ({self._stored.note})" if self._stored.note else ""
         shards = f", shards={self.shards}" if self.shards else ""
         return (
             f"<VoxelImage{name} {self.shape} {self.dtype}, voxel {length}{unit}, chunks={self.chunks}{shards}, "
-            f"{self._stored.where}{kind}{state}>"
+            f"{self._stored.where}{note}{state}>"
         )
 
     def _repr_html_(self) -> str:

@@ -46,6 +46,11 @@ class AbstractStoredArray(abc.ABC):
         return str(self.zarray.store_path)
 
     @property
+    def note(self) -> str:
+        """What a user should know of the format; "" for an image of our own."""
+        return "" if self.kind == "lithax" else self.kind
+
+    @property
     def in_memory(self) -> bool:
         """Whether the array lies in the memory of this process, and ends with it."""
         return False

@@ -55,6 +55,11 @@ class ForeignArray(AbstractStoredArray):
         return store.root / self.path if type(store) is LocalStore else None
 
     @property
+    def note(self) -> str:
+        order = "".join(sorted("xyz", key=lambda name: self._axes["xyz".index(name)]))
+        return self.kind if order == "xyz" else f"{self.kind}, stored {', '.join(order)}"
+
+    @property
     def axes(self) -> tuple[int, ...]:
         """Which axes of the Zarr array are x, y and z."""
         return self._axes
