@@ -39,30 +39,31 @@ def check_range(bounds: Any) -> tuple[float, float] | None:
     return low, high
 
 
-def equal_edges(bins: int, low: Any, high: Any, dtype: Any = np.float64) -> np.ndarray:
+def equal_edges(bins: int, low: Any, high: Any, dtype: Any = np.float64, *, found: bool = False) -> np.ndarray:
     """Return the edges that `numpy.histogram` gives values of a dtype between `low` and `high`, as float64.
 
-    Floats up to 32 bits have their edges rounded to float32. Where low equals high half a unit is added on both sides.
+    Floats up to 32 bits have their edges rounded to float32; where `low` and `high` are not given but `found` among the
+    values, NumPy computes in float32, too. Where low equals high half a unit is added on both sides.
 
     Raises
     ------
     ValueError
         If there are too few numbers between `low` and `high` to tell the edges apart.
     """
-    narrow = np.dtype(dtype).kind == "f" and np.dtype(dtype).itemsize <= 4
-    if narrow or np.dtype(dtype).name == "bfloat16":
-        dtype = np.float32
-    else:
-        dtype = np.float64 if np.dtype(dtype).kind == "f" else dtype
-    values = np.asarray([low, high], dtype=dtype)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            edges = np.histogram_bin_edges(values, bins=bins).astype(np.float64)
-    except ValueError:
-        edges = np.zeros(2)
+    dtype = np.dtype(dtype)
+    dtype = np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            if found:
+                edges = np.histogram_bin_edges(np.asarray([low, high], dtype), bins)
+            else:
+                edges = np.histogram_bin_edges(np.zeros(1, dtype), bins, (low, high))
+        except ValueError:
+            edges = np.zeros(2)
+    edges = edges.astype(np.float64)
     if not (np.all(np.isfinite(edges)) and np.all(edges[1:] > edges[:-1])):
         raise ValueError(
-            f"bins={bins} equal bins between {low} and {high} cannot be told apart in {np.dtype(dtype)}; "
+            f"bins={bins} equal bins between {low} and {high} cannot be told apart in {dtype}; "
             "use fewer bins, a wider range=, or give the edges."
         )
     return edges

@@ -1,16 +1,17 @@
 """The two grey levels of a scan, pore and grain, and the threshold midway between them."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
 
 from lithax.measure._edges import Bins
-from lithax.measure._otsu import grey_levels, otsu
+from lithax.measure._otsu import grey_levels
 
 BANDWIDTH = 0.25
-"""Standard deviation of the smoothing over the robust standard deviation of the class. With this a normal peak of n voxels
-is found to about 5/sqrt(n) of its own standard deviation, and noise of single bins is not taken for a peak."""
+"""Standard deviation of the smoothing, relative to the robust standard deviation of what is smoothed. A normal peak of n
+voxels is then found to about 5/sqrt(n) of its own standard deviation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +45,14 @@ def half_contrast(image: Any, bins: Bins | None = None, where: Any = None) -> fl
 def peaks(image: Any, bins: Bins | None = None, where: Any = None) -> Peaks:
     """Return the grey levels of the two peaks of the histogram.
 
-    Otsu's threshold divides the histogram in two classes. For each, the histogram is smoothed by a Gaussian of a quarter of
-    the robust standard deviation of the class (1.4826 times the median distance from its median), and its highest
-    point within the class, refined by the parabola through three bins, is the peak.
+    The histogram is smoothed by a Gaussian of a quarter of its robust standard deviation (1.4826 times the median distance
+    from the median). Its two most prominent peaks count: those that rise most above the higher of the valleys that part
+    them from something higher; the second must rise by five standard deviations of the counting noise and by a twentieth
+    of its height. The lowest point between them divides the histogram in two classes. Each peak is then found again with
+    the smoothing of its own class, and refined by the parabola through three bins.
+
+    Other than Otsu's threshold this does not depend on how much there is of either phase. Of three phases the two with the
+    most prominent peaks are taken.
 
     Parameters
     ----------
@@ -60,57 +66,83 @@ def peaks(image: Any, bins: Bins | None = None, where: Any = None) -> Peaks:
     Raises
     ------
     ValueError
-        If a class has no peak of its own: its histogram is highest where the classes meet.
+        If there is no second peak.
     """
     result = grey_levels(image, bins, where, equal=1024)
     if not np.allclose(result.widths, result.widths[0], rtol=1e-3):
         raise ValueError("The bins of the histogram differ in width; measure with equal bins to find its peaks.")
     counts, centers = result.counts.astype(np.float64), result.centers
-    split = int(np.searchsorted(centers, otsu(result), side="right"))
-    low = _peak(counts, centers, 0, split)
-    high = _peak(counts, centers, split, counts.size)
-    if low is None or high is None:
-        name = "lower" if low is None else "upper"
+    smooth, deviation = _smoothed(counts)
+    found = _prominent(smooth, deviation)
+    if len(found) < 2:
         raise ValueError(
-            f"The {name} class has no peak of its own: blur or noise hides it. Give the grey levels of the two "
-            "materials by other means, such as the mean over a region well inside each."
+            "The histogram has no second peak: blur or noise hides it, or there is one material only. Give the two grey "
+            "levels by other means, such as the mean over a region well inside each material."
         )
-    return Peaks(low, high)
+    low, high = found
+    valley = low + int(np.argmin(smooth[low : high + 1]))
+    return Peaks(
+        _refined(np.where(np.arange(counts.size) <= valley, counts, 0), centers, low),
+        _refined(np.where(np.arange(counts.size) >= valley, counts, 0), centers, high),
+    )
 
 
-def _peak(counts: np.ndarray, centers: np.ndarray, start: int, stop: int) -> float | None:
-    inside = counts[start:stop]
-    if not inside.any():
-        return None
-    width = centers[1] - centers[0] if centers.size > 1 else 1.0
-    smooth = _smoothed(counts, BANDWIDTH * _robust_deviation(inside))
-    top = start + int(np.argmax(smooth[start:stop]))
-    left = smooth[top - 1] if top else 0.0
-    right = smooth[top + 1] if top + 1 < smooth.size else 0.0
-    if max(left, right) > smooth[top]:
-        return None  # the neighbour across the border is higher
-    curvature = left - 2 * smooth[top] + right
+def _prominent(smooth: np.ndarray, deviation: float) -> list[int]:
+    """Return the bins of the two most prominent peaks, ascending, as far as there are two."""
+    padded = np.concatenate([[0.0], smooth, [0.0]])
+    tops = np.flatnonzero((smooth > padded[:-2]) & (smooth >= padded[2:]))
+    heights = smooth[tops]
+    valleys = [smooth[a:b].min() for a, b in itertools.pairwise(tops)]
+    base = np.maximum(_bases(heights, valleys), _bases(heights[::-1], valleys[::-1])[::-1])
+    prominence = heights - base
+    # The variance of a sum of counts n, weighted by a normal density of that deviation, is n / (2 sqrt(pi) deviation).
+    noise = np.sqrt(heights / max(1.0, 2 * np.sqrt(np.pi) * deviation))
+    order = np.argsort(-prominence, kind="stable")[:2]
+    return sorted(int(tops[i]) for i in order if prominence[i] > max(5 * noise[i], 0.05 * heights[i]))
+
+
+def _bases(heights: np.ndarray, valleys: list[float]) -> np.ndarray:
+    # The lowest valley on the way left to the next higher peak; 0 where there is none.
+    bases, higher = [], []
+    for i, height in enumerate(heights):
+        lowest = valleys[i - 1] if i else 0.0
+        while higher and higher[-1][0] <= height:
+            lowest = min(lowest, higher.pop()[1])
+        bases.append(lowest if higher else 0.0)
+        higher.append((height, lowest))
+    return np.asarray(bases)
+
+
+def _refined(counts: np.ndarray, centers: np.ndarray, top: int) -> float:
+    smooth, deviation = _smoothed(counts)
+    reach = int(np.ceil(deviation / BANDWIDTH))
+    start = max(0, top - reach)
+    top = start + int(np.argmax(smooth[start : top + reach + 1]))
+    if deviation == 0 or not 0 < top < counts.size - 1:
+        return float(centers[top])
+    left, middle, right = smooth[top - 1 : top + 2]
+    curvature = left - 2 * middle + right
     shift = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
-    return float(centers[top] + shift * width)
+    return float(centers[top] + shift * (centers[1] - centers[0]))
 
 
-def _robust_deviation(counts: np.ndarray) -> float:
+def _smoothed(counts: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the counts after a Gaussian, and its standard deviation [bin]."""
     number = np.arange(counts.size)
     distance = np.abs(number - _median(number, counts))
     order = np.argsort(distance)
-    return 1.4826 * _median(distance[order], counts[order])
+    deviation = BANDWIDTH * 1.4826 * _median(distance[order], counts[order])
+    if deviation == 0:
+        return counts, 0.0
+    radius = int(np.ceil(4 * deviation))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
+    size = counts.size + 2 * radius
+    spectrum = np.fft.rfft(counts, size) * np.fft.rfft(kernel / kernel.sum(), size)
+    # What the transform leaves of nothing is rounding, not a peak.
+    smooth = np.fft.irfft(spectrum, size)[radius : radius + counts.size]
+    return np.where(smooth > 1e-9 * smooth.max(), smooth, 0.0), deviation
 
 
 def _median(values: np.ndarray, counts: np.ndarray) -> float:
     cumulated = np.cumsum(counts)
     return float(values[np.searchsorted(cumulated, 0.5 * cumulated[-1])])
-
-
-def _smoothed(counts: np.ndarray, deviation: float) -> np.ndarray:
-    if deviation == 0:
-        return counts
-    radius = int(np.ceil(4 * deviation))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
-    size = counts.size + 2 * radius
-    spectrum = np.fft.rfft(counts, size) * np.fft.rfft(kernel / kernel.sum(), size)
-    return np.fft.irfft(spectrum, size)[radius : radius + counts.size]

@@ -131,7 +131,9 @@ def _one_bin_each(result: HistogramResult) -> np.ndarray:
 def _equal(bins: int, bounds: tuple[float, float] | None, source: Source, extremes: Extremes | None) -> np.ndarray:
     if bounds is None:
         found: Extremes = extremes or source.reduce(MinimumMaximum(skip="nonfinite"))
-        bounds = (found.minimum, found.maximum) if found.count > found.skipped else (0.0, 1.0)
+        if found.count > found.skipped:
+            return equal_edges(bins, found.minimum, found.maximum, source.dtype, found=True)
+        bounds = (0.0, 1.0)
     return equal_edges(bins, *bounds, source.dtype)
 
 

@@ -209,6 +209,7 @@ class HistogramResult:
         with np.errstate(invalid="ignore"):
             step = np.where(a == b, 0.0, b - a)
             between = np.where(share < 0.5, a + step * share, b - step * (1 - share))
+            between = np.where(share == 0, a, between)  # which matters beside an infinity
         return between[()], errors.reshape(2, *q.shape).max(axis=0)[()]
 
     def _ranked(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -72,8 +72,9 @@ def bisected(
     brackets = dict.fromkeys(ranks, (keys.key(minimum), keys.key(maximum) + 1))
     divisible = set(brackets.values())
     while divisible := {(a, b) for a, b in divisible if b - a > 1}:
-        parts = max(2, edges // len(divisible))
+        parts = max(2, edges // len(divisible) - 1)
         cuts = np.asarray(sorted({a + (b - a) * part // parts for a, b in divisible for part in range(parts + 1)}))
+        cuts = _padded(cuts, edges, keys.first, keys.last)
         values = keys.values(cuts)
         distinct = np.concatenate([[True], values[1:] > values[:-1]])
         cuts, values = cuts[distinct], values[distinct]
@@ -86,6 +87,14 @@ def bisected(
         divisible = set(brackets.values()) - divisible
     found = keys.values(np.asarray([brackets[rank][0] for rank in ranks]))
     return [maximum if value >= keys.largest and math.isinf(maximum) else value for value in found.tolist()]
+
+
+def _padded(cuts: np.ndarray, edges: int, first: int, last: int) -> np.ndarray:
+    # Cuts where no rank is looked for: with as many edges in every pass one compilation serves all.
+    missing = max(0, edges - cuts.size)
+    above = max(0, min(missing, last - int(cuts[-1])))
+    below = max(0, min(missing - above, int(cuts[0]) - first))
+    return np.concatenate([np.arange(-below, 0) + cuts[0], cuts, np.arange(1, above + 1) + cuts[-1]], dtype=cuts.dtype)
 
 
 class _FloatKeys:
@@ -101,6 +110,7 @@ class _FloatKeys:
         self.skipped = self._pattern(info.smallest_normal) - 1
         self.top = self._pattern(info.max) - self.skipped
         self.largest = float(info.max)
+        self.first, self.last = -self.top - 1, self.top + 1
 
     def _pattern(self, value: Any) -> int:
         return int(np.asarray(value, self.dtype).view(self.bits))
@@ -118,6 +128,7 @@ class _IntegerKeys:
     """Integers are their own keys."""
 
     largest = math.inf
+    first, last = -(2**52), 2**52
 
     def key(self, value: int | float) -> int:
         return int(value)
