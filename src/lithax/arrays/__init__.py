@@ -13,6 +13,7 @@ from lithax.arrays._boundary import refill as refill
 from lithax.arrays._control import cond as cond
 from lithax.arrays._control import fence as fence
 from lithax.arrays._control import fori_loop as fori_loop
+from lithax.arrays._derivative import with_derivative as with_derivative
 from lithax.arrays._label import label_block as label_block
 from lithax.arrays._label import merge_labels as merge_labels
 from lithax.arrays._namespace import is_array as is_array
@@ -21,6 +22,7 @@ from lithax.arrays._namespace import is_traced as is_traced
 from lithax.arrays._namespace import namespace as namespace
 from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
+from lithax.arrays._orderable import orderable as orderable
 from lithax.arrays._pieces import PIECE as PIECE
 from lithax.arrays._pieces import fold_pieces as fold_pieces
 from lithax.arrays._wide import wide_scope as wide_scope

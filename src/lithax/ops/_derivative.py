@@ -132,7 +132,7 @@ def laplacian(block: Shaped[Any, "x y z"], *, spacing: Any = 1.0) -> Inexact[Any
     return total
 
 
-def smoothing_radius(sigma: Any, radius: Any = None, truncate: float = 4.0) -> Halo:
+def smoothing_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0) -> Halo:
     """Return `gaussian_radius` for a derivative, which needs a Gaussian of some width along every axis."""
     if any(is_number(s) and s == 0 for s in per_axis(sigma, "sigma")):
         raise ValueError(
@@ -163,7 +163,7 @@ def gaussian_derivative(
     sigma: Any,
     spacing: Any = 1.0,
     radius: Any = None,
-    truncate: float = 4.0,
+    truncate: float | int = 4.0,
 ) -> Inexact[Any, "_ _ _"]:
     """Take a derivative of the field smoothed by a Gaussian; `scipy.ndimage.gaussian_filter` with `order`.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Bool, Shaped
 
-from lithax.arrays import namespace
+from lithax.arrays import namespace, orderable
 from lithax.ops._masked import where_present
 from lithax.ops._separable import along_axes, windows
 from lithax.ops._voxel_op import voxel_op
@@ -15,63 +15,64 @@ from lithax.typing import Array
 Combine = Callable[[Array, Array], Array]
 
 
-def smaller(xp: Any, dtype: Any) -> Combine:
-    """Return the function of two arrays that gives the smaller value; NaN wins."""
-    if xp.isdtype(dtype, "bool"):
-        return xp.logical_and
-    _refuse_complex(xp, dtype)
-    return xp.minimum
+def on_ordered(block: Array, function: Callable[[Array], Array]) -> Array:
+    """Apply a function that only compares and copies values, and keep the dtype.
+
+    Raises
+    ------
+    TypeError
+        If `block` is complex.
+    """
+    xp = namespace(block)
+    if xp.isdtype(block.dtype, "complex floating"):
+        raise TypeError(f"an array of {block.dtype} has no order; take its real part or its modulus first.")
+    return xp.astype(function(orderable(block)), block.dtype, copy=False)
 
 
-def larger(xp: Any, dtype: Any) -> Combine:
-    """Return the function of two arrays that gives the larger value; NaN wins."""
-    if xp.isdtype(dtype, "bool"):
-        return xp.logical_or
-    _refuse_complex(xp, dtype)
-    return xp.maximum
+def smaller(a: Array, b: Array) -> Array:
+    """Return the smaller values; NaN wins."""
+    xp = namespace(a)
+    return a & b if xp.isdtype(a.dtype, "bool") else xp.minimum(a, b)
 
 
-def largest_value(xp: Any, dtype: Any) -> Any:
-    """Return the value that no value of `dtype` exceeds: what `smaller` ignores."""
-    if xp.isdtype(dtype, "bool"):
-        return True
-    return float("inf") if xp.isdtype(dtype, "real floating") else int(xp.iinfo(dtype).max)
+def larger(a: Array, b: Array) -> Array:
+    """Return the larger values; NaN wins."""
+    xp = namespace(a)
+    return a | b if xp.isdtype(a.dtype, "bool") else xp.maximum(a, b)
 
 
-def smallest_value(xp: Any, dtype: Any) -> Any:
-    """Return the value that exceeds no value of `dtype`: what `larger` ignores."""
-    if xp.isdtype(dtype, "bool"):
-        return False
-    return float("-inf") if xp.isdtype(dtype, "real floating") else int(xp.iinfo(dtype).min)
-
-
-def _refuse_complex(xp: Any, dtype: Any) -> None:
-    if xp.isdtype(dtype, "complex floating"):
-        raise TypeError(f"an array of {dtype} has no order; take its real part or its modulus first.")
+def without(x: Array, valid: Array, combine: Combine) -> Array:
+    """Put, where not `valid`, the value that `combine` (`smaller` or `larger`) passes over."""
+    xp = namespace(x)
+    if xp.isdtype(x.dtype, "bool"):
+        ignored: Any = combine is smaller
+    elif xp.isdtype(x.dtype, "real floating"):
+        ignored = float("inf") if combine is smaller else float("-inf")
+    else:
+        limits = xp.iinfo(x.dtype)
+        ignored = int(limits.max if combine is smaller else limits.min)
+    return xp.where(valid, x, xp.full_like(x, ignored))
 
 
 def _box(x: Array, sizes: tuple[int, int, int], combine: Combine) -> Array:
     return along_axes(trim(x, sizes), sizes, lambda v, axis: windows(v, sizes[axis], axis, combine))
 
 
-def _box_masked(x: Array, valid: Array, sizes: tuple[int, int, int], combine: Combine, ignored: Any) -> Array:
-    xp = namespace(x)
-    kept = xp.where(valid, x, xp.full_like(x, ignored))
-    return where_present(_box(valid, sizes, xp.logical_or), _box(kept, sizes, combine))
+def _box_masked(block: Array, valid: Array, sizes: tuple[int, int, int], combine: Combine) -> Array:
+    present = _box(valid, sizes, larger)
+    return where_present(present, on_ordered(block, lambda x: _box(without(x, valid, combine), sizes, combine)))
 
 
 def _minimum_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
 ) -> Shaped[Any, "_ _ _"]:
-    xp, dtype = namespace(block), block.dtype
-    return _box_masked(block, valid, window_size(size, radius), smaller(xp, dtype), largest_value(xp, dtype))
+    return _box_masked(block, valid, window_size(size, radius), smaller)
 
 
 def _maximum_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
 ) -> Shaped[Any, "_ _ _"]:
-    xp, dtype = namespace(block), block.dtype
-    return _box_masked(block, valid, window_size(size, radius), larger(xp, dtype), smallest_value(xp, dtype))
+    return _box_masked(block, valid, window_size(size, radius), larger)
 
 
 @voxel_op(halo=window_halo, static=("size", "radius"), masked=_minimum_masked)
@@ -101,7 +102,8 @@ def minimum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     TypeError
         If `block` is complex.
     """
-    return _box(block, window_size(size, radius), smaller(namespace(block), block.dtype))
+    sizes = window_size(size, radius)
+    return on_ordered(block, lambda x: _box(x, sizes, smaller))
 
 
 @voxel_op(halo=window_halo, static=("size", "radius"), masked=_maximum_masked)
@@ -131,4 +133,5 @@ def maximum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     TypeError
         If `block` is complex.
     """
-    return _box(block, window_size(size, radius), larger(namespace(block), block.dtype))
+    sizes = window_size(size, radius)
+    return on_ordered(block, lambda x: _box(x, sizes, larger))

@@ -14,7 +14,7 @@ from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
 
-def gaussian_radius(sigma: Any, radius: Any = None, truncate: float = 4.0) -> Halo:
+def gaussian_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0) -> Halo:
     """Return where the sampled Gaussian is cut off along each axis [voxel].
 
     Parameters
@@ -81,7 +81,12 @@ def _smooth(x: Array, sigma: Any, radii: Halo) -> Array:
 
 
 def _gaussian_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, sigma: Any, radius: Any = None, truncate: float = 4.0
+    block: Shaped[Any, "x y z"],
+    valid: Bool[Any, "x y z"],
+    *,
+    sigma: Any,
+    radius: Any = None,
+    truncate: float | int = 4.0,
 ) -> Inexact[Any, "_ _ _"]:
     # Normalised convolution: the weights of the voxels left out are shared among the others.
     xp = namespace(block)
@@ -92,7 +97,7 @@ def _gaussian_masked(
 
 @voxel_op(halo=gaussian_radius, static=("radius", "truncate"), masked=_gaussian_masked)
 def gaussian(
-    block: Shaped[Any, "x y z"], *, sigma: Any, radius: Any = None, truncate: float = 4.0
+    block: Shaped[Any, "x y z"], *, sigma: Any, radius: Any = None, truncate: float | int = 4.0
 ) -> Inexact[Any, "_ _ _"]:
     """Smooth with a Gaussian, sampled at the voxel centres and cut off; `scipy.ndimage.gaussian_filter`.
 

@@ -14,7 +14,7 @@ from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
 
-def gradient_halo(sigma: Any = None, radius: Any = None, truncate: float = 4.0) -> Halo:
+def gradient_halo(sigma: Any = None, radius: Any = None, truncate: float | int = 4.0) -> Halo:
     """Return the halo of the gradient: one voxel for central differences, the Gaussian's radius otherwise."""
     return (1, 1, 1) if sigma is None else smoothing_radius(sigma, radius, truncate)
 
@@ -30,7 +30,7 @@ def gradient_magnitude(
     sigma: Any = None,
     spacing: Any = 1.0,
     radius: Any = None,
-    truncate: float = 4.0,
+    truncate: float | int = 4.0,
 ) -> Float[Any, "_ _ _"]:
     """Take the length of the gradient of the smoothed field; `scipy.ndimage.gaussian_gradient_magnitude`.
 

@@ -1,15 +1,16 @@
 """The median of a neighbourhood, by a selection network."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
 from jaxtyping import Bool, Shaped
 
-from lithax.arrays import namespace
+from lithax.arrays import namespace, with_derivative
 from lithax.grid import Halo, as_halo
-from lithax.ops._extremum import larger, largest_value, smaller
+from lithax.ops._extremum import larger, on_ordered, smaller, without
 from lithax.ops._masked import where_present
 from lithax.ops._selection import select
 from lithax.ops._separable import shifted
@@ -52,28 +53,54 @@ def _neighbours(block: Array, radii: Halo, footprint: str) -> Iterator[Array]:
         yield x
 
 
+def _slope(block: Array, change: Array, results: Sequence[Array], valid: Array | None, neighbours: Any) -> list[Array]:
+    # The median is one of its neighbours, and moves with it; equal ones share. Following hundreds of comparators instead
+    # gives the same and takes minutes to compile.
+    xp = namespace(block)
+    slopes = []
+    flags = None if valid is None else list(neighbours(valid))
+    for result in results:
+        total, count = xp.zeros_like(result), xp.zeros_like(result)
+        for k, (value, step) in enumerate(zip(neighbours(block), neighbours(change), strict=True)):
+            chosen = value == result if flags is None else (value == result) & flags[k]
+            total = total + xp.where(chosen, step, xp.zeros_like(step))
+            count = count + xp.astype(chosen, result.dtype)
+        slopes.append(total / xp.where(count > 0, count, xp.ones_like(count)))
+    return slopes
+
+
 def _median_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, radius: Any = 1, footprint: str = "cube"
 ) -> Shaped[Any, "_ _ _"]:
     # Voxels left out sort to the upper end, and the middle of the others is picked by their number.
-    xp, dtype = namespace(block), block.dtype
-    radii = median_halo(radius, footprint)
-    block = xp.where(valid, block, xp.full_like(block, largest_value(xp, dtype)))
-    flags = list(_neighbours(xp.astype(valid, xp.int8), radii, footprint))
+    xp = namespace(block)
+    neighbours = partial(_neighbours, radii=median_halo(radius, footprint), footprint=footprint)
+    flags = list(neighbours(xp.astype(valid, xp.int8)))
     count = flags[0]
     for flag in flags[1:]:
         count = count + flag
     ranks = range(len(flags) // 2 + 1)
-    ordered = select(list(_neighbours(block, radii, footprint)), ranks, smaller(xp, dtype), larger(xp, dtype))
-    middle = ordered[0]
-    for rank in ranks[1:]:
-        middle = xp.where(count > 2 * rank, ordered[rank], middle)
-    if xp.isdtype(dtype, "real floating"):
-        upper = ordered[0]
+
+    def middle(block: Array) -> tuple[Array, Array]:
+        ordered = select(list(neighbours(block)), ranks, smaller, larger)
+        lower = upper = ordered[0]
         for rank in ranks[1:]:
+            lower = xp.where(count > 2 * rank, ordered[rank], lower)
             upper = xp.where(count >= 2 * rank, ordered[rank], upper)
-        middle = 0.5 * middle + 0.5 * upper
-    return where_present(count > 0, middle)
+        return lower, upper
+
+    def rule(arguments: tuple, tangents: tuple) -> tuple[Any, Any]:
+        results = middle(*arguments)
+        return results, tuple(_slope(*arguments, *tangents, results, valid, neighbours))
+
+    def run(block: Array) -> Array:
+        block = without(block, valid, smaller)
+        if not xp.isdtype(block.dtype, "real floating"):
+            return middle(block)[0]
+        lower, upper = with_derivative(middle, rule)(block)
+        return 0.5 * lower + 0.5 * upper
+
+    return where_present(count > 0, on_ordered(block, run))
 
 
 @voxel_op(halo=median_halo, static=("radius", "footprint"), masked=_median_masked)
@@ -111,5 +138,15 @@ def median(block: Shaped[Any, "x y z"], *, radius: Any = 1, footprint: str = "cu
     doi:10.1145/1468075.1468121
     """
     xp = namespace(block)
-    values = list(_neighbours(block, median_halo(radius, footprint), footprint))
-    return select(values, (len(values) // 2,), smaller(xp, block.dtype), larger(xp, block.dtype))[0]
+    neighbours = partial(_neighbours, radii=median_halo(radius, footprint), footprint=footprint)
+
+    def middle(block: Array) -> Array:
+        values = list(neighbours(block))
+        return select(values, (len(values) // 2,), smaller, larger)[0]
+
+    def rule(arguments: tuple, tangents: tuple) -> tuple[Any, Any]:
+        result = middle(*arguments)
+        return result, _slope(*arguments, *tangents, (result,), None, neighbours)[0]
+
+    floating = xp.isdtype(block.dtype, "real floating")
+    return on_ordered(block, with_derivative(middle, rule) if floating else middle)

@@ -6,11 +6,10 @@ from typing import Any
 
 from jaxtyping import Bool, Shaped
 
-from lithax.arrays import namespace
 from lithax.grid import Halo
 from lithax.ops._chain import Chain, chain
 from lithax.ops._compound import compound
-from lithax.ops._extremum import Combine, larger, largest_value, smaller, smallest_value
+from lithax.ops._extremum import Combine, larger, on_ordered, smaller, without
 from lithax.ops._masked import where_present
 from lithax.ops._separable import along_axes, shifted, windows
 from lithax.ops._voxel_op import voxel_op
@@ -69,26 +68,21 @@ def _combined(block: Array, runs: dict[tuple[int, int], int], combine: Combine) 
     return total
 
 
-def _combined_masked(
-    block: Array, valid: Array, runs: dict[tuple[int, int], int], combine: Combine, ignored: Any
-) -> Array:
-    xp = namespace(block)
-    kept = xp.where(valid, block, xp.full_like(block, ignored))
-    return where_present(_combined(valid, runs, xp.logical_or), _combined(kept, runs, combine))
+def _combined_masked(block: Array, valid: Array, runs: dict[tuple[int, int], int], combine: Combine) -> Array:
+    present = _combined(valid, runs, larger)
+    return where_present(present, on_ordered(block, lambda x: _combined(without(x, valid, combine), runs, combine)))
 
 
 def _erosion_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, connectivity: Any = None, radius: Any = None
 ) -> Shaped[Any, "_ _ _"]:
-    xp, dtype = namespace(block), block.dtype
-    return _combined_masked(block, valid, _runs(connectivity, radius), smaller(xp, dtype), largest_value(xp, dtype))
+    return _combined_masked(block, valid, _runs(connectivity, radius), smaller)
 
 
 def _dilation_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, connectivity: Any = None, radius: Any = None
 ) -> Shaped[Any, "_ _ _"]:
-    xp, dtype = namespace(block), block.dtype
-    return _combined_masked(block, valid, _runs(connectivity, radius), larger(xp, dtype), smallest_value(xp, dtype))
+    return _combined_masked(block, valid, _runs(connectivity, radius), larger)
 
 
 @voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_erosion_masked)
@@ -120,7 +114,8 @@ def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: An
     TypeError
         If `block` is complex.
     """
-    return _combined(block, _runs(connectivity, radius), smaller(namespace(block), block.dtype))
+    runs = _runs(connectivity, radius)
+    return on_ordered(block, lambda x: _combined(x, runs, smaller))
 
 
 @voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_dilation_masked)
@@ -152,7 +147,8 @@ def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: A
     TypeError
         If `block` is complex.
     """
-    return _combined(block, _runs(connectivity, radius), larger(namespace(block), block.dtype))
+    runs = _runs(connectivity, radius)
+    return on_ordered(block, lambda x: _combined(x, runs, larger))
 
 
 @compound

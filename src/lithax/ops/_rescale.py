@@ -6,24 +6,34 @@ from typing import Any
 from jaxtyping import Inexact, Shaped
 
 from lithax.arrays import namespace, real_dtype
+from lithax.ops._extremum import on_ordered
 from lithax.ops._parameters import cast, is_number
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
 
 def _bound(x: Array, bound: Any, name: str) -> Any:
+    # The bound in the dtype of x; None where no value of that dtype lies beyond it.
     xp = namespace(x)
+    if is_number(bound) and math.isnan(bound):
+        raise ValueError(f"{name}={bound!r} bounds nothing; give a number, or leave {name} out.")
     if not xp.isdtype(x.dtype, "integral"):
         return cast(bound, x.dtype)
+    low, high = int(xp.iinfo(x.dtype).min), int(xp.iinfo(x.dtype).max)
     if not is_number(bound):
         if not xp.isdtype(bound.dtype, "integral"):
             raise TypeError(
                 f"{name} is an array of {bound.dtype}, the image is {x.dtype}; clip keeps the dtype, so make {name} whole."
             )
+        own = xp.iinfo(bound.dtype)
+        bound = xp.clip(bound, max(low, int(own.min)), min(high, int(own.max)))
         return xp.astype(bound, x.dtype, copy=False)
-    if math.isinf(bound):
-        limits = xp.iinfo(x.dtype)
-        return int(limits.max if bound > 0 else limits.min)
+    if (bound <= low) if name == "lower" else (bound >= high):
+        return None
+    if not low <= bound <= high:
+        raise ValueError(
+            f"{name}={bound!r}: {x.dtype} reaches from {low} to {high}; convert the image, or change {name}."
+        )
     if bound != math.floor(bound):
         raise TypeError(
             f"{name}={bound!r} is not whole, the image is {x.dtype}; clip keeps the dtype: round {name}, or convert the image."
@@ -57,22 +67,20 @@ def clip(block: Shaped[Any, "x y z"], *, lower: Any = None, upper: Any = None) -
     if is_number(lower) and is_number(upper) and lower > upper:
         raise ValueError(f"lower={lower!r} exceeds upper={upper!r}; exchange them.")
     x = block
-    whole = xp.isdtype(x.dtype, "integral")
-    low, high = (int(xp.iinfo(x.dtype).min), int(xp.iinfo(x.dtype).max)) if whole else (None, None)
     for name, given in (("lower", lower), ("upper", upper)):
-        if given is None:
-            continue
-        bound = _bound(x, given, name)
-        if whole and isinstance(bound, int):
-            if (name == "lower" and bound > high) or (name == "upper" and bound < low):
-                raise ValueError(
-                    f"{name}={given!r}: {x.dtype} reaches from {low} to {high}; convert the image, or change {name}."
-                )
-            if not low <= bound <= high:
-                continue
-        outside = x < bound if name == "lower" else x > bound
-        x = xp.where(outside, xp.full_like(x, bound) if is_number(bound) else bound, x)
+        bound = None if given is None else _bound(x, given, name)
+        if bound is not None:
+            x = _limited(x, bound, name == "lower")
     return x
+
+
+def _limited(x: Array, bound: Any, below: bool) -> Array:
+    def limit(x: Array) -> Array:
+        xp = namespace(x)
+        end = xp.full_like(x, bound) if is_number(bound) else xp.astype(bound, x.dtype, copy=False)
+        return xp.where(x < end if below else x > end, end, x)
+
+    return on_ordered(x, limit)
 
 
 def _interval(value: Any, name: str) -> tuple[Any, Any]:

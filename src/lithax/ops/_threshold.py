@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxtyping import Bool, Shaped
 
-from lithax.arrays import namespace, real_dtype
+from lithax.arrays import namespace, orderable, real_dtype
 from lithax.ops._parameters import cast, is_number
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
@@ -17,6 +17,7 @@ Comparison = Callable[[Any, Any], Any]
 
 def _compare(x: Array, bound: Any, comparison: Comparison) -> Array:
     xp = namespace(x)
+    x = orderable(x)
     if xp.isdtype(x.dtype, "bool"):
         x = xp.astype(x, xp.uint8)
     if is_number(bound):
