@@ -416,7 +416,7 @@ def _seed(seed: Any) -> int:
 
 
 def _same_place(a: VoxelImage, b: Any) -> bool:
-    return isinstance(b, VoxelImage) and a.stored.store == b.stored.store and a.stored.path == b.stored.path
+    return isinstance(b, VoxelImage) and locate(a.zarray).holds(b.stored)
 
 
 def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, progress: bool) -> None:
