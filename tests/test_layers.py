@@ -28,7 +28,6 @@ NEVER = {  # rooms below that a room must not know
     "storage": {"ops", "measure", "generate"},
     "runtime": {"ops", "measure", "generate"},
     "chunked": {"storage"},
-    "testing": {"images"},
 }
 OUTSIDE = {  # a package, and the rooms that may import it
     "zarr": {"storage"},

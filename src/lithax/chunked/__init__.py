@@ -2,9 +2,12 @@
 
 from lithax.chunked._array_source import ArraySource as ArraySource
 from lithax.chunked._cache import ChunkCache as ChunkCache
+from lithax.chunked._components import Components as Components
+from lithax.chunked._components import find_components as find_components
 from lithax.chunked._gradient import LossOverBlocks as LossOverBlocks
 from lithax.chunked._kernel import Kernel as Kernel
 from lithax.chunked._kernel import KernelRequest as KernelRequest
+from lithax.chunked._kernel import backend_namespace as backend_namespace
 from lithax.chunked._kernel import make_kernel as make_kernel
 from lithax.chunked._layout import Layout as Layout
 from lithax.chunked._layout import available_cores as available_cores
@@ -17,5 +20,3 @@ from lithax.chunked._memory import release_memory as release_memory
 from lithax.chunked._reduce import BlockReader as BlockReader
 from lithax.chunked._reduce import reduce_blocks as reduce_blocks
 from lithax.chunked._selection import Selection as Selection
-from lithax.chunked._components import Components as Components
-from lithax.chunked._components import find_components as find_components
