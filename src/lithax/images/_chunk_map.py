@@ -34,7 +34,7 @@ from lithax.images._outputs import given_outputs, images_of, new_outputs
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
 from lithax.ops import PlainFunction, Program, as_steps
-from lithax.storage import begin_journal, resolve_chunks
+from lithax.storage import begin_journal, locate, resolve_chunks
 
 
 def chunk_map(
