@@ -23,7 +23,7 @@ def path_of(data: Data, folder: Path) -> Path:
 
 
 def write(data: Data, file) -> None:
-    """A rock of three phases in blobs; grey values with the noise of a detector, which hardly compresses."""
+    """A rock of three phases in blobs, with grey values that compress as those of a micro-CT scan do (about 1.1 times)."""
     rng = np.random.default_rng(0)
     blobs = rng.choice(3, size=(COARSE,) * 3, p=[0.25, 0.6, 0.15]).astype("u1")
     nearest = np.arange(data.edge) * COARSE // data.edge
@@ -31,9 +31,9 @@ def write(data: Data, file) -> None:
     if data.kind == "phases":
         np.save(file, phases)
         return
-    grey = phases * np.float32(9000) + np.float32(15000)
+    grey = phases * np.float32(4000) + np.float32(15000)
     for plane in grey:
-        plane += rng.standard_normal(plane.shape, dtype="f4") * np.float32(600)
+        plane += rng.standard_normal(plane.shape, dtype="f4") * np.float32(900)
     values = grey.astype(data.dtype) if np.dtype(data.dtype).kind == "u" else (grey / 65535).astype(data.dtype)
     if data.kind == "raw":
         values.ravel(order="F").tofile(file)

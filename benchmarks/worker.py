@@ -34,7 +34,7 @@ class Worker:
         start = time.perf_counter()
         facts = timed()
         self.barrier()
-        return {"seconds": time.perf_counter() - start, "facts": facts}
+        return {"seconds": time.perf_counter() - start, "facts": facts if isinstance(facts, dict) else None}
 
     def forget(self):
         self.prepared.clear()
