@@ -90,8 +90,9 @@ def _median_masked(
         return lower, upper
 
     def rule(arguments: tuple, tangents: tuple) -> tuple[Any, Any]:
-        results = middle(*arguments)
-        return results, tuple(_slope(*arguments, *tangents, results, valid, neighbours))
+        (x,), (change,) = arguments, tangents
+        results = middle(x)
+        return results, tuple(_slope(x, change, results, valid, neighbours))
 
     def run(block: Array) -> Array:
         block = without(block, valid, smaller)
@@ -145,8 +146,9 @@ def median(block: Shaped[Any, "x y z"], *, radius: Any = 1, footprint: str = "cu
         return select(values, (len(values) // 2,), smaller, larger)[0]
 
     def rule(arguments: tuple, tangents: tuple) -> tuple[Any, Any]:
-        result = middle(*arguments)
-        return result, _slope(*arguments, *tangents, (result,), None, neighbours)[0]
+        (x,), (change,) = arguments, tangents
+        result = middle(x)
+        return result, _slope(x, change, (result,), None, neighbours)[0]
 
     floating = xp.isdtype(block.dtype, "real floating")
     return on_ordered(block, with_derivative(middle, rule) if floating else middle)

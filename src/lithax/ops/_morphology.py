@@ -6,17 +6,22 @@ from typing import Any
 
 from jaxtyping import Bool, Shaped
 
+from lithax.arrays import fence
 from lithax.grid import Halo
 from lithax.ops._chain import Chain, chain
 from lithax.ops._compound import compound
 from lithax.ops._extremum import Combine, larger, on_ordered, smaller, without
 from lithax.ops._masked import where_present
+from lithax.ops._parameters import is_number
 from lithax.ops._separable import along_axes, shifted, windows
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
-LARGEST_RADIUS = 16
-"""Beyond it the unrolled neighbourhood has tens of thousands of voxels; thresholding a distance map is the way."""
+LARGEST_RADIUS = 12
+"""Beyond it the unrolled neighbourhood takes many seconds to compile; thresholding a distance map is the way."""
+
+FENCED = 64
+"""Rods per compiled loop; with hundreds the compiler gives up on vector instructions, and a loop is twenty times slower."""
 
 
 def _runs(connectivity: Any, radius: Any) -> dict[tuple[int, int], int]:
@@ -31,10 +36,10 @@ def _runs(connectivity: Any, radius: Any) -> dict[tuple[int, int], int]:
             raise ValueError(f"connectivity={connectivity!r} must be 1 (6 neighbours), 2 (18) or 3 (26).")
         left = {(i, j): reach - abs(i) - abs(j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
         return {at: min(1, rest) for at, rest in left.items() if rest >= 0}
-    if not (isinstance(radius, int | float) and 0 <= radius <= LARGEST_RADIUS):
+    if not (is_number(radius) and 0 <= radius <= LARGEST_RADIUS):
         raise ValueError(
-            f"radius={radius!r} must be a number of voxels from 0 to {LARGEST_RADIUS}; for a larger ball apply two smaller ones "
-            f"one after the other, or compare a distance map with the radius."
+            f"radius={radius!r} must be a number of voxels from 0 to {LARGEST_RADIUS}; for a larger ball compare a distance map "
+            f"with the radius, or apply two smaller ones (their sum is nearly a ball)."
         )
     reach = math.floor(radius)
     square = radius * radius + 1e-9
@@ -57,12 +62,17 @@ def _combined(block: Array, runs: dict[tuple[int, int], int], combine: Combine) 
     core = [n - 2 * reach for n in block.shape]
     if len(set(runs.values())) == 1 and len(runs) == (2 * reach + 1) ** 2:  # a cube
         return along_axes(block, (2 * reach + 1,) * 3, lambda v, axis: windows(v, 2 * reach + 1, axis, combine))
+    many = len(runs) > 1.5 * FENCED
     rods = {
         half: windows(shifted(block, 2, reach - half, core[2] + 2 * half), 2 * half + 1, 2, combine)
-        for half in set(runs.values())
+        for half in sorted(set(runs.values()))
     }
+    if many:
+        rods = {half: fence(rod) for half, rod in rods.items()}
     total = None
-    for (i, j), half in runs.items():
+    for count, ((i, j), half) in enumerate(runs.items()):
+        if many and count and count % FENCED == 0:
+            total = fence(total)
         part = shifted(shifted(rods[half], 1, reach + j, core[1]), 0, reach + i, core[0])
         total = part if total is None else combine(total, part)
     return total
@@ -110,7 +120,7 @@ def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: An
     Raises
     ------
     ValueError
-        If both or an unknown element is given, or one larger than 16 voxels.
+        If both or an unknown element is given, or one larger than 12 voxels.
     TypeError
         If `block` is complex.
     """
@@ -143,7 +153,7 @@ def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: A
     Raises
     ------
     ValueError
-        If both or an unknown element is given, or one larger than 16 voxels.
+        If both or an unknown element is given, or one larger than 12 voxels.
     TypeError
         If `block` is complex.
     """

@@ -51,3 +51,9 @@ def spacing_per_axis(spacing: Any) -> tuple[Any, Any, Any]:
     if any(is_number(h) and not (h > 0 and math.isfinite(h)) for h in entries):
         raise ValueError(f"spacing={spacing!r} must be positive; give the voxel length, or 1 to work in voxels.")
     return entries
+
+
+def check_interval(lower: Any, upper: Any) -> None:
+    """Raise ValueError if two numbers are in the wrong order; arrays and None are not looked at."""
+    if is_number(lower) and is_number(upper) and lower > upper:
+        raise ValueError(f"lower={lower!r} exceeds upper={upper!r}, so no value lies between; exchange them.")

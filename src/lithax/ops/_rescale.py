@@ -7,7 +7,7 @@ from jaxtyping import Inexact, Shaped
 
 from lithax.arrays import namespace, real_dtype
 from lithax.ops._extremum import on_ordered
-from lithax.ops._parameters import cast, is_number
+from lithax.ops._parameters import cast, check_interval, is_number
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
@@ -64,8 +64,7 @@ def clip(block: Shaped[Any, "x y z"], *, lower: Any = None, upper: Any = None) -
         raise TypeError(f"an array of {block.dtype} cannot be clipped; convert it to a real type first.")
     if lower is None and upper is None:
         raise ValueError("lower=None, upper=None: give clip at least one end of the interval.")
-    if is_number(lower) and is_number(upper) and lower > upper:
-        raise ValueError(f"lower={lower!r} exceeds upper={upper!r}; exchange them.")
+    check_interval(lower, upper)
     x = block
     for name, given in (("lower", lower), ("upper", upper)):
         bound = None if given is None else _bound(x, given, name)

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Bool, Shaped
 
 from lithax.arrays import namespace, orderable, real_dtype
-from lithax.ops._parameters import cast, is_number
+from lithax.ops._parameters import cast, check_interval, is_number
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
@@ -81,8 +81,7 @@ def threshold(
         )
     if value is not None:
         return _compare(block, value, operator.gt)
-    if is_number(lower) and is_number(upper) and lower > upper:
-        raise ValueError(f"lower={lower!r} exceeds upper={upper!r}: no voxel lies between; exchange them.")
+    check_interval(lower, upper)
     if upper is None:
         return _compare(block, lower, operator.ge)
     below = _compare(block, upper, operator.le)

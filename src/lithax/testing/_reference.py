@@ -56,7 +56,8 @@ def box_offsets(size: tuple[int, int, int]) -> list[tuple[int, int, int]]:
 def ball_offsets(radius: float | int) -> list[tuple[int, int, int]]:
     """Return the offsets whose Euclidean length is at most `radius` [voxel]."""
     reach = range(-int(radius), int(radius) + 1)
-    return [d for d in itertools.product(reach, repeat=3) if sum(v * v for v in d) <= radius * radius + 1e-9]
+    cube = itertools.product(reach, reach, reach)
+    return [(x, y, z) for x, y, z in cube if x * x + y * y + z * z <= radius * radius + 1e-9]
 
 
 def gaussian_mean(sigma: Sequence[float | int]) -> Callable[[np.ndarray, np.ndarray], float]:
