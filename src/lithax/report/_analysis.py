@@ -1,0 +1,270 @@
+"""From an image to everything that a report says of it: measured once, drawn and written elsewhere."""
+
+import shutil
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lithax.geometry import AbstractRegion
+from lithax.images import Connectivity, VoxelImage, chunk_map, chunk_reduce, connectivity
+from lithax.measure import HistogramResult, Moments, MomentsResult, Profile, ProfileResult
+from lithax.ops import threshold
+from lithax.report._cell_sums import Cells, CellSums, cell_edge
+from lithax.report._depth import DepthProfile, GreyByDepth, square_depth
+from lithax.report._grey_levels import REACH, Balance, Edge, Interior, balance, edge, interior
+from lithax.report._region_of_interest import AIR, CELLS, border_air, find_core, largest_cylinder
+from lithax.report._representative_volume import RepresentativeVolume, representative_volume
+from lithax.report._segmentation import (
+    Thresholds,
+    choose_threshold,
+    grey_histogram,
+    make_filter,
+    segment,
+    values_of,
+)
+from lithax.report._settings import Settings
+from lithax.report._steps import Steps
+from lithax.report._surface import SpecificSurface, specific_surface
+
+
+@dataclass
+class Region:
+    """The region of interest."""
+
+    region: AbstractRegion | None
+    name: str
+    """In words, as it stands behind "voxels of"."""
+    how: str
+    """Why it is this one."""
+
+
+@dataclass
+class GreyLevels:
+    """What the grey levels of a scan say: all that a segmented image cannot."""
+
+    raw: HistogramResult
+    filtered: HistogramResult
+    thresholds: Thresholds
+    moments: MomentsResult
+    """Of the scan as it is, not filtered."""
+    profile: DepthProfile
+    pore: Interior | None
+    grain: Interior | None
+    edge: Edge | None
+    balance: Balance | None
+
+
+@dataclass
+class PoreSpace:
+    """What the segmented pores say."""
+
+    pores: VoxelImage
+    connectivity: Connectivity
+    profiles: tuple[ProfileResult, ...]
+    cells: Cells
+    representative: RepresentativeVolume
+    surface: SpecificSurface
+
+    @property
+    def porosity(self) -> float:
+        """Total porosity [-]."""
+        return self.connectivity.total / self.connectivity.selected
+
+
+@dataclass
+class Analysis:
+    """Everything measured on one image."""
+
+    image: VoxelImage
+    settings: Settings
+    region: Region
+    space: PoreSpace
+    grey: GreyLevels | None = None
+    """None for an image that was segmented already."""
+    pore_phase: int | None = None
+    """Value of the pores in an image that was segmented already."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def analyse(image: VoxelImage, settings: Settings, folder: Path, steps: Steps, *, overwrite: bool = False) -> Analysis:
+    """Measure an image: a scan, or one that is segmented already.
+
+    Parameters
+    ----------
+    image
+        Real numbers: a scan; booleans, or integers of few values: segmented.
+    settings
+        Choices of the user.
+    folder
+        Where the segmentation (``pores.zarr``) and, for a while, the depths are stored.
+    steps
+        Told of what begins.
+    overwrite
+        Replace a segmentation that is there.
+
+    Raises
+    ------
+    TypeError
+        If the voxels are complex.
+    ValueError
+        If all voxels are alike.
+    """
+    if image.dtype.kind not in "biuf":
+        raise TypeError(
+            f"image has dtype {image.dtype}; a report needs real grey levels or phases, so take its magnitude first."
+        )
+    show = {"progress": steps.show}
+    steps("Grey levels: histogram")
+    raw = grey_histogram(image, None, None, **show)
+    if raw.total == 0 or raw.minimum == raw.maximum:
+        raise ValueError(
+            f"All voxels of the image have the value {raw.minimum:g}, so there is nothing to tell apart; check shape, dtype, "
+            "byte order and offset of the file."
+        )
+    phases = values_of(raw)
+    if phases is not None:
+        return _of_phases(image, phases, settings, folder, steps, overwrite)
+    steps("Region of interest")
+    region, warnings = _region_of_scan(image, settings, show)
+    where = region.region
+    fn = make_filter(settings.filter)
+    if where is not None:
+        raw = grey_histogram(image, None, where, **show)
+    steps(f"Filter ({settings.filter}): histogram of what it leaves")
+    filtered = grey_histogram(image, fn, where, **show)
+    found = choose_threshold(filtered, settings.threshold)
+    steps(f"Filter and segment in one pass: pore up to grey level {found.used:g} ({found.name})")
+    pores = segment(image, fn, found.used, where, store=folder / "pores.zarr", overwrite=overwrite, **show)
+    grey, more = _grey_levels(image, pores, raw, filtered, found, where, folder, steps)
+    space = _pore_space(pores, where, steps)
+    warnings += more
+    if where is None:
+        warnings += _border_warning(space)
+    return Analysis(image, settings, region, space, grey, None, warnings)
+
+
+def _of_phases(
+    image: VoxelImage, phases: list[int], settings: Settings, folder: Path, steps: Steps, overwrite: bool
+) -> Analysis:
+    """Measure an image that is segmented already: no filter, no threshold."""
+    phase = settings.pore_phase
+    if phase is None:
+        phase = 1 if image.dtype.kind == "b" else phases[0]
+    elif phase not in phases:
+        raise ValueError(
+            f"pore_phase={phase!r} does not occur in the image; its values are {', '.join(map(str, phases))}."
+        )
+    names = ", ".join(map(str, phases))
+    warnings = [
+        f"The image has the {len(phases)} values {names} and is taken as segmented already: it is neither filtered nor thresholded."
+    ]
+    if settings.pore_phase is None:
+        warnings.append(f"Pore is assumed to be the value {phase}; choose another one with pore_phase (--pore-phase).")
+    region = Region(None, "the whole image", "no region was asked for")
+    if settings.roi == "cylinder":
+        cylinder = largest_cylinder(image.frame)
+        region = Region(cylinder, f"the largest cylinder along z, {_size(cylinder, image)}", "asked for")
+    elif settings.roi == "auto":
+        region.how = "in a segmented image no core is looked for"
+    steps(f"Pores: the value {phase}")
+    is_pore = partial(threshold, lower=phase, upper=phase)
+    options = {"store": folder / "pores.zarr", "overwrite": overwrite, "field_name": "pore", "progress": steps.show}
+    pores = chunk_map(is_pore, image, where=region.region, **options)
+    space = _pore_space(pores, region.region, steps)
+    if region.region is None:
+        warnings += _border_warning(space)
+    return Analysis(image, settings, region, space, None, phase, warnings)
+
+
+def _region_of_scan(image: VoxelImage, settings: Settings, show: dict[str, Any]) -> tuple[Region, list[str]]:
+    whole = Region(None, "the whole image", "asked for" if settings.roi == "none" else "the image shows no core in air")
+    if settings.roi == "none":
+        return whole, []
+    cells = chunk_reduce(CellSums(cell_edge(image.shape, CELLS), image.shape), image, **show)
+    core = find_core(cells, image.frame)
+    if core is not None:
+        name = f"a cylinder along {'xyz'[core.axis]}, {_size(core.region, image)}"
+        how = f"the image shows a core; disc and bright part agree to {100 * core.agreement:.0f} %"
+        return Region(core.region, name, how), []
+    if settings.roi == "auto":
+        return whole, []
+    cylinder = largest_cylinder(image.frame)
+    return Region(
+        cylinder, f"the largest cylinder along z, {_size(cylinder, image)}", "asked for, and no core was found"
+    ), ["No core was found in the image; the region of interest is the largest cylinder along z that fits in."]
+
+
+def _size(cylinder: Any, image: VoxelImage) -> str:
+    unit = str(image.voxel_unit) or "voxel lengths"
+    return f"diameter {2 * float(cylinder.radius):.4g} and length {float(cylinder.length):.4g} {unit}"
+
+
+def _grey_levels(
+    image: VoxelImage,
+    pores: VoxelImage,
+    raw: HistogramResult,
+    filtered: HistogramResult,
+    found: Thresholds,
+    where: Any,
+    folder: Path,
+    steps: Steps,
+) -> tuple[GreyLevels, list[str]]:
+    show = {"progress": steps.show}
+    steps("Grey levels by their distance from the segmented surface")
+    depth = chunk_map(
+        partial(square_depth, reach=REACH), pores, where=where, store=folder / ".depth.zarr", overwrite=True, **show
+    )
+    try:
+        profile = chunk_reduce(GreyByDepth(REACH, float(found.used)), image, depth, where=where, **show)
+    finally:
+        _remove(folder / ".depth.zarr")
+    first_moments = chunk_reduce(Moments(skip_nan=True), image, where=where, **show)
+    pore, grain = interior(profile, -1), interior(profile, 1)
+    warnings = []
+    if pore is None or grain is None or not grain.level > pore.level:
+        missing = "pore" if pore is None else "grain" if grain is None else "contrast"
+        warnings.append(
+            f"Too few voxels lie away from the edges to know the grey levels of both phases ({missing} is missing): there is no "
+            "porosity by grey-level balance and no edge width."
+        )
+        return GreyLevels(raw, filtered, found, first_moments, profile, pore, grain, None, None), warnings
+    fitted = edge(profile, pore, grain)
+    by_balance = balance(first_moments.mean, pore, grain)
+    if fitted is not None and fitted.width > 1.5:
+        warnings.append(
+            f"Edges are {fitted.rise:.1f} voxels wide from 10 % to 90 %: a threshold moves surfaces of so blurred a scan, most in "
+            "narrow pores. Prefer the porosity by grey-level balance."
+        )
+    if fitted is not None and abs(fitted.offset) > 0.25:
+        side = "grains" if fitted.offset < 0 else "pores"
+        warnings.append(
+            f"The segmented surface lies {abs(fitted.offset):.2f} voxels inside the {side}, off the middle between the two grey "
+            "levels: the threshold shifts the porosity."
+        )
+    return GreyLevels(raw, filtered, found, first_moments, profile, pore, grain, fitted, by_balance), warnings
+
+
+def _pore_space(pores: VoxelImage, where: Any, steps: Steps) -> PoreSpace:
+    show = {"progress": steps.show}
+    steps("Pores: what is connected")
+    joined = connectivity(pores, where=where, **show)
+    steps("Pores: profiles, sub-cubes, surface")
+    profiles = tuple(chunk_reduce(Profile(axis), pores, where=where, **show) for axis in range(3))
+    cells = chunk_reduce(CellSums(cell_edge(pores.shape), pores.shape), pores, where=where, **show)
+    surface = specific_surface(pores, where, **show)
+    return PoreSpace(pores, joined, profiles, cells, representative_volume(cells), surface)
+
+
+def _border_warning(space: PoreSpace) -> list[str]:
+    share = border_air(space.cells)
+    if share < AIR:
+        return []
+    return [
+        f"An edge of the image is {100 * share:.0f} % pore: that looks like air outside of the sample, which is counted as pore here. "
+        "Cut it off, or choose a region of interest (roi='cylinder')."
+    ]
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

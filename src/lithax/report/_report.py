@@ -1,0 +1,315 @@
+"""From a scan to petrophysical numbers: measure, draw, write."""
+
+import csv
+import io
+import json
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lithax.report._analysis import Analysis, analyse
+from lithax.report._figures import Picture, comparison, pictures
+from lithax.report._finney_demo import Continuous, Pack, continuous_porosity, raw_scan, scan, true_phases
+from lithax.report._input import RawLayout, open_source
+from lithax.report._number import Number
+from lithax.report._numbers import grey_numbers, image_numbers, prefixed, space_numbers, truth_numbers
+from lithax.report._page import render
+from lithax.report._settings import Settings
+from lithax.report._steps import Steps
+from lithax.report._truth import Criterion, Held, criteria, hold
+from lithax.viz import load_matplotlib
+
+SCHEMA = {"format": "lithax-report", "version": 1}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The numbers of a report, and where its files are. ``report["porosity.total"]`` is one of the numbers."""
+
+    title: str
+    folder: Path
+    numbers: tuple[Number, ...]
+    criteria: tuple[Criterion, ...] = ()
+    """What a demo must show; empty for a scan whose truth is not known."""
+    warnings: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The page."""
+        return self.folder / "report.html"
+
+    @property
+    def passed(self) -> bool:
+        """Whether all criteria hold; also True where there are none."""
+        return all(criterion.passed for criterion in self.criteria)
+
+    def __getitem__(self, key: str) -> Number:
+        for number in self.numbers:
+            if number.key == key:
+                return number
+        raise KeyError(f"{key!r} is not in the report; its numbers are: {', '.join(n.key for n in self.numbers)}.")
+
+    def __iter__(self) -> Iterator[Number]:
+        return iter(self.numbers)
+
+    def __repr__(self) -> str:
+        return f"<Report {self.title!r}, {len(self.numbers)} numbers, {self.path}>"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, as ``report.json`` has it."""
+        return {
+            "schema": SCHEMA,
+            "title": self.title,
+            "passed": self.passed,
+            "criteria": [
+                {"name": c.name, "value": c.value, "limit": c.limit, "unit": "porosity units", "passed": c.passed}
+                for c in self.criteria
+            ],
+            "warnings": list(self.warnings),
+            "numbers": [n.as_dict() for n in self.numbers],
+            "provenance": self.provenance,
+        }
+
+
+def report(
+    image: Any = None,
+    output: str | Path = "report",
+    *,
+    filter: str = "median",
+    threshold: str | float = "otsu",
+    roi: str = "auto",
+    pore_phase: int | None = None,
+    voxel_length: float | Sequence[float] | None = None,
+    voxel_unit: str | None = None,
+    shape: Sequence[int] | None = None,
+    dtype: Any = None,
+    order: str | None = None,
+    offset: int | None = None,
+    title: str | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Measure porosity, grey levels, connectivity and representative volume of a scan, and write a page about them.
+
+    Makes in the folder `output`: ``report.html``, which holds its pictures and needs no network; ``report.json`` and
+    ``numbers.csv``, the same numbers for programs; ``pores.zarr``, the segmentation; and ``scan.zarr`` where the input was in
+    another format.
+
+    Parameters
+    ----------
+    image
+        An image, an array, or the path of a Zarr store, a ``.npy`` file or a raw file (also ``.gz``). An image of few values is taken
+        as segmented already. None: a simulated scan of Finney's measured sphere pack, whose porosity is known, and the
+        report shows how far each method is from it.
+    output
+        Folder for the files; made if it does not exist.
+    filter
+        Applied before the threshold: "none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (standard deviation)
+        [voxel].
+    threshold
+        "otsu", "half" (midway between the two peaks of the histogram) or a grey level. Filtered voxels up to it are pore.
+    roi
+        The voxels that count. "auto": the core, if the image shows one standing in air; "cylinder": the core, or the largest
+        cylinder along z; "none": all.
+    pore_phase
+        Value of the pores in an image that is segmented already; by default the lowest, of booleans True.
+    voxel_length, voxel_unit
+        Override what the image says.
+    shape, dtype, order, offset
+        Layout of a raw file without a JSON document beside it, as for `import_raw`.
+    title
+        Of the page.
+    overwrite
+        Replace files of an earlier report in `output`.
+    progress
+        Say on standard error what is being done.
+
+    Returns
+    -------
+        The numbers, each with unit, kind (measured, assumed, simulated), denominator, method and evidence.
+
+    Raises
+    ------
+    FileExistsError
+        If `output` holds an earlier report and `overwrite` is False, or stores that no report made.
+    ModuleNotFoundError
+        If matplotlib or jinja2 is missing (the extra ``viz``).
+    TypeError, ValueError
+        If an argument is wrong, or the input cannot be read as an image; then no page is written.
+    """
+    settings = Settings(filter, threshold, roi, pore_phase)
+    layout = RawLayout(None if shape is None else _three(shape), dtype, order, offset)
+    _check_viz()
+    if image is None and (layout.given or voxel_length is not None or voxel_unit is not None):
+        raise ValueError(
+            "shape, dtype, order, offset, voxel_length and voxel_unit describe an input, but none was given."
+        )
+    folder = _prepare(Path(output), overwrite, demo=image is None)
+    steps = Steps(progress)
+    if image is None:
+        return finney_report(Pack(), folder, settings, steps, title=title)
+    steps("Open the input")
+    source = open_source(
+        image, folder, layout=layout, voxel_length=voxel_length, voxel_unit=voxel_unit, overwrite=overwrite
+    )
+    analysis = analyse(source.image, settings, folder, steps, overwrite=True)
+    name = title or _title(source.described)
+    numbers = [*image_numbers(analysis.image, simulated=False), *space_numbers(analysis), *grey_numbers(analysis)]
+    steps("Hash the voxels")
+    provenance = _provenance(source.described, analysis, settings)
+    done = Report(name, folder, tuple(numbers), (), tuple(analysis.warnings), provenance)
+    return _write(done, analysis, pictures(analysis), steps)
+
+
+def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *, title: str | None = None) -> Report:
+    """Make the report of the simulated scan of Finney's pack: what is measured beside what is known."""
+    steps("Simulate: porosity of the spheres themselves")
+    continuous = continuous_porosity(pack)
+    show = {"progress": steps.show}
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
+        other = Path(scratch)
+        steps(
+            f"Simulate: {pack.voxels}³ voxels, blur {SHARP:g} voxel, noise {pack.noise:g} of the contrast; export and import raw"
+        )
+        grains = true_phases(pack, other / "grains.zarr")
+        image = raw_scan(pack, grains, SHARP, folder, **show)
+        analysis = analyse(image, settings, folder, steps, overwrite=True)
+        sharp = hold(analysis, grains, SHARP, pack.noise, **show)
+        steps(f"Once more with blur {BLURRED:g}")
+        second = scan(pack, grains, BLURRED, other / "scan.zarr", **show)
+        blurred = hold(analyse(second, settings, other, steps), grains, BLURRED, pack.noise, **show)
+        label = f"blur {BLURRED:g}"
+        numbers = [
+            *image_numbers(image, simulated=True),
+            *truth_numbers(sharp, continuous),
+            *space_numbers(analysis),
+            *grey_numbers(analysis),
+            *prefixed("blurred", label, truth_numbers(blurred)),
+            *prefixed("blurred", label, grey_numbers(blurred.analysis)),
+        ]
+        drawn = pictures(analysis)
+        drawn["comparison"] = comparison(continuous[0], (sharp, blurred))
+        drawn |= {f"blurred_{name}": picture for name, picture in pictures(blurred.analysis).items()}
+        steps("Hash the voxels")
+        made = {
+            "simulated": "Finney pack, cube cut at ±7 R"
+            if pack.half_edge == 7
+            else f"Finney pack, ±{pack.half_edge:g} R",
+            "file": str(folder / "scan.raw"),
+            "blur [voxel]": SHARP,
+            "noise [contrast]": pack.noise,
+            "seed": pack.seed,
+            "second scan, blur [voxel]": BLURRED,
+        }
+        provenance = _provenance(made, analysis, settings)
+        name = title or "Finney pack under a simulated scanner"
+        checks = criteria(sharp, blurred)
+        done = Report(name, folder, tuple(numbers), checks, tuple(analysis.warnings), provenance)
+        return _write(done, analysis, drawn, steps, continuous, (sharp, blurred))
+
+
+SHARP, BLURRED = 0.7, 2.0
+"""Blur of the two simulated scans, standard deviation [voxel]."""
+
+
+def _write(
+    done: Report,
+    analysis: Analysis,
+    drawn: dict[str, Picture],
+    steps: Steps,
+    continuous: tuple[Continuous, ...] = (),
+    held: tuple[Held, ...] = (),
+) -> Report:
+    steps("Write the page")
+    done.provenance["seconds"] = round(steps.seconds, 1)
+    document = json.dumps(done.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    _replace(done.folder / "report.json", document + "\n")
+    _replace(done.folder / "numbers.csv", _table(done.numbers))
+    _replace(done.path, render(done, analysis, drawn, continuous, held))
+    return done
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file as a whole: nobody finds half of it."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8", newline="")
+    temporary.replace(path)
+
+
+def _table(numbers: Sequence[Number]) -> str:
+    names = ["key", "name", "value", "uncertainty", "unit", "kind", "denominator", "method", "evidence"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for number in numbers:
+        writer.writerow({k: "" if v is None else v for k, v in number.as_dict().items()})
+    return text.getvalue()
+
+
+def _prepare(folder: Path, overwrite: bool, demo: bool) -> Path:
+    """Make the folder, or see that what it holds may be replaced. A demo replaces a demo: both come out the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier = folder / "report.json"
+    if earlier.exists():
+        if not overwrite and not (demo and _is_demo(earlier)):
+            raise FileExistsError(
+                f"output={str(folder)!r} holds a report already; name another folder, or pass overwrite=True (--overwrite)."
+            )
+        return folder
+    for name in ("scan.raw", "scan.zarr", "pores.zarr"):
+        if (folder / name).exists():
+            raise FileExistsError(
+                f"output={str(folder)!r} holds {name}, and no report.json says that a report made it; name another folder, or move it."
+            )
+    return folder
+
+
+def _is_demo(path: Path) -> bool:
+    try:
+        return "simulated" in json.loads(path.read_text(encoding="utf-8"))["provenance"]["input"]
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _provenance(described: dict[str, Any], analysis: Analysis, settings: Settings) -> dict[str, Any]:
+    packages = ("lithax", "jax", "numpy", "zarr", "matplotlib")
+    return {
+        "input": described,
+        "content_hash": analysis.image.content_hash(),
+        "shape": list(analysis.image.shape),
+        "dtype": str(analysis.image.dtype),
+        "voxel_length": list(analysis.image.voxel_length),
+        "voxel_unit": str(analysis.image.voxel_unit),
+        "settings": settings.as_dict(),
+        "region_of_interest": f"{analysis.region.name} ({analysis.region.how})",
+        "segmentation": str(analysis.space.pores.stored.where),
+        "versions": {name: version(name) for name in packages} | {"python": platform.python_version()},
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _title(described: dict[str, Any]) -> str:
+    place = described.get("file") or described.get("store")
+    return f"Porosity of {Path(str(place)).name}" if place else "Porosity of an image"
+
+
+def _three(shape: Sequence[int]) -> tuple[int, int, int]:
+    try:
+        x, y, z = (int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"shape={shape!r} must be three whole numbers, along x, y and z.") from None
+    return x, y, z
+
+
+def _check_viz() -> None:
+    load_matplotlib()
+    try:
+        import jinja2  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("A report needs jinja2: pip install 'lithax[viz]'.", name="jinja2") from error

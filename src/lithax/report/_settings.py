@@ -1,0 +1,36 @@
+"""What a user of a report may choose."""
+
+import dataclasses
+from typing import Any
+
+from lithax.report._segmentation import make_filter
+
+ROI = ("auto", "cylinder", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Choices of a report, checked before anything is read."""
+
+    filter: str = "median"
+    """"none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (standard deviation) [voxel]."""
+    threshold: str | float = "otsu"
+    """"otsu", "half" (midway between the two peaks of the histogram), or a grey level."""
+    roi: str = "auto"
+    """"auto": the core, if the image shows one; "cylinder": the core, or else the largest cylinder along z; "none": everything."""
+    pore_phase: int | None = None
+    """The value that is pore in an image that is segmented already; None takes the lowest (of booleans: True)."""
+
+    def __post_init__(self) -> None:
+        make_filter(self.filter)
+        if self.roi not in ROI:
+            raise ValueError(f"roi={self.roi!r} must be one of {', '.join(map(repr, ROI))}.")
+        if self.threshold not in ("otsu", "half"):
+            try:
+                object.__setattr__(self, "threshold", float(self.threshold))
+            except (TypeError, ValueError):
+                raise ValueError(f"threshold={self.threshold!r} must be 'otsu', 'half' or a grey level.") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the choices as plain values."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,47 @@
+"""From voxel values to colours: pure functions of arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Shaped, UInt8
+
+
+def grey_pixels(
+    values: Shaped[np.ndarray, "rows columns"], low: float, high: float
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Return grey levels as colours: `low` is black, `high` white, in between linear; NaN is white.
+
+    Parameters
+    ----------
+    values
+        One slice.
+    low, high
+        In the unit of `values`; where they are equal everything is middle grey.
+    """
+    values = np.asarray(values, np.float64)
+    share = np.full(values.shape, 0.5) if not high > low else np.clip((values - low) / (high - low), 0.0, 1.0)
+    grey = np.where(np.isfinite(share), np.round(255 * share), 255.0).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def blend(
+    pixels: UInt8[np.ndarray, "rows columns 3"],
+    where: Bool[np.ndarray, "rows columns"],
+    color: Sequence[int],
+    alpha: float,
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Return the pixels with a colour laid over some of them.
+
+    Parameters
+    ----------
+    where
+        True where the colour goes.
+    color
+        Red, green and blue, 0 to 255.
+    alpha
+        Opacity of the colour, 0 to 1.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha={alpha!r} must lie between 0 (nothing to see) and 1 (nothing shines through).")
+    mixed = np.round((1 - alpha) * pixels + alpha * np.asarray(color, np.float64)).astype(np.uint8)
+    return np.where(where[..., None], mixed, pixels)
