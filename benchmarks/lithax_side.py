@@ -24,7 +24,7 @@ def versions():
 
 def codec(name):
     """Options of an image: our own codec, or zarr-python's."""
-    return {"own": {}, "zarr": {"compressors": ZARR}}[name]
+    return {"own": {}, "rockverse": {"compressors": ZARR}}[name]
 
 
 def stored(values, folder, chunks, name="image", compress="own"):

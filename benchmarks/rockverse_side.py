@@ -41,12 +41,17 @@ def without(folder):
     return lambda: shutil.rmtree(f"{folder}/image", ignore_errors=True) if first else None
 
 
-def stored(values, folder, chunks, name="image"):
-    return from_array(np.load(values, mmap_mode="r"), store=f"{folder}/{name}", chunks=tuple(chunks), overwrite=True)
+LITHAX = [zarr.codecs.BloscCodec(cname="lz4", clevel=5)]  # what lithax compresses with by default
 
 
-def add(values, folder, chunks):
-    image = stored(values, folder, chunks)
+def stored(values, folder, chunks, name="image", compress="own"):
+    codec = {"own": {}, "lithax": {"compressors": LITHAX}}[compress]
+    array = np.load(values, mmap_mode="r")
+    return from_array(array, store=f"{folder}/{name}", chunks=tuple(chunks), overwrite=True, **codec)
+
+
+def add(values, folder, chunks, compress="own"):
+    image = stored(values, folder, chunks, compress=compress)
     return lambda: image.math(1, "add")
 
 

@@ -48,10 +48,11 @@ BARE = Call("bare", "copy", {"source": "{ours}/image", "target": "{ours}/out", "
 TYPES = {"u2": "uint16", "f4": "float32"}
 
 
-def rockverse(case: str, want: float, processes: int, **options: Any) -> tuple[Rival, ...]:
+def rockverse(case: str, want: float, processes: int, note: str = "", **options: Any) -> tuple[Rival, ...]:
     """RockVerse as it runs when called, and under mpiexec with a process for every core."""
-    alone = Rival("RockVerse", (Call("rockverse", case, options),), want)
-    together = Rival(f"RockVerse, {processes} processes", (Call(f"rockverse-{processes}", case, options),), want)
+    many = f"RockVerse{note}, {processes} processes"
+    alone = Rival(f"RockVerse{note}", (Call("rockverse", case, options),), want)
+    together = Rival(many, (Call(f"rockverse-{processes}", case, options),), want)
     return (alone, together) if processes > 1 else (alone,)
 
 
@@ -64,9 +65,11 @@ def rows(small: int, large: int, chunk: int, processes: int) -> Iterator[Row]:
             options = {"values": Data("values", edge, dtype), **grid}
             peers = rockverse("add", want, processes, **options)
             floor = Rival("reading and writing alone", (BARE,), 1.25, speed=False)
-            for note, ours in {"": {}, ", with RockVerse's codec": {"compress": "zarr"}}.items():
-                call = Call("lithax", "add", options | ours)
-                yield Row(f"add 1, {TYPES[dtype]} {edge}³{note}", call, (*peers, floor))
+            with_ours = rockverse("add", want, processes, " with our codec", compress="lithax", **options)
+            call = Call("lithax", "add", options)
+            yield Row(f"add 1, {TYPES[dtype]} {edge}³", call, (*peers, *with_ours, floor))
+            call = Call("lithax", "add", options | {"compress": "rockverse"})
+            yield Row(f"add 1, {TYPES[dtype]} {edge}³, with RockVerse's codec", call, (*peers, floor))
             if edge == small:
                 call = Call("lithax", "add", options | {"in_place": True})
                 yield Row(f"add 1, {TYPES[dtype]} {edge}³, in place", call, peers)
