@@ -1,6 +1,14 @@
 """Processes and devices."""
 
-from lithax.runtime._world import SerialWorld as SerialWorld
-from lithax.runtime._world import check_launcher as check_launcher
-from lithax.runtime._world import connect as connect
-from lithax.runtime._world import connected as connected
+from lithax.runtime._abstract_world import AbstractWorld as AbstractWorld
+from lithax.runtime._connect import check_launcher as check_launcher
+from lithax.runtime._connect import connect as connect
+from lithax.runtime._connect import connected as connected
+from lithax.runtime._devices import chosen_devices as chosen_devices
+from lithax.runtime._devices import devices as devices
+from lithax.runtime._devices import report as report
+from lithax.runtime._devices import using as using
+from lithax.runtime._failure import is_agreed as is_agreed
+from lithax.runtime._jax_world import JaxWorld as JaxWorld
+from lithax.runtime._mpi_world import MpiWorld as MpiWorld
+from lithax.runtime._serial_world import SerialWorld as SerialWorld

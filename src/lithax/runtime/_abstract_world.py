@@ -1,0 +1,175 @@
+"""What processes that work together can ask of each other.
+
+Everything is built on one operation, in which every process gives a message and receives those of all. A message says
+what its sender is doing, and whether it failed. So the failure of one reaches the others wherever they meet next, and
+processes that do different things are told so instead of waiting for each other.
+"""
+
+import functools
+import pickle
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from lithax.errors import ProcessFailure
+from lithax.runtime._failure import Failure, describe, is_agreed, mark_agreed, raised_elsewhere
+
+END = "the end of its program"
+
+
+class AbstractWorld(ABC):
+    """The processes that work together, seen from one of them.
+
+    `index` is this process's number, from 0; `count`, how many there are.
+    """
+
+    index: int
+    count: int
+
+    def __init__(self, index: int, count: int):
+        self.index, self.count = index, count
+        self._meetings = 0
+        self._hosts: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(index={self.index}, count={self.count})"
+
+    # What a kind of world must have
+
+    @abstractmethod
+    def _exchange(self, message: bytes) -> list[bytes]:
+        """Return the messages of all processes, in the order of their index."""
+
+    @abstractmethod
+    def _post(self, message: bytes) -> None:
+        """Leave a message for every other process, without waiting for them."""
+
+    @abstractmethod
+    def _posted(self) -> bytes | None:
+        """Return a message that another process left, without waiting for one."""
+
+    # What follows from it
+
+    @property
+    def first(self) -> bool:
+        """Whether this process speaks for all: it writes metadata, shows progress, draws."""
+        return self.index == 0
+
+    @property
+    def devices(self) -> tuple[Any, ...]:
+        """The JAX devices on which this process computes; asking for them starts JAX."""
+        from lithax.runtime._devices import devices_of
+
+        return devices_of(self)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the machines on which the processes run, in the order of their index; known after `connect`."""
+        if self._hosts is None:
+            self._hosts = tuple(self.gather(socket.gethostname()))
+        return self._hosts
+
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        """Indices of the processes on this one's machine, itself included."""
+        return tuple(k for k, host in enumerate(self.hosts) if host == self.hosts[self.index])
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        self._meet("barrier()")
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the first process's value everywhere; what the others pass is not used."""
+        return self._meet("broadcast()", value if self.first else None)[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes everywhere, in the order of their index."""
+        return self._meet("gather()", value)
+
+    def reduce(self, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
+        """Combine the values of all processes, from the first to the last: always the same bits.
+
+        Parameters
+        ----------
+        value
+            Anything that can be pickled.
+        combine
+            Returns the combination of two values.
+        """
+        return functools.reduce(combine, self._meet("reduce()", value))
+
+    def agree(self, error: BaseException | None = None, *, same_type: bool = False) -> None:
+        """Raise on every process if one of them has an error; return otherwise.
+
+        Parameters
+        ----------
+        error
+            What went wrong in this process, which raises it.
+        same_type
+            Let the others raise a copy of that error, so that one ``except`` catches it everywhere, instead of a
+            `ProcessFailure`.
+
+        Raises
+        ------
+        ProcessFailure
+            If another process has an error: with the traceback from there.
+        """
+        self._meet("agree()", error=error, same_type=same_type)
+
+    def announce(self, error: BaseException) -> None:
+        """Let the others know, the next time they `check`, that this process failed and will `agree` on it."""
+        if self.count > 1 and not is_agreed(error) and not isinstance(error, ProcessFailure):
+            failure = describe(error, self.index, self.hosts[self.index])
+            self._post(pickle.dumps((self._meetings, failure)))
+
+    def check(self) -> None:
+        """Raise ProcessFailure if another process has announced a failure since all met last; never waits."""
+        if self.count == 1:
+            return
+        while (message := self._posted()) is not None:
+            meetings, failure = pickle.loads(message)
+            if meetings >= self._meetings:
+                raise ProcessFailure(f"process {failure.index} of {self.count} failed: {failure.summary}")
+
+    def _meet(
+        self, what: str, value: Any = None, *, error: BaseException | None = None, same_type: bool = False
+    ) -> list[Any]:
+        if self.count == 1:
+            if error is not None:
+                raise error
+            return [value]
+        own = None
+        if error is not None:
+            own = describe(error, self.index, self._hosts[self.index] if self._hosts else socket.gethostname())
+        try:
+            message = pickle.dumps((what, own, value))
+        except Exception as problem:  # the others wait for a message
+            error = TypeError(f"value={value!r:.100} cannot be sent to other processes: {problem}")
+            own = describe(error, self.index, "this machine")
+            message = pickle.dumps((what, own, None))
+        everyone = [pickle.loads(m) for m in self._exchange(message)]
+        self._meetings += 1
+        failures = [failure for _, failure, _ in everyone if failure is not None]
+        if failures:
+            self._raise(failures, error, same_type)
+        doing = [other for other, _, _ in everyone]
+        if len(set(doing)) > 1:
+            different = next(k for k, other in enumerate(doing) if other != doing[self.index])
+            raise mark_agreed(
+                RuntimeError(
+                    f"process {self.index} came to {doing[self.index]}, but process {different} came to {doing[different]}; "
+                    f"every process must make the same calls in the same order (what only one of them does, such as drawing, "
+                    f"stands under `if world.first:` and makes no call for all)."
+                )
+            )
+        return [given for _, _, given in everyone]
+
+    def _raise(self, failures: list[Failure], error: BaseException | None, same_type: bool) -> None:
+        causes = [f for f in failures if f.cause] or failures
+        if error is not None and not isinstance(error, ProcessFailure):
+            raise mark_agreed(error)
+        raised = raised_elsewhere(causes[0], self.count, same_type=same_type)
+        for other in causes[1:]:
+            raised.add_note(f"Process {other.index} (on {other.host}) failed, too: {other.summary}")
+        raise raised

@@ -1,0 +1,145 @@
+"""Processes that speak through `jax.distributed`, and whose devices JAX sees as one set."""
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from typing import Any
+
+from lithax.errors import ProcessFailure
+from lithax.runtime._abstract_world import AbstractWorld
+
+HEARTBEAT = 15
+"""How long a process may be silent before the others are ended [s]."""
+
+_PART = 2**20
+"""Messages are cut into parts of this size, which one call of the coordinator's protocol carries [byte]."""
+_LOOK_EVERY = 0.5
+_PATIENCE = 1000
+"""How long to wait for a message before asking whether its sender has given up [ms]."""
+_ROOM = "lithax"
+
+
+class JaxWorld(AbstractWorld):
+    """The processes of `jax.distributed`, which must be initialised already; `connect` does that."""
+
+    def __init__(self) -> None:
+        import jax
+        from jax._src import distributed
+
+        # JAX has no public door to its coordinator's store of keys and values.
+        self._client: Any = distributed.global_state.client
+        # The devices of all become known in a step that waits for all: better now than in the first computation.
+        jax.devices()
+        super().__init__(jax.process_index(), jax.process_count())
+        self._exchanges = 0
+        self._parts: dict[int, int] = {}
+        self._looked = 0.0
+        self._seen = -1
+
+    def _exchange(self, message: bytes) -> list[bytes]:
+        number = self._exchanges
+        self._exchanges += 1
+        parts = [message[at : at + _PART] for at in range(0, len(message), _PART)] or [b""]
+        for k, part in enumerate(parts):
+            self._client.key_value_set_bytes(f"{_ROOM}/{number}/{self.index}/{k}", struct.pack("<q", len(parts)) + part)
+        self._parts[number] = len(parts)
+        received = [message if k == self.index else self._fetch(number, k) for k in range(self.count)]
+        # Whoever has come to this exchange has read everything of the one before.
+        for k in range(self._parts.pop(number - 1, 0)):
+            self._client.key_value_delete(f"{_ROOM}/{number - 1}/{self.index}/{k}")
+        return received
+
+    def _fetch(self, number: int, sender: int) -> bytes:
+        first = self._wait_for(f"{_ROOM}/{number}/{sender}/0")
+        (count,) = struct.unpack_from("<q", first)
+        rest = [self._wait_for(f"{_ROOM}/{number}/{sender}/{k}")[8:] for k in range(1, count)]
+        return b"".join([first[8:], *rest])
+
+    def _wait_for(self, key: str) -> bytes:
+        while True:
+            try:
+                return self._client.blocking_key_value_get_bytes(key, _PATIENCE)
+            except Exception as error:
+                if "DEADLINE_EXCEEDED" not in str(error):
+                    raise
+            if (text := self._try(f"{_ROOM}/aborted")) is not None:
+                self._client.key_value_set_bytes(f"{_ROOM}/seen/{self.index}", b"1")
+                raise ProcessFailure(text.decode())
+
+    def _try(self, key: str) -> bytes | None:
+        try:
+            return self._client.key_value_try_get_bytes(key)
+        except Exception as error:
+            if "NOT_FOUND" not in str(error):
+                raise
+            return None
+
+    def _post(self, message: bytes) -> None:
+        self._client.key_value_set_bytes(f"{_ROOM}/failed/{self._meetings}", message[: 3 * _PART], allow_overwrite=True)
+
+    def _posted(self) -> bytes | None:
+        # Asking costs a message to the coordinator and back.
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY or self._seen == self._meetings:
+            return None
+        self._looked = now
+        message = self._try(f"{_ROOM}/failed/{self._meetings}")
+        if message is not None:
+            self._seen = self._meetings
+        return message
+
+    def abort(self, text: str) -> None:
+        """End this process, and the others when they wait for it next."""
+        with contextlib.suppress(Exception):
+            self._client.key_value_set_bytes(f"{_ROOM}/aborted", text.encode()[: 3 * _PART])
+            # The first process is the coordinator: with it the others lose what they have not read yet.
+            until = time.monotonic() + 5
+            for k in range(self.count):
+                left = int(1000 * (until - time.monotonic()))
+                if k != self.index and left > 0:
+                    with contextlib.suppress(Exception):
+                        self._client.blocking_key_value_get_bytes(f"{_ROOM}/seen/{k}", left)
+        # A regular end would wait for the others to end, too.
+        os._exit(1)
+
+
+def initialise(found_by: str) -> None:
+    """Start `jax.distributed` for a program that a launcher started.
+
+    Parameters
+    ----------
+    found_by
+        What tells the processes of each other: "mpi", through mpi4py, or "jax", by what JAX knows of Slurm, Open MPI, Kubernetes and
+        the variables ``JAX_COORDINATOR_ADDRESS``.
+    """
+    import jax
+
+    if jax.distributed.is_initialized():
+        return
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    limits = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": 4 * HEARTBEAT}
+    if found_by == "jax":
+        jax.distributed.initialize(**limits)
+        return
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    local = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    address = comm.bcast(_free_address(comm.Get_size() == local.Get_size()) if comm.Get_rank() == 0 else None)
+    jax.distributed.initialize(
+        address,
+        comm.Get_size(),
+        comm.Get_rank(),
+        local_device_ids=None if "JAX_LOCAL_DEVICE_IDS" in os.environ else local.Get_rank(),
+        cluster_detection_method="deactivate",
+        **limits,
+    )
+
+
+def _free_address(one_host: bool) -> str:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    return f"{'127.0.0.1' if one_host else socket.getfqdn()}:{port}"

@@ -1,0 +1,68 @@
+"""Processes that speak through MPI (mpi4py); JAX is not needed."""
+
+import contextlib
+import itertools
+import time
+from typing import Any
+
+import numpy as np
+
+from lithax.runtime._abstract_world import AbstractWorld
+
+_FAILED = 7
+"""Tag of the messages in which a process says that it failed."""
+
+
+class MpiWorld(AbstractWorld):
+    """The processes of one ``mpiexec`` or ``srun``.
+
+    Parameters
+    ----------
+    communicator
+        An mpi4py communicator, of which a duplicate is used; ``MPI.COMM_WORLD`` by default.
+    """
+
+    def __init__(self, communicator: Any = None):
+        from mpi4py import MPI
+
+        self._comm = (MPI.COMM_WORLD if communicator is None else communicator).Dup()
+        super().__init__(self._comm.Get_rank(), self._comm.Get_size())
+
+    def _exchange(self, message: bytes) -> list[bytes]:
+        from mpi4py import MPI
+
+        sizes = np.empty(self.count, np.int64)
+        _wait(self._comm.Iallgather(np.array([len(message)], np.int64), sizes))
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        received = bytearray(int(starts[-1]))
+        places = (sizes.tolist(), starts[:-1].tolist())
+        _wait(self._comm.Iallgatherv([message, MPI.BYTE], [received, *places, MPI.BYTE]))
+        view = memoryview(received)
+        return [bytes(view[a:b]) for a, b in itertools.pairwise(starts)]
+
+    def _post(self, message: bytes) -> None:
+        self._sent = [self._comm.Isend(message, k, _FAILED) for k in range(self.count) if k != self.index]
+        self._kept = message  # until it has left
+
+    def _posted(self) -> bytes | None:
+        from mpi4py import MPI
+
+        status = MPI.Status()
+        if not self._comm.Iprobe(MPI.ANY_SOURCE, _FAILED, status):
+            return None
+        message = bytearray(status.Get_count(MPI.BYTE))
+        self._comm.Recv([message, MPI.BYTE], status.Get_source(), _FAILED)
+        return bytes(message)
+
+    def abort(self, text: str) -> None:
+        """End all processes at once."""
+        with contextlib.suppress(Exception):
+            self._comm.Abort(1)
+
+
+def _wait(request: Any) -> None:
+    # MPI would wait with a busy loop, and take a core from a process that still computes.
+    pause = 0.0
+    while not request.Test():
+        time.sleep(pause)
+        pause = min(pause * 1.2 + 1e-5, 5e-3)
