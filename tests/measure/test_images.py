@@ -19,7 +19,7 @@ def as_image(x, chunks):
 
 
 @hypothesis.given(chunks=st.tuples(*(st.integers(2, 13) for _ in range(3))), seed=st.integers(0, 99))
-@hypothesis.settings(max_examples=4)
+@hypothesis.settings(max_examples=3)
 def test_every_grid_gives_the_same(chunks, seed):
     rng = np.random.default_rng(seed)
     x, segmentation = grey(rng, SHAPE), rng.integers(0, 3, SHAPE).astype(np.uint8)
@@ -74,6 +74,16 @@ def test_labels_of_32_bits(rng):
     values, counts = np.unique(labels, return_counts=True)
     found = measure.phase_fractions(as_image(labels, 6)).counts
     assert found == dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def test_an_image_with_a_segmentation_in_memory(rng):
+    x, segmentation = grey(rng, SHAPE), rng.integers(0, 3, SHAPE).astype(np.uint8)
+    taken = lx.domain(include=as_image(segmentation > 0, 6))
+    result = measure.histogram(as_image(x, 6), 16, where=taken, segmentation=segmentation)
+    assert {phase: part.total for phase, part in result.phases.items()} == {
+        1: np.sum(segmentation == 1),
+        2: np.sum(segmentation == 2),
+    }
 
 
 def test_the_gradient_of_a_loss(rng):

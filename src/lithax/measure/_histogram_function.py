@@ -11,7 +11,7 @@ from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._minimum_maximum import Extremes, MinimumMaximum
 from lithax.measure._order_statistics import order_statistics
 from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases
-from lithax.measure._source import Source
+from lithax.measure._source import Source, is_image
 from lithax.measure._tally import OUTSIDE
 from lithax.measure._value_counts import ValueCounts
 
@@ -115,7 +115,8 @@ def _named(segmentation: Any, phases: Any, source: Source) -> np.ndarray | None:
     check_segmentation(Source(segmentation).dtype)
     if phases is not None:
         return check_phases(phases)
-    found = find_phases(segmentation, source.where)
+    together = source.is_image and not is_image(segmentation)
+    found = find_phases(segmentation, source.where, source if together else None)
     return found if found.size else None
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import equinox as eqx
 
@@ -46,7 +46,6 @@ class MinimumMaximum(AbstractMeasurement):
     """
 
     skip: Skip = eqx.field(static=True, default="none")
-    context: ClassVar[bool] = False
 
     def __check_init__(self) -> None:
         if self.skip not in _SKIPS:

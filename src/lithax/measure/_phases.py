@@ -71,8 +71,11 @@ def phase_row(segmentation: Array, phases: Array) -> Array:
     return xp.where(lookup(table, found) == labels, found, constant(size, xp.int32, like=labels))
 
 
-def find_phases(segmentation: Any, where: Any = None) -> np.ndarray:
+def find_phases(segmentation: Any, where: Any = None, beside: Source | None = None) -> np.ndarray:
     """Return the labels that occur among the voxels taken in, ascending.
+
+    A segmentation that is a plain array, beside an image, is measured together with the voxels of that image, and
+    `where` is theirs.
 
     Labels are found by their leading bits first, then by more and more of them: one pass up to 20 bits, two for 32-bit
     labels, each with at most `COUNTERS` counters, whatever the largest label. Negative numbers are no phases.
@@ -82,8 +85,8 @@ def find_phases(segmentation: Any, where: Any = None) -> np.ndarray:
     ValueError
         If there are more than `COUNTERS` labels.
     """
-    source = Source(segmentation, where)
-    dtype = check_segmentation(source.dtype)
+    source, others = (Source(segmentation, where), ()) if beside is None else (beside, (segmentation,))
+    dtype = check_segmentation(Source(segmentation).dtype)
     bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize - (dtype.kind == "i")
     starts = np.zeros(1, np.uint64 if bits == 64 else np.int64)
     while bits:
@@ -93,7 +96,7 @@ def find_phases(segmentation: Any, where: Any = None) -> np.ndarray:
                 f"The segmentation has more than {COUNTERS // 2} labels; name those of interest with phases=(...)."
             )
         bits -= step
-        interval, part = source.reduce(_Occupied(starts, bits, step))
+        interval, part = source.reduce(_Occupied(starts, bits, step), *others)
         starts = starts[interval] + (part.astype(starts.dtype) << starts.dtype.type(bits))
         if starts.size == 0:
             break
@@ -101,14 +104,17 @@ def find_phases(segmentation: Any, where: Any = None) -> np.ndarray:
 
 
 class _Occupied(AbstractMeasurement):
-    """Which of the 2**step equal parts of the intervals from `starts` on, of 2**bits labels each, hold a label."""
+    """Which of the 2**step equal parts, of 2**bits labels each, of the intervals from `starts` on hold a label.
+
+    The segmentation is the last block.
+    """
 
     starts: Array
     bits: int = eqx.field(static=True)
     step: int = eqx.field(static=True)
 
-    def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
-        return by_pieces(self._of_piece, segmentation, valid, counters=self.starts.shape[0] << self.step)
+    def of(self, *blocks: Array, valid: Array | None = None) -> State:
+        return by_pieces(self._of_piece, blocks[-1], valid, counters=self.starts.shape[0] << self.step)
 
     def _of_piece(self, segmentation: Array, valid: Array | None) -> State:
         labels = _labels(segmentation)
