@@ -96,16 +96,7 @@ def test_in_the_voxels_taken_in(case, rng):
     assert (np.asarray(slope)[~valid] == 0).all()  # and not NaN
 
 
-@pytest.mark.parametrize(
-    "op",
-    [
-        ops.gradient_magnitude,
-        ops.sobel_magnitude,
-        ops.local_standard_deviation,
-        partial(ops.gradient_magnitude, sigma=1.0),
-    ],
-    ids=["gradient magnitude", "sobel magnitude", "local standard deviation", "gaussian gradient magnitude"],
-)
+@pytest.mark.parametrize("op", [ops.gradient_magnitude, ops.local_standard_deviation], ids=["gradient", "deviation"])
 def test_a_flat_image_has_a_derivative(op):
     # The root of zero has none; 0 is the one from the middle.
     slope = jax.jit(jax.grad(lambda x: jax.numpy.sum(op(x))))(np.full(SHAPE, 3.0, np.float32))
