@@ -84,6 +84,8 @@ class Analysis:
     """None for an image that was segmented already."""
     pore_phase: int | None = None
     """Value of the pores in an image that was segmented already."""
+    phases: tuple[int, ...] = ()
+    """Values of an image that was segmented already."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -141,7 +143,7 @@ def analyse(image: VoxelImage, settings: Settings, folder: Path, steps: Steps, *
     warnings += more
     if where is None:
         warnings += _border_warning(space)
-    return Analysis(image, settings, region, space, grey, None, warnings)
+    return Analysis(image, settings, region, space, grey, warnings=warnings)
 
 
 def _of_phases(
@@ -174,7 +176,7 @@ def _of_phases(
     space = _pore_space(pores, region.region, steps)
     if region.region is None:
         warnings += _border_warning(space)
-    return Analysis(image, settings, region, space, None, phase, warnings)
+    return Analysis(image, settings, region, space, None, phase, tuple(phases), warnings)
 
 
 def _region_of_scan(image: VoxelImage, settings: Settings, show: dict[str, Any]) -> tuple[Region, list[str]]:
@@ -236,6 +238,13 @@ def _grey_levels(
             f"Edges are {fitted.rise:.1f} voxels wide from 10 % to 90 %: a threshold moves surfaces of so blurred a scan, most in "
             "narrow pores. Prefer the porosity by grey-level balance."
         )
+    if fitted is not None and fitted.overshoot:
+        warnings.append(
+            f"Near edges grey levels overshoot by {100 * fitted.overshoot:.0f} % of the contrast, as phase contrast and sharpening make them: "
+            "a histogram shows rims instead of materials, and thresholds follow it."
+        )
+    if fitted is None:
+        warnings.append("The transition from pore to grain is no blurred step, so that no edge width is given.")
     if fitted is not None and abs(fitted.offset) > 0.25:
         side = "grains" if fitted.offset < 0 else "pores"
         warnings.append(

@@ -57,10 +57,13 @@ def pictures(analysis: Analysis) -> dict[str, Picture]:
 
 def _slices(analysis: Analysis) -> Picture:
     grey = analysis.grey
-    limits = None
     if grey is not None:
         low, high = grey.raw.percentile([0.1, 99.9])
         limits = (float(low), float(high))
+    else:  # phases in middle greys, so that the picture does not end where the paper begins
+        values = analysis.phases
+        margin = 0.3 * max(max(values) - min(values), 1)
+        limits = (min(values) - margin, max(values) + margin)
     figure = orthogonal(analysis.image, overlay=analysis.space.pores, region=analysis.region.region, limits=limits)
     words = "Three orthogonal slices through the middle of the image; below, the same with the pores in blue."
     return Picture("slices", words, "png", encode(figure, "png", dpi=130))
@@ -113,8 +116,8 @@ def _edge(analysis: Analysis) -> Picture:
     assert grey.grain is not None
     position = [shell.position for shell in grey.edge.shells]
     fine = np.linspace(min(position), max(position), 201)
-    contrast = grey.grain.level - grey.pore.level
-    fitted = grey.pore.level + contrast * transition(fine, grey.edge.offset, grey.edge.width)
+    low, high = grey.edge.low, grey.edge.high
+    fitted = low + (high - low) * transition(fine, grey.edge.offset, grey.edge.width)
     means = [shell.mean for shell in grey.edge.shells]
     figure = draw_edge(position, means, (fine, fitted), pore=grey.pore.level, grain=grey.grain.level)
     return Picture("edge", "Mean grey level against the distance from the segmented surface.", "svg", encode(figure))

@@ -6,7 +6,7 @@ them again. The depth with the smallest sum of the two errors is taken.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class Interior:
     standard_error: float
     """Of the mean, for noise that is independent from voxel to voxel."""
     drift: float
-    """How much the mean changed with the last voxel of depth: a bound on what is left of the other phase."""
+    """How much the mean changes with a voxel of depth more or less: a bound on what is left of the other phase."""
 
     @property
     def uncertainty(self) -> float:
@@ -45,8 +45,7 @@ class Interior:
 def interior(profile: DepthProfile, sign: int, reach: int = REACH) -> Interior | None:
     """Return the grey level of the pores (-1) or grains (+1); None if too few voxels lie away from the surface."""
     part = profile.phase(sign)
-    best: Interior | None = None
-    before = math.nan
+    found: list[Interior] = []
     for depth in range(1, reach + 2):
         own = part.square >= depth * depth
         count = int(part.count[own].sum())
@@ -55,12 +54,15 @@ def interior(profile: DepthProfile, sign: int, reach: int = REACH) -> Interior |
         weight = part.count[own] / count
         mean = float(weight @ part.mean[own])
         variance = max(float(weight @ (part.variance[own] + (part.mean[own] - mean) ** 2)), 0.0)
-        found = Interior(mean, math.sqrt(variance), depth, count, math.sqrt(variance / count), abs(mean - before))
-        before = mean
-        # At depth 1 lie the voxels that touch the surface, and there is no smaller depth to compare with.
-        if depth > 1 and (best is None or found.standard_error + found.drift < best.standard_error + best.drift):
-            best = found
-    return best
+        found.append(Interior(mean, math.sqrt(variance), depth, count, math.sqrt(variance / count), math.nan))
+    settled = []
+    # At depth 1 lie the voxels that touch the surface, and there is no smaller depth to compare with.
+    for before, here, after in zip(found, found[1:], [*found[2:], None], strict=False):
+        drift = abs(here.level - before.level)
+        if after is not None:
+            drift = max(drift, abs(after.level - here.level))
+        settled.append(replace(here, drift=drift))
+    return min(settled, key=lambda one: one.standard_error + one.drift, default=None)
 
 
 @dataclass(frozen=True)
@@ -84,35 +86,67 @@ def balance(mean: float, pore: Interior, grain: Interior) -> Balance:
     return Balance(porosity, error)
 
 
+OVERSHOOT = 0.1
+"""Share of the contrast by which grey levels near edges may lie beyond those deep inside, before it is called overshoot."""
+
+MISFIT = 0.1
+"""Root mean square deviation from an error function, as a share of the step, above which a transition is none."""
+
+
 @dataclass(frozen=True)
 class Edge:
-    """The mean transition from pore to grain: an error function."""
+    """The mean transition from pore to grain: an error function between two grey levels."""
 
     width: float
     """Standard deviation of the Gaussian whose integral it is [voxel]."""
     offset: float
-    """Where it crosses the middle between the grey levels, seen from the segmented surface, positive into the grains [voxel]."""
+    """Where it crosses the middle between its levels, seen from the segmented surface, positive into the grains [voxel]."""
+    low: float
+    """Grey level that it starts from."""
+    high: float
+    """Grey level that it ends at."""
+    overshoot: float
+    """How far the two lie beyond the levels deep inside, as a share of the contrast: phase contrast or sharpening; 0 if it is not seen."""
+    misfit: float
+    """Root mean square deviation of the shells from it, as a share of its step."""
     shells: tuple[Shell, ...]
-    """The mean grey levels it was fitted to."""
+    """The mean grey levels of voxels by their distance from the surface, all that were looked at."""
 
     @property
     def rise(self) -> float:
-        """Distance from 10 % to 90 % of the contrast [voxel]."""
+        """Distance from 10 % to 90 % of the step [voxel]."""
         return 2 * 1.2815515655446004 * self.width
 
 
 def edge(profile: DepthProfile, pore: Interior, grain: Interior, reach: int = REACH) -> Edge | None:
     """Fit an error function to the mean grey level against the distance from the segmented surface.
 
-    Only shells of `FEWEST` voxels count; None if there are fewer than three.
+    It runs between the grey levels deep inside. Where grey levels near the edge lie beyond these, as phase contrast and
+    sharpening make them, it runs between the extremes on both sides of the edge instead, and only there. Only shells of `FEWEST` voxels
+    count. None if there are fewer than three, or the transition is no error function.
     """
-    found = tuple(shell for shell in shells(profile, reach) if shell.count >= FEWEST)
-    if len(found) < 3:
+    every = tuple(shell for shell in shells(profile, reach) if shell.count >= FEWEST)
+    below, above = (tuple(s for s in every if s.position * sign > 0) for sign in (-1, 1))
+    if not below or not above or len(every) < 3:
         return None
-    position = np.array([shell.position for shell in found])
-    share = np.array([(shell.mean - pore.level) / (grain.level - pore.level) for shell in found])
-    fitted = _fit_error_function(position, share)
-    return None if fitted is None else Edge(fitted[1], fitted[0], found)
+    darkest, brightest = min(below, key=lambda s: s.mean), max(above, key=lambda s: s.mean)
+    contrast = grain.level - pore.level
+    overshoot = max(pore.level - darkest.mean, brightest.mean - grain.level) / contrast
+    low, high, fitted = pore.level, grain.level, every
+    if overshoot > OVERSHOOT:
+        low, high = min(low, darkest.mean), max(high, brightest.mean)
+        fitted = tuple(s for s in every if darkest.position <= s.position <= brightest.position)
+    else:
+        overshoot = 0.0
+    position = np.array([shell.position for shell in fitted])
+    share = np.array([(shell.mean - low) / (high - low) for shell in fitted])
+    offset, width = _fit_error_function(position, share)
+    misfit = float(np.sqrt(np.mean((transition(position, offset, width) - share) ** 2)))
+    span = float(np.ptp(position))
+    # A step between two voxels has no width that could be told, and one beyond what was looked at means nothing.
+    if misfit > MISFIT or not 0.05 < width < span or abs(offset) > span / 2:
+        return None
+    return Edge(width, offset, low, high, overshoot, misfit, every)
 
 
 def transition(position: Any, offset: float, width: float) -> np.ndarray:
@@ -121,7 +155,8 @@ def transition(position: Any, offset: float, width: float) -> np.ndarray:
     return 0.5 * (1.0 + np.vectorize(math.erf, otypes=[np.float64])(argument))
 
 
-def _fit_error_function(position: np.ndarray, share: np.ndarray) -> tuple[float, float] | None:
+def _fit_error_function(position: np.ndarray, share: np.ndarray) -> tuple[float, float]:
+    """Return offset and width of the error function nearest to the shares."""
     # Levenberg and Marquardt in (offset, log width): the width stays positive.
     offset, log_width, damping = 0.0, 0.0, 1e-3
     residual = transition(position, offset, math.exp(log_width)) - share
@@ -141,6 +176,4 @@ def _fit_error_function(position: np.ndarray, share: np.ndarray) -> tuple[float,
             damping *= 4
             if damping > 1e12:
                 break
-    width = math.exp(log_width)
-    # A step between two voxels has no width that could be told, and a width beyond what was looked at means nothing.
-    return (float(offset), width) if 0.02 < width < np.ptp(position) and abs(offset) < np.ptp(position) / 2 else None
+    return float(offset), math.exp(log_width)

@@ -20,26 +20,24 @@ GREY = "grey level"
 def image_numbers(image: VoxelImage, simulated: bool) -> list[Number]:
     """Return size and voxel length: given with the image, not measured."""
     kind = "simulated" if simulated else "assumed"
-    unit = unit_symbol(str(image.voxel_unit)) or "voxel length"
-    lengths = image.voxel_length
-    length = f"{lengths[0]:.6g}" if lengths[0] == lengths[1] == lengths[2] else " × ".join(f"{h:.6g}" for h in lengths)
     told = "set when the scan was made" if simulated else "told by the file or the user; the image cannot confirm it"
-    if image.voxel_unit == "":
-        told += "; no unit is known, so lengths are in voxel lengths"
-    return [
+    shape = " × ".join(map(str, image.shape))
+    numbers = [Number("image.shape", "Voxels", shape, "voxel", "measured", method="along x, y and z")]
+    unit = unit_symbol(str(image.voxel_unit))
+    lengths = image.voxel_length
+    cubic = lengths[0] == lengths[1] == lengths[2]
+    if not unit and cubic and lengths[0] == 1:
+        why = "the file does not say it (voxel_length, voxel_unit); lengths are in voxels"
+        return [*numbers, Number("image.voxel_length", "Voxel length", "not known", "", "assumed", method=why)]
+    length = f"{lengths[0]:.6g}" if cubic else " × ".join(f"{h:.6g}" for h in lengths)
+    edges = " × ".join(f"{d:.6g}" for d in image.dimensions)
+    numbers += [
+        Number("image.voxel_length", "Voxel length", f"{length} {unit}".strip(), unit, kind, method=told),
         Number(
-            "image.shape", "Voxels", " × ".join(map(str, image.shape)), "voxel", "measured", method="along x, y and z"
-        ),
-        Number("image.voxel_length", "Voxel length", f"{length} {unit}", unit, kind, method=told),
-        Number(
-            "image.dimensions",
-            "Dimensions",
-            " × ".join(f"{d:.6g}" for d in image.dimensions) + f" {unit}",
-            unit,
-            kind,
-            method="voxels times voxel length",
+            "image.dimensions", "Dimensions", f"{edges} {unit}".strip(), unit, kind, method="voxels times voxel length"
         ),
     ]
+    return numbers
 
 
 def grey_numbers(analysis: Analysis) -> list[Number]:
@@ -101,7 +99,7 @@ def _interior_numbers(grey: GreyLevels) -> list[Number]:
                 "measured",
                 uncertainty=part.uncertainty,
                 method="mean deep inside the phase, where neither blur nor the other phase reaches",
-                evidence=f"{evidence}; changed by {part.drift:.2g} with the last voxel of depth",
+                evidence=f"{evidence}; changes by {part.drift:.2g} with a voxel of depth",
             )
         )
         numbers.append(
@@ -132,12 +130,16 @@ def _interior_numbers(grey: GreyLevels) -> list[Number]:
             )
         )
     if grey.edge is not None:
-        shells = f"{len(grey.edge.shells)} shells of one voxel around the segmented surface"
+        shells = f"{len(grey.edge.shells)} shells of one voxel around the segmented surface; root mean square misfit {100 * grey.edge.misfit:.1f} % of the step"
         numbers += [
             Number("grey.edge_width", "Edge width", grey.edge.width, "voxel", "measured", method="standard deviation of the Gaussian whose integral fits the mean transition from pore to grain", evidence=shells),
             Number("grey.edge_rise", "Edge, 10 % to 90 %", grey.edge.rise, "voxel", "measured", method="2.563 edge widths: details finer than this are not resolved", evidence=shells),
             Number("grey.surface_offset", "Offset of half contrast from the surface", grey.edge.offset, "voxel", "measured", method="where the mean transition crosses the middle of the two grey levels, positive into the grains", evidence=shells),
         ]  # fmt: skip
+        if grey.edge.overshoot:
+            numbers.append(
+                Number("grey.overshoot", "Overshoot near edges", grey.edge.overshoot, "-", "measured", method="grey levels near edges beyond those deep inside, as a share of the contrast: phase contrast or sharpening", evidence=f"from {grey.edge.low:.0f} to {grey.edge.high:.0f}", percent=True)
+            )  # fmt: skip
     return numbers
 
 
@@ -194,7 +196,7 @@ def space_numbers(analysis: Analysis) -> list[Number]:
     """Return the porosities by connectivity, the representative volume and the specific surface."""
     space, image = analysis.space, analysis.image
     numbers = porosity_numbers(space.connectivity, analysis.region.name)
-    unit = str(image.voxel_unit) or "voxel length"
+    unit = str(image.voxel_unit) or "voxel"
     numbers.append(
         Number(
             "surface.specific",

@@ -195,7 +195,7 @@ def draw_representative_volume(
             axes.set_xlim(0.9 * x.min(), 1.1 * x.max())
             _plain_ticks(axes.xaxis, *axes.get_xlim())
         _plain_ticks(right.yaxis, *right.get_ylim())
-        right.legend(loc="lower left", handlelength=1.6)
+        right.legend(loc="best", handlelength=1.6)
     return figure
 
 

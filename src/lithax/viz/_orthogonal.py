@@ -7,7 +7,7 @@ import numpy as np
 
 from lithax.geometry import AbstractRegion
 from lithax.images import VoxelImage
-from lithax.viz._figure import OVERLAY, drawing
+from lithax.viz._figure import FAINT, OVERLAY, drawing
 from lithax.viz._pixels import blend, grey_pixels
 from lithax.viz._scale_bar import draw_scale_bar
 from lithax.viz._unit import unit_symbol
@@ -147,7 +147,7 @@ def draw_slices(
                 axes.set_xticks([])
                 axes.set_yticks([])
                 for spine in axes.spines.values():
-                    spine.set_visible(False)
+                    spine.set(visible=True, color=FAINT, linewidth=0.6)
                 axes.set_xlabel(f"{part.name[0]} →", labelpad=2)
                 axes.set_ylabel(f"{part.name[1]} →", labelpad=2)
                 draw_scale_bar(axes, part.extent[1] - part.extent[0], unit)
