@@ -93,7 +93,7 @@ def refill(x: Array, offset: Any, shape: Any, halo: tuple[int, ...], boundary: s
 
 
 def _refill_slab(
-    x: Array, offset: Any, start: int, width: int, size: int, axis: int, boundary: str, value: Any
+    x: Array, offset: Any, start: Any, width: int, size: Any, axis: int, boundary: str, value: Any
 ) -> Array:
     # A window of `width` rows, moved into the block where it sticks out; rows inside the image keep their values.
     xp = namespace(x)

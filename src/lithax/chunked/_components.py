@@ -54,7 +54,9 @@ def find_components(reader: BlockReader, phase: Any, **run: Any) -> Components:
     base, selected = 1, 0
 
     def work(read: ReadBlock) -> _BlockLabels:
-        values = read.blocks[0][tuple(slice(h, n - h) for h, n in zip(reader.halos[0], read.blocks[0].shape, strict=True))]
+        values = read.blocks[0][
+            tuple(slice(h, n - h) for h, n in zip(reader.halos[0], read.blocks[0].shape, strict=True))
+        ]
         inside = np.asarray(phase(values)) & read.valid
         labels, count = label_block(inside)
         touched = np.zeros((count + 1, 7), bool)

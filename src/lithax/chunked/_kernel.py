@@ -232,10 +232,7 @@ class _EagerKernel(Kernel):
         self.temporary_bytes = 3 * sum(int(np.prod(s)) for s in request.block_shapes) * 8
 
     def to_backend(self, array: np.ndarray) -> Any:
-        if self.xp.__name__.endswith("torch"):
-            array = array if array.flags.writeable else array.copy()
-        arguments = {} if self.device is None else {"device": self.device}
-        return self.xp.asarray(array, **arguments)
+        return to_backend(self.xp, array, self.device)
 
     def _trial(self) -> tuple[np.dtype, ...]:
         """Run the program on a small block; return the types of its results, having checked the user's functions."""
@@ -280,6 +277,13 @@ class _EagerKernel(Kernel):
         )
         old = None if old is None else [self.to_backend(o) for o in old]
         return tuple(to_numpy(o) for o in _finish(request, outs, valid, old, []))
+
+
+def to_backend(xp: Any, array: np.ndarray, device: Any = None) -> Any:
+    """Return a block in host memory as an array of a library; PyTorch knows no read-only arrays."""
+    if xp.__name__.endswith("torch") and not array.flags.writeable:
+        array = array.copy()
+    return xp.asarray(array, **({} if device is None else {"device": device}))
 
 
 def backend_namespace(backend: Any) -> Any:

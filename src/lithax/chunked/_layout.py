@@ -10,6 +10,9 @@ from lithax.grid import ChunkGrid, Index
 BLOCK_VOXELS = 128**3
 """Blocks are grown from small chunks up to about this many voxels: launching one then costs little beside computing it."""
 
+ANY_MACHINE = 16
+"""Stands for the number of workers in the layout of a reduction: the order of a sum must not depend on the machine."""
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lithax.chunked._cache import ChunkCache
-from lithax.chunked._kernel import _COMPILED, _check_marked, _guard_elementwise, backend_namespace
+from lithax.chunked._kernel import _COMPILED, _check_marked, _guard_elementwise, backend_namespace, to_backend
 from lithax.chunked._layout import Layout
 from lithax.chunked._lift import lift
 from lithax.chunked._padded import read_padded
@@ -196,10 +196,10 @@ def _state_function(
         xp = backend_namespace("numpy" if backend == "jax" else backend)
 
         def state_on_host(read: ReadBlock) -> Any:
-            arrays = [xp.asarray(b) for b in read.blocks]
-            around = None if read.around is None else xp.asarray(read.around)
+            arrays = [to_backend(xp, b) for b in read.blocks]
+            around = None if read.around is None else to_backend(xp, read.around)
             arrays = after(program, arrays, read.start, around, read.first)
-            flags = xp.asarray(read.valid)
+            flags = to_backend(xp, read.valid)
             return to_host(measure.of(*arrays, valid=flags, **context(read.start, flags)))
 
         return state_on_host

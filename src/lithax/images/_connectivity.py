@@ -80,7 +80,7 @@ def connectivity(
         return values != 0 if wanted is None else np.isin(values, wanted)
 
     halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
-    reader = make_reader(inputs, (halo,), "jax", None, workers)
+    reader = make_reader(inputs, (halo,), "jax", None)
     found = find_components(
         reader,
         phase,

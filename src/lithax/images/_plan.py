@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lithax.chunked import ANY_MACHINE, choose_layout
 from lithax.images._call import cache_bytes, gather_inputs, limit_or_default, merge_parameters, workers_or_default
 from lithax.images._chunk_map import chunk_map, prepare_map, size_text
 from lithax.images._reduce import chunk_reduce
@@ -116,12 +117,10 @@ def _plan_reduce(
     world: Any = None,
     **_: Any,
 ) -> Plan:
-    from lithax.chunked import choose_layout
-
     inputs = gather_inputs("plan", images, where, world)
     count = workers_or_default(workers)
     chunks = inputs.sources[0].chunks
-    layout = choose_layout(inputs.frame.shape, [chunks], [chunks], count)
+    layout = choose_layout(inputs.frame.shape, [chunks], [chunks], ANY_MACHINE)
     voxels = math.prod(layout.block)
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
     each = voxels * (sum(3 * s.dtype.itemsize for s in sources) + 16)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.chunked import BlockReader, ChunkCache, LossOverBlocks, choose_layout, reduce_blocks
+from lithax.chunked import ANY_MACHINE, BlockReader, ChunkCache, LossOverBlocks, choose_layout, reduce_blocks
 from lithax.images._call import Inputs, cache_bytes, gather_inputs, limit_or_default, refuse_tracers, workers_or_default
 from lithax.ops import Program, as_steps
 
@@ -63,7 +63,7 @@ def chunk_reduce(
         if inputs.selection is not None:
             program.check_selection()
         halos[0], rule = program.halos(1)[0], program.reading_rule
-    reader = make_reader(inputs, tuple(halos), backend, memory_limit, workers, rule)
+    reader = make_reader(inputs, tuple(halos), backend, memory_limit, rule)
     state = reduce_blocks(
         measure,
         reader,
@@ -194,7 +194,7 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
             program.check_selection()
         halos[0] = program.halos(1)[0]
         rule = program.reading_rule
-    reader = make_reader(inputs, tuple(halos), "jax", memory_limit, workers, rule)
+    reader = make_reader(inputs, tuple(halos), "jax", memory_limit, rule)
     run = {
         "workers": workers_or_default(workers),
         "label": type(loss).__name__,
@@ -216,12 +216,10 @@ def make_reader(
     halos: tuple,
     backend: Any,
     memory_limit: Any,
-    workers: int | None,
     rule: tuple[str, Any] = ("nearest", 0),
 ) -> BlockReader:
-    count = workers_or_default(workers)
     chunks = inputs.sources[0].chunks
-    layout = choose_layout(inputs.frame.shape, [chunks], [chunks], count)
+    layout = choose_layout(inputs.frame.shape, [chunks], [chunks], ANY_MACHINE)
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
     every = halos + (max(halos),) * (len(sources) - len(halos))
     capacity = cache_bytes(sources, every, layout.block, limit_or_default(memory_limit))

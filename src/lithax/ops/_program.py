@@ -67,8 +67,15 @@ class Step:
         check_boundary(self.boundary)
         self.op.check_parameters(self.parameters)
 
-    def halos(self, inputs: int = 1) -> tuple[Halo, ...]:
-        return self.op.halos(self.parameters, inputs)
+    @property
+    def inputs(self) -> int:
+        """Number of arrays that the operation takes, as far as it says so."""
+        rule = self.op.halo if isinstance(self.op, PlainFunction) else self.op.halo_rule
+        return len(rule) if isinstance(rule, list) else self.op.inputs or 1
+
+    def halos(self, inputs: int | None = None) -> tuple[Halo, ...]:
+        """Return the halo of each input."""
+        return self.op.halos(self.parameters, self.inputs if inputs is None else inputs)
 
     @property
     def beyond(self) -> Halo:
@@ -150,12 +157,7 @@ class Program:
 
     def _stencil(self, k: int) -> bool:
         step = self.steps[k]
-        inputs = (
-            len(step.op.halo)
-            if isinstance(getattr(step.op, "halo", 0), list)
-            else (step.op.inputs or 1 if k == 0 else 1)
-        )
-        return any(map(any, step.halos(inputs))) or step.op.scale != (1, 1, 1)
+        return any(map(any, step.halos())) or step.op.scale != (1, 1, 1)
 
     def _needs_refill(self, k: int) -> bool:
         # What step 0 to k-1 did to the voxels read outside the image is what the rule of step k asks for only if
@@ -217,7 +219,7 @@ class Program:
         offset
             Image index of the first voxel of the core; may be traced.
         shape
-            Shape of the image of the first step.
+            Shape of the image of the first step; may be traced.
         valid
             Boolean array over the core widened by the largest of `halos`, True for voxels taken in.
         first_valid
