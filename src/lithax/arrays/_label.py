@@ -2,6 +2,7 @@
 
 import numpy as np
 
+
 def label_block(phase: np.ndarray) -> tuple[np.ndarray, int]:
     """Number the components of a boolean array that are connected through faces (6 neighbours).
 

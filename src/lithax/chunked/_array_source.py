@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import to_numpy
-from lithax.grid import Box, ChunkGrid, Index
+from lithax.grid import Box, ChunkGrid, Index, triple
 
 
 class ArraySource:
@@ -17,7 +17,7 @@ class ArraySource:
             raise ValueError(f"an array of shape {self._array.shape} was given; an image has three axes, x y z.")
         self.shape: Index = self._array.shape
         self.dtype = self._array.dtype.newbyteorder("=")
-        self.chunks: Index = tuple(min(n, 128) for n in self.shape)
+        self.chunks: Index = triple(min(n, 128) for n in self.shape)
 
     def read(self, box: Box) -> np.ndarray:
         return np.ascontiguousarray(self._array[box], dtype=self.dtype)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lithax.grid import ChunkGrid, Index
+from lithax.grid import ChunkGrid, Index, triple
 
 BLOCK_VOXELS = 128**3
 """Blocks are grown from small chunks up to about this many voxels: launching one then costs little beside computing it."""
@@ -61,7 +61,7 @@ def choose_layout(
             if grown[a] != block[a] and math.prod(grown) <= BLOCK_VOXELS and count(grown) >= wanted:
                 block, growing = grown, True
                 break
-    return Layout(shape, tuple(block))
+    return Layout(shape, triple(block))
 
 
 def _next(now: int, least: int, unit: int | None, size: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lithax.arrays import boundary_index
 from lithax.chunked._cache import ChunkCache
-from lithax.grid import BlockSource, ChunkGrid, Halo, Index, intersect
+from lithax.grid import BlockSource, ChunkGrid, Halo, Index, intersect, triple
 
 _ALIGNMENT = 64
 
@@ -33,13 +33,13 @@ def read_padded(
     grid = ChunkGrid(source.shape, source.chunks)
     single = len(rows[0].runs) == len(rows[1].runs) == len(rows[2].runs) == 1
     if single and not any(r.filled.size for r in rows):
-        box = tuple(slice(r.runs[0][1], r.runs[0][1] + r.runs[0][2]) for r in rows)
+        box = triple(slice(r.runs[0][1], r.runs[0][1] + r.runs[0][2]) for r in rows)
         covering = list(grid.covering(box))
         if len(covering) == 1 and grid.box(covering[0]) == box:
             return cache.get(source, covering[0])
     out = empty_block(shape, source.dtype)
     for runs in itertools.product(*(r.runs for r in rows)):
-        box = tuple(slice(src, src + n) for _, src, n in runs)
+        box = triple(slice(src, src + n) for _, src, n in runs)
         for index in grid.covering(box):
             whole = grid.box(index)
             part = intersect(box, whole)

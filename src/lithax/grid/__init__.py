@@ -6,6 +6,7 @@ from lithax.grid._chunk_grid import Index as Index
 from lithax.grid._chunk_grid import box_shape as box_shape
 from lithax.grid._chunk_grid import intersect as intersect
 from lithax.grid._chunk_grid import shift as shift
+from lithax.grid._chunk_grid import triple as triple
 from lithax.grid._halo import Halo as Halo
 from lithax.grid._halo import add_halos as add_halos
 from lithax.grid._halo import as_halo as as_halo

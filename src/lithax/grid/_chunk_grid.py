@@ -2,11 +2,20 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 Index = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
+
+_Value = TypeVar("_Value")
+
+
+def triple(values: Iterable[_Value]) -> tuple[_Value, _Value, _Value]:
+    """Return three values, one per axis, as a tuple of that length."""
+    x, y, z = values
+    return x, y, z
 
 
 @dataclass(frozen=True)
@@ -28,31 +37,32 @@ class ChunkGrid:
     @property
     def counts(self) -> Index:
         """Number of boxes along each axis."""
-        return tuple(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+        return triple(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
 
     def __len__(self) -> int:
         return math.prod(self.counts)
 
     def __iter__(self) -> Iterator[Index]:
         """Indices in C order: the last axis runs fastest."""
-        return itertools.product(*(range(n) for n in self.counts))
+        return map(triple, itertools.product(*(range(n) for n in self.counts)))
 
     def start(self, index: Index) -> Index:
         """First voxel of a box."""
-        return tuple(i * c for i, c in zip(index, self.chunks, strict=True))
+        return triple(i * c for i, c in zip(index, self.chunks, strict=True))
 
     def box(self, index: Index) -> Box:
         """The part of a box that lies inside the image."""
-        return tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
+        return triple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
 
     def covering(self, box: Box) -> Iterator[Index]:
         """Indices of the boxes that meet a box of the image, in C order."""
-        return itertools.product(
+        indices = itertools.product(
             *(
                 range(s.start // c, -(-s.stop // c)) if s.stop > s.start else range(0)
                 for s, c in zip(box, self.chunks, strict=True)
             )
         )
+        return map(triple, indices)
 
     def linear(self, index: Index) -> int:
         """Place of a box in C order."""
@@ -62,16 +72,16 @@ class ChunkGrid:
 
 def box_shape(box: Box) -> Index:
     """Number of voxels of a box along each axis."""
-    return tuple(s.stop - s.start for s in box)
+    return triple(s.stop - s.start for s in box)
 
 
 def shift(box: Box, offset: Index) -> Box:
     """The same box, seen from another origin."""
-    return tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
+    return triple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
 
 
 def intersect(a: Box, b: Box) -> Box:
     """The voxels common to two boxes (empty slices where there are none)."""
-    return tuple(
+    return triple(
         slice(max(p.start, q.start), max(min(p.stop, q.stop), max(p.start, q.start))) for p, q in zip(a, b, strict=True)
     )

@@ -1,6 +1,6 @@
 """What the combinators ask of storage, of the journal and of the other processes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -96,6 +96,28 @@ class World(Protocol):
         """Return every process's value, in order of `index`, everywhere."""
         ...
 
-    def agree(self, error: BaseException | None = None) -> None:
-        """Return if no process has an error; otherwise raise on all of them."""
+    def reduce(self, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
+        """Combine every process's value, from the first to the last, everywhere."""
+        ...
+
+    def agree(self, error: BaseException | None = None, *, same_type: bool = False) -> None:
+        """Return if no process has an error; otherwise raise on all of them (`same_type`: an error of the same type)."""
+        ...
+
+    def announce(self, error: BaseException) -> None:
+        """Let the others know that this process failed and will `agree` on it; does not wait."""
+        ...
+
+    def check(self) -> None:
+        """Raise if another process has announced a failure; does not wait."""
+        ...
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """How many cores each process has for itself."""
+        ...
+
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        """Indices of the processes on this one's machine, itself included."""
         ...

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lithax.chunked import find_components
+from lithax.grid import triple
 from lithax.images._call import gather_inputs, workers_or_default
 from lithax.images._reduce import make_reader
 
@@ -70,7 +71,9 @@ def connectivity(
     """
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biu":
-        raise TypeError(f"image has dtype {dtype}; give a boolean image or a segmentation (make one with lx.ops.threshold).")
+        raise TypeError(
+            f"image has dtype {dtype}; give a boolean image or a segmentation (make one with lx.ops.threshold)."
+        )
     inputs = gather_inputs("connectivity", (image,), where, world)
     if inputs.world.count > 1:
         raise NotImplementedError("connectivity() works in one process in this version.")
@@ -99,6 +102,6 @@ def connectivity(
         total=total,
         connected=connected,
         isolated=total - connected,
-        percolating=tuple(int(found.voxels[spans[:, axis]].sum()) for axis in range(3)),
+        percolating=triple(int(found.voxels[spans[:, axis]].sum()) for axis in range(3)),
         largest=int(found.voxels.max(initial=0)),
     )

@@ -28,11 +28,15 @@ def mask(image: VoxelImage, region: AbstractRegion, store: Any = None, **options
     return _region_image(image, region, False, store, options)
 
 
-def _region_image(image: VoxelImage, region: AbstractRegion, value: bool, store: Any, options: dict[str, Any]) -> VoxelImage:
+def _region_image(
+    image: VoxelImage, region: AbstractRegion, value: bool, store: Any, options: dict[str, Any]
+) -> VoxelImage:
     if not isinstance(image, VoxelImage):
         raise TypeError(f"image is a {type(image).__name__}; give an image, whose geometry says where its voxels are.")
     if not isinstance(region, AbstractRegion):
-        raise TypeError(f"region is a {type(region).__name__}; give a region such as lx.regions.Sphere(center, radius).")
+        raise TypeError(
+            f"region is a {type(region).__name__}; give a region such as lx.regions.Sphere(center, radius)."
+        )
     # An image that was never written holds its fill value everywhere and takes no memory.
     blank = VoxelImage(
         create_array(
@@ -47,8 +51,10 @@ def _region_image(image: VoxelImage, region: AbstractRegion, value: bool, store:
         ),
         image.world,
     )
-    name = {"field_name": "inside" if value else "outside"}
-    return chunk_map(_all_true if value else _all_false, blank, where=region, fill_value=not value, store=store, **(name | options))
+    given: dict[str, Any] = {"field_name": "inside" if value else "outside"} | options
+    return chunk_map(
+        _all_true if value else _all_false, blank, where=region, fill_value=not value, store=store, **(name | options)
+    )
 
 
 def _all_true(block: Any) -> Any:

@@ -71,13 +71,13 @@ def domain(
     if phases is not None:
         if segmentation is None:
             raise ValueError(f"phases={phases!r} are values of a segmentation; give segmentation=, too.")
-        phases = (phases,) if np.ndim(phases) == 0 else tuple(phases)
-        if not phases:
+        named = tuple(phases) if isinstance(phases, Collection) or np.ndim(phases) else (phases,)
+        if not named:
             raise ValueError("phases=() selects no voxel; name at least one phase, or leave phases out for all but 0.")
-        for phase in phases:
+        for phase in named:
             if not isinstance(phase, int | np.integer | bool | np.bool_) or phase < 0:
                 raise ValueError(f"phases={phases!r} must be whole numbers >= 0, values of the segmentation.")
-        phases = tuple(sorted({int(p) for p in phases}))
+        phases = tuple(sorted({int(p) for p in named}))
     if region is not None and not isinstance(region, AbstractRegion):
         raise TypeError(
             f"region is a {type(region).__name__}; give a region of lithax.regions (or include= for an image)."
