@@ -88,7 +88,9 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build docs/_build/index.html; a warning is an error."""
     session.install(".[pandas,viz,xarray]", *group("docs"))
-    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs, env=CACHE)
+    session.run(
+        "sphinx-build", "-W", "-E", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs, env=CACHE
+    )
 
 
 @nox.session
