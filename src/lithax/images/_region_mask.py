@@ -53,7 +53,7 @@ def _region_image(
     )
     given: dict[str, Any] = {"field_name": "inside" if value else "outside"} | options
     return chunk_map(
-        _all_true if value else _all_false, blank, where=region, fill_value=not value, store=store, **(name | options)
+        _all_true if value else _all_false, blank, where=region, fill_value=not value, store=store, **given
     )
 
 
