@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from lithax.geometry import AbstractRegion
 from lithax.images._chunk_map import chunk_map
 from lithax.images._voxel_image import VoxelImage
@@ -42,7 +44,7 @@ def _region_image(
         create_array(
             locate(None),
             shape=image.shape,
-            dtype="bool",
+            dtype=np.dtype(bool),
             chunks=image.chunks,
             shards=image.shards,
             metadata=Metadata(
