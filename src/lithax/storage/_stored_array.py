@@ -16,7 +16,6 @@ import zarr
 from zarr.codecs import ShardingCodec
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import numpy_buffer_prototype
-from zarr.core.chunk_grids import RegularChunkGrid
 from zarr.core.metadata import ArrayV3Metadata
 
 from lithax.errors import MetadataError
@@ -73,7 +72,7 @@ class StoredArray(AbstractStoredArray):
         where = str(zarray.store_path)
         if not isinstance(description, ArrayV3Metadata):
             raise MetadataError(f"{where} is a Zarr v2 array; StoredArray needs Zarr v3.")
-        if not isinstance(description.chunk_grid, RegularChunkGrid):
+        if description.chunk_grid.to_dict()["name"] != "regular":
             raise MetadataError(f"{where} has an irregular chunk grid, which is not supported.")
         if len(description.shape) != 3:
             raise MetadataError(f"{where} has {len(description.shape)} dimensions; an image has three.")
