@@ -154,6 +154,8 @@ def _check_kind(name: str, value: Any, kinds: str, rule: str) -> None:
 
 
 def _describe(value: Any) -> str:
+    if isinstance(value, list) or (isinstance(value, tuple) and any(hasattr(v, "shape") for v in value)):
+        return f"[{', '.join(map(_describe, value))}]"
     if isinstance(value, AbstractRegion | tuple | int):
         return repr(value)
     where = getattr(getattr(value, "stored", None), "where", None)
