@@ -1,0 +1,3 @@
+"""The command line: ``lithax report``, ``info``, ``import`` and ``export``."""
+
+from lithax.cli._main import main as main

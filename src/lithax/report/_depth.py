@@ -48,11 +48,15 @@ def _square_distance(target: Array, reach: int) -> Array:
 
 def _signed(pore: Array, reach: int, valid: Array | None) -> Array:
     xp = namespace(pore)
-    outside = xp.zeros_like(pore) if valid is None else ~valid
     core = tuple(slice(reach, n - reach) for n in pore.shape)
-    in_pore = _square_distance(~pore | outside, reach)
-    in_grain = _square_distance(pore | outside, reach)
-    return xp.where(pore[core], -in_pore, in_grain)
+    if valid is None:
+        valid = xp.ones_like(pore)
+    to_grain = _square_distance(~pore & valid, reach)
+    to_pore = _square_distance(pore & valid, reach)
+    to_outside = _square_distance(~valid, reach)
+    depth = xp.where(pore[core], to_grain, to_pore)
+    known = (depth < to_outside) | (to_outside == (reach + 1) ** 2)
+    return xp.where(known, xp.where(pore[core], -depth, depth), xp.zeros_like(depth))
 
 
 def _masked(pore: Array, valid: Array, *, reach: int, block: Any) -> Array:
@@ -73,7 +77,7 @@ def square_depth(pore: Array, *, reach: int, block: Any) -> Array:
     Returns
     -------
         int16: the squared distance from the voxel's centre to that of the nearest voxel of the other phase, negative in the
-        pores. The faces of the image, and of the region of interest, end both phases: what is behind them is unknown.
+        pores; 0 where a face of the image, or the end of the region of interest, is as near, because nobody knows what is behind it.
     """
     return _signed(pore, reach, block.valid)
 
@@ -117,7 +121,7 @@ class GreyByDepth(AbstractMeasurement):
         value = xp.where(counted, value, xp.zeros_like(value))
         beyond = (self.reach + 1) ** 2
         length = 2 * beyond + 1
-        # No voxel has depth 0: it takes those that do not count.
+        # Voxels of unknown depth have depth 0; so have those that do not count.
         index = xp.where(counted, xp.astype(depth, xp.int32), 0) + beyond
         weight = xp.astype(counted, xp.float64)
         return {

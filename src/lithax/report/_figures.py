@@ -115,7 +115,7 @@ def _edge(analysis: Analysis) -> Picture:
     assert grey.pore is not None
     assert grey.grain is not None
     position = [shell.position for shell in grey.edge.shells]
-    fine = np.linspace(min(position), max(position), 201)
+    fine = np.linspace(*grey.edge.span, 201)
     low, high = grey.edge.low, grey.edge.high
     fitted = low + (high - low) * transition(fine, grey.edge.offset, grey.edge.width)
     means = [shell.mean for shell in grey.edge.shells]

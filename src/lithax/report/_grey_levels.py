@@ -107,6 +107,8 @@ class Edge:
     """Grey level that it ends at."""
     overshoot: float
     """How far the two lie beyond the levels deep inside, as a share of the contrast: phase contrast or sharpening; 0 if it is not seen."""
+    span: tuple[float, float]
+    """First and last distance that it was fitted to [voxel]."""
     misfit: float
     """Root mean square deviation of the shells from it, as a share of its step."""
     shells: tuple[Shell, ...]
@@ -146,7 +148,7 @@ def edge(profile: DepthProfile, pore: Interior, grain: Interior, reach: int = RE
     # A step between two voxels has no width that could be told, and one beyond what was looked at means nothing.
     if misfit > MISFIT or not 0.05 < width < span or abs(offset) > span / 2:
         return None
-    return Edge(width, offset, low, high, overshoot, misfit, every)
+    return Edge(width, offset, low, high, overshoot, (fitted[0].position, fitted[-1].position), misfit, every)
 
 
 def transition(position: Any, offset: float, width: float) -> np.ndarray:

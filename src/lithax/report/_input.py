@@ -129,7 +129,7 @@ def _described(
     if not geometry:
         return Source(image, record)
     target = folder / "scan.zarr"
-    if "://" not in image.stored.where and Path(image.stored.where).resolve() == target.resolve():
+    if not image.path and Path(image.stored.where.removeprefix("file://")).resolve() == target.resolve():
         raise ValueError(
             f"{', '.join(geometry)}: the input {target} would have to be replaced by a copy of itself; change it with "
             "image.update(...), or name another output."

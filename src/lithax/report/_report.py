@@ -15,6 +15,7 @@ from typing import Any
 from lithax.report._analysis import Analysis, analyse
 from lithax.report._figures import Picture, comparison, pictures
 from lithax.report._finney_demo import Continuous, Pack, continuous_porosity, raw_scan, scan, true_phases
+from lithax.report._folder import report_folder
 from lithax.report._input import RawLayout, open_source
 from lithax.report._number import Number
 from lithax.report._numbers import grey_numbers, image_numbers, prefixed, space_numbers, truth_numbers
@@ -24,6 +25,21 @@ from lithax.report._steps import Steps
 from lithax.report._truth import Criterion, Held, criteria, hold
 from lithax.viz import load_matplotlib
 
+_SUMMARY = {
+    "truth.continuous",
+    "truth.voxelised",
+    "porosity.total",
+    "porosity.connected",
+    "porosity.isolated",
+    "porosity.otsu",
+    "porosity.half_contrast",
+    "porosity.balance",
+    "sensitivity.span",
+    "surface.specific",
+    "rev.edge",
+    "grey.edge_width",
+    "grey.contrast_to_noise",
+}
 SCHEMA = {"format": "lithax-report", "version": 1}
 
 
@@ -60,6 +76,15 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report {self.title!r}, {len(self.numbers)} numbers, {self.path}>"
+
+    def summary(self) -> str:
+        """Return the main numbers, criteria and warnings as lines of text."""
+        numbers = [n for n in self.numbers if n.key in _SUMMARY or n.key.startswith("porosity.percolating")]
+        width = max(len(n.name) for n in numbers)
+        lines = [self.title, *(f"  {n.name:<{width}}  {n.text:<18} {n.kind}" for n in numbers)]
+        lines += [f"  {criterion}" for criterion in self.criteria]
+        lines += [f"  Please note: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, as ``report.json`` has it."""
@@ -150,21 +175,21 @@ def report(
         raise ValueError(
             "shape, dtype, order, offset, voxel_length and voxel_unit describe an input, but none was given."
         )
-    folder = _prepare(Path(output), overwrite, demo=image is None)
     steps = Steps(progress)
-    if image is None:
-        return finney_report(Pack(), folder, settings, steps, title=title)
-    steps("Open the input")
-    source = open_source(
-        image, folder, layout=layout, voxel_length=voxel_length, voxel_unit=voxel_unit, overwrite=overwrite
-    )
-    analysis = analyse(source.image, settings, folder, steps, overwrite=True)
-    name = title or _title(source.described)
-    numbers = [*image_numbers(analysis.image, simulated=False), *space_numbers(analysis), *grey_numbers(analysis)]
-    steps("Hash the voxels")
-    provenance = _provenance(source.described, analysis, settings)
-    done = Report(name, folder, tuple(numbers), (), tuple(analysis.warnings), provenance)
-    return _write(done, analysis, pictures(analysis), steps)
+    with report_folder(Path(output), overwrite=overwrite, demo=image is None) as folder:
+        if image is None:
+            return finney_report(Pack(), folder, settings, steps, title=title)
+        steps("Open the input")
+        source = open_source(
+            image, folder, layout=layout, voxel_length=voxel_length, voxel_unit=voxel_unit, overwrite=True
+        )
+        analysis = analyse(source.image, settings, folder, steps, overwrite=True)
+        numbers = [*image_numbers(analysis.image, simulated=False), *space_numbers(analysis), *grey_numbers(analysis)]
+        steps("Hash the voxels")
+        provenance = _provenance(source.described, analysis, settings)
+        name = title or _title(source.described)
+        done = Report(name, folder, tuple(numbers), (), tuple(analysis.warnings), provenance)
+        return _write(done, analysis, pictures(analysis), steps)
 
 
 def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *, title: str | None = None) -> Report:
@@ -250,31 +275,6 @@ def _table(numbers: Sequence[Number]) -> str:
     for number in numbers:
         writer.writerow({k: "" if v is None else v for k, v in number.as_dict().items()})
     return text.getvalue()
-
-
-def _prepare(folder: Path, overwrite: bool, demo: bool) -> Path:
-    """Make the folder, or see that what it holds may be replaced. A demo replaces a demo: both come out the same."""
-    folder.mkdir(parents=True, exist_ok=True)
-    earlier = folder / "report.json"
-    if earlier.exists():
-        if not overwrite and not (demo and _is_demo(earlier)):
-            raise FileExistsError(
-                f"output={str(folder)!r} holds a report already; name another folder, or pass overwrite=True (--overwrite)."
-            )
-        return folder
-    for name in ("scan.raw", "scan.zarr", "pores.zarr"):
-        if (folder / name).exists():
-            raise FileExistsError(
-                f"output={str(folder)!r} holds {name}, and no report.json says that a report made it; name another folder, or move it."
-            )
-    return folder
-
-
-def _is_demo(path: Path) -> bool:
-    try:
-        return "simulated" in json.loads(path.read_text(encoding="utf-8"))["provenance"]["input"]
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _provenance(described: dict[str, Any], analysis: Analysis, settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""``lithax info``."""
+
+import click
+
+from lithax.cli._parameters import tell
+
+
+@click.command("info")
+@click.argument("store")
+@click.option("--path", help="Path of the image inside the store.")
+@click.option("--statistics", is_flag=True, help="Also read all voxels: smallest, largest, mean, percentiles.")
+@tell
+def info_command(store: str, path: str | None, statistics: bool) -> None:
+    """Show what an image is, without reading its voxels.
+
+    STORE is a folder such as rock.zarr, or a URL. Images of lithax and RockVerse, three-dimensional Zarr arrays and levels of
+    OME-Zarr are understood.
+
+    \b
+    lithax info rock.zarr
+    lithax info rock.zarr --statistics
+    lithax info s3://bucket/rock.zarr --path scan
+    """
+    from lithax.images import open as open_image
+    from lithax.measure import histogram, moments
+
+    image = open_image(store, path=path, mode="r", incomplete=True)
+    unit = f" {image.voxel_unit}" if image.voxel_unit else ""
+
+    def lengths(values: tuple[float, ...]) -> str:
+        return " x ".join(f"{v:.6g}" for v in values) + unit
+
+    metadata = image.metadata
+    made_by = (metadata.provenance or {}).get("function", "") if isinstance(metadata.provenance, dict) else ""
+    rows = {
+        "field": f"{image.field_name} [{image.field_unit}]" if image.field_unit else image.field_name,
+        "description": image.description,
+        "shape": " x ".join(map(str, image.shape)),
+        "dtype": str(image.dtype),
+        "size": f"{image.nbytes / 2**20:.4g} MiB uncompressed",
+        "chunks": " x ".join(map(str, image.chunks)) + f" ({image.nchunks})",
+        "shards": "" if image.shards is None else " x ".join(map(str, image.shards)),
+        "voxel length": lengths(image.voxel_length),
+        "voxel origin": lengths(image.voxel_origin),
+        "dimensions": lengths(image.dimensions),
+        "made by": made_by,
+        "content hash": metadata.content_hash or "",
+        "state": metadata.state,
+        "store": image.stored.where,
+    }
+    if statistics:
+        levels, found = histogram(image), moments(image, skip_nan=True)
+        low, middle, high = levels.percentile([1, 50, 99])
+        rows |= {
+            "minimum": f"{levels.minimum:.6g}",
+            "maximum": f"{levels.maximum:.6g}",
+            "mean": f"{found.mean:.6g}",
+            "deviation": f"{found.standard_deviation:.6g}",
+            "percentiles": f"{low:.6g} (1 %), {middle:.6g} (50 %), {high:.6g} (99 %)",
+        }
+    for name, value in rows.items():
+        if value:
+            click.echo(f"{name:<14}{value}")

@@ -1,0 +1,56 @@
+"""Kinds of command-line values, and how errors reach the user."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from lithax.errors import LithaxError
+
+EXPECTED = (LithaxError, ValueError, TypeError, OSError, OverflowError, ModuleNotFoundError, MemoryError)
+
+
+class Triple(click.ParamType):
+    """One number for all axes, or three along x, y and z: "2.5" or "2.5,2.5,5"; also with "x" between, "100x100x80"."""
+
+    def __init__(self, number: Callable[[str], Any], name: str, single: bool = True):
+        self.number, self.name, self.single = number, name, single
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            parts = [self.number(part) for part in value.lower().replace("x", ",").split(",")]
+        except ValueError:
+            parts = []
+        if len(parts) == 1 and self.single:
+            return parts * 3
+        if len(parts) != 3:
+            one = "one number, or " if self.single else ""
+            self.fail(
+                f"{value!r} is not a {self.name}: write {one}three along x, y and z, such as 100,100,80.", param, ctx
+            )
+        return parts
+
+
+SHAPE = Triple(int, "shape", single=False)
+CHUNKS = Triple(int, "chunk shape")
+LENGTH = Triple(float, "length")
+
+
+def tell(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Show an expected error as one line; with LITHAX_TRACEBACK=1 in the environment as Python shows it."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        if os.environ.get("LITHAX_TRACEBACK") == "1":
+            return command(*arguments, **options)
+        try:
+            return command(*arguments, **options)
+        except EXPECTED as error:
+            notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+            raise click.ClickException(f"{error}{notes}") from error
+
+    return run

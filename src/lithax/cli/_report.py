@@ -1,0 +1,111 @@
+"""``lithax report``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lithax.cli._parameters import LENGTH, SHAPE, tell
+
+
+@click.command("report")
+@click.argument("source", metavar="[INPUT]", required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False),
+    help="Folder for the files.  [default: INPUT-report, or finney-report]",
+)
+@click.option("--shape", type=SHAPE, help="Voxels of a raw file along x, y, z, such as 512,512,400.")
+@click.option("--dtype", help="Type of its voxels: u1, <u2 (little-endian), >u2 (big-endian), <f4, ...")
+@click.option("--order", type=click.Choice(["F", "C"]), help="F: x runs fastest in the file (default); C: z does.")
+@click.option("--offset", type=int, help="Bytes before the first voxel.")
+@click.option("--voxel-length", type=LENGTH, help="Edge of a voxel, one number or three.")
+@click.option("--unit", "voxel_unit", help="Its unit: um, mm, ...")
+@click.option(
+    "--filter",
+    "filter_",
+    default="median",
+    show_default=True,
+    help="Before the threshold: none, median, median:2 (radius), gaussian, gaussian:1.5 (standard deviation) [voxel].",
+)
+@click.option(
+    "--threshold",
+    default="otsu",
+    show_default=True,
+    help="otsu, half (midway between the peaks), or a grey level; up to it is pore.",
+)
+@click.option(
+    "--roi",
+    type=click.Choice(["auto", "cylinder", "none"]),
+    default="auto",
+    show_default=True,
+    help="What counts. auto: the core, if one is seen standing in air; cylinder: that, or the largest that fits; none: all.",
+)
+@click.option(
+    "--pore-phase", type=int, help="Value of the pores, if INPUT is segmented already.  [default: the lowest]"
+)
+@click.option("--title", help="Title of the page.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier report in the folder.")
+@click.option("--quiet", is_flag=True, help="Say nothing while working.")
+@tell
+def report_command(
+    source: str | None,
+    output: str | None,
+    shape: Any,
+    dtype: str | None,
+    order: str | None,
+    offset: int | None,
+    voxel_length: Any,
+    voxel_unit: str | None,
+    filter_: str,
+    threshold: str,
+    roi: str,
+    pore_phase: int | None,
+    title: str | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Measure a scan, and write a page about it that can be sent.
+
+    INPUT is a Zarr store, a .npy file, or a raw file (.raw, also .gz) with a JSON document beside it or with --shape and
+    --dtype. An image of few values is taken as segmented already. Without INPUT a scan of a measured sphere pack is
+    simulated, whose porosity is known, and the report shows how far each method is from the truth.
+
+    The folder holds report.html (one file, with its pictures), report.json and numbers.csv (the same numbers for
+    programs: each with unit, denominator, method, and whether it was measured, assumed or simulated), and pores.zarr,
+    the segmentation.
+
+    \b
+    lithax report
+    lithax report rock.zarr
+    lithax report rock.raw --shape 512,512,400 --dtype '<u2' --voxel-length 2.5 --unit um
+    lithax report segmented.raw.gz --shape 110,110,110 --dtype u1 --order C --pore-phase 0
+    """
+    from lithax.report import report
+
+    made = report(
+        source,
+        output or (f"{_stem(source)}-report" if source else "finney-report"),
+        filter=filter_,
+        threshold=threshold,
+        roi=roi,
+        pore_phase=pore_phase,
+        voxel_length=voxel_length,
+        voxel_unit=voxel_unit,
+        shape=shape,
+        dtype=dtype,
+        order=order,
+        offset=offset,
+        title=title,
+        overwrite=overwrite,
+        progress=not quiet,
+    )
+    click.echo(made.summary())
+    click.echo(f"  {made.path}")
+    if not made.passed:
+        raise click.exceptions.Exit(1)
+
+
+def _stem(source: str) -> str:
+    return Path(source.rstrip("/")).name.split(".")[0] or "image"

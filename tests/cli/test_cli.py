@@ -1,0 +1,128 @@
+"""The command line does what the functions do, explains itself, and says in one line what went wrong."""
+
+import json
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import lithax as lx
+from lithax.cli import main
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="lithax")
+
+    return run
+
+
+@pytest.fixture
+def voxels(rng):
+    return rng.integers(0, 60_000, (9, 8, 7)).astype("<u2")
+
+
+@pytest.mark.parametrize("command", [[], ["report"], ["info"], ["import"], ["export"]])
+def test_help_teaches_by_example(run, command):
+    shown = run(*command, "--help")
+    assert shown.exit_code == 0
+    assert " ".join(["lithax", *command]) in shown.output
+    assert shown.output.count("lithax ") >= 3
+
+
+def test_every_option_is_explained():
+    for command in main.commands.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and not isinstance(parameter.type, click.Choice):
+                assert parameter.help, f"{command.name} {parameter.name}"
+
+
+def test_version(run):
+    assert lx.__version__ in run("--version").output
+
+
+def test_there_and_back(run, voxels, tmp_path):
+    voxels.ravel("F").tofile("rock.raw")
+    made = run(
+        "import", "rock.raw", "rock.zarr", "--shape", "9,8,7", "--dtype", "<u2", "--voxel-length", "2.5", "--unit", "um"
+    )
+    assert made.exit_code == 0, made.output
+    image = lx.open(tmp_path / "rock.zarr")
+    np.testing.assert_array_equal(image[:], voxels)
+    assert (image.voxel_length, image.voxel_unit) == ((2.5, 2.5, 2.5), "um")
+    assert run("export", "rock.zarr", "back.raw", "--order", "C", "--byteorder", "big", "--fiji-macro").exit_code == 0
+    np.testing.assert_array_equal(np.fromfile("back.raw", ">u2").reshape(voxels.shape), voxels)
+    assert (tmp_path / "back.raw.ijm").exists()
+    assert run("import", "back.raw", "again.zarr").exit_code == 0  # the document beside it says the rest
+    assert lx.open(tmp_path / "again.zarr").content_hash() == image.content_hash()
+
+
+def test_numpy_files_are_images(run, voxels, tmp_path):
+    np.save("rock.npy", voxels)
+    options = ["--voxel-length", "1,2,3", "--unit", "mm", "--chunks", "4", "--field-name", "grey", "--field-unit", "HU"]
+    assert run("import", "rock.npy", "rock.zarr", *options).exit_code == 0
+    image = lx.open(tmp_path / "rock.zarr")
+    assert (image.voxel_length, image.chunks, image.field_name) == ((1.0, 2.0, 3.0), (4, 4, 4), "grey")
+    refused = run("import", "rock.npy", "other.zarr", "--shape", "9x8x7")
+    assert (refused.exit_code, "--shape: a .npy file says itself" in refused.output) == (2, True)
+
+
+def test_info(run, voxels):
+    lx.from_array(voxels, store="rock.zarr", voxel_length=2.5, voxel_unit="um", field_name="grey", description="a rock")
+    shown = run("info", "rock.zarr").output
+    for words in ("grey", "a rock", "9 x 8 x 7", "uint16", "2.5 x 2.5 x 2.5 um", "complete"):
+        assert words in shown
+    assert "mean" not in shown
+    more = run("info", "rock.zarr", "--statistics").output
+    assert f"{voxels.mean():.6g}" in more
+    assert f"{voxels.max():.6g}" in more
+
+
+def test_a_report(run, rng, tmp_path):
+    pore = rng.random((20, 20, 20)) < 0.25
+    np.save("rock.npy", np.where(pore, 0, 1).astype("u1"))
+    made = run(
+        "report", "rock.npy", "--pore-phase", "0", "--voxel-length", "2", "--unit", "um", "--title", "A rock", "--quiet"
+    )
+    assert made.exit_code == 0, made.output
+    folder = tmp_path / "rock-report"
+    document = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert document["title"] == "A rock"
+    assert document["numbers"][[n["key"] for n in document["numbers"]].index("porosity.total")]["value"] == pore.mean()
+    assert f"{100 * pore.mean():.2f} %" in made.output
+    assert str(folder.relative_to(tmp_path) / "report.html") in made.output
+    again = run("report", "rock.npy", "--quiet")
+    assert again.exit_code == 1
+    assert "Error: output='rock-report' holds a report already" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "nothing.zarr"], "Error: "),
+        (["import", "nothing.raw", "x.zarr"], "'nothing.raw' does not exist"),
+        (["import", "short.raw", "x.zarr", "--shape", "9,8,7", "--dtype", "u1"], "Error: "),
+        (["import", "short.raw", "x.zarr"], "shape and dtype must be given"),
+        (["import", "short.raw", "x.zarr", "--shape", "9", "--dtype", "u1"], "write three along x, y and z"),
+        (["import", "short.raw", "x.zarr", "--voxel-length", "two"], "write one number, or three"),
+        (["report", "nothing.raw"], "does not exist"),
+        (["report", "--shape", "3,3,3"], "none was given"),
+        (["report", "short.raw", "--filter", "mean"], "filter='mean' is not known"),
+    ],
+)
+def test_what_went_wrong_is_said_in_a_line(run, tmp_path, arguments, words):
+    (tmp_path / "short.raw").write_bytes(b"abc")
+    failed = run(*arguments)
+    assert failed.exit_code in (1, 2)
+    assert words in failed.output
+    assert "Traceback" not in failed.output
+    assert [path.name for path in tmp_path.iterdir()] == ["short.raw"]  # nothing half-made
+
+
+def test_where_it_went_wrong_is_shown_when_asked(run, monkeypatch):
+    monkeypatch.setenv("LITHAX_TRACEBACK", "1")
+    assert isinstance(run("info", "nothing.zarr").exception, FileNotFoundError)

@@ -1,0 +1,91 @@
+"""Cells, sub-cubes, and when a cube is representative."""
+
+import numpy as np
+import pytest
+
+from lithax.images import chunk_reduce, from_array
+from lithax.regions import Sphere
+from lithax.report._cell_sums import Cells, CellSums, cell_edge
+from lithax.report._representative_volume import representative_volume
+
+
+def cells_of(values, edge):
+    """Cells by a loop."""
+    counts = [-(-n // edge) for n in values.shape]
+    total = np.zeros(counts)
+    for index in np.ndindex(*counts):
+        total[index] = values[tuple(slice(edge * i, edge * (i + 1)) for i in index)].sum()
+    return total
+
+
+@pytest.mark.parametrize("chunks", [16, 5, (4, 13, 7)])
+@pytest.mark.parametrize("edge", [1, 3, 20])
+def test_cells_are_those_of_the_whole_image(rng, chunks, edge):
+    values = rng.random((13, 11, 9)) < 0.3
+    found = chunk_reduce(CellSums(edge, values.shape), from_array(values, chunks=chunks))
+    np.testing.assert_array_equal(found.total, cells_of(values, edge))
+    np.testing.assert_array_equal(found.count, cells_of(np.ones_like(values), edge))
+
+
+def test_only_voxels_of_the_region_count(rng):
+    values = rng.normal(size=(13, 11, 9))
+    region = Sphere((6, 5, 4), 4)
+    grid = np.meshgrid(*(np.arange(n, dtype=float) for n in values.shape), indexing="ij")
+    inside = np.asarray(region.contains(*grid))
+    found = chunk_reduce(CellSums(3, values.shape), from_array(values, chunks=5), where=region)
+    np.testing.assert_array_equal(found.count, cells_of(inside, 3))
+    np.testing.assert_allclose(
+        found.total, cells_of(np.where(inside, values, 0), 3), rtol=0, atol=1e-13
+    )  # float64 sums
+    assert np.isnan(found.mean[0, 0, 0])
+
+
+def test_the_edge_of_a_cell_divides_the_shortest_axis():
+    assert (cell_edge((256, 300, 400)), cell_edge((20, 30, 40))) == (8, 1)
+
+
+def independent(n, edge, porosity=0.3, seed=0):
+    """Cells of an image whose voxels are independent of each other."""
+    total = np.random.default_rng(seed).binomial(edge**3, porosity, (n, n, n)).astype(float)
+    return Cells(edge, np.full((n, n, n), edge**3), total)
+
+
+def test_independent_voxels_spread_with_the_square_root_of_the_volume():
+    found = representative_volume(independent(48, 2))
+    first = found.sizes[0]
+    expected = np.sqrt(0.7 / 0.3 / first.edge**3)
+    assert first.relative == pytest.approx(expected, rel=0.01)  # of 10^5 cubes
+    assert found.amplitude == pytest.approx(np.sqrt(0.7 / 0.3), rel=0.15)  # the larger sizes are few
+    assert [s.number for s in found.sizes if s.edge in (2, 96)] == [48**3, 1]
+
+
+def test_the_smallest_edge_that_keeps_to_the_limit_is_representative():
+    found = representative_volume(independent(48, 2), limit=0.05)
+    kept = [s for s in found.sizes if s.relative < 0.05 and s.number >= 8]
+    assert found.edge == kept[0].edge
+    # sqrt(7/3) edge^(-3/2) = 0.05 at 9.8 voxels
+    assert found.edge == 10
+
+
+def test_too_small_a_sample_is_not_representative():
+    """With one half pore and the other not, no number of sub-cubes helps."""
+    total = np.zeros((8, 8, 8))
+    total[:4] = 27
+    found = representative_volume(Cells(3, np.full((8, 8, 8), 27), total))
+    assert found.edge is None
+    assert found.largest == 12
+
+
+def test_only_whole_sub_cubes_of_the_region_count():
+    cells = independent(12, 2)
+    count = cells.count.copy()
+    count[0] -= 1
+    found = representative_volume(cells._replace(count=count))
+    assert {s.edge: s.number for s in found.sizes}[2] == 11 * 12 * 12
+    assert 24 not in {s.edge for s in found.sizes}
+
+
+def test_without_pores_nothing_is_representative():
+    found = representative_volume(Cells(2, np.full((6, 6, 6), 8), np.zeros((6, 6, 6))))
+    assert found.edge is None
+    assert np.isnan(found.amplitude)

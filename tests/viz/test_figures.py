@@ -1,0 +1,92 @@
+"""Figures are drawn without a window, alike every time, and change nobody's settings."""
+
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+
+from lithax.geometry import Frame
+from lithax.measure import histogram, profile
+from lithax.viz import (
+    Estimate,
+    Mark,
+    draw_comparison,
+    draw_edge,
+    draw_histogram,
+    draw_profiles,
+    draw_representative_volume,
+    draw_sensitivity,
+    encode,
+    load_matplotlib,
+)
+
+
+@pytest.fixture
+def values(rng):
+    return rng.normal(1000, 50, (16, 15, 14)).round().astype("u2")
+
+
+def drawn(values):
+    levels = histogram(values, "values")
+    pore = values < 990
+    edges = [4.0, 8.0, 16.0, 32.0]
+    return {
+        "histogram": draw_histogram(levels, behind=levels, marks=[Mark(990, "here", "red")]),
+        "flat histogram": draw_histogram(histogram(np.full((3, 3, 3), 5, "u1"), "values")),
+        "float histogram": draw_histogram(histogram(values.astype("f4"), 64)),
+        "profiles": draw_profiles([profile(pore, a) for a in range(3)], Frame(values.shape, 2.0, 0.0, "um"), mean=0.4),
+        "thin profile": draw_profiles([profile(pore[:1], 0)], Frame((1, 15, 14))),
+        "sensitivity": draw_sensitivity(
+            np.arange(900, 1100), np.linspace(0, 1, 200), used=(990, 0.4), band=(980, 1000), levels=(950, 1050)
+        ),
+        "edge": draw_edge([-1, 1], [10, 20], (np.array([-1, 1]), np.array([10, 20])), pore=10, grain=20),
+        "sub-cubes": draw_representative_volume(
+            edges, [0.3] * 4, [0.2, 0.1, 0.01, np.nan], [512, 64, 8, 1], amplitude=3.0, limit=0.05, reached=16.0, unit="µm"
+        ),
+        "nothing reached": draw_representative_volume(
+            edges, [0.0] * 4, [0.0] * 4, [512, 64, 8, 1], amplitude=np.nan, limit=0.05, reached=None
+        ),
+        "comparison": draw_comparison(
+            [("a", [Estimate("one", 0.36, 0.001, "truth"), Estimate("two", 0.4)])], 0.36, 0.005
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["svg", "png"])
+def test_every_figure_is_drawn_alike_twice(values, format):
+    first, again = ({k: encode(f, format) for k, f in drawn(values).items()} for _ in range(2))
+    start = b"<?xml" if format == "svg" else b"\x89PNG"
+    for name, data in first.items():
+        assert data.startswith(start), name
+        assert data == again[name], name
+
+
+def test_settings_and_windows_are_left_alone(values):
+    before = dict(matplotlib.rcParams)
+    for figure in drawn(values).values():
+        encode(figure)
+    assert dict(matplotlib.rcParams) == before
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_the_histogram_shows_what_it_was_given(values):
+    levels = histogram(values, "values")
+    figure = draw_histogram(levels, marks=[Mark(990, "threshold 990")])
+    (axes,) = figure.axes
+    line = axes.lines[0]
+    # Percentages of all voxels, but for the 0.1 % outside of what is drawn.
+    assert line.get_ydata().sum() == pytest.approx(100, abs=0.2)
+    assert axes.lines[1].get_xdata() == [990, 990]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["filtered", "threshold 990"]
+
+
+def test_an_unknown_format_is_refused(values):
+    with pytest.raises(ValueError, match="format='gif' must be 'svg' or 'png'"):
+        encode(drawn(values)["edge"], "gif")
+
+
+def test_matplotlib_is_asked_for_by_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'lithax\[viz\]'"):
+        load_matplotlib()
