@@ -9,6 +9,7 @@ from lithax.chunked._kernel import Kernel as Kernel
 from lithax.chunked._kernel import KernelRequest as KernelRequest
 from lithax.chunked._kernel import backend_namespace as backend_namespace
 from lithax.chunked._kernel import make_kernel as make_kernel
+from lithax.chunked._kernel import needs_x64 as needs_x64
 from lithax.chunked._layout import ANY_MACHINE as ANY_MACHINE
 from lithax.chunked._layout import Layout as Layout
 from lithax.chunked._layout import available_cores as available_cores

@@ -17,7 +17,7 @@ from lithax.arrays import namespace, to_numpy
 from lithax.chunked._elementwise import check_by_trial, check_jaxpr
 from lithax.chunked._lift import lift
 from lithax.grid import Index
-from lithax.ops import PlainFunction, Program, Step, numpy_dtype
+from lithax.ops import ARITHMETIC, PlainFunction, Program, Step, VoxelOp, numpy_dtype
 
 _CHECKED = "lithax_elementwise"
 
@@ -112,16 +112,23 @@ def _dtype_of(xp: Any, dtype: np.dtype) -> Any:
     return getattr(xp, "bool" if dtype == np.bool_ else dtype.name)
 
 
+def needs_x64(program: Program, dtypes: Sequence[np.dtype]) -> bool:
+    """Whether JAX must work in 64 bits: on 64-bit voxels, and where an operation of ours makes some of narrower ones."""
+    arithmetic = list(ARITHMETIC.values())
+    if any(step.op.context or step.op.body in arithmetic for step in program.steps):
+        return True
+    own = any(isinstance(s.op, VoxelOp) and s.op.body.__module__.startswith("lithax.") for s in program.steps)
+    return any(d in _WIDE or (own and d in _WIDE_IF_REAL) for d in map(np.dtype, dtypes))
+
+
 class _JaxKernel(Kernel):
     def __init__(self, request: KernelRequest, device: Any):
         self.request = request
         self.device = device
         dynamic, key, rebuild = lift(request.program, request.guards)
         contexts = any(s.op.context for s in request.program.steps)
-        wide = [np.dtype(d) for d in request.dtypes]
-        wide += [np.dtype(a.dtype) for a in dynamic]
-        wide += [d for d in request.out_dtypes or () if d is not None]
-        self.x64 = contexts or any(d in _WIDE for d in wide)
+        declared = [d for d in request.out_dtypes or () if d is not None]
+        self.x64 = needs_x64(request.program, [*request.dtypes, *(np.dtype(a.dtype) for a in dynamic), *declared])
         self.dynamic = dynamic
         self.image_shape = np.asarray(request.image_shape, np.int32)
         static_shape = request.image_shape if contexts else None
@@ -220,6 +227,8 @@ class _EagerKernel(Kernel):
         self.request = request
         self.xp = backend_namespace(backend)
         self.device = device
+        arrays, _, rebuild = lift(request.program)
+        self.program = rebuild([self.to_backend(np.array(to_numpy(a))) for a in arrays])
         self.natural_dtypes = self._trial()
         wanted = request.out_dtypes or (None,)
         wanted = wanted * len(self.natural_dtypes) if len(wanted) == 1 else wanted
@@ -244,7 +253,7 @@ class _EagerKernel(Kernel):
         blocks = [self.to_backend(np.ones(s, d)) for s, d in zip(shapes, request.dtypes, strict=True)]
         met: list[tuple[Step, tuple[Any, ...]]] = []
         with np.errstate(all="ignore"):
-            outs = _watched(request.program, met).on_block(
+            outs = _watched(self.program, met).on_block(
                 blocks, offset=(0, 0, 0), shape=request.image_shape, spacing=request.spacing, origin=request.origin
             )
         for step, given in met:
@@ -265,7 +274,7 @@ class _EagerKernel(Kernel):
         blocks = [self.to_backend(b) for b in blocks]
         if valid is not None:
             valid = self.to_backend(valid)
-        outs = request.program.on_block(
+        outs = self.program.on_block(
             blocks,
             offset=tuple(map(int, offset)),
             shape=request.image_shape,
@@ -381,3 +390,5 @@ class _Compiled:
 
 _COMPILED = _Compiled()
 _WIDE = {np.dtype(t) for t in ("int64", "uint64", "float64", "complex128")}
+_WIDE_IF_REAL = {np.dtype("int32"), np.dtype("uint32")}
+"""Filters turn these into float64."""

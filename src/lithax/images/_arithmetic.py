@@ -119,7 +119,8 @@ def _operand(operation: str, value: Any, dtype: np.dtype) -> np.ndarray:
         return np.asarray(value != 0)
     ufunc = {"divide": np.true_divide, "average": np.true_divide, "absolute_difference": np.maximum}.get(operation)
     ufunc = ufunc or getattr(np, operation)
-    return np.asarray(value, ufunc.resolve_dtypes((dtype, type(value), None))[1])
+    kind = np.dtype(bool) if isinstance(value, bool) else type(value)
+    return np.asarray(value, ufunc.resolve_dtypes((dtype, kind, None))[1])
 
 
 def binary(name: str) -> Any:

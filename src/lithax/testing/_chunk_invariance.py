@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lithax.arrays import to_numpy
-from lithax.chunked import backend_namespace
+from lithax.chunked import backend_namespace, needs_x64
 from lithax.images import chunk_map, chunk_reduce, from_array
 from lithax.ops import Program, as_steps
 
@@ -94,9 +94,7 @@ def _whole(fn: Any, arrays: Sequence[np.ndarray], where: Any, backend: Any, opti
         return program.on_arrays(*values, valid=valid, seed=seed)
 
     if backend == "jax":
-        contexts = any(step.op.context for step in program.steps)
-        wide = contexts or any(a.dtype.itemsize == (16 if a.dtype.kind == "c" else 8) for a in arrays)
-        with jax.enable_x64(True) if wide else nullcontext():
+        with jax.enable_x64(True) if needs_x64(program, [a.dtype for a in arrays]) else nullcontext():
             found = jax.jit(whole)(*arrays, valid=where)
     else:
         xp = backend_namespace(backend)
