@@ -1,8 +1,6 @@
 """New images: of one value, or filled from an array of any library."""
 
 import math
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +10,8 @@ from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 import lithax as lx
-from lithax.errors import IncompleteImageError
+from lithax.errors import IncompleteImageError, ProcessFailure
+from lithax.testing import on_threads
 
 SHAPE = (5, 6, 7)
 VALUES = np.arange(5 * 6 * 7, dtype="i4").reshape(SHAPE)
@@ -290,47 +289,6 @@ def test_memory_is_bounded_by_the_pieces_that_are_read():
     assert sum(asked) == 2 * 256**3
 
 
-class ThreadWorld:
-    """Two processes, played by two threads that meet at a barrier."""
-
-    count = 2
-
-    def __init__(self, index, meeting, board):
-        self.index, self.first, self._meeting, self._board = index, index == 0, meeting, board
-        self.devices = ()
-
-    def gather(self, value):
-        self._board[self.index] = value
-        self._meeting.wait(20)
-        values = [self._board[0], self._board[1]]
-        self._meeting.wait(20)
-        return values
-
-    def barrier(self):
-        self._meeting.wait(20)
-
-    def agree(self, error=None):
-        errors = [e for e in self.gather(error) if e is not None]
-        if error is not None:
-            raise error
-        if errors:
-            raise RuntimeError("another process failed") from errors[0]
-
-
-def on_two_processes(work):
-    """Run `work(world)` on both, and return what each returned or raised."""
-    meeting, board = threading.Barrier(2), {}
-
-    def run(index):
-        try:
-            return work(ThreadWorld(index, meeting, board))
-        except Exception as error:
-            return error
-
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(run, range(2)))
-
-
 def test_processes_share_the_work(tmp_path):
     asked = {0: [], 1: []}
 
@@ -347,7 +305,7 @@ def test_processes_share_the_work(tmp_path):
         copy.update(field_name="CT")
         return image.content_hash(), copy.content_hash(), copy.field_name
 
-    one, two = on_two_processes(work)
+    one, two = on_threads(2, work)
     assert one == two
     assert len(asked[0]) == len(asked[1]) == 18
     assert not set(asked[0]) & set(asked[1])
@@ -370,18 +328,19 @@ def test_a_failure_of_one_process_is_everyones(tmp_path, failing):
 
         return lx.from_array(Failing(), 2, tmp_path / "a", world=world)
 
-    results = on_two_processes(work)
+    results = on_threads(2, work)
     assert isinstance(results[failing], OSError)
-    assert str(results[1 - failing]) == "another process failed"
+    assert isinstance(results[1 - failing], ProcessFailure)
+    assert "the tape is torn" in str(results[1 - failing])
     assert not list(tmp_path.iterdir())
 
 
 def test_what_the_first_process_refuses_all_refuse(tmp_path):
     lx.zeros(SHAPE, "u1", store=tmp_path / "a")
-    first, second = on_two_processes(lambda world: lx.zeros(SHAPE, "u1", store=tmp_path / "a", world=world))
+    first, second = on_threads(2, lambda world: lx.zeros(SHAPE, "u1", store=tmp_path / "a", world=world))
     assert isinstance(first, FileExistsError)
-    assert isinstance(second, RuntimeError)
-    for result in on_two_processes(lambda world: lx.zeros(SHAPE, "u1", world=world)):
+    assert isinstance(second, FileExistsError)
+    for result in on_threads(2, lambda world: lx.zeros(SHAPE, "u1", world=world)):
         assert "store=memory is the memory of one process, and 2 work together" in str(result)
 
 

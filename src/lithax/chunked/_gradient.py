@@ -9,6 +9,7 @@ many rows as a state has numbers. Otherwise a first pass gives the states, the d
 taken on the host, and a second pass pulls it back through every block.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,10 +28,18 @@ class LossOverBlocks:
     """A loss, perhaps with a model of the first image, as functions of the parameters on one block."""
 
     def __init__(
-        self, loss: Any, model: Callable[[Any], Any] | None, reader: BlockReader, frame: Frame, run: dict[str, Any]
+        self,
+        loss: Any,
+        model: Callable[[Any], Any] | None,
+        reader: BlockReader,
+        frame: Frame,
+        run: dict[str, Any],
+        gather: Callable[[Any], list[Any]] = lambda value: [value],
     ):
         self.loss, self.model, self.reader, self.frame = loss, model, reader, frame
         self.run = run
+        # States of all processes, in the order of the blocks: then the bits do not depend on how blocks were dealt out.
+        self._gather = gather
 
     def value(self, parameters: Any) -> np.ndarray:
         """Return the loss."""
@@ -75,32 +84,35 @@ class LossOverBlocks:
             cotangents = iter([to_host(p) for p in pulled])
         # Blocks come in the order of the states, which is that of the cotangents.
         by_start = dict(zip(self._starts, cotangents, strict=True))
-        sums: list[Any] = []
+        gradients: list[Any] = []
+        alone = self.run.get("share", (0, 1))[1] == 1
+
+        def add(a: Any, b: Any) -> Any:
+            return jax.tree_util.tree_map(np.add, a, b)
+
+        def take(gradient: Any) -> None:
+            if alone and gradients:  # what is added at once need not be kept
+                gradient = add(gradients.pop(), gradient)
+            gradients.append(gradient)
 
         def work(read: ReadBlock) -> Any:
             differ, fixed = _split(parameters)
             return self._call("pull", differ, fixed, read, by_start[read.start])
 
-        def take(gradient: Any) -> None:
-            sums[:] = [gradient if not sums else jax.tree_util.tree_map(np.add, sums[0], gradient)]
-
         each_block(self.reader, work, take, **self.run)
-        return np.asarray(value), _like(sums[0], parameters)
+        every = [gradient for part in self._gather(gradients) for gradient in part]
+        total = functools.reduce(add, every)
+        return np.asarray(value), _like(total, parameters)
 
     def _states(self, parameters: Any, of: Callable) -> list[Any]:
         differ, fixed = _split(parameters)
-        states: list[Any] = []
-        self._starts: list[Any] = []
-
-        def take(result: Any) -> None:
-            start, state = result
-            self._starts.append(start)
-            states.append(state)
-
-        each_block(self.reader, lambda read: (read.start, of(differ, fixed, read)), take, **self.run)
-        if not states:
+        found: list[Any] = []
+        each_block(self.reader, lambda read: (read.start, of(differ, fixed, read)), found.append, **self.run)
+        every = [pair for part in self._gather(found) for pair in part]
+        if not every:
             raise ValueError("where=... selects no voxel, so there is no loss; check its mask, phases and region.")
-        return states
+        self._starts = [start for start, _ in every]
+        return [state for _, state in every]
 
     def _call(self, what: str, differ: Any, fixed: Any, read: ReadBlock, cotangent: Any = None) -> Any:
         function = self._function(what, fixed)

@@ -11,7 +11,8 @@ BLOCK_VOXELS = 128**3
 """Blocks are grown from small chunks up to about this many voxels: launching one then costs little beside computing it."""
 
 ANY_MACHINE = 16
-"""Stands for the number of workers in the layout of a reduction: the order of a sum must not depend on the machine."""
+"""Stands for the number of workers in a layout: neither the order of a sum nor whether a run can go on elsewhere may depend on
+the machine, or on the number of processes."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Layout:
 def available_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def owner(grid: ChunkGrid, block: Index, count: int) -> int:
+    """Return which of `count` processes works on a block: each has a stretch of them, as equal as can be."""
+    return grid.linear(block) * count // len(grid)
 
 
 def choose_layout(

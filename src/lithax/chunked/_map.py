@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from lithax.arrays import namespace
 from lithax.chunked._cache import ChunkCache
 from lithax.chunked._kernel import Kernel, KernelRequest, fill_of
-from lithax.chunked._layout import Layout
+from lithax.chunked._layout import Layout, owner
 from lithax.chunked._padded import empty_block, read_padded
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
@@ -41,6 +41,8 @@ class MapJob:
     show_progress: bool
     share: tuple[int, int] = (0, 1)
     """This process's place among those that divide the units, and their number."""
+    watch: Callable[[], None] = lambda: None
+    """Raises if another process has failed; called between blocks, in the thread that runs the job."""
     halos: tuple[Halo, ...] = field(init=False)
 
     def __post_init__(self):
@@ -48,14 +50,15 @@ class MapJob:
 
     def run(self) -> None:
         """Compute every block whose result is not stored yet."""
-        finished = [self._verify(sink, journal) for sink, journal in zip(self.sinks, self.journals, strict=True)]
+        order = self._order()
+        finished = [self._verify(sink, journal, order) for sink, journal in zip(self.sinks, self.journals, strict=True)]
         collectors = [
             _Collector(sink, journal, self.layout, self.in_place, done)
             for sink, journal, done in zip(self.sinks, self.journals, finished, strict=True)
         ]
         grid = self.layout.grid
-        todo = [b for b in self._order() if not all(c.has(grid.box(b)) for c in collectors)]
-        total = math.prod(self.layout.shape)
+        todo = [b for b in order if not all(c.has(grid.box(b)) for c in collectors)]
+        total = sum(math.prod(box_shape(grid.box(b))) for b in order)
         already = total - sum(math.prod(box_shape(grid.box(b))) for b in todo)
         progress = Progress(total, self.label, self.show_progress, already)
         cache = ChunkCache(self.cache_bytes)
@@ -69,7 +72,8 @@ class MapJob:
             return math.prod(box_shape(box))
 
         try:
-            run_all(todo, work, min(self.workers, max(len(todo), 1)), lambda _, voxels: progress.add(voxels))
+            workers = min(self.workers, max(len(todo), 1))
+            run_all(todo, work, workers, lambda _, voxels: progress.add(voxels), self.watch)
         finally:
             progress.close()
 
@@ -80,7 +84,7 @@ class MapJob:
         index, count = self.share
         order = []
         for u in units:
-            if units.linear(u) * count // len(units) == index:
+            if owner(units, u, count) == index:
                 order += list(self.layout.grid.covering(units.box(u)))
         return order
 
@@ -126,8 +130,8 @@ class MapJob:
             for b, u, n in zip(self.layout.block, sink.unit, self.layout.shape, strict=True)
         )
 
-    def _verify(self, sink: BlockSink, journal: Any) -> set[Index]:
-        """Return the units of an earlier attempt that are stored as it recorded them."""
+    def _verify(self, sink: BlockSink, journal: Any, order: Sequence[Index]) -> set[Index]:
+        """Return those of this process's units that an earlier attempt recorded, and that are stored as it did."""
         finished: set[Index] = set()
 
         def check(unit: Index) -> bool:
@@ -149,7 +153,9 @@ class MapJob:
                     finished.add(unit)
 
         if journal.done:
-            run_all(list(journal.done), work, self.workers)
+            units = ChunkGrid(sink.shape, sink.unit)
+            own = {unit for block in order for unit in units.covering(self.layout.grid.box(block))}
+            run_all([unit for unit in journal.done if unit in own], work, self.workers, watch=self.watch)
         return finished
 
 

@@ -5,17 +5,22 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+_WATCH_EVERY = 1.0
+_NOTHING = (None, None, None)
+
 
 def run_all(
     tasks: Iterable[Any],
     work: Callable[[Any], Any],
     workers: int,
     done: Callable[[Any, Any], None] = lambda task, result: None,
+    watch: Callable[[], None] = lambda: None,
 ) -> None:
     """Call ``work(task)`` for every task in `workers` threads and ``done(task, result)`` in this one.
 
     Tasks start in order. After the first failure, or Ctrl-C, no further task starts, those under way come to
     their end, and the failure is raised here with its own traceback. Threads never run further ahead than `workers` results.
+    ``watch()`` is called in this thread after every result, and now and then while there is none; what it raises is a failure, too.
     """
     supply = iter(tasks)
     lock = threading.Lock()
@@ -50,7 +55,20 @@ def run_all(
         for thread in threads:
             thread.start()
         while running:
-            item = results.get()
+            try:
+                item = results.get(timeout=_WATCH_EVERY)
+            except queue.Empty:
+                item = _NOTHING
+            if failure is None:
+                try:
+                    watch()
+                except BaseException as problem:
+                    stop.set()
+                    failure = problem
+                    for _ in threads:
+                        room.release()
+            if item is _NOTHING:
+                continue
             if item is None:
                 running -= 1
                 continue

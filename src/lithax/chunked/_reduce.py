@@ -10,7 +10,7 @@ import numpy as np
 
 from lithax.chunked._cache import ChunkCache
 from lithax.chunked._kernel import _COMPILED, _check_marked, _guard_elementwise, backend_namespace, to_backend
-from lithax.chunked._layout import Layout
+from lithax.chunked._layout import Layout, owner
 from lithax.chunked._lift import lift
 from lithax.chunked._padded import read_padded
 from lithax.chunked._pool import run_all
@@ -90,6 +90,7 @@ def reduce_blocks(
     show_progress: bool,
     gather: Callable[[Any], list[Any]],
     share: tuple[int, int] = (0, 1),
+    watch: Callable[[], None] = lambda: None,
     program: Program | None = None,
 ) -> Any:
     """Return the combined state of all blocks; None if no voxel counts.
@@ -118,6 +119,7 @@ def reduce_blocks(
         label=label,
         show_progress=show_progress,
         share=share,
+        watch=watch,
     )
     every = [s for part in gather(states) for s in part]
     if not every:
@@ -137,15 +139,20 @@ def each_block(
     label: str,
     show_progress: bool,
     share: tuple[int, int] = (0, 1),
+    watch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Work on every block in which a voxel counts, in threads, and take the results in the order of the blocks."""
+    """Work on every block in which a voxel counts, in threads, and take the results in the order of the blocks.
+
+    Of several processes each works on a stretch of the blocks; `share` is this one's place among them, and their number.
+    ``watch()`` raises if another process has failed.
+    """
     grid = reader.layout.grid
     index, count = share
-    blocks = [b for b in grid if grid.linear(b) * count // len(grid) == index]
+    blocks = [b for b in grid if owner(grid, b, count) == index]
     waiting: dict[Index, Any] = {}
     order = iter(blocks)
     expected = next(order, None)
-    progress = Progress(math.prod(grid.shape), label, show_progress)
+    progress = Progress(sum(math.prod(box_shape(grid.box(b))) for b in blocks), label, show_progress)
 
     def read_and_work(block: Index) -> Any:
         read = reader.read(block)
@@ -162,7 +169,7 @@ def each_block(
             expected = next(order, None)
 
     try:
-        run_all(blocks, read_and_work, min(workers, max(len(blocks), 1)), done)
+        run_all(blocks, read_and_work, min(workers, max(len(blocks), 1)), done, watch)
     finally:
         progress.close()
 

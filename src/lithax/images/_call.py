@@ -73,12 +73,17 @@ def gather_inputs(name: str, images: Sequence[Any], where: Any, world: Any, para
             sources.append(image.stored)
         else:
             sources.append(ArraySource(image))
-    worlds = {id(w): w for w in (i.world for i in handles) if w is not None}
-    if len(worlds) > 1:
-        raise ValueError(f"the images of {name}() belong to different worlds; open them with the same world=.")
-    world = world or next(iter(worlds.values()), None) or connected()
+    world = world_of(name, images, world)
     chosen = as_domain(where)
     return Inputs(tuple(images), tuple(sources), frame, chosen, make_selection(chosen, frame), world)
+
+
+def world_of(name: str, images: Sequence[Any], world: Any = None) -> Any:
+    """Return the processes that share a call: those given, or those of its images, or the connected ones."""
+    worlds = {id(i.world): i.world for i in images if isinstance(i, VoxelImage)}
+    if len(worlds) > 1:
+        raise ValueError(f"the images of {name}() belong to different worlds; open them with the same world=.")
+    return world or next(iter(worlds.values()), None) or connected()
 
 
 def refuse_tracers(name: str, values: Any) -> None:
@@ -96,19 +101,23 @@ def refuse_tracers(name: str, values: Any) -> None:
         )
 
 
-def workers_or_default(workers: int | None) -> int:
-    """Return the number of blocks in flight: one more than cores, so that a core never waits for the disk."""
+def workers_or_default(workers: int | None, world: Any = None) -> int:
+    """Return the number of blocks in flight: one more than this process has cores, so that none waits for the disk."""
     if workers is None:
-        return available_cores() + 1
+        return (available_cores() if world is None or world.count == 1 else world.cores[world.index]) + 1
     if not isinstance(workers, int | np.integer) or workers < 1:
         raise ValueError(f"workers={workers!r} must be a whole number >= 1: how many blocks are in flight.")
     return int(workers)
 
 
-def limit_or_default(memory_limit: Any) -> int:
-    """Return a memory limit in bytes; half of what is free by default. Text such as "2 GiB" is understood."""
+def limit_or_default(memory_limit: Any, world: Any = None) -> int:
+    """Return a memory limit in bytes, for this process; by default its share of half of what is free.
+
+    Text such as "2 GiB" is understood.
+    """
     if memory_limit is None:
-        return psutil.virtual_memory().available // 2
+        sharing = 1 if world is None else len(world.neighbours)
+        return psutil.virtual_memory().available // 2 // sharing
     if isinstance(memory_limit, str):
         units = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
         units |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}

@@ -9,6 +9,7 @@ import numpy as np
 
 from lithax.chunked import (
     ALLOCATOR_OVERHEAD,
+    ANY_MACHINE,
     FIXED_BYTES,
     Kernel,
     KernelRequest,
@@ -28,13 +29,15 @@ from lithax.images._call import (
     limit_or_default,
     merge_parameters,
     workers_or_default,
+    world_of,
 )
-from lithax.images._identity import identity_of, provenance_of
+from lithax.images._collective import check_same, on_first, together
+from lithax.images._identity import comparable, describe_places, identity_of, provenance_of
 from lithax.images._outputs import given_outputs, images_of, new_outputs
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
 from lithax.ops import PlainFunction, Program, as_steps
-from lithax.storage import begin_journal, locate, resolve_chunks
+from lithax.storage import begin_journal, join_journal, locate, resolve_chunks, this_process
 
 
 def chunk_map(
@@ -142,39 +145,45 @@ def chunk_map(
     """
     if resume not in (True, False, "force"):
         raise ValueError(f"resume={resume!r} must be True, False or 'force'.")
-    prepared = prepare_map(
-        "chunk_map",
-        fn,
-        images,
-        merge_parameters(parameters, keywords),
-        where=where,
-        where_input=where_input,
-        out=out,
-        store=store,
-        chunks=chunks,
-        shards=shards,
-        dtype=dtype,
-        fill_value=fill_value,
-        boundary=boundary,
-        boundary_value=boundary_value,
-        halo=halo,
-        seed=seed,
-        backend=backend,
-        device=device,
-        memory_limit=memory_limit,
-        workers=workers,
-        world=world,
-    )
-    prepared.check_memory()
-    for handle in prepared.inputs.images:
-        if isinstance(handle, VoxelImage):
-            if handle.stored.metadata.state != "complete" and not (resume and prepared.in_place):
-                raise IncompleteImageError(
-                    f"the image at {handle.stored.where} was cut off while it was written; finish it with resume=True first."
-                )
-            if hash_inputs and handle.stored.metadata.content_hash is None:
-                handle.content_hash()
-    identity = identity_of(prepared, resume_key, needed=bool(resume))
+    world = world_of("chunk_map", (*images, *(out if isinstance(out, tuple | list) else (out,))), world)
+    with together(world):
+        prepared = prepare_map(
+            "chunk_map",
+            fn,
+            images,
+            merge_parameters(parameters, keywords),
+            where=where,
+            where_input=where_input,
+            out=out,
+            store=store,
+            chunks=chunks,
+            shards=shards,
+            dtype=dtype,
+            fill_value=fill_value,
+            boundary=boundary,
+            boundary_value=boundary_value,
+            halo=halo,
+            seed=seed,
+            backend=backend,
+            device=device,
+            memory_limit=memory_limit,
+            workers=workers,
+            world=world,
+        )
+        prepared.check_memory()
+        for handle in prepared.inputs.images:
+            if isinstance(handle, VoxelImage):
+                if handle.stored.metadata.state != "complete" and not (resume and prepared.in_place):
+                    raise IncompleteImageError(
+                        f"the image at {handle.stored.where} was cut off while it was written; finish it with resume=True first."
+                    )
+                if hash_inputs and handle.stored.metadata.content_hash is None:
+                    handle.content_hash()
+        identity = identity_of(prepared, resume_key, needed=bool(resume))
+    places = {"store": describe_places(store), "path": path, "overwrite": overwrite, "resume": resume}
+    check_same(world, "chunk_map", lambda: comparable(identity) | places | {"blocks": prepared.layout})
+    # What the first process knows is what is recorded: another one may have opened an input before its hash was stored.
+    identity = world.broadcast(identity)
     if prepared.out is not None:
         outputs, finished = given_outputs(prepared, store, path, resume), False
     else:
@@ -285,12 +294,12 @@ def prepare_map(
     wanted = step.op.inputs
     if wanted is not None and wanted != len(images):
         raise TypeError(f"{step.op.name} takes {wanted} image(s), {len(images)} were given.")
-    if inputs.selection is not None and where_input == "exclude":
-        program.check_selection()
     if inputs.selection is not None and program.scale != (1, 1, 1):
         raise ValueError(
             f"where=... cannot be used with {program!r}, whose result is on another grid; fill or mask the image first."
         )
+    if inputs.selection is not None and where_input == "exclude":
+        program.check_selection()
 
     outs = None if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
     frame = inputs.frame
@@ -311,12 +320,13 @@ def prepare_map(
             f"write to another image."
         )
 
-    count = workers_or_default(workers)
-    limit = limit_or_default(memory_limit)
+    count = workers_or_default(workers, inputs.world)
+    limit = limit_or_default(memory_limit, inputs.world)
     chunk_shapes, shard_shapes = _grids(inputs, outs, frame, chunks, shards)
     units = [s or c for c, s in zip(chunk_shapes, shard_shapes, strict=True)]
-    together = tuple(s.denominator for s in program.scale)
-    layout = choose_layout(frame.shape, chunk_shapes, units, count, together)
+    multiple = tuple(s.denominator for s in program.scale)
+    # The same blocks everywhere: a run that was cut off on this machine may go on elsewhere, on other numbers of processes.
+    layout = choose_layout(frame.shape, chunk_shapes, units, ANY_MACHINE, multiple)
     inner = tuple(math.ceil(b * s) for b, s in zip(layout.block, program.scale, strict=True))
     block_shapes = tuple(
         tuple(c + 2 * h for c, h in zip(inner, halos, strict=True)) for halos in program.halos(len(images))
@@ -420,34 +430,34 @@ def _same_place(a: VoxelImage, b: Any) -> bool:
 
 
 def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, progress: bool) -> None:
+    world = prepared.inputs.world
     journals = []
     try:
-        for output in outputs:
-            journals.append(begin_journal(output.stored, identity, resume=resume, in_place=prepared.in_place))
-        for output in outputs:
-            if output.metadata.state == "complete":
-                output.stored.update_metadata(state="writing", run=identity, content_hash=None)
-        MapJob(
-            request=prepared.request,
-            kernel=prepared.kernel,
-            sources=prepared.inputs.sources,
-            sinks=[o.stored for o in outputs],
-            journals=journals,
-            layout=prepared.layout,
-            selection=prepared.inputs.selection,
-            old=[o.stored for o in outputs] if prepared.request.keeps_old else None,
-            in_place=prepared.in_place,
-            cache_bytes=prepared.cache,
-            workers=prepared.workers,
-            compiled=prepared.backend == "jax",
-            label=repr(prepared.program)[:40],
-            show_progress=progress and prepared.inputs.world.first,
-            share=(prepared.inputs.world.index, prepared.inputs.world.count),
-        ).run()
-        provenance = provenance_of(prepared)
-        for output, journal in zip(outputs, journals, strict=True):
-            output.stored.update_metadata(state="complete", run=identity, provenance=provenance, content_hash=None)
-            journal.finish()
+        with together(world):
+            _begin_journals(journals, prepared, outputs, identity, resume)
+            MapJob(
+                request=prepared.request,
+                kernel=prepared.kernel,
+                sources=prepared.inputs.sources,
+                sinks=[o.stored for o in outputs],
+                journals=journals,
+                layout=prepared.layout,
+                selection=prepared.inputs.selection,
+                old=[o.stored for o in outputs] if prepared.request.keeps_old else None,
+                in_place=prepared.in_place,
+                cache_bytes=prepared.cache,
+                workers=prepared.workers,
+                compiled=prepared.backend == "jax",
+                label=repr(prepared.program)[:40],
+                show_progress=progress and world.first,
+                share=(world.index, world.count),
+                watch=world.check,
+            ).run()
+            for journal in journals if world.count > 1 else ():
+                journal.close()
+        on_first(world, lambda: _finish(prepared, outputs, journals, identity))
+        for output in outputs if not world.first else ():
+            output.stored.reload_metadata()
     except BaseException as error:
         for journal in journals:
             journal.abandon()
@@ -458,6 +468,35 @@ def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume
                 + ", ".join(o.stored.where for o in outputs)
             )
         raise
+
+
+def _begin_journals(
+    journals: list[Any], prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str
+) -> None:
+    """Lock the outputs for all processes and give each a journal; `journals` holds what there is, also after a failure."""
+    world, in_place = prepared.inputs.world, prepared.in_place
+    owners = world.gather(this_process()) if world.count > 1 else ()
+
+    def begin() -> None:
+        for output in outputs:
+            journals.append(begin_journal(output.stored, identity, resume=resume, in_place=in_place, owners=owners))
+        for output in outputs:
+            if output.metadata.state == "complete":
+                output.stored.update_metadata(state="writing", run=identity, content_hash=None)
+
+    on_first(world, begin)
+    if world.count > 1:
+        begun = world.broadcast([journal.state for journal in journals])
+        if not world.first:
+            for output, state in zip(outputs, begun, strict=True):
+                journals.append(join_journal(output.stored, state, world.index, in_place=in_place))
+
+
+def _finish(prepared: PreparedMap, outputs: list[VoxelImage], journals: list[Any], identity: Any) -> None:
+    provenance = provenance_of(prepared)
+    for output, journal in zip(outputs, journals, strict=True):
+        output.stored.update_metadata(state="complete", run=identity, provenance=provenance, content_hash=None)
+        journal.finish()
 
 
 def size_text(count: int) -> str:

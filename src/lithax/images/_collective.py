@@ -1,10 +1,13 @@
-"""Work that one process does for all: making a store, writing metadata."""
+"""Work that one process does for all, such as making a store, and work that all do together."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from lithax.errors import MetadataError
 from lithax.grid import World
-from lithax.runtime import connected
+from lithax.runtime import connected, is_agreed
+from lithax.storage import AbstractStoredArray, Location, open_array
 
 _Result = TypeVar("_Result")
 
@@ -15,7 +18,7 @@ def world_or_connected(world: Any) -> World:
 
 
 def on_first(world: World, work: Callable[[], _Result]) -> _Result | None:
-    """Do `work` on the first process and return its result there, None elsewhere; if it fails, all processes raise."""
+    """Do `work` on the first process and return its result there, None elsewhere; if it fails, all raise the same error."""
     result, error = None, None
     if world.first:
         try:
@@ -24,5 +27,84 @@ def on_first(world: World, work: Callable[[], _Result]) -> _Result | None:
             if world.count == 1:
                 raise
             error = raised
-    world.agree(error)
+    world.agree(error, same_type=True)
     return result
+
+
+@contextlib.contextmanager
+def together(world: World) -> Iterator[None]:
+    """Let the processes come to the end of the ``with`` block together: if one fails there, all raise.
+
+    The others notice when they meet, or sooner where they `check`.
+    """
+    if world.count == 1:
+        yield
+        return
+    error = None
+    try:
+        yield
+    except BaseException as raised:
+        if is_agreed(raised):
+            raise
+        error = raised
+        world.announce(raised)
+    world.agree(error)
+
+
+def check_same(world: World, name: str, parts: Callable[[], Mapping[str, Any]]) -> None:
+    """Raise ValueError on every process if the processes do not make the same call.
+
+    Parameters
+    ----------
+    world
+        The processes.
+    name
+        The function that they call.
+    parts
+        Returns what must be equal, by name; called if there are several processes.
+    """
+    if world.count == 1:
+        return
+    own = {"function": name} | dict(parts())
+    everyone = world.gather(own)
+    for index, other in enumerate(everyone):
+        different = [k for k in everyone[0].keys() | other.keys() if everyone[0].get(k) != other.get(k)]
+        if different:
+            # A digest says that something differs, not what.
+            part = min(different, key=lambda k: (k != "function", k in ("computation", "arrays"), k))
+            error = ValueError(
+                f"{name}() was called with different arguments: {part} is {_short(everyone[0].get(part))} in process 0 and "
+                f"{_short(other.get(part))} in process {index}; every process must make the same call."
+            )
+            world.agree(error)
+
+
+def see_array(place: Location, world: World) -> AbstractStoredArray:
+    """Open an array that the first process has just made.
+
+    Raises
+    ------
+    FileNotFoundError
+        If this process does not see it.
+    """
+    try:
+        return open_array(place)
+    except (FileNotFoundError, MetadataError) as error:
+        raise FileNotFoundError(
+            f"store={place.label} was made by process 0, but process {world.index} does not see it ({error}); choose a place that "
+            f"the machines share."
+        ) from error
+
+
+def refuse_memory(name: str, label: str, in_memory: bool, world: World) -> None:
+    """Raise ValueError if a result would be kept where the processes do not see each other's part of it."""
+    if in_memory and world.count > 1:
+        raise ValueError(
+            f"{name}={label} is the memory of one process, and {world.count} work together, none of which would see what the others "
+            f"made; pass store= with a place that all of them reach."
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -8,7 +8,9 @@ import numpy as np
 
 from lithax.chunked import find_components
 from lithax.grid import triple
-from lithax.images._call import gather_inputs, workers_or_default
+from lithax.images._call import gather_inputs, workers_or_default, world_of
+from lithax.images._collective import check_same, together
+from lithax.images._identity import call_of
 from lithax.images._reduce import make_reader
 
 
@@ -74,23 +76,27 @@ def connectivity(
         raise TypeError(
             f"image has dtype {dtype}; give a boolean image or a segmentation (make one with lx.ops.threshold)."
         )
-    inputs = gather_inputs("connectivity", (image,), where, world)
-    if inputs.world.count > 1:
-        raise NotImplementedError("connectivity() works in one process in this version.")
     wanted = None if phases is None else tuple(np.atleast_1d(np.asarray(phases)).tolist())
 
     def phase(values: np.ndarray) -> np.ndarray:
         return values != 0 if wanted is None else np.isin(values, wanted)
 
-    halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
-    reader = make_reader(inputs, (halo,), "jax", None)
-    found = find_components(
-        reader,
-        phase,
-        workers=workers_or_default(workers),
-        label="connected components",
-        show_progress=progress and inputs.world.first,
-    )
+    world = world_of("connectivity", (image,), world)
+    with together(world):
+        inputs = gather_inputs("connectivity", (image,), where, world)
+        check_same(world, "connectivity", lambda: call_of(inputs, phases=phases))
+        halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
+        reader = make_reader(inputs, (halo,), "jax", None)
+        found = find_components(
+            reader,
+            phase,
+            world.gather,
+            workers=workers_or_default(workers, world),
+            label="connected components",
+            show_progress=progress and world.first,
+            share=(world.index, world.count),
+            watch=world.check,
+        )
     if found.selected == 0:
         raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to connect.")
     spans = found.low & found.high

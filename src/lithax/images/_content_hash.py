@@ -17,7 +17,8 @@ TILE: Index = (128, 128, 128)
 def content_hash(image: VoxelImage) -> str:
     """Return the content hash of an image, and store it; see `VoxelImage.content_hash`."""
     stored = image.stored
-    known = stored.reload_metadata().content_hash
+    # The first process's view decides: another one might read what it stores a moment later.
+    known = image.world.broadcast(stored.reload_metadata().content_hash)
     if known is not None:
         return known
     tiles = ChunkGrid(image.shape, TILE)

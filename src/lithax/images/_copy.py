@@ -64,7 +64,7 @@ def transfer(source: AbstractStoredArray, target: StoredArray, world: World, mem
     """Write all voxels of one array into another of the same shape; each process writes units that it alone owns."""
     if isinstance(source, StoredArray) and same_encoding(source, target):
         units = [unit for n, unit in enumerate(target.unit_grid) if n % world.count == world.index]
-        map_threads(lambda unit: target.write_unit(unit, source.read_unit(unit)), units, target.workers)
+        map_threads(lambda unit: target.write_unit(unit, source.read_unit(unit)), units, target.workers, world.check)
         return
     memory = MEMORY if memory is None else memory
     # Half for what was read, half for what becomes of it.
@@ -82,7 +82,7 @@ def transfer(source: AbstractStoredArray, target: StoredArray, world: World, mem
         x, y, z = (range(s.start, s.stop) for s in box)
         target.write_selection((x, y, z), values, inner, casting="unsafe")
 
-    map_threads(move, boxes, outer)
+    map_threads(move, boxes, outer, world.check)
 
 
 def transfer_block(shape: Index, chunks: Index, unit: Index, itemsize: int, memory: int) -> Index:

@@ -9,9 +9,10 @@ import numpy as np
 from lithax.arrays import is_jax, to_numpy
 from lithax.geometry import Frame
 from lithax.grid import Box, Index, World
-from lithax.images._collective import on_first, world_or_connected
+from lithax.images._collective import on_first, refuse_memory, see_array, together, world_or_connected
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage, metadata_changes
+from lithax.runtime import check_launcher
 from lithax.storage import (
     AbstractStoredArray,
     Metadata,
@@ -149,6 +150,8 @@ def new_image(
         Name of the function that fills it in the ``with`` block. Until the block ends the image calls itself
         unfinished; if the block fails, on any process, the image is removed.
     """
+    if world is None:
+        check_launcher()
     world = world_or_connected(world)
     dtype = voxel_dtype(dtype)
     frame = Frame(shape, voxel_length, voxel_origin, voxel_unit)
@@ -166,11 +169,7 @@ def new_image(
     chunk, shard = resolve_chunks(frame.shape, chunks, shards, processes=world.count)
     check_options(zarr_options)
     place = locate(store, path, storage_options=storage_options)
-    if place.in_memory and world.count > 1:
-        raise ValueError(
-            f"store={place.label} is the memory of one process, and {world.count} work together; "
-            "pass store= with a place that all of them reach."
-        )
+    refuse_memory("store", place.label, place.in_memory, world)
     with contextlib.ExitStack() as stack:
 
         def begin() -> StoredArray:
@@ -188,15 +187,10 @@ def new_image(
             )
 
         stored: AbstractStoredArray | None = on_first(world, begin)
-        image = VoxelImage(open_array(place) if stored is None else stored, world)
-        error = None
-        try:
+        with together(world):
+            image = VoxelImage(see_array(place, world) if stored is None else stored, world)
+        with together(world):
             yield image
-        except BaseException as raised:
-            if world.count == 1:
-                raise
-            error = raised
-        world.agree(error)
         if filled_by is not None:
             on_first(world, lambda: image.stored.update_metadata(state="complete", run=None))
             if not world.first:
@@ -486,4 +480,4 @@ def write_units(
         chunks = dict(map_threads(encode, stored.chunks_of(unit), inner))
         stored.write_unit(unit, stored.assemble_unit(unit, chunks))
 
-    map_threads(write, units, outer)
+    map_threads(write, units, outer, world.check)

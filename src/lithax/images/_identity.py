@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -70,6 +71,36 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str
         "version": version("lithax"),
     }
     return json.loads(json.dumps(parts))
+
+
+def comparable(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must be the same in every process: all but what one of them may know sooner than another."""
+    return {name: part for name, part in identity.items() if name != "input_hashes"}
+
+
+def call_of(inputs: Any, **what: Any) -> dict[str, Any]:
+    """Return what must be the same in every process that takes part in a reduction; `what` are objects and numbers."""
+    return {
+        "inputs": [describe_input(i) for i in inputs.images],
+        "geometry": _describe_frame(inputs.frame),
+        "where": _describe_where(inputs.where),
+    } | {name: _describe_tree(value) for name, value in what.items()}
+
+
+def _describe_tree(value: Any) -> str:
+    leaves = jax.tree_util.tree_leaves(value)
+    numbers = (int, float, complex, str)
+    texts = [repr(v) if isinstance(v, numbers) else type(v).__name__ for v in leaves]
+    arrays = _digest_of_arrays([v for v in leaves if hasattr(v, "dtype")]) or ""
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    return f"{name} ({_digest(*texts, arrays)[:12]})"
+
+
+def describe_places(store: Any) -> Any:
+    """Return what a user passed as `store`, as far as another process can compare it."""
+    if isinstance(store, tuple | list):
+        return [describe_places(s) for s in store]
+    return os.fspath(store) if isinstance(store, str | os.PathLike) else type(store).__name__
 
 
 def provenance_of(prepared: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import contextlib
 from typing import Any
 
 from lithax.errors import IncompleteImageError, ResumeError
+from lithax.images._collective import on_first, refuse_memory, see_array, together
 from lithax.images._voxel_image import VoxelImage, metadata_changes
 from lithax.images._where import Domain
 from lithax.storage import (
@@ -24,11 +25,17 @@ def given_outputs(prepared: Any, store: Any, path: Any, resume: bool | str) -> l
     if store is not None or path is not None:
         raise ValueError("out= is given, so the result has a place; leave store= and path= out.")
     for target in prepared.out:
-        check_unlocked(target.stored, resume=bool(resume))
-        if target.stored.reload_metadata().state != "complete" and not resume:
-            raise IncompleteImageError(
-                f"the image at {target.stored.where} was cut off while it was written; repeat that call with resume=True."
-            )
+        refuse_memory("out", target.stored.where, target.stored.in_memory, prepared.inputs.world)
+
+    def check() -> None:
+        for target in prepared.out:
+            check_unlocked(target.stored, resume=bool(resume))
+            if target.stored.reload_metadata().state != "complete" and not resume:
+                raise IncompleteImageError(
+                    f"the image at {target.stored.where} was cut off while it was written; repeat that call with resume=True."
+                )
+
+    on_first(prepared.inputs.world, check)
     return list(prepared.out)
 
 
@@ -45,45 +52,56 @@ def new_outputs(
 ) -> tuple[list[VoxelImage], bool]:
     """Make the output images, or find those of the interrupted run; say whether they are complete already.
 
-    Everything is looked at before anything is made; if one image cannot be made, none is.
+    The first process makes them, the others open them. Everything is looked at before anything is made; if one image cannot be made, none is.
     """
     count = len(prepared.kernel.out_dtypes)
     stores, paths = spread(store, count, "store"), spread(path, count, "path")
     names, units = spread(field_name, count, "field_name"), spread(field_unit, count, "field_unit")
     places = [locate(s, p) for s, p in zip(stores, paths, strict=True)]
     _check_apart(prepared, store, places)
+    world = prepared.inputs.world
+    for place in places:
+        refuse_memory("store", place.label, place.in_memory, world)
     texts = [
         metadata_changes(prepared.frame, {"field_name": n or "", "field_unit": u or ""})
         for n, u in zip(names, units, strict=True)
     ]
-    found = [_earlier(prepared, identity, k, place, overwrite, resume) for k, place in enumerate(places)]
-    for place, earlier in zip(places, found, strict=True):
-        if earlier is None:
-            claim(place, overwrite)
-    made: list[VoxelImage] = []
-    with contextlib.ExitStack() as stack:  # unwinds what was made if a later one fails
-        for k, (place, earlier) in enumerate(zip(places, found, strict=True)):
-            if earlier is not None:
-                made.append(earlier)
-                continue
-            stored = creating(
-                place,
-                shape=prepared.layout.shape,
-                dtype=prepared.kernel.out_dtypes[k],
-                chunks=prepared.chunks[k],
-                shards=prepared.shards[k],
-                overwrite=overwrite,
-                metadata=Metadata(
-                    **texts[k],
-                    voxel_origin=prepared.frame.voxel_origin,
-                    voxel_length=prepared.frame.voxel_length,
-                    voxel_unit=str(prepared.frame.voxel_unit),
-                    state="writing",
-                    run=identity,
-                ),
-            )
-            made.append(VoxelImage(stack.enter_context(stored), prepared.inputs.world))
-    return made, all(e is not None and e.metadata.state == "complete" for e in found)
+
+    def make() -> tuple[list[VoxelImage], bool]:
+        found = [_earlier(prepared, identity, k, place, overwrite, resume) for k, place in enumerate(places)]
+        for place, earlier in zip(places, found, strict=True):
+            if earlier is None:
+                claim(place, overwrite)
+        made: list[VoxelImage] = []
+        with contextlib.ExitStack() as stack:  # unwinds what was made if a later one fails
+            for k, (place, earlier) in enumerate(zip(places, found, strict=True)):
+                if earlier is not None:
+                    made.append(earlier)
+                    continue
+                stored = creating(
+                    place,
+                    shape=prepared.layout.shape,
+                    dtype=prepared.kernel.out_dtypes[k],
+                    chunks=prepared.chunks[k],
+                    shards=prepared.shards[k],
+                    overwrite=overwrite,
+                    metadata=Metadata(
+                        **texts[k],
+                        voxel_origin=prepared.frame.voxel_origin,
+                        voxel_length=prepared.frame.voxel_length,
+                        voxel_unit=str(prepared.frame.voxel_unit),
+                        state="writing",
+                        run=identity,
+                    ),
+                )
+                made.append(VoxelImage(stack.enter_context(stored), prepared.inputs.world))
+        return made, all(e is not None and e.metadata.state == "complete" for e in found)
+
+    result = on_first(world, make)
+    finished = world.broadcast(None if result is None else result[1])
+    with together(world):
+        images = [VoxelImage(see_array(place, world), world) for place in places] if result is None else result[0]
+    return images, finished
 
 
 def _check_apart(prepared: Any, store: Any, places: list[Location]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lithax.grid import Box, ChunkGrid, Index, World, shift
-from lithax.images._collective import on_first, world_or_connected
+from lithax.images._collective import on_first, together, world_or_connected
 from lithax.images._create import new_image
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import StoredArray, map_threads
@@ -102,18 +102,11 @@ def import_raw(
     given = (field_name, field_unit, description, voxel_origin, voxel_length, voxel_unit)
     known: dict[str, Any] = {}
     with contextlib.ExitStack() as opened:
-        source, error = None, None
-        try:
+        with together(world):
             files, layout, known = _layout(file, shape, dtype, offset, order)
             source = opened.enter_context(
                 RawPair(files, **layout) if isinstance(files, tuple) else RawSource(files, **layout)
             )
-        except Exception as raised:
-            if world.count == 1:
-                raise
-            error = raised
-        world.agree(error)
-        assert source is not None
         known |= {name: value for name, value in zip(_DESCRIBED, given, strict=True) if value is not None}
         with new_image(
             source.shape,
@@ -173,6 +166,7 @@ def _fill(stored: StoredArray, source: RawSource | RawPair, world: World) -> Non
         ahead = reader.submit(source.read_stored, pieces[0])
         for piece, following in zip(pieces, [*pieces[1:], None], strict=True):
             voxels = ahead.result()
+            world.check()
             if following is not None:
                 ahead = reader.submit(source.read_stored, following)
             _write_piece(stored, source, piece, voxels)

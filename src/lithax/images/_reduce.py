@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 
 from lithax.chunked import ANY_MACHINE, BlockReader, ChunkCache, LossOverBlocks, choose_layout, reduce_blocks
-from lithax.images._call import Inputs, cache_bytes, gather_inputs, limit_or_default, refuse_tracers, workers_or_default
+from lithax.images._call import (
+    Inputs,
+    cache_bytes,
+    gather_inputs,
+    limit_or_default,
+    refuse_tracers,
+    workers_or_default,
+    world_of,
+)
+from lithax.images._collective import check_same, together
+from lithax.images._identity import call_of
 from lithax.ops import Program, as_steps
 
 
@@ -54,28 +64,32 @@ def chunk_reduce(
                 f"measure is a {type(measure).__name__} without the method {method!r}; give a measurement such as "
                 f"lx.measure.Moments(), or an object with of, combine and finish."
             )
-    inputs = gather_inputs("chunk_reduce", images, where, world)
-    halos = [(0, 0, 0)] * len(images)
-    rule: tuple[str, Any] = ("nearest", 0)
-    program = None
-    if fn is not None:
-        program = _same_grid(Program(as_steps(fn)), "fn")
-        if inputs.selection is not None:
-            program.check_selection()
-        halos[0], rule = program.halos(1)[0], program.reading_rule
-    reader = make_reader(inputs, tuple(halos), backend, memory_limit, rule)
-    state = reduce_blocks(
-        measure,
-        reader,
-        inputs.frame,
-        backend=backend,
-        workers=workers_or_default(workers),
-        label=type(measure).__name__,
-        show_progress=progress and inputs.world.first,
-        gather=inputs.world.gather,
-        share=(inputs.world.index, inputs.world.count),
-        program=program,
-    )
+    world = world_of("chunk_reduce", images, world)
+    with together(world):
+        inputs = gather_inputs("chunk_reduce", images, where, world)
+        check_same(world, "chunk_reduce", lambda: call_of(inputs, measure=measure, fn=fn))
+        halos = [(0, 0, 0)] * len(images)
+        rule: tuple[str, Any] = ("nearest", 0)
+        program = None
+        if fn is not None:
+            program = _same_grid(Program(as_steps(fn)), "fn")
+            if inputs.selection is not None:
+                program.check_selection()
+            halos[0], rule = program.halos(1)[0], program.reading_rule
+        reader = make_reader(inputs, tuple(halos), backend, memory_limit, rule)
+        state = reduce_blocks(
+            measure,
+            reader,
+            inputs.frame,
+            backend=backend,
+            workers=workers_or_default(workers, world),
+            label=type(measure).__name__,
+            show_progress=progress and world.first,
+            gather=world.gather,
+            share=(world.index, world.count),
+            watch=world.check,
+            program=program,
+        )
     if state is None:
         raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to measure.")
     return measure.finish(state)
@@ -127,10 +141,12 @@ def chunk_value_and_grad(
     (4.0, 4.0)
     """
     refuse_tracers("chunk_value_and_grad", parameters)
-    over = _loss_over(
-        "chunk_value_and_grad", loss, parameters, images, model, where, memory_limit, workers, world, progress
-    )
-    return over.value_and_gradient(parameters)
+    world = world_of("chunk_value_and_grad", images, world)
+    with together(world):
+        over = _loss_over(
+            "chunk_value_and_grad", loss, parameters, images, model, where, memory_limit, workers, world, progress
+        )
+        return over.value_and_gradient(parameters)
 
 
 def chunk_loss(
@@ -157,16 +173,20 @@ def chunk_loss(
     import jax
     from jax import numpy as jnp
 
+    world = world_of("chunk_loss", images, world)
+
     def over(parameters: Any) -> LossOverBlocks:
         refuse_tracers("a function made by chunk_loss", parameters)
         return _loss_over("chunk_loss", loss, parameters, images, model, where, memory_limit, workers, world, progress)
 
     @jax.custom_vjp
     def value(parameters: Any) -> Any:
-        return jnp.asarray(over(parameters).value(parameters), jnp.result_type(float))
+        with together(world):
+            return jnp.asarray(over(parameters).value(parameters), jnp.result_type(float))
 
     def forward(parameters: Any) -> tuple[Any, Any]:
-        result, gradient = over(parameters).value_and_gradient(parameters)
+        with together(world):
+            result, gradient = over(parameters).value_and_gradient(parameters)
         return jnp.asarray(result, jnp.result_type(float)), gradient
 
     def backward(gradient: Any, cotangent: Any) -> tuple[Any]:
@@ -184,8 +204,8 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
                 f"lx.measure.MeanLoss(function), or an object with of, combine and finish."
             )
     inputs = gather_inputs(name, images, where, world)
-    if inputs.world.count > 1:
-        raise NotImplementedError(f"{name}() works in one process in this version.")
+    world = inputs.world
+    check_same(world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model))
     halos = [(0, 0, 0)] * len(images)
     rule: tuple[str, Any] = ("nearest", 0)
     if model is not None:
@@ -196,11 +216,13 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
         rule = program.reading_rule
     reader = make_reader(inputs, tuple(halos), "jax", memory_limit, rule)
     run = {
-        "workers": workers_or_default(workers),
+        "workers": workers_or_default(workers, world),
         "label": type(loss).__name__,
-        "show_progress": progress and inputs.world.first,
+        "show_progress": progress and world.first,
+        "share": (world.index, world.count),
+        "watch": world.check,
     }
-    return LossOverBlocks(loss, model, reader, inputs.frame, run)
+    return LossOverBlocks(loss, model, reader, inputs.frame, run, world.gather)
 
 
 def _same_grid(program: Program, name: str) -> Program:
@@ -222,7 +244,7 @@ def make_reader(
     layout = choose_layout(inputs.frame.shape, [chunks], [chunks], ANY_MACHINE)
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
     every = halos + (max(halos),) * (len(sources) - len(halos))
-    capacity = cache_bytes(sources, every, layout.block, limit_or_default(memory_limit))
+    capacity = cache_bytes(sources, every, layout.block, limit_or_default(memory_limit, inputs.world))
     return BlockReader(
         inputs.sources, layout, inputs.selection, ChunkCache(capacity), backend == "jax", halos, rule[0], rule[1]
     )

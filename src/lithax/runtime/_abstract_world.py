@@ -6,9 +6,11 @@ processes that do different things are told so instead of waiting for each other
 """
 
 import functools
+import os
 import pickle
 import socket
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +32,8 @@ class AbstractWorld(ABC):
     def __init__(self, index: int, count: int):
         self.index, self.count = index, count
         self._meetings = 0
-        self._hosts: tuple[str, ...] | None = None
+        self._ended: str | None = None
+        self._places: list[tuple[str, frozenset[int]]] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(index={self.index}, count={self.count})"
@@ -63,17 +66,39 @@ class AbstractWorld(ABC):
 
         return devices_of(self)
 
+    def introduce(self) -> None:
+        """Let every process know where the others run; `connect` does this."""
+        if self._places is None:
+            self._places = self._meet("connect()", (socket.gethostname(), _own_cores()))
+
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Names of the machines on which the processes run, in the order of their index; known after `connect`."""
-        if self._hosts is None:
-            self._hosts = tuple(self.gather(socket.gethostname()))
-        return self._hosts
+        """Names of the machines on which the processes run, in the order of their index."""
+        return tuple(host for host, _ in self._known)
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """How many cores each process has for itself: those that several may use are divided."""
+        users = Counter((host, core) for host, cores in self._known for core in cores)
+        shares = (sum(1 / users[host, core] for core in cores) for host, cores in self._known)
+        return tuple(max(1, int(share + 1e-6)) for share in shares)
+
+    @property
+    def _known(self) -> list[tuple[str, frozenset[int]]]:
+        if self._places is None:
+            self.introduce()
+        assert self._places is not None
+        return self._places
 
     @property
     def neighbours(self) -> tuple[int, ...]:
         """Indices of the processes on this one's machine, itself included."""
         return tuple(k for k, host in enumerate(self.hosts) if host == self.hosts[self.index])
+
+    @property
+    def over(self) -> bool:
+        """Whether another process has ended, so that nothing can be done together any more."""
+        return self._ended is not None
 
     def barrier(self) -> None:
         """Wait until every process has come here."""
@@ -120,7 +145,7 @@ class AbstractWorld(ABC):
     def announce(self, error: BaseException) -> None:
         """Let the others know, the next time they `check`, that this process failed and will `agree` on it."""
         if self.count > 1 and not is_agreed(error) and not isinstance(error, ProcessFailure):
-            failure = describe(error, self.index, self.hosts[self.index])
+            failure = describe(error, self.index, socket.gethostname())
             self._post(pickle.dumps((self._meetings, failure)))
 
     def check(self) -> None:
@@ -139,14 +164,16 @@ class AbstractWorld(ABC):
             if error is not None:
                 raise error
             return [value]
+        if self._ended is not None:
+            raise mark_agreed(RuntimeError(f"{self._ended}, so this one cannot come to {what}."))
         own = None
         if error is not None:
-            own = describe(error, self.index, self._hosts[self.index] if self._hosts else socket.gethostname())
+            own = describe(error, self.index, socket.gethostname())
         try:
             message = pickle.dumps((what, own, value))
         except Exception as problem:  # the others wait for a message
             error = TypeError(f"value={value!r:.100} cannot be sent to other processes: {problem}")
-            own = describe(error, self.index, "this machine")
+            own = describe(error, self.index, socket.gethostname())
             message = pickle.dumps((what, own, None))
         everyone = [pickle.loads(m) for m in self._exchange(message)]
         self._meetings += 1
@@ -155,6 +182,8 @@ class AbstractWorld(ABC):
             self._raise(failures, error, same_type)
         doing = [other for other, _, _ in everyone]
         if len(set(doing)) > 1:
+            if END in doing:
+                self._ended = f"process {doing.index(END)} has come to {END}"
             different = next(k for k, other in enumerate(doing) if other != doing[self.index])
             raise mark_agreed(
                 RuntimeError(
@@ -173,3 +202,9 @@ class AbstractWorld(ABC):
         for other in causes[1:]:
             raised.add_note(f"Process {other.index} (on {other.host}) failed, too: {other.summary}")
         raise raised
+
+
+def _own_cores() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))

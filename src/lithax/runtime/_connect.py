@@ -67,7 +67,7 @@ def connect(kind: str = "auto") -> AbstractWorld:
         return world
     world = _join(kind, launched_processes())
     if world.count > 1:
-        _ = world.hosts
+        world.introduce()
         _end_together(world)
     _Connection.world = world
     return world
@@ -150,6 +150,8 @@ def _end_together(world: Any) -> None:
         world.abort(f"process {world.index} of {world.count} failed.\n\nIts traceback:\n{text}")
 
     def farewell() -> None:
+        if world.over:
+            return
         try:
             world._meet(END)
         except Exception as error:

@@ -119,7 +119,7 @@ def initialise(found_by: str) -> None:
     if jax.distributed.is_initialized():
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    limits = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": 4 * HEARTBEAT}
+    limits: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": 4 * HEARTBEAT}
     if found_by == "jax":
         jax.distributed.initialize(**limits)
         return

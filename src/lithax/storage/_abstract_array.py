@@ -202,22 +202,34 @@ class AbstractStoredArray(abc.ABC):
         return out[flip]
 
 
-def map_threads(work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> list[_Result]:
+def map_threads(
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    workers: int,
+    watch: Callable[[], None] = lambda: None,
+) -> list[_Result]:
     """Apply `work` to every item, in several threads where there are several items; return the results in order.
 
-    The first failure stops what has not begun, and is raised.
+    The first failure stops what has not begun, and is raised; ``watch()``, called in this thread between results, may fail, too.
     """
     items = list(items)
     workers = min(workers, len(items))
+    results = []
     if workers <= 1:
-        return [work(item) for item in items]
+        for item in items:
+            watch()
+            results.append(work(item))
+        return results
     with ThreadPoolExecutor(workers, thread_name_prefix="lithax-io") as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
-            return [future.result() for future in futures]
+            for future in futures:
+                watch()
+                results.append(future.result())
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+    return results
 
 
 def touched(selection: Ranges, chunks: Index) -> list[Index]:

@@ -5,6 +5,9 @@ bytes), because neither the presence of a chunk nor its absence proves anything:
 stored, and a chunk may be from before. On a local disk the journal is one file that grows line by line; elsewhere it is a
 row of small objects, since those stores cannot append. Beside an array in memory, which a kill takes along, it is written
 when a run fails.
+
+Several processes that share a run write a journal each. The first of them begins it for all: it takes the lock and reads what
+earlier attempts left, on however many processes these were.
 """
 
 import contextlib
@@ -13,9 +16,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from lithax.errors import LockedError, ResumeError
@@ -34,10 +36,11 @@ _FLUSH_EVERY = 1.0
 
 
 class Journal:
-    """The record of one run on one array; made by `begin_journal`, used from several threads."""
+    """The record of one run on one array; made by `begin_journal` or `join_journal`, used from several threads."""
 
-    def __init__(self, array: StoredArray, in_place: bool):
+    def __init__(self, array: StoredArray, in_place: bool, process: int = 0):
         self._array = array
+        self._process = process
         self._in_place = in_place
         self._lock = threading.Lock()
         self._pending: list[dict[str, Any]] = []
@@ -46,6 +49,8 @@ class Journal:
         self._descriptor: int | None = None
         self._stored = not array.in_memory
         self._closed = False
+        self.attempt = 0
+        """How many attempts came before this one."""
         self.done: dict[Index, str] = {}
         """Units that an earlier attempt recorded, with the digest of their stored bytes."""
         self.old: dict[Index, str] = {}
@@ -59,7 +64,7 @@ class Journal:
         OSError
             If the note cannot be stored; in place the unit must then be left as it is.
         """
-        entry = {"unit": list(unit), "digest": digest}
+        entry: dict[str, Any] = {"unit": list(unit), "digest": digest, "attempt": self.attempt}
         if old is not None:
             entry["old"] = old
         with self._lock:
@@ -80,7 +85,9 @@ class Journal:
                 self._flush()
 
     def _read_earlier(self, entries: Iterable[dict[str, Any]]) -> None:
-        for entry in entries:
+        # In one attempt a unit has one owner, but another process may own it in the next.
+        for entry in sorted(entries, key=lambda e: e.get("attempt", 0)):
+            self.attempt = max(self.attempt, entry.get("attempt", 0) + 1)
             if "unit" in entry:
                 unit = tuple(entry["unit"])
                 self.done[unit] = entry["digest"]
@@ -97,18 +104,19 @@ class Journal:
                 lines = lines[os.write(self._descriptor, lines) :]
         else:
             # The names sort by time, so that later records are read later.
-            self._array.write_object(f"{_JOURNAL}-{time.time_ns():020d}-{os.getpid()}-{self._part:06d}", lines)
+            name = f"{_JOURNAL}-{time.time_ns():020d}-{self._process}-{os.getpid()}-{self._part:06d}"
+            self._array.write_object(name, lines)
             self._part += 1
             self._stored = True
         self._pending.clear()
         self._flushed = time.monotonic()
 
     def finish(self) -> None:
-        """Forget the run: its output is complete."""
+        """Forget the run: its output is complete, and every process has closed its journal."""
         with self._lock:
             self._pending.clear()
         self._close()
-        if not self._stored:
+        if self._process or not self._stored:
             return
         for name in self._array.list_objects(_FOLDER):
             self._array.delete_object(f"{_FOLDER}/{name}")
@@ -121,9 +129,28 @@ class Journal:
         # What goes wrong here must not hide why the run failed; a record that is missing is work done again.
         with contextlib.suppress(Exception):
             self._close()
-        if not self._array.in_memory:
+        if not self._array.in_memory and not self._process:
             with contextlib.suppress(Exception):
                 self._array.delete_object(_LOCK)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the other processes of the run must know of earlier attempts."""
+        return {"done": self.done, "old": self.old, "attempt": self.attempt}
+
+    def close(self) -> None:
+        """Store what is noted; this process records nothing more."""
+        self._close()
+
+    def _open(self) -> None:
+        """On a local disk, open this process's file, after the last whole line in it."""
+        directory = self._array.directory
+        if directory is None:
+            return
+        path = directory / f"{_JOURNAL}{f'-{self._process}' if self._process else ''}.jsonl"
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            os.write(self._descriptor, b"\n")
 
     def _close(self) -> None:
         with self._lock:
@@ -137,11 +164,17 @@ class Journal:
 
 
 def begin_journal(
-    array: StoredArray, identity: Mapping[str, Any], *, resume: bool | str = False, in_place: bool = False
+    array: StoredArray,
+    identity: Mapping[str, Any],
+    *,
+    resume: bool | str = False,
+    in_place: bool = False,
+    owners: Sequence[Mapping[str, Any]] = (),
 ) -> Journal:
     """Lock an array for one run and return its journal, with what an earlier attempt recorded.
 
-    Records beside an array that calls itself complete are remains, and go.
+    Records beside an array that calls itself complete are remains, and go. `owners` are all processes of the run, each as
+    `this_process` describes it; only this one if there are none.
 
     Raises
     ------
@@ -153,7 +186,7 @@ def begin_journal(
     if not array.in_memory:
         with _alone(array):
             check_unlocked(array, resume=bool(resume))
-            _take_lock(array)
+            _take_lock(array, owners)
     journal = Journal(array, in_place)
     try:
         if array.reload_metadata().state == "complete":
@@ -178,16 +211,20 @@ def begin_journal(
             array.remove_partials()
             journal._stored = True
         journal._read_earlier(entries)
-        if (directory := array.directory) is not None:
-            path = directory / f"{_JOURNAL}.jsonl"
-            journal._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-                os.write(journal._descriptor, b"\n")
+        journal._open()
         if not headers or different:
-            journal._note({"journal": 1, "identity": identity})
+            journal._note({"journal": 1, "identity": identity, "attempt": journal.attempt})
     except BaseException:
         journal.abandon()
         raise
+    return journal
+
+
+def join_journal(array: StoredArray, begun: Mapping[str, Any], process: int, *, in_place: bool = False) -> Journal:
+    """Return the journal of another process of a run that the first one began; `begun` is its journal's `state`."""
+    journal = Journal(array, in_place, process)
+    journal.done, journal.old, journal.attempt = dict(begun["done"]), dict(begun["old"]), begun["attempt"]
+    journal._open()
     return journal
 
 
@@ -203,7 +240,11 @@ def check_unlocked(array: StoredArray, *, resume: bool = False) -> None:
         name = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
     except (ValueError, KeyError, TypeError):
         owner, name = {}, "an unknown process"
-    state = _alive(owner)
+    if owner.get("others"):
+        name = f"{len(owner['others']) + 1} processes, the first of them {name}"
+    # One that is alive decides; then one of which nothing can be known.
+    states = [_alive(process) for process in (owner, *owner.get("others", ()))]
+    state = True if True in states else None if None in states else False
     if state is True:
         raise LockedError(f"the image at {array.where} is being written by {name}; wait for it, or write elsewhere.")
     if state is None:
@@ -235,17 +276,22 @@ def _alone(array: StoredArray) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take_lock(array: StoredArray) -> None:
+def this_process() -> dict[str, Any]:
+    """Return what tells this process from every other one."""
     import psutil
 
-    content = json.dumps(
-        {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": psutil.Process().create_time(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-    ).encode()
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": psutil.Process().create_time(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _take_lock(array: StoredArray, owners: Sequence[Mapping[str, Any]]) -> None:
+    own = this_process()
+    others = [owner for owner in owners if (owner["host"], owner["pid"]) != (own["host"], own["pid"])]
+    content = json.dumps(own | {"others": others}).encode()
     directory = array.directory
     if directory is None:
         array.write_object(_LOCK, content)
@@ -291,8 +337,7 @@ def _remove_records(array: StoredArray) -> None:
 
 def _read(array: StoredArray) -> Iterable[dict[str, Any]]:
     if (directory := array.directory) is not None:
-        path = Path(directory / f"{_JOURNAL}.jsonl")
-        raw = [path.read_bytes()] if path.exists() else []
+        raw = [path.read_bytes() for path in sorted((directory / _FOLDER).glob("journal*.jsonl"))]
     else:
         raw = [array.read_object(f"{_FOLDER}/{name}") or b"" for name in _records(array)]
     for part in raw:

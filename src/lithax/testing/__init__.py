@@ -14,3 +14,5 @@ from lithax.testing._strategies import chunk_shapes as chunk_shapes
 from lithax.testing._strategies import grids as grids
 from lithax.testing._strategies import image_shapes as image_shapes
 from lithax.testing._strategies import voxels as voxels
+from lithax.testing._thread_world import ThreadWorld as ThreadWorld
+from lithax.testing._thread_world import on_threads as on_threads

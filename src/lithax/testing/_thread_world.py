@@ -1,0 +1,81 @@
+"""Processes played by threads, for tests of what several processes do together."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from lithax.runtime import AbstractWorld
+
+
+class _Meeting:
+    """Where the threads of one world exchange messages."""
+
+    def __init__(self, count: int, patience: float):
+        self.barrier = threading.Barrier(count)
+        self.patience = patience
+        self.board: list[bytes] = [b""] * count
+        self.posts: list[queue.SimpleQueue[bytes]] = [queue.SimpleQueue() for _ in range(count)]
+
+
+class ThreadWorld(AbstractWorld):
+    """One of several processes that are played by threads of this one; made by `on_threads`."""
+
+    def __init__(self, index: int, count: int, meeting: _Meeting):
+        super().__init__(index, count)
+        self._meeting = meeting
+        self.exchanges = 0
+        """How often the processes have met."""
+
+    def _exchange(self, message: bytes) -> list[bytes]:
+        self.exchanges += 1
+        self._meeting.board[self.index] = message
+        self._meeting.barrier.wait(self._meeting.patience)
+        messages = list(self._meeting.board)
+        self._meeting.barrier.wait(self._meeting.patience)
+        return messages
+
+    def _post(self, message: bytes) -> None:
+        for k, box in enumerate(self._meeting.posts):
+            if k != self.index:
+                box.put(message)
+
+    def _posted(self) -> bytes | None:
+        try:
+            return self._meeting.posts[self.index].get_nowait()
+        except queue.Empty:
+            return None
+
+
+def on_threads(count: int, work: Callable[[Any], Any], patience: float = 60.0) -> list[Any]:
+    """Run ``work(world)`` in as many threads as there shall be processes.
+
+    Parameters
+    ----------
+    count
+        Number of processes that are played.
+    work
+        What each does; it is given the world, seen from its process, to pass on as ``world=``.
+    patience
+        How long a process waits for the others before it fails [s].
+
+    Returns
+    -------
+        What each returned, or the exception that it raised.
+
+    Examples
+    --------
+    >>> on_threads(3, lambda world: world.gather(world.index))
+    [[0, 1, 2], [0, 1, 2], [0, 1, 2]]
+    """
+    meeting = _Meeting(count, patience)
+
+    def run(index: int) -> Any:
+        try:
+            return work(ThreadWorld(index, count, meeting))
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))

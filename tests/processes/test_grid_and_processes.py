@@ -1,0 +1,230 @@
+"""The same bytes for every number of processes; the processes are played by threads."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lithax as lx
+from lithax.errors import IncompleteImageError, ProcessFailure
+from lithax.storage._journal import Journal
+from lithax.testing import on_threads
+
+SHAPE = (11, 9, 13)
+STENCILS = lx.chain(partial(lx.ops.gaussian, sigma=0.7), lambda v: v * 2)
+
+
+def values(rng, dtype="f4"):
+    return rng.integers(0, 200, SHAPE).astype(dtype)
+
+
+def stored_files(folder):
+    """Return every stored chunk by its name; metadata tells when it was written, chunks do not."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(Path(folder).rglob("*"))
+        if p.is_file() and p.name != "zarr.json"
+    }
+
+
+def succeeded(results):
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+@settings(max_examples=15)
+@given(
+    chunk=st.tuples(*[st.integers(2, 6)] * 3),
+    ratio=st.sampled_from([None, (1, 2, 1), (2, 2, 2)]),
+    count=st.integers(2, 5),
+)
+def test_a_filter_writes_the_same_bytes(tmp_path_factory, chunk, ratio, count):
+    folder = tmp_path_factory.mktemp("map")
+    shards = None if ratio is None else tuple(c * r for c, r in zip(chunk, ratio, strict=True))
+    data = values(np.random.default_rng(1))
+    lx.from_array(data, 4, folder / "in")
+    serial = lx.chunk_map(
+        STENCILS, lx.open(folder / "in"), store=folder / "one", chunks=chunk, shards=shards, progress=False
+    )
+
+    def work(world):
+        image = lx.open(folder / "in", world=world)
+        out = lx.chunk_map(STENCILS, image, store=folder / "many", chunks=chunk, shards=shards, progress=False)
+        assert out.metadata.state == "complete"
+        return out.content_hash()
+
+    assert set(succeeded(on_threads(count, work))) == {serial.content_hash()}
+    assert stored_files(folder / "one") == stored_files(folder / "many")
+    assert not (folder / "many" / ".lithax").exists()
+
+
+def test_several_outputs_selections_and_changes_in_place(tmp_path, rng):
+    data = values(rng)
+    region = lx.regions.Sphere((5, 4, 6), 4)
+
+    def both(v):
+        return v + 1, v > 90
+
+    def steps(folder, world=None):
+        image = lx.from_array(data, 4, folder / "a", world=world)
+        one, two = lx.chunk_map(both, image, store=(folder / "b", folder / "c"), where=region, progress=False)
+        image.apply("add", 3, where=region, progress=False)
+        inside = lx.regions.inside(image, region, store=folder / "d")
+        coarse = one.copy(folder / "e", chunks=5, shards=10)
+        return [i.content_hash() for i in (image, one, two, inside, coarse)]
+
+    (tmp_path / "serial").mkdir()
+    (tmp_path / "three").mkdir()
+    expected = steps(tmp_path / "serial")
+    for found in succeeded(on_threads(3, lambda world: steps(tmp_path / "three", world))):
+        assert found == expected
+    assert stored_files(tmp_path / "serial") == stored_files(tmp_path / "three")
+
+
+def test_raw_files(tmp_path, rng):
+    data = values(rng, "u2")
+    data.T.tofile(tmp_path / "rock.raw")
+    serial = lx.import_raw(tmp_path / "rock.raw", SHAPE, "u2", chunks=4)
+
+    def work(world):
+        image = lx.import_raw(tmp_path / "rock.raw", SHAPE, "u2", chunks=4, store=tmp_path / "a", world=world)
+        image.export_raw(tmp_path / "again.raw")
+        return image.content_hash()
+
+    assert set(succeeded(on_threads(2, work))) == {serial.content_hash()}
+    assert (tmp_path / "again.raw").read_bytes() == (tmp_path / "rock.raw").read_bytes()
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_reductions_have_the_same_bits(tmp_path, rng, count):
+    """Sums of float64 in the order of the blocks: the same rounding however blocks are dealt out."""
+    data = rng.normal(size=SHAPE)
+    phases = rng.integers(0, 2, SHAPE).astype("u1")
+    lx.from_array(data, 3, tmp_path / "a")
+    lx.from_array(phases, 3, tmp_path / "p")
+    region = lx.regions.Sphere((5, 4, 6), 4)
+    loss = lx.measure.MeanSquaredError(model=lambda p, v: p["gain"] * v)
+
+    def work(world=None):
+        image, phase = (lx.open(tmp_path / name, world=world) for name in "ap")
+        moments = lx.chunk_reduce(lx.measure.Moments(), image, where=region, progress=False)
+        value, gradient = lx.chunk_value_and_grad(loss, {"gain": 1.5}, image, image, progress=False)
+        connected = lx.connectivity(phase, phases=1, progress=False)
+        inside = lx.connectivity(phase, phases=1, where=region, progress=False)
+        return [repr(moments), float(value), float(gradient["gain"]), connected, inside]
+
+    expected = work()
+    for found in succeeded(on_threads(count, work)):
+        assert found == expected
+
+
+def test_no_process_waits_for_another_between_blocks(tmp_path, rng):
+    """The number of meetings does not grow with the number of blocks."""
+    lx.from_array(values(rng), 4, tmp_path / "in")
+
+    def meetings(world, chunks, name):
+        image = lx.open(tmp_path / "in", world=world)
+        before = world.exchanges
+        lx.chunk_map(STENCILS, image, store=tmp_path / name, chunks=chunks, workers=1, progress=False)
+        return world.exchanges - before
+
+    few = succeeded(on_threads(2, lambda world: meetings(world, 8, "few")))
+    many = succeeded(on_threads(2, lambda world: meetings(world, 2, "many")))
+    assert few == many
+
+
+def test_more_processes_than_units(tmp_path, rng):
+    data = values(rng)
+
+    def work(world):
+        image = lx.from_array(data, 16, tmp_path / "a", world=world)
+        return lx.chunk_map(lambda v: v + 1, image, store=tmp_path / "b", progress=False).content_hash()
+
+    assert set(succeeded(on_threads(4, work))) == {lx.from_array(data + 1).content_hash()}
+
+
+def test_memory_of_one_process_is_refused(tmp_path, rng):
+    data = values(rng)
+    lx.from_array(data, 4, tmp_path / "a")
+    for result in on_threads(2, lambda world: lx.chunk_map(abs, lx.open(tmp_path / "a", world=world))):
+        assert isinstance(result, ValueError)
+        assert "store=memory is the memory of one process, and 2 work together" in str(result)
+
+
+def test_different_arguments_are_named(tmp_path, rng):
+    lx.from_array(values(rng), 4, tmp_path / "a")
+
+    def filtered(world):
+        image = lx.open(tmp_path / "a", world=world)
+        return lx.chunk_map(
+            lx.ops.gaussian, image, sigma=1.0 + world.index, radius=2, store=tmp_path / "b", progress=False
+        )
+
+    def elsewhere(world):
+        image = lx.open(tmp_path / "a", world=world)
+        return lx.chunk_map(lambda v: v + 1, image, store=tmp_path / f"b{world.index}", progress=False)
+
+    def measured(world):
+        image = lx.open(tmp_path / "a", world=world)
+        return lx.chunk_reduce(lx.measure.Moments(), image, where=image[:] > world.index, progress=False)
+
+    def refused(world):
+        image = lx.open(tmp_path / "a", world=world)
+        return lx.chunk_map(lambda v: v + 1, image, store=tmp_path / "b", halo=0 if world.first else "all")
+
+    for result in on_threads(2, filtered):
+        assert isinstance(result, ValueError)
+        assert "different arguments: parameters is " in str(result)
+        assert "'1.0'" in str(result)
+        assert "'2.0'" in str(result)
+    for result in on_threads(2, elsewhere):
+        assert "different arguments: store is " in str(result)
+    first, second = on_threads(2, refused)
+    assert isinstance(first, ProcessFailure)
+    assert isinstance(second, ValueError | TypeError)
+    assert not (tmp_path / "b").exists()
+    succeeded(on_threads(2, measured))  # what lies in memory cannot be compared
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failure_is_everyones_and_another_number_of_processes_goes_on(tmp_path, rng, failing, monkeypatch):
+    data = values(rng)
+    lx.from_array(data, 4, tmp_path / "in")
+    expected = lx.chunk_map(STENCILS, lx.open(tmp_path / "in"), store=tmp_path / "one", chunks=3, progress=False)
+    record = Journal.record
+    left = [4]
+
+    def disk_full(self, unit, *digests):
+        if self._process == failing:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(28, "No space left on device")
+        record(self, unit, *digests)
+
+    def work(world, resume=False):
+        image = lx.open(tmp_path / "in", world=world)
+        return lx.chunk_map(
+            STENCILS, image, store=tmp_path / "out", chunks=3, workers=1, progress=False, resume=resume
+        ).content_hash()
+
+    monkeypatch.setattr(Journal, "record", disk_full)
+    results = on_threads(2, work)
+    assert isinstance(results[failing], OSError)
+    assert isinstance(results[1 - failing], ProcessFailure)
+    assert "No space left on device" in str(results[1 - failing])
+    assert "in disk_full" in str(results[1 - failing])  # the traceback of the process that failed
+    assert "resume=True" in results[1 - failing].__notes__[0]
+    written = []
+    monkeypatch.setattr(Journal, "record", lambda self, unit, *d: (written.append(unit), record(self, unit, *d)))
+    for result in on_threads(2, work):
+        assert isinstance(result, IncompleteImageError)
+    assert set(succeeded(on_threads(3, lambda world: work(world, resume=True)))) == {expected.content_hash()}
+    assert stored_files(tmp_path / "one") == stored_files(tmp_path / "out")
+    assert 0 < len(written) < expected.nchunks
+    assert len(set(written)) == len(written)
