@@ -1,5 +1,7 @@
 """Cells, sub-cubes, and when a cube is representative."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -80,7 +82,7 @@ def test_only_whole_sub_cubes_of_the_region_count():
     cells = independent(12, 2)
     count = cells.count.copy()
     count[0] -= 1
-    found = representative_volume(cells._replace(count=count))
+    found = representative_volume(dataclasses.replace(cells, count=count))
     assert {s.edge: s.number for s in found.sizes}[2] == 11 * 12 * 12
     assert 24 not in {s.edge for s in found.sizes}
 

@@ -56,7 +56,7 @@ def test_grey_levels_are_grouped_by_depth(pore, backend):
     depth = chunk_map(partial(square_depth, reach=4), from_array(pore, chunks=9))
     found = chunk_reduce(GreyByDepth(4, 100.0), image, depth, backend=backend)
     squares = depth[:]
-    for square, count, mean, variance in zip(*found, strict=True):
+    for square, count, mean, variance in zip(found.square, found.count, found.mean, found.variance, strict=True):
         values = grey[(squares == square) & np.isfinite(grey)]
         assert count == values.size
         # float64 sums of a few thousand values near 100

@@ -116,7 +116,7 @@ def analyse(image: VoxelImage, settings: Settings, folder: Path, steps: Steps, *
         raise TypeError(
             f"image has dtype {image.dtype}; a report needs real grey levels or phases, so take its magnitude first."
         )
-    show = {"progress": steps.show}
+    show: dict[str, Any] = {"progress": steps.show}
     steps("Grey levels: histogram")
     raw = grey_histogram(image, None, None, **show)
     if raw.total == 0 or raw.minimum == raw.maximum:
@@ -212,7 +212,7 @@ def _grey_levels(
     folder: Path,
     steps: Steps,
 ) -> tuple[GreyLevels, list[str]]:
-    show = {"progress": steps.show}
+    show: dict[str, Any] = {"progress": steps.show}
     steps("Grey levels by their distance from the segmented surface")
     depth = chunk_map(
         partial(square_depth, reach=REACH), pores, where=where, store=folder / ".depth.zarr", overwrite=True, **show
@@ -255,7 +255,7 @@ def _grey_levels(
 
 
 def _pore_space(pores: VoxelImage, where: Any, steps: Steps) -> PoreSpace:
-    show = {"progress": steps.show}
+    show: dict[str, Any] = {"progress": steps.show}
     steps("Pores: what is connected")
     joined = connectivity(pores, where=where, **show)
     steps("Pores: profiles, sub-cubes, surface")

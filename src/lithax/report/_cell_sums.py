@@ -1,7 +1,8 @@
 """An image in cells of many voxels: how many count, and what they add up to."""
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -11,7 +12,8 @@ from lithax.measure import AbstractMeasurement
 from lithax.typing import Array
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Cells:
     """Sums over cubic cells of `edge` voxels; the last cell along an axis may be cut off."""
 
     edge: int

@@ -1,7 +1,8 @@
 """How deep voxels lie in their phase, and what grey level they have there."""
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -49,11 +50,10 @@ def _square_distance(target: Array, reach: int) -> Array:
 def _signed(pore: Array, reach: int, valid: Array | None) -> Array:
     xp = namespace(pore)
     core = tuple(slice(reach, n - reach) for n in pore.shape)
-    if valid is None:
-        valid = xp.ones_like(pore)
-    to_grain = _square_distance(~pore & valid, reach)
-    to_pore = _square_distance(pore & valid, reach)
-    to_outside = _square_distance(~valid, reach)
+    inside = xp.ones_like(pore) if valid is None else valid
+    to_grain = _square_distance(~pore & inside, reach)
+    to_pore = _square_distance(pore & inside, reach)
+    to_outside = _square_distance(~inside, reach)
     depth = xp.where(pore[core], to_grain, to_pore)
     known = (depth < to_outside) | (to_outside == (reach + 1) ** 2)
     return xp.where(known, xp.where(pore[core], -depth, depth), xp.zeros_like(depth))
@@ -82,7 +82,8 @@ def square_depth(pore: Array, *, reach: int, block: Any) -> Array:
     return _signed(pore, reach, block.valid)
 
 
-class DepthProfile(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class DepthProfile:
     """Grey levels by depth, one entry for each squared depth that occurs. Positive depths lie in the grains."""
 
     square: np.ndarray
@@ -143,7 +144,8 @@ class GreyByDepth(AbstractMeasurement):
         return DepthProfile(square[own], count.astype(np.int64), mean + self.pivot, squares / count - mean * mean)
 
 
-class Shell(NamedTuple):
+@dataclass(frozen=True)
+class Shell:
     """Voxels whose depth lies between two whole numbers, at one side of the surface."""
 
     position: float
@@ -173,4 +175,4 @@ def shells(profile: DepthProfile, reach: int) -> list[Shell]:
             mean = float(weight @ part.mean[own])
             variance = float(weight @ (part.variance[own] + (part.mean[own] - mean) ** 2))
             found.append(Shell(sign * (float(weight @ depth[own]) - 0.5), count, mean, math.sqrt(max(variance, 0.0))))
-    return sorted(found)
+    return sorted(found, key=lambda shell: shell.position)

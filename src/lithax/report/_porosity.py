@@ -4,7 +4,7 @@ from lithax.images import Connectivity
 from lithax.report._number import Number, grouped
 
 
-def porosity_numbers(found: Connectivity, region: str, kind: str = "measured") -> list[Number]:
+def porosity_numbers(found: Connectivity, region: str) -> list[Number]:
     """Return total, connected, percolating and isolated porosity, all of the voxels of the region of interest.
 
     Parameters
@@ -22,7 +22,7 @@ def porosity_numbers(found: Connectivity, region: str, kind: str = "measured") -
             name,
             voxels / found.selected,
             "-",
-            kind,
+            "measured",
             denominator=of,
             method=method,
             evidence=f"{grouped(voxels)} voxels",
@@ -62,7 +62,7 @@ def porosity_numbers(found: Connectivity, region: str, kind: str = "measured") -
             "Separate pores",
             found.components,
             "-",
-            kind,
+            "measured",
             method=f"components {joined}; the largest has {grouped(found.largest)} voxels",
         )
     )

@@ -196,7 +196,7 @@ def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *,
     """Make the report of the simulated scan of Finney's pack: what is measured beside what is known."""
     steps("Simulate: porosity of the spheres themselves")
     continuous = continuous_porosity(pack)
-    show = {"progress": steps.show}
+    show: dict[str, Any] = {"progress": steps.show}
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
         other = Path(scratch)
         steps(

@@ -63,8 +63,8 @@ def cut(
     ValueError
         If the overlay has another shape.
     """
-    point = tuple(n // 2 for n in image.shape) if point is None else tuple(int(i) for i in point)
-    if any(not 0 <= i < n for i, n in zip(point, image.shape, strict=True)):
+    middle = tuple(n // 2 for n in image.shape) if point is None else tuple(int(i) for i in point)
+    if any(not 0 <= i < n for i, n in zip(middle, image.shape, strict=True)):
         raise IndexError(f"point={point} is not a voxel of an image of shape {image.shape}.")
     if overlay is not None and overlay.shape != image.shape:
         raise ValueError(f"overlay has shape {overlay.shape}, the image {image.shape}; they must agree.")
@@ -72,7 +72,7 @@ def cut(
     for name, across, up, normal in _PLANES:
         step = -(-max(image.shape[across], image.shape[up]) // PIXELS)
         selection: list[Any] = [slice(None, None, step)] * 3
-        selection[normal] = point[normal]
+        selection[normal] = middle[normal]
         coordinates: list[Any] = [image.frame.axis_coordinates(axis)[selection[axis]] for axis in range(3)]
         shaded = None
         if region is not None:
