@@ -63,8 +63,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, but for those marked gpu, mpi or slow."""
-    session.install(".[io,pandas,viz,xarray]", *group("tests"))
+    """Run the tests, but for those marked gpu, mpi or slow; a few start processes with mpiexec all the same."""
+    session.install(".[io,mpi,pandas,viz,xarray]", *group("tests"))
     install_torch(session)
     session.run("pytest", workers(), *session.posargs, env=CACHE)
 
@@ -112,7 +112,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def mpi(session: nox.Session) -> None:
-    """Run the tests that start several MPI processes."""
+    """Run all tests that start several processes, by MPI and by jax.distributed; --run-slow kills some of them twenty times over."""
     session.install(".[io,mpi,pandas,viz,xarray]", *group("tests"))
     session.run("pytest", "--run-mpi", "-m", "mpi", *session.posargs, env=CACHE, success_codes=[0, NO_TESTS])
 

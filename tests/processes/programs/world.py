@@ -1,0 +1,69 @@
+"""Everything that the processes of a world can do together, once."""
+# ruff: noqa: PT017 - a program, which pytest does not run
+
+import sys
+
+from lithax import runtime
+from lithax.errors import ProcessFailure
+
+world = runtime.connect(sys.argv[1])
+assert runtime.connect() is world
+assert world.count > 1
+assert world.first == (world.index == 0)
+assert len(world.cores) == world.count
+assert world.index in world.neighbours
+
+everyone = range(world.count)
+assert world.broadcast(f"from {world.index}") == "from 0"
+long = 3 * 2**20  # more than one message of the coordinator of jax.distributed
+assert world.gather(bytes([world.index]) * (world.index * long)) == [bytes([k]) * (k * long) for k in everyone]
+assert world.reduce(str(world.index), lambda a, b: f"({a}{b})").endswith(f"{world.count - 1})")
+world.barrier()
+world.agree()
+
+# One fails; the others notice without waiting for it, and all raise.
+error = None
+try:
+    if world.index == 1:
+        raise OSError("the tape is torn")
+    while True:
+        world.check()
+except (OSError, ProcessFailure) as raised:
+    error = raised
+    world.announce(error)
+try:
+    world.agree(error)
+except OSError as raised:
+    assert world.index == 1
+    assert raised is error
+except ProcessFailure as raised:
+    assert world.index != 1
+    assert f"process 1 of {world.count}" in str(raised)
+    assert 'raise OSError("the tape is torn")' in str(raised)
+else:
+    raise AssertionError
+
+# The same error everywhere, where one worked for all.
+try:
+    world.agree(FileExistsError("taken") if world.first else None, same_type=True)
+except FileExistsError as raised:
+    assert str(raised) == "taken"
+else:
+    raise AssertionError
+
+# What came before is forgotten.
+world.check()
+try:
+    world.barrier() if world.first else world.gather(0)
+except RuntimeError as raised:
+    assert "came to gather()" in str(raised)
+    assert "came to barrier()" in str(raised)
+else:
+    raise AssertionError
+assert world.gather(world.index) == list(everyone)
+
+report = runtime.report()
+assert len(report.splitlines()) == world.count
+if world.first:
+    print(type(world).__name__)
+    print(report)

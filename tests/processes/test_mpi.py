@@ -1,0 +1,184 @@
+"""Processes that are real: the worlds, a whole pipeline, and what happens when one of them fails."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.testing import on_threads
+
+KINDS = ["mpi", "jax"]
+SHAPE = (24, 20, 22)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_world(mpiexec, succeeded, kind):
+    name, *report = succeeded(mpiexec(2, "world", kind))
+    assert name == {"mpi": "MpiWorld", "jax": "JaxWorld"}[kind]
+    assert [line.partition(" on ")[0] for line in report] == ["process 0 of 2", "process 1 of 2"]
+
+
+@pytest.mark.mpi
+def test_a_world_that_slurm_started(srun):
+    """With an MPI library that does not know Slurm, "auto" falls back on jax.distributed."""
+    ends = srun(2, "world", "auto")
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert ends[0][1].splitlines()[0] == "JaxWorld"
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_world_of_three(mpiexec, succeeded, kind):
+    assert len(succeeded(mpiexec(3, "world", kind))) == 4
+
+
+@pytest.fixture(scope="module")
+def scan():
+    coarse = np.random.default_rng(3).integers(0, 200, [n // 2 for n in SHAPE])
+    return np.kron(coarse, np.ones((2, 2, 2))).astype("u2")
+
+
+@pytest.fixture(scope="module")
+def alone(scan, tmp_path_factory):
+    """What the pipeline finds in one process, started without a launcher."""
+    return Path(__file__).parent / "programs" / "pipeline.py", run_alone(scan, tmp_path_factory.mktemp("alone"))
+
+
+def run_alone(scan, folder):
+    scan.T.tofile(folder / "scan.raw")
+    program = Path(__file__).parent / "programs" / "pipeline.py"
+    done = subprocess.run(
+        [sys.executable, str(program), "auto", str(folder)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("auto", 2),
+        pytest.param("jax", 2, marks=pytest.mark.mpi),
+        pytest.param("auto", 3, marks=pytest.mark.mpi),
+        pytest.param("auto", 4, marks=pytest.mark.mpi),
+    ],
+)
+def test_a_pipeline_gives_the_same_bytes(mpiexec, succeeded, scan, alone, tmp_path, kind, count):
+    _, (expected, folder) = alone
+    scan.T.tofile(tmp_path / "scan.raw")
+    (line,) = succeeded(mpiexec(count, "pipeline", kind, tmp_path))
+    assert json.loads(line) == expected
+    assert chunks_of(tmp_path) == chunks_of(folder)
+
+
+def chunks_of(folder):
+    files = sorted(p for p in Path(folder).rglob("*") if p.is_file() and p.name != "zarr.json")
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files if p.suffix != ".json"}
+
+
+@pytest.fixture
+def stored(scan, tmp_path):
+    """A folder with an image, and what filtering it gives."""
+    image = lx.from_array(scan, 4, tmp_path / "scan")
+    blurred = lx.chunk_map(partial(lx.ops.gaussian, sigma=0.8), image, progress=False)
+    return tmp_path, blurred.content_hash()
+
+
+def finish(folder, count):
+    """Go on with what a failed run left, on another number of processes."""
+
+    def work(world):
+        image = lx.open(folder / "scan", world=world)
+        filtered = partial(lx.ops.gaussian, sigma=0.8)
+        out = lx.chunk_map(filtered, image, store=folder / "out", workers=1, progress=False, resume=True)
+        return out.content_hash()
+
+    (value,) = set(on_threads(count, work))
+    return value
+
+
+@pytest.mark.parametrize("how", ["disk", pytest.param("user", marks=pytest.mark.mpi)])
+@pytest.mark.parametrize("kind", ["mpi", pytest.param("jax", marks=pytest.mark.mpi)])
+def test_an_exception_of_one_ends_all(mpiexec, stored, kind, how):
+    folder, expected = stored
+    done = mpiexec(2, "fails", kind, folder, how, 1, 3)
+    assert done.returncode != 0
+    text = {"disk": "No space left on device", "user": "ZeroDivisionError: in the user's own lines"}[how]
+    assert text in done.stderr
+    assert 'fails.py", line' in done.stderr  # the traceback of the one that failed
+    if how == "disk":
+        assert "process 1 of 2" in done.stderr
+        assert "resume=True" in done.stderr
+        assert (folder / "out" / ".lithax" / "journal-1.jsonl").exists()
+        assert finish(folder, 3) == expected
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_that_ends_early_is_not_waited_for(mpiexec, stored, kind):
+    done = mpiexec(3, "fails", kind, stored[0], "exit", 1, 0)
+    assert done.returncode != 0
+    assert "process 1 came to the end of its program" in done.stderr
+
+
+def killed(mpiexec, stored, seed, kind="mpi"):
+    folder, expected = stored
+    draw = random.Random(seed)
+    how = draw.choice(["kill", "kill-after", "kill-recorded"])
+    who, when = draw.randrange(2), draw.randrange(1, 60)
+    done = mpiexec(2, "fails", kind, folder, how, who, when)
+    assert done.returncode != 0, f"{how=} {who=} {when=}: {done.stderr}"
+    assert finish(folder, draw.choice([1, 3])) == expected
+    return done
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_process_ends_all_and_nothing_is_lost(mpiexec, stored, seed):
+    done = killed(mpiexec, stored, seed)
+    assert "KILLED BY SIGNAL: 9" in done.stdout + done.stderr or "signal 9" in done.stdout + done.stderr
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("who", [0, 1])
+def test_jax_notices_a_killed_process_without_a_launcher(srun, stored, who):
+    """Nobody but the coordinator of jax.distributed (the first process), or its silence, tells the others."""
+    folder, expected = stored
+    ends = srun(2, "fails", "jax", folder, "kill", who, 20)
+    assert ends[who][0] == -signal.SIGKILL
+    assert ends[1 - who][0] != 0
+    assert finish(folder, 3) == expected
+
+
+@pytest.mark.mpi
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3, 23))
+def test_killed_at_many_moments(mpiexec, stored, seed):
+    killed(mpiexec, stored, seed)
+
+
+@pytest.mark.mpi
+def test_a_change_in_place_is_never_applied_twice(mpiexec, stored, scan):
+    folder, _ = stored
+    done = mpiexec(2, "fails", "mpi", folder, "kill-in-place", 1, 20)
+    assert done.returncode != 0
+    with pytest.raises(lx.errors.IncompleteImageError):
+        lx.open(folder / "scan")
+    image = lx.open(folder / "scan", incomplete=True)
+    image.apply("add", 1, progress=False, resume=True)
+    np.testing.assert_array_equal(lx.open(folder / "scan")[...], scan + 1)
+
+
+@pytest.mark.mpi
+def test_a_program_that_never_connected_is_told(mpiexec, tmp_path):
+    done = mpiexec(2, "unconnected", tmp_path)
+    assert done.returncode != 0
+    assert "2 copies of " in done.stderr
+    assert "begin the program with lithax.runtime.connect()" in done.stderr
