@@ -207,6 +207,14 @@ def test_air_around_a_sample_is_pointed_out(tmp_path, rng):
     assert "air outside of the sample" in made.path.read_text(encoding="utf-8")
 
 
+def test_voxels_without_a_value_are_pointed_out(grey, tmp_path):
+    values = grey[0].astype("f4")
+    values[10:12, 20, 30] = np.nan
+    made = report(values, tmp_path / "out", filter="none", progress=False)
+    assert any(w.startswith("2 voxels are NaN") for w in made.warnings)
+    assert made["porosity.total"].value == pytest.approx((grey[0] <= made["threshold.used"].value).mean(), abs=1e-5)
+
+
 def test_an_earlier_report_is_kept_unless_told(tmp_path, rng):
     image = from_array(rng.random((20, 20, 20)) < 0.3)
     folder = tmp_path / "out"

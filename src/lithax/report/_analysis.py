@@ -13,6 +13,7 @@ from lithax.ops import threshold
 from lithax.report._cell_sums import Cells, CellSums, cell_edge
 from lithax.report._depth import DepthProfile, GreyByDepth, square_depth
 from lithax.report._grey_levels import REACH, Balance, Edge, Interior, balance, edge, interior
+from lithax.report._number import grouped
 from lithax.report._region_of_interest import AIR, CELLS, border_air, find_core, largest_cylinder
 from lithax.report._representative_volume import RepresentativeVolume, representative_volume
 from lithax.report._segmentation import (
@@ -141,6 +142,11 @@ def analyse(image: VoxelImage, settings: Settings, folder: Path, steps: Steps, *
     grey, more = _grey_levels(image, pores, raw, filtered, found, where, folder, steps)
     space = _pore_space(pores, where, steps)
     warnings += more
+    if raw.nan:
+        warnings.append(
+            f"{grouped(raw.nan)} voxels are NaN, which is neither dark nor bright: they and what a filter makes of their neighbours count as "
+            "grain. Fill them, or keep them out by a region of interest."
+        )
     if where is None:
         warnings += _border_warning(space)
     return Analysis(image, settings, region, space, grey, warnings=warnings)

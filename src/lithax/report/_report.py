@@ -138,7 +138,9 @@ def report(
         Applied before the threshold: "none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (standard deviation)
         [voxel].
     threshold
-        "otsu", "half" (midway between the two peaks of the histogram) or a grey level. Filtered voxels up to it are pore.
+        "otsu", "half" (midway between the two peaks of the histogram) or a grey level. Filtered voxels up to it are pore. The
+        histogram is that of the filtered scan, measured in a pass of its own without being stored; a second pass filters and
+        segments at once.
     roi
         The voxels that count. "auto": the core, if the image shows one standing in air; "cylinder": the core, or the largest
         cylinder along z; "none": all.
