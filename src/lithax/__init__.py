@@ -6,6 +6,7 @@ from lithax import measure as measure
 from lithax import ops as ops
 from lithax import regions as regions
 from lithax import runtime as runtime
+from lithax import viz as viz
 from lithax.images import VoxelImage as VoxelImage
 from lithax.images import chunk_loss as chunk_loss
 from lithax.images import chunk_map as chunk_map
@@ -24,12 +25,15 @@ from lithax.images import ones as ones
 from lithax.images import ones_like as ones_like
 from lithax.images import open as open
 from lithax.images import plan as plan
+from lithax.images import save as save
+from lithax.images import shard as shard
 from lithax.images import sphere_pack as sphere_pack
 from lithax.images import zeros as zeros
 from lithax.images import zeros_like as zeros_like
 from lithax.ops import Context as Context
 from lithax.ops import chain as chain
 from lithax.ops import voxel_op as voxel_op
+from lithax.report import report as report
 
 where = domain
 

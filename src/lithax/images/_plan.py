@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lithax.chunked import ANY_MACHINE, choose_layout
+from lithax.chunked import ALLOCATOR_OVERHEAD, ANY_MACHINE, FIXED_BYTES, choose_layout
 from lithax.images._call import cache_bytes, gather_inputs, limit_or_default, merge_parameters, workers_or_default
 from lithax.images._chunk_map import chunk_map, prepare_map, size_text
 from lithax.images._reduce import chunk_reduce
+from lithax.ops import Program, as_steps
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,9 @@ def plan(combinator: Callable[..., Any], fn: Any, *images: Any, **options: Any) 
 
 def _plan_reduce(
     measure: Any,
-    images: tuple,
+    images: tuple[Any, ...],
     *,
+    fn: Callable[..., Any] | None = None,
     where: Any = None,
     memory_limit: Any = None,
     workers: Any = None,
@@ -119,17 +121,34 @@ def _plan_reduce(
 ) -> Plan:
     inputs = gather_inputs("plan", images, where, world)
     count = workers_or_default(workers)
+    limit = limit_or_default(memory_limit)
+    halos = [(0, 0, 0)] * len(images)
+    name = type(measure).__name__
+    if fn is not None:
+        program = Program(as_steps(fn))
+        halos[0] = program.halos(1)[0]
+        name = f"{name} of {program!r}"
     chunks = inputs.sources[0].chunks
     layout = choose_layout(inputs.frame.shape, [chunks], [chunks], ANY_MACHINE)
-    voxels = math.prod(layout.block)
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
-    each = voxels * (sum(3 * s.dtype.itemsize for s in sources) + 16)
-    limit = limit_or_default(memory_limit)
+    every = halos + [max(halos)] * (len(sources) - len(halos))
+    padded = [math.prod(b + 2 * h for b, h in zip(layout.block, halo, strict=True)) for halo in every]
+    # A block, its decoded chunk and one intermediate for each image; flags; what a filter returns and works with.
+    each = sum(3 * n * s.dtype.itemsize for n, s in zip(padded, sources, strict=True)) + 8 * padded[0]
+    each += 0 if fn is None else 16 * padded[0]
     blocks = len(layout.grid)
     at_once = min(count, blocks)
-    halos = ((0, 0, 0),) * len(images)
-    cache = cache_bytes(sources, ((0, 0, 0),) * len(sources), layout.block, limit)
+    cache = cache_bytes(sources, every, layout.block, limit)
     return Plan(
-        type(measure).__name__, inputs.frame.shape, layout.block, halos, blocks, at_once, 1,
-        math.prod(inputs.frame.shape) * sum(s.dtype.itemsize for s in sources), 0, at_once * each + cache, limit,
-    )  # fmt: skip
+        function=name,
+        image_shape=inputs.frame.shape,
+        block_shape=layout.block,
+        halos=tuple(halos),
+        blocks=blocks,
+        workers=at_once,
+        compilations=1,
+        bytes_read=blocks * sum(n * s.dtype.itemsize for n, s in zip(padded, sources, strict=True)),
+        bytes_written=0,
+        memory=int(ALLOCATOR_OVERHEAD * at_once * each) + FIXED_BYTES + cache,
+        memory_limit=limit,
+    )
