@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, SupportsSyncCodec
+from zarr.buffer.cpu import numpy_buffer_prototype
 from zarr.codecs import BloscCodec, BytesCodec
 from zarr.core.array_spec import ArraySpec
-from zarr.core.buffer import numpy_buffer_prototype
 from zarr.core.sync import sync
 
 from lithax.storage._objects import Payload
@@ -115,7 +115,9 @@ def _check_blosc(data: np.ndarray) -> None:
 def _is_plain(codec: Any, dtype: np.dtype) -> bool:
     if not isinstance(codec, BytesCodec):
         return False
-    return dtype.itemsize == 1 or codec.endian is None or codec.endian.value == sys.byteorder
+    # The document has a fixed form; the attribute is an enumeration or text, depending on the version of Zarr.
+    configuration: Any = codec.to_dict().get("configuration", {})
+    return dtype.itemsize == 1 or configuration.get("endian", sys.byteorder) == sys.byteorder
 
 
 def _buffer(data: Any) -> Any:
@@ -125,7 +127,8 @@ def _buffer(data: Any) -> Any:
 
 
 def _run(codec: Any, direction: str, buffer: Any, spec: ArraySpec) -> Any:
-    if isinstance(codec, SupportsSyncCodec):
+    # Codecs made of others have the methods, and say so here where one of the others has not.
+    if isinstance(codec, SupportsSyncCodec) and getattr(codec, "_sync_capable", True):
         result = getattr(codec, f"_{direction}_sync")(buffer, spec)
     else:
         (result,) = sync(getattr(codec, direction)([(buffer, spec)]))

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 import zarr
+from zarr.buffer.cpu import numpy_buffer_prototype
 from zarr.codecs import BloscCodec, TransposeCodec
-from zarr.core.buffer import numpy_buffer_prototype
 from zarr.storage import MemoryStore, StorePath
 
 from lithax.grid import Index

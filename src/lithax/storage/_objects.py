@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import numpy_buffer_prototype
+from zarr.buffer.cpu import numpy_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 

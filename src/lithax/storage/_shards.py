@@ -6,10 +6,10 @@ Zarr v3 specification, `sharding_indexed` codec. Chunks are laid down in C order
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from zarr.codecs import ShardingCodec
-from zarr.codecs.sharding import ShardingCodecIndexLocation
 
 from lithax.grid import Index
 from lithax.storage._codecs import CodecChain
@@ -31,7 +31,8 @@ class ShardLayout:
 
     def __init__(self, codec: ShardingCodec, counts: Index):
         self.counts = counts
-        self._index_first = codec.index_location == ShardingCodecIndexLocation.start
+        configuration: Any = codec.to_dict()["configuration"]
+        self._index_first = configuration["index_location"] == "start"
         self._chain = CodecChain(codec.index_codecs, codec._get_index_chunk_spec(counts))
         self._index_size = self._chain.encoded_size(16 * math.prod(counts))
 

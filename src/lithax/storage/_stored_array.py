@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 import zarr
+from zarr.buffer.cpu import numpy_buffer_prototype
 from zarr.codecs import ShardingCodec
 from zarr.core.array_spec import ArrayConfig, ArraySpec
-from zarr.core.buffer import numpy_buffer_prototype
 from zarr.core.metadata import ArrayV3Metadata
 
 from lithax.errors import MetadataError
