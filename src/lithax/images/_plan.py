@@ -52,18 +52,18 @@ class Plan:
         return "\n".join(f"{name:<13} {value}" for name, value in rows)
 
 
-def plan(combinator: Callable[..., Any], fn: Any, *images: Any, **options: Any) -> Plan:
-    """Work out what ``combinator(fn, *images, **options)`` would do. Reads no voxel and writes nothing; compiles.
+def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options: Any) -> Plan:
+    """Work out what ``combinator(first, *images, **options)`` would do. Reads no voxel and writes nothing; compiles.
 
     Parameters
     ----------
     combinator
         `chunk_map` or `chunk_reduce`.
-    fn, *images, **options
-        As for the combinator itself.
+    first, *images, **options
+        As for the combinator itself: its function or its measurement, the images, and the rest.
     """
     if combinator is chunk_reduce:
-        return _plan_reduce(fn, images, **options)
+        return _plan_reduce(first, images, **options)
     if combinator is not chunk_map:
         raise TypeError(f"plan() knows lx.chunk_map and lx.chunk_reduce, not {combinator!r}.")
     for name in ("path", "overwrite", "field_name", "field_unit", "progress", "resume", "resume_key", "hash_inputs"):
@@ -89,7 +89,7 @@ def plan(combinator: Callable[..., Any], fn: Any, *images: Any, **options: Any) 
     ]
     known = {k: options.pop(k) for k in own if k in options}
     parameters = merge_parameters(options.pop("parameters", None), options)
-    prepared = prepare_map("plan", fn, images, parameters, **known)
+    prepared = prepare_map("plan", first, images, parameters, **known)
     request = prepared.request
     blocks = len(prepared.layout.grid)
     return Plan(
