@@ -13,7 +13,7 @@ STOREYS = [  # from the ground up: a room may import every room of the storeys b
     ["arrays", "geometry", "grid"],  # 0: nouns
     ["ops", "measure", "generate"],  # 1: verbs
     ["storage", "runtime"],  # 2: edges of the world
-    ["chunked"],  # 3: combinators
+    ["chunked", "sharded"],  # 3: combinators
     ["images"],  # 4: what users type
     ["viz", "report", "cli", "testing"],  # 5: faces
 ]
@@ -28,6 +28,7 @@ NEVER = {  # rooms below that a room must not know
     "storage": {"ops", "measure", "generate"},
     "runtime": {"ops", "measure", "generate"},
     "chunked": {"storage"},
+    "sharded": {"storage", "ops", "measure", "generate"},
 }
 OUTSIDE = {  # a package, and the rooms that may import it
     "zarr": {"storage"},

@@ -26,7 +26,7 @@ CREATION = [
 ]
 NAMES = [
     *CREATION,
-    *["open", "import_raw", "sphere_pack", "VoxelImage"],
+    *["open", "import_raw", "sphere_pack", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
     *["chunk_map", "chunk_reduce", "chunk_value_and_grad", "chunk_loss", "plan", "domain", "where", "connectivity", "report"],
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -57,7 +58,17 @@ class Kernel:
 
 
 def make_kernel(request: KernelRequest, backend: Any, device: Any = None) -> Kernel:
-    """Return the block function for a backend: "jax", "numpy", "torch", "cupy", or an array-API namespace."""
+    """Return the block function for a backend: "jax", "numpy", "torch", "cupy", or an array-API namespace.
+
+    `device` may be a tuple of JAX devices, among which blocks are dealt out in turn.
+    """
+    if isinstance(device, tuple):
+        if backend != "jax":
+            device = None
+        elif len(device) == 1:
+            (device,) = device
+        else:
+            return _ManyDevices(request, device)
     if backend == "jax":
         return _JaxKernel(request, device)
     return _EagerKernel(request, backend, device)
@@ -215,6 +226,21 @@ class _JaxKernel(Kernel):
                 seed,
             )
             return tuple(np.asarray(o) for o in outs)
+
+
+class _ManyDevices(Kernel):
+    """The same block function on several devices, in turn; on each it is compiled when it is first used there."""
+
+    def __init__(self, request: KernelRequest, devices: tuple[Any, ...]):
+        self.request, self._devices = request, devices
+        self._turn = itertools.count()
+        model = _JaxKernel(request, devices[0])
+        self.out_dtypes, self.natural_dtypes = model.out_dtypes, model.natural_dtypes
+        self.computation, self.temporary_bytes = model.computation, model.temporary_bytes
+
+    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
+        device = self._devices[next(self._turn) % len(self._devices)]
+        return _JaxKernel(self.request, device)(blocks, offset, valid, first_valid, old)
 
 
 class _EagerKernel(Kernel):

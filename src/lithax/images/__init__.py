@@ -22,6 +22,8 @@ from lithax.images._reduce import chunk_reduce as chunk_reduce
 from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
 from lithax.images._region_mask import inside as inside
 from lithax.images._region_mask import mask as mask
+from lithax.images._sharded import save as save
+from lithax.images._sharded import shard as shard
 from lithax.images._sphere_pack import sphere_pack as sphere_pack
 from lithax.images._voxel_image import VoxelImage as VoxelImage
 from lithax.images._where import Domain as Domain

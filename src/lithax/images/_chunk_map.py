@@ -37,6 +37,7 @@ from lithax.images._outputs import given_outputs, images_of, new_outputs
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
 from lithax.ops import PlainFunction, Program, as_steps
+from lithax.runtime import device_or_devices
 from lithax.storage import begin_journal, join_journal, locate, resolve_chunks, this_process
 
 
@@ -112,7 +113,8 @@ def chunk_map(
     backend
         "jax" (compiled), "numpy", "torch", "cupy", or an array-API namespace.
     device
-        Where the backend computes; its default if None.
+        Where the backend computes: one of its devices, or for JAX a tuple of them, to which blocks go in turn. None: the devices of
+        `lithax.runtime.using`, or all accelerators that `lithax.runtime.devices` names.
     memory_limit
         The call is refused if it would need more [byte]; half of the free memory by default. Text such as "2 GiB" is understood.
     workers
@@ -348,6 +350,8 @@ def prepare_map(
         out_dtypes=declared,
         seed=_seed(seed),
     )
+    if device is None and backend == "jax":
+        device = device_or_devices(inputs.world)
     request, kernel = _kernel_with_fill(request, fill_value, backend, device, outs)
     for target, natural in zip(outs or (), kernel.natural_dtypes, strict=False):
         if not np.can_cast(natural, target.dtype, "same_kind"):

@@ -39,6 +39,19 @@ def chosen_devices() -> tuple[Any, ...] | None:
     return _CHOSEN.get()
 
 
+def device_or_devices(world: Any) -> tuple[Any, ...] | None:
+    """Return the devices among which blocks are dealt out; None for the default one.
+
+    Several devices of the CPU are one processor, and are used only if they were chosen.
+    """
+    chosen = _CHOSEN.get()
+    if chosen is not None:
+        return chosen
+    import jax
+
+    return None if jax.default_backend() == "cpu" else devices_of(world)
+
+
 @contextlib.contextmanager
 def using(devices: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Compute on certain devices of this process inside the ``with`` block.

@@ -1,0 +1,190 @@
+"""What neighbouring devices must see of each other's voxels.
+
+Along each axis in turn a device sends the layers at its faces to its neighbours (`ppermute`), so that edges and corners travel by
+two and three steps. At the faces of the image a boundary rule takes their place.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from lithax.arrays import boundary_index, check_boundary
+from lithax.grid import Halo, Index
+from lithax.sharded._mesh import axis_names, counts_of
+
+
+def exchange_halo(
+    x: jax.Array,
+    halo: int | Halo,
+    mesh: Mesh,
+    boundary: str = "reflect",
+    boundary_value: Any = 0,
+    *,
+    shape: Index | None = None,
+) -> jax.Array:
+    """Give every device its part of an array with `halo` voxels around it.
+
+    Parameters
+    ----------
+    x
+        Array over the devices of `mesh`, as `lithax.shard` makes it.
+    halo
+        How far to see [voxel]: one number, or one per axis; it may be wider than a part.
+    mesh
+        The devices.
+    boundary, boundary_value
+        What lies outside the image: "reflect", "nearest", "mirror", "wrap" or "constant", as in scipy.ndimage.
+    shape
+        Shape of the image, where `x` has filler beyond its upper faces. Filler within `halo` of the image is
+        replaced by what the boundary rule says; other filler means nothing.
+
+    Returns
+    -------
+        The padded parts, side by side: each of the n parts of an axis is 2 `halo` longer. Differentiable.
+
+    Raises
+    ------
+    ValueError
+        If the boundary rule is unknown, the halo negative, or the shape does not divide by the mesh.
+    """
+    padded = _padded(x.shape, halo, mesh, boundary, boundary_value, shape)
+    spec = PartitionSpec(*axis_names(mesh))
+    return jax.shard_map(padded, mesh=mesh, in_specs=spec, out_specs=spec)(x)
+
+
+def stencil(
+    body: Callable[[jax.Array], jax.Array],
+    halo: int | Halo,
+    mesh: Mesh,
+    boundary: str = "reflect",
+    boundary_value: Any = 0,
+    *,
+    shape: Index | None = None,
+) -> Callable[[jax.Array], jax.Array]:
+    """Return a function of arrays over the devices of a mesh that applies a stencil, to be used under `jax.jit`.
+
+    Parameters
+    ----------
+    body
+        Takes a padded block and returns its core, as the body of a `lithax.voxel_op` does.
+    halo, mesh, boundary, boundary_value, shape
+        As in `exchange_halo`.
+
+    Examples
+    --------
+    A step of diffusion on all devices, a hundred times:
+
+    >>> import lithax as lx
+    >>> from lithax.sharded import make_mesh, stencil
+    >>> def step(block):
+    ...     core = block[1:-1, 1:-1, 1:-1]
+    ...     around = block[2:, 1:-1, 1:-1] + block[:-2, 1:-1, 1:-1] + block[1:-1, 2:, 1:-1]
+    ...     around += block[1:-1, :-2, 1:-1] + block[1:-1, 1:-1, 2:] + block[1:-1, 1:-1, :-2]
+    ...     return core + 0.1 * (around - 6 * core)
+    >>> mesh = make_mesh()
+    >>> x = lx.shard(lx.sphere_pack((16, 16, 16), "f4"), mesh)
+    >>> smooth = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda _, v: stencil(step, 1, mesh)(v), x))
+    >>> bool(jnp.isclose(smooth(x).mean(), x.mean()))
+    True
+    """
+
+    def apply(x: jax.Array) -> jax.Array:
+        padded = _padded(x.shape, halo, mesh, boundary, boundary_value, shape)
+        spec = PartitionSpec(*axis_names(mesh))
+        return jax.shard_map(lambda block: body(padded(block)), mesh=mesh, in_specs=spec, out_specs=spec)(x)
+
+    return apply
+
+
+def _padded(
+    filled: tuple[int, ...], halo: int | Halo, mesh: Mesh, boundary: str, value: Any, shape: Index | None
+) -> Callable[[jax.Array], jax.Array]:
+    """Return the function that pads one device's part, inside a `shard_map`."""
+    check_boundary(boundary)
+    widths = (halo,) * 3 if isinstance(halo, int) else tuple(halo)
+    if len(widths) != 3 or any(w < 0 for w in widths):
+        raise ValueError(f"halo={halo!r} must be a number of voxels >= 0, or three of them.")
+    counts = counts_of(mesh)
+    if len(filled) != 3 or any(n % c for n, c in zip(filled, counts, strict=True)):
+        raise ValueError(
+            f"x has shape {filled}, which does not divide into {counts} parts; lithax.shard fills an image up to a shape that does."
+        )
+    sizes = filled if shape is None else tuple(shape)
+    if len(sizes) != 3 or any(not 0 < n <= f for n, f in zip(sizes, filled, strict=True)):
+        raise ValueError(f"shape={shape!r} must be that of the image, which fits into x of shape {filled}.")
+
+    def pad(block: jax.Array) -> jax.Array:
+        for axis, (name, count, size, width) in enumerate(zip(axis_names(mesh), counts, sizes, widths, strict=True)):
+            if width:
+                near = size == filled[axis] and width < block.shape[axis]
+                along = _pad_by_neighbours if near else _pad_by_window
+                block = along(block, axis, name, count, size, width, boundary, value)
+        return block
+
+    return pad
+
+
+def _pad_by_neighbours(
+    block: jax.Array, axis: int, name: str | None, count: int, size: int, width: int, boundary: str, value: Any
+) -> jax.Array:
+    """Pad along one axis where all there is to see lies in this part and in those beside it."""
+    length = block.shape[axis]
+    rows = partial(jax.lax.slice_in_dim, block, axis=axis)
+    low, high = (
+        _from(rows(length - width, length), name, count, -1),
+        _from(rows(0, width), name, count, 1),
+    )
+    if boundary != "wrap":
+        # The first part is at the lower face of the image, the last one at the upper face.
+        first = boundary_index(jnp.arange(-width, 0), size, boundary)
+        last = boundary_index(size + jnp.arange(width), size, boundary) - (size - length)
+        place = 0 if name is None else jax.lax.axis_index(name)
+        outside = [jnp.take(block, index, axis=axis) for index in (first, last)]
+        if boundary == "constant":
+            outside = [jnp.full_like(o, value) for o in outside]
+        low = jnp.where(place == 0, outside[0], low)
+        high = jnp.where(place == count - 1, outside[1], high)
+    return jnp.concatenate([low, block, high], axis)
+
+
+def _pad_by_window(
+    block: jax.Array, axis: int, name: str | None, count: int, size: int, width: int, boundary: str, value: Any
+) -> jax.Array:
+    """Pad along one axis, however far what there is to see may lie: filler, or a halo wider than a part.
+
+    The parts form a ring. Each gathers a window of it that holds every voxel it needs: `width` voxels on each side, and for "wrap" as many
+    more as there is filler between the last voxel and the first.
+    """
+    length = block.shape[axis]
+    around = count * length
+    reach = width + 1 + (around - size if boundary == "wrap" else 0)
+    lower, upper = [], []
+    for hop in range(1, -(-reach // length) + 1):
+        part = min(length, reach - (hop - 1) * length)
+        lower.insert(0, _from(jax.lax.slice_in_dim(block, length - part, length, axis=axis), name, count, -hop))
+        upper.append(_from(jax.lax.slice_in_dim(block, 0, part, axis=axis), name, count, hop))
+    window = jnp.concatenate([*lower, block, *upper], axis)
+    start = 0 if name is None else jax.lax.axis_index(name) * length
+    position = start - width + jnp.arange(length + 2 * width)
+    # Beyond what any voxel of the image sees, nothing need be right.
+    source = boundary_index(jnp.minimum(position, size - 1 + width), size, boundary)
+    index = source - start + reach
+    index = index % around if boundary == "wrap" else index
+    padded = jnp.take(window, jnp.clip(index, 0, length + 2 * reach - 1), axis=axis)
+    if boundary == "constant":
+        outside = (position < 0) | (position >= size)
+        along = [1, 1, 1]
+        along[axis] = -1
+        padded = jnp.where(outside.reshape(along), jnp.asarray(value, padded.dtype), padded)
+    return padded
+
+
+def _from(rows: jax.Array, name: str | None, count: int, hop: int) -> jax.Array:
+    """Return what the part `hop` places further along the ring holds as `rows`."""
+    if name is None or hop % count == 0:
+        return rows
+    return jax.lax.ppermute(rows, name, [((k + hop) % count, k) for k in range(count)])

@@ -1,0 +1,26 @@
+"""Arrays over eight devices: the CPU plays them, in a process of its own, since JAX counts devices once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_eight_devices():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            str(Path(__file__).with_name("eight_devices.py")),
+        ],
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
