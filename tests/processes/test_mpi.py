@@ -177,6 +177,19 @@ def test_a_change_in_place_is_never_applied_twice(mpiexec, stored, scan):
 
 
 @pytest.mark.mpi
+def test_an_array_over_the_devices_of_all_processes(mpiexec, succeeded, tmp_path, rng):
+    values = rng.normal(size=(17, 6, 8)).astype("f4")  # 17 does not divide by 2
+    lx.from_array(values, 4, tmp_path / "a")
+    *_, line = succeeded(mpiexec(2, "sharded", tmp_path))  # gloo also writes
+    for _ in range(3):
+        padded = np.pad(values, ((1, 1), (0, 0), (0, 0)), "edge")
+        values = (padded[2:] + 2 * padded[1:-1] + padded[:-2]) / 4
+    # Three steps of three roundings each, of values around 1.
+    np.testing.assert_allclose(lx.open(tmp_path / "b")[...], values, atol=1e-6)
+    assert line == lx.open(tmp_path / "b").content_hash()
+
+
+@pytest.mark.mpi
 def test_a_program_that_never_connected_is_told(mpiexec, tmp_path):
     done = mpiexec(2, "unconnected", tmp_path)
     assert done.returncode != 0
