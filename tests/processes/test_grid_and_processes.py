@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import lithax as lx
 from lithax.errors import IncompleteImageError, ProcessFailure
+from lithax.images import _collective
 from lithax.storage._journal import Journal
 from lithax.testing import on_threads
 
@@ -38,7 +39,7 @@ def succeeded(results):
     return results
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     chunk=st.tuples(*[st.integers(2, 6)] * 3),
     ratio=st.sampled_from([None, (1, 2, 1), (2, 2, 2)]),
@@ -155,6 +156,25 @@ def test_memory_of_one_process_is_refused(tmp_path, rng):
     for result in on_threads(2, lambda world: lx.chunk_map(abs, lx.open(tmp_path / "a", world=world))):
         assert isinstance(result, ValueError)
         assert "store=memory is the memory of one process, and 2 work together" in str(result)
+
+
+def test_a_store_that_one_process_does_not_see(tmp_path, rng, monkeypatch):
+    """As on a local disk of another machine: only the first process opens what it made itself."""
+
+    def blind(place):
+        raise FileNotFoundError(f"{place.label} does not exist")
+
+    lx.from_array(values(rng), 4, tmp_path / "a")
+    monkeypatch.setattr(_collective, "open_array", blind)
+    for name, make in {
+        "b": lambda world: lx.zeros(SHAPE, "u1", store=tmp_path / "b", world=world),
+        "c": lambda world: lx.chunk_map(lambda v: v + 1, lx.open(tmp_path / "a", world=world), store=tmp_path / "c"),
+    }.items():
+        first, second = on_threads(2, make)
+        assert isinstance(first, ProcessFailure)
+        assert isinstance(second, FileNotFoundError)
+        for error in (first, second):
+            assert "was made by process 0, but process 1 does not see it" in str(error), name
 
 
 def test_different_arguments_are_named(tmp_path, rng):
