@@ -39,7 +39,9 @@ def test_the_names_mean_what_scipy_means(boundary, rng):
 def test_the_index_is_the_same_traced(boundary, size):
     position = np.arange(-17, 23)
     index = boundary_index(position, size, boundary)
-    np.testing.assert_array_equal(np.arange(size)[index], np.pad(np.arange(size), (17, 23 - size), NUMPY_MODES[boundary]))
+    np.testing.assert_array_equal(
+        np.arange(size)[index], np.pad(np.arange(size), (17, 23 - size), NUMPY_MODES[boundary])
+    )
     traced = jax.jit(lambda p, n: boundary_index(p, n, boundary))(position, size)
     np.testing.assert_array_equal(traced, index)
 
@@ -53,7 +55,9 @@ def test_on_every_library(xp, rng):
 
 def spoiled(x, begin, shape, halo, boundary):
     """Return a piece of a padded image with what lies outside replaced by rubbish, and as it should be."""
-    right = pad(x, halo, boundary, 9)[tuple(slice(b + h, b + h + n) for b, n, h in zip(begin, shape, halo, strict=True))]
+    right = pad(x, halo, boundary, 9)[
+        tuple(slice(b + h, b + h + n) for b, n, h in zip(begin, shape, halo, strict=True))
+    ]
     position = np.meshgrid(*(np.arange(b, b + n) for b, n in zip(begin, shape, strict=True)), indexing="ij")
     outside = np.any([(p < 0) | (p >= size) for p, size in zip(position, x.shape, strict=True)], axis=0)
     return np.where(outside, -1000, right), right

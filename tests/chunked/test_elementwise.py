@@ -51,7 +51,9 @@ ELEMENTWISE = {
     "module": Affine(jnp.asarray(2.0), 1.0),
     "cond on a table": lambda v: lax.cond(jnp.asarray(TABLE)[2] > 1, jnp.sin, jnp.cos, v),
     "fori_loop": lambda v: lax.fori_loop(0, 3, lambda i, s: s * v + i, v),
-    "fori_loop over a table": lambda v: lax.fori_loop(0, 3, lambda i, s: s * v + jnp.asarray(TABLE)[i], jnp.zeros_like(v)),
+    "fori_loop over a table": lambda v: lax.fori_loop(
+        0, 3, lambda i, s: s * v + jnp.asarray(TABLE)[i], jnp.zeros_like(v)
+    ),
     "Newton steps": lambda v: lax.while_loop(
         lambda s: s[0] < 4, lambda s: (s[0] + 1, s[1] - (s[1] ** 2 - v) / (2 * s[1])), (0, v + 1)
     )[1],

@@ -151,7 +151,7 @@ def _join(values: Sequence[_Value], primitive: str, *also: _Value) -> _Value:
         return _Value(varies=varies, reason=next((v.reason for v in values if v.varies), ""))
     first = holders[0]
     for value in values:
-        if value.voxels is None and value.varies & set(first.voxels):
+        if value.voxels is None and value.varies & set(first.voxels or ()):
             return _Value(mixed=value.reason or primitive)
         if value.voxels is not None and value.voxels != first.voxels:
             return _Value(mixed=value.reason or first.reason or primitive)
@@ -175,7 +175,7 @@ def _moved(equation: Any, values: list[_Value]) -> _Value | None:
     value = _join(values, primitive)
     if value.mixed:
         return value
-    axes = value.voxels
+    axes = value.voxels or ()
     if primitive in _ALONG:
         along = parameters[_ALONG[primitive]]
         return value if set(axes).isdisjoint(along if isinstance(along, tuple | list) else (along,)) else None
@@ -216,7 +216,8 @@ def _look_up(equation: Any, table: _Value, index: _Value) -> _Value | None:
 
 def _reshaped(value: _Value, before: tuple[int, ...], after: tuple[int, ...]) -> _Value | None:
     # Only axes of length 1 may come and go.
-    kept = [a for a, n in enumerate(before) if n != 1 or a in value.voxels]
+    voxels = value.voxels or ()
+    kept = [a for a, n in enumerate(before) if n != 1 or a in voxels]
     places, position = {}, 0
     for a in kept:
         while position < len(after) and after[position] != before[a] and after[position] == 1:
@@ -227,7 +228,7 @@ def _reshaped(value: _Value, before: tuple[int, ...], after: tuple[int, ...]) ->
         position += 1
     if math.prod(after[position:]) != 1:
         return None
-    return replace(value, voxels=tuple(places[a] for a in value.voxels))
+    return replace(value, voxels=tuple(places[a] for a in voxels))
 
 
 def _while(parameters: Any, values: list[_Value]) -> list[_Value]:

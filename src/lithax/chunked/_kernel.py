@@ -17,7 +17,7 @@ import numpy as np
 from lithax.arrays import namespace, to_numpy
 from lithax.chunked._elementwise import check_by_trial, check_jaxpr
 from lithax.chunked._lift import lift
-from lithax.grid import Index
+from lithax.grid import Index, triple
 from lithax.ops import ARITHMETIC, PlainFunction, Program, Step, VoxelOp, numpy_dtype
 
 _CHECKED = "lithax_elementwise"
@@ -96,14 +96,14 @@ def _finish(request: KernelRequest, outs: Any, valid: Any, old: Any, natural: li
             other = (
                 old[k]
                 if request.keeps_old
-                else xp.asarray(fill_of(request.fill_values, k, xp, out.dtype), dtype=out.dtype)
+                else xp.asarray(fill_of(request.fill_values or (), k, xp, out.dtype), dtype=out.dtype)
             )
             out = xp.where(inner, out, other)
         results.append(out)
     return tuple(results)
 
 
-def _check_core(request: KernelRequest, shape: Index, core: Index, blocks: Sequence[Index]) -> None:
+def _check_core(request: KernelRequest, shape: tuple[int, ...], core: Index, blocks: Sequence[tuple[int, ...]]) -> None:
     if shape != core:
         raise ValueError(
             f"{request.program!r} returned shape {shape} for blocks of shape {', '.join(map(str, blocks))}; "
@@ -113,7 +113,7 @@ def _check_core(request: KernelRequest, shape: Index, core: Index, blocks: Seque
 
 def fill_of(fill_values: tuple[Any, ...], k: int, xp: Any, dtype: Any) -> Any:
     """Return the value of the voxels left out of result `k`: NaN, 0 or False unless given."""
-    value = fill_values[k if len(fill_values) > 1 else 0]
+    value = fill_values[k if len(fill_values) > 1 else 0] if fill_values else "default"
     if isinstance(value, str) and value == "default":
         return float("nan") if xp.isdtype(dtype, ("real floating", "complex floating")) else 0
     return value
@@ -191,7 +191,7 @@ class _JaxKernel(Kernel):
         with self.scope(), _on(self.device):
             three = like((3,), np.int32)
             widest = tuple(max(s[a] for s in request.block_shapes) for a in range(3))
-            old = tuple(like(request.core, d) for d in request.out_dtypes) if request.keeps_old else None
+            old = tuple(like(request.core, d) for d in request.out_dtypes or ()) if request.keeps_old else None
             traced = jax.jit(kernel).trace(
                 [like(np.shape(a), a.dtype) for a in self.dynamic],
                 [like(s, d) for s, d in zip(request.block_shapes, request.dtypes, strict=True)],
@@ -307,7 +307,7 @@ class _EagerKernel(Kernel):
             spacing=request.spacing,
             origin=request.origin,
             valid=valid if request.guards else None,
-            first_valid=tuple(map(int, first_valid)) if request.guards else None,
+            first_valid=triple(map(int, first_valid)) if request.guards and first_valid is not None else None,
             seed=request.seed,
         )
         old = None if old is None else [self.to_backend(o) for o in old]
@@ -344,7 +344,7 @@ def _guard_elementwise(program: Program) -> Program:
     steps = []
     for step in program.steps:
         if isinstance(step.op, PlainFunction) and step.elementwise:
-            steps.append(replace(step, op=PlainFunction(_marked(step), step.op.halo), parameters={}))
+            steps.append(replace(step, op=PlainFunction(_marked(step, step.op), step.op.halo), parameters={}))
         else:
             steps.append(step)
     return Program(tuple(steps))
@@ -354,22 +354,23 @@ def _watched(program: Program, met: list[tuple[Step, tuple[Any, ...]]]) -> Progr
     """Return the program with its element-wise plain functions noting what they are given."""
     steps = []
     for step in program.steps:
-        if isinstance(step.op, PlainFunction) and step.elementwise:
+        op = step.op
+        if isinstance(op, PlainFunction) and step.elementwise:
 
-            def call(*blocks: Any, step: Step = step) -> Any:
+            def call(*blocks: Any, step: Step = step, op: PlainFunction = op) -> Any:
                 met.append((step, blocks))
-                return step.op.function(*step.op.arguments, *blocks, **step.parameters)
+                return op.function(*op.arguments, *blocks, **step.parameters)
 
-            call.__name__ = step.op.name
-            step = replace(step, op=PlainFunction(call, step.op.halo), parameters={})
+            call.__name__ = op.name
+            step = replace(step, op=PlainFunction(call, op.halo), parameters={})
         steps.append(step)
     return Program(tuple(steps))
 
 
-def _marked(step: Step) -> Callable:
+def _marked(step: Step, op: PlainFunction) -> Callable:
     # What is traced among the function and its parameters is passed by, so that only voxels and arrays are arguments;
     # the rest are constants.
-    bound = (step.op.function, step.op.arguments, dict(step.parameters))
+    bound = (op.function, op.arguments, dict(step.parameters))
     arrays, constants = eqx.partition(bound, eqx.is_array)
 
     def call(*blocks: Any) -> Any:
@@ -377,7 +378,7 @@ def _marked(step: Step) -> Callable:
             function, arguments, parameters = eqx.combine(arrays, constants)
             return function(*arguments, *blocks, **parameters)
 
-        run.__name__ = run.__qualname__ = f"{_CHECKED}:{len(jax.tree_util.tree_leaves(blocks))}:{step.op.name}"
+        run.__name__ = run.__qualname__ = f"{_CHECKED}:{len(jax.tree_util.tree_leaves(blocks))}:{op.name}"
         return jax.jit(run)(blocks, arrays)
 
     call.__name__ = step.op.name

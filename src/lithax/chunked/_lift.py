@@ -79,6 +79,7 @@ class _Same:
 
 
 def _step_key(step: Step) -> Hashable:
-    plain = isinstance(step.op, PlainFunction)
-    body = type(step.op.function) if plain and isinstance(step.op.function, eqx.Module) else step.op.body
-    return body, repr(step.op.halo) if plain else None
+    op = step.op
+    if not isinstance(op, PlainFunction):
+        return op.body, None
+    return type(op.function) if isinstance(op.function, eqx.Module) else op.function, repr(op.halo)

@@ -17,7 +17,7 @@ from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
 from lithax.chunked._selection import Selection
 from lithax.errors import ResumeError
-from lithax.grid import BlockSink, BlockSource, Box, ChunkGrid, Halo, Index, box_shape, shift
+from lithax.grid import BlockSink, BlockSource, Box, ChunkGrid, Halo, Index, box_shape, shift, triple
 
 
 @dataclass
@@ -79,7 +79,7 @@ class MapJob:
 
     def _order(self) -> list[Index]:
         # All blocks of one unit follow each other, so that few units are open at a time; units are dealt out whole.
-        unit = tuple(math.lcm(self.layout.block[a], *(s.unit[a] for s in self.sinks)) for a in range(3))
+        unit = triple(math.lcm(self.layout.block[a], *(s.unit[a] for s in self.sinks)) for a in range(3))
         units = ChunkGrid(self.layout.shape, unit)
         index, count = self.share
         order = []
@@ -91,13 +91,13 @@ class MapJob:
     def _compute(self, cache: ChunkCache, start: Index, box: Box) -> Sequence[np.ndarray | None]:
         request = self.request
         rule, value = request.program.reading_rule
-        at = tuple(int(s * k) for s, k in zip(start, request.program.scale, strict=True))
+        at = triple(int(s * k) for s, k in zip(start, request.program.scale, strict=True))
         old = None
         valid = first = None
         if self.selection is not None:
-            widest = tuple(max(h[a] for h in self.halos) for a in range(3))
-            begin = tuple(s - w for s, w in zip(at, widest, strict=True))
-            shape = tuple(c + 2 * w for c, w in zip(request.core, widest, strict=True))
+            widest = triple(max(h[a] for h in self.halos) for a in range(3))
+            begin = triple(s - w for s, w in zip(at, widest, strict=True))
+            shape = triple(c + 2 * w for c, w in zip(request.core, widest, strict=True))
             valid = self.selection.block(cache, begin, shape, widest, rule, self.compiled)
             inside = valid[tuple(slice(w, w + n) for w, n in zip(widest, box_shape(box), strict=True))]
             position = int(np.argmax(inside))
@@ -111,11 +111,11 @@ class MapJob:
                 if old is not None:
                     return [o[tuple(slice(0, n) for n in box_shape(box))] for o in old]
                 return [
-                    np.full(box_shape(box), fill_of(request.fill_values, k, namespace(np.empty(0)), dtype), dtype)
+                    np.full(box_shape(box), fill_of(request.fill_values or (), k, namespace(np.empty(0)), dtype), dtype)
                     for k, dtype in enumerate(self.kernel.out_dtypes)
                 ]
         blocks = [
-            read_padded(source, cache, tuple(s - h for s, h in zip(at, halo, strict=True)), shape, halo, rule, value)
+            read_padded(source, cache, triple(s - h for s, h in zip(at, halo, strict=True)), shape, halo, rule, value)
             for source, halo, shape in zip(self.sources, self.halos, request.block_shapes, strict=True)
         ]
         results = self.kernel(blocks, at, valid, first, old)
@@ -193,7 +193,7 @@ class _Collector:
         """Take in the result of one block."""
         encoded: dict[Index, dict[Index, Any]] = {}
         for index in self._chunks.covering(box):
-            unit = tuple(i // r for i, r in zip(index, self._ratio, strict=True))
+            unit = triple(i // r for i, r in zip(index, self._ratio, strict=True))
             if unit in self._done:
                 continue
             part = shift(self._chunks.box(index), tuple(s.start for s in box))

@@ -17,7 +17,7 @@ from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
 from lithax.chunked._selection import Selection
 from lithax.geometry import Frame
-from lithax.grid import BlockSource, Halo, Index, box_shape
+from lithax.grid import BlockSource, Halo, Index, box_shape, triple
 from lithax.ops import Context, Program
 
 
@@ -48,19 +48,19 @@ class BlockReader:
         if self.selection is None:
             valid[inner] = True
         else:
-            widest = tuple(max(h[a] for h in self.halos) for a in range(3))
-            begin = tuple(s - w for s, w in zip(start, widest, strict=True))
-            shape = tuple(c + 2 * w for c, w in zip(core, widest, strict=True))
+            widest = triple(max(h[a] for h in self.halos) for a in range(3))
+            begin = triple(s - w for s, w in zip(start, widest, strict=True))
+            shape = triple(c + 2 * w for c, w in zip(core, widest, strict=True))
             around = self.selection.block(self.cache, begin, shape, widest, self.boundary, self.compiled)
             center = around[tuple(slice(w, w + c) for w, c in zip(widest, core, strict=True))]
             valid[inner] = center[inner]
-            first = tuple(map(int, np.unravel_index(int(np.argmax(valid)), core)))
+            first = triple(map(int, np.unravel_index(int(np.argmax(valid)), core)))
             if not valid[first]:
                 return None
         blocks = []
         for source, halo in zip(self.sources, self.halos, strict=True):
-            begin = tuple(s - h for s, h in zip(start, halo, strict=True))
-            shape = tuple(c + 2 * h for c, h in zip(core, halo, strict=True))
+            begin = triple(s - h for s, h in zip(start, halo, strict=True))
+            shape = triple(c + 2 * h for c, h in zip(core, halo, strict=True))
             values = read_padded(source, self.cache, begin, shape, halo, self.boundary, self.boundary_value)
             if self.selection is not None and not any(halo):
                 values = np.where(valid, values, values[first])
@@ -220,8 +220,8 @@ def _state_function(
     )
     around_shape = None
     if program is not None and reader.selection is not None:
-        widest = tuple(max(h[a] for h in reader.halos) for a in range(3))
-        around_shape = tuple(c + 2 * w for c, w in zip(core, widest, strict=True))
+        widest = triple(max(h[a] for h in reader.halos) for a in range(3))
+        around_shape = triple(c + 2 * w for c, w in zip(core, widest, strict=True))
 
     def kernel(
         arrays: list[Any], parameters: list[Any], blocks: list[Any], valid: Any, around: Any, offset: Any, first: Any

@@ -71,7 +71,7 @@ def domain(
     if phases is not None:
         if segmentation is None:
             raise ValueError(f"phases={phases!r} are values of a segmentation; give segmentation=, too.")
-        named = tuple(phases) if isinstance(phases, Collection) or np.ndim(phases) else (phases,)
+        named: tuple[Any, ...] = tuple(phases) if isinstance(phases, Collection) or np.ndim(phases) else (phases,)  # pyright: ignore[reportArgumentType]
         if not named:
             raise ValueError("phases=() selects no voxel; name at least one phase, or leave phases out for all but 0.")
         for phase in named:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lithax.arrays import boundary_index, check_boundary, fence, fori_loop, namespace, pad, refill
-from lithax.grid import Halo, add_halos, as_halos
+from lithax.grid import Halo, add_halos, as_halos, triple
 from lithax.ops._context import Context
 from lithax.ops._voxel_op import VoxelOp
 from lithax.typing import Array
@@ -100,7 +100,7 @@ class Step:
             out = op.function(*op.arguments, *blocks, **self.parameters)
             return _crop_to_core(out, blocks[0], halos[0], op)
         extra = {"block": context} if op.context else {}
-        if valid is not None:
+        if valid is not None and op.masked is not None:
             return op.masked(*blocks, valid=valid, **op.with_defaults(self.parameters), **extra)
         return op.body(*blocks, **self.parameters, **extra)
 
@@ -226,7 +226,7 @@ class Program:
             Position in the core of a voxel taken in; with `valid` there must be one.
         """
         values = list(blocks)
-        widest = tuple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
+        widest = triple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
         out: Any = None
         for k, step in enumerate(self.steps):
             rest, beyond = self.rest(k), step.beyond
@@ -240,7 +240,7 @@ class Program:
             if valid is not None:
                 selected = [_crop(valid, _minus(widest, a)) for a in around]
                 # Another step before may have filled these by its rule, or not at all.
-                if step.op.masked is None or not stencil:
+                if first_valid is not None and (step.op.masked is None or not stencil):
                     values = [
                         _replace(v, s, tuple(f + w for f, w in zip(first_valid, a, strict=True)))
                         for v, s, a in zip(values, selected, around, strict=True)
@@ -364,7 +364,7 @@ class Program:
             )
             flags = None
             if valid is not None:
-                widest = tuple(max(h[a] for h in halos) for a in range(3))
+                widest = triple(max(h[a] for h in halos) for a in range(3))
                 flags = pad(valid, widest, step.boundary, True)
             values = single.on_block(padded, offset=_NONE, shape=shape, valid=flags, first_valid=first_valid, seed=seed)
         return values
@@ -397,7 +397,7 @@ def _crop(x: Array, widths: Sequence[int]) -> Array:
 
 
 def _minus(a: Halo, b: Halo) -> Halo:
-    return tuple(p - q for p, q in zip(a, b, strict=True))
+    return triple(p - q for p, q in zip(a, b, strict=True))
 
 
 def _replace(x: Any, valid: Array, at: tuple[Any, ...]) -> Any:

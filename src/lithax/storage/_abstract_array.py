@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import zarr
 
-from lithax.grid import Box, ChunkGrid, Index, box_shape, intersect, shift
+from lithax.grid import Box, ChunkGrid, Index, box_shape, intersect, shift, triple
 from lithax.storage._schema import KEY, ROCKVERSE_ATTRIBUTES, Metadata
-from lithax.storage._three import three
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -162,7 +161,7 @@ class AbstractStoredArray(abc.ABC):
             Number of threads [-]; by default one per core, more for a remote store.
         """
         out = np.empty(box_shape(box), self.dtype) if out is None else out
-        corner = three(s.start for s in box)
+        corner = triple(s.start for s in box)
 
         def read(piece: Box) -> None:
             part = intersect(box, piece)
@@ -185,10 +184,10 @@ class AbstractStoredArray(abc.ABC):
         workers
             As in `read_parallel`.
         """
-        forward = three(r if r.step > 0 else r[::-1] for r in selection)
+        forward = triple(r if r.step > 0 else r[::-1] for r in selection)
         flip = tuple(slice(None, None, 1 if r.step > 0 else -1) for r in selection)
         if all(r.step == 1 for r in forward):
-            box = three(slice(r.start, r.stop) if len(r) else slice(0, 0) for r in forward)
+            box = triple(slice(r.start, r.stop) if len(r) else slice(0, 0) for r in forward)
             return self.read_parallel(box, workers)[flip]
         out = np.empty(tuple(len(r) for r in forward), self.dtype)
 
@@ -254,4 +253,4 @@ def parts_of(selection: Ranges, box: Box) -> tuple[Box, Box] | None:
             return None
         outer.append(slice(first, last))
         inner.append(slice(r[first] - s.start, r[last - 1] - s.start + 1, r.step))
-    return three(outer), three(inner)
+    return triple(outer), triple(inner)

@@ -5,8 +5,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from lithax.grid import Index
-from lithax.storage._three import three
+from lithax.grid import Index, triple
 
 CHUNK_EDGE = 128
 """Edge of the default chunk [voxel]: 2 MiB of bytes, 4 MiB of 16-bit, 8 MiB of 32-bit and 16 MiB of 64-bit voxels.
@@ -62,7 +61,7 @@ def resolve_chunks(
                     f"{axis}; use chunks='auto', or shards that are multiples of the chunk."
                 )
     elif _is_integer(chunks):
-        chunk = three(min(c, n) for c, n in zip(chunk, shape, strict=True))
+        chunk = triple(min(c, n) for c, n in zip(chunk, shape, strict=True))
     return chunk, shard
 
 
@@ -83,7 +82,7 @@ def _edges(name: str, value: Any, shape: Index) -> Index:
     edges = tuple(n if edge == -1 else edge for edge, n in zip(edges, shape, strict=True))
     if min(edges) < 1:
         raise ValueError(f"{name}={value!r} must be positive along every axis (or -1 for the whole axis).")
-    return three(edges)
+    return triple(edges)
 
 
 def _auto(shape: Index, shard: Index | None) -> Index:
@@ -91,8 +90,8 @@ def _auto(shape: Index, shard: Index | None) -> Index:
     targets = _near_cube(limits, CHUNK_EDGE**3)
     if shard is None:
         # Equal parts waste no voxel of the last chunk; up to an eighth above the target saves a thin remainder.
-        return three(math.ceil(n / math.ceil(n / (1.125 * t))) for n, t in zip(shape, targets, strict=True))
-    return three(
+        return triple(math.ceil(n / math.ceil(n / (1.125 * t))) for n, t in zip(shape, targets, strict=True))
+    return triple(
         min(_divisors(s), key=lambda d, t=t: (abs(math.log(d / t)), d)) for s, t in zip(shard, targets, strict=True)
     )
 
@@ -104,7 +103,7 @@ def _near_cube(limits: Index, volume: float) -> tuple[float, float, float]:
     for position, axis in enumerate(order):
         edges[axis] = min(float(limits[axis]), volume ** (1 / (3 - position)))
         volume /= edges[axis]
-    return three(edges)
+    return triple(edges)
 
 
 def _divisors(number: int) -> list[int]:
@@ -126,7 +125,7 @@ def split_evenly(shape: Index, count: int) -> Index:
         best = None
         for a in _divisors(parts):
             for b in _divisors(parts // a):
-                chunk = three(math.ceil(n / k) for n, k in zip(shape, (a, b, parts // a // b), strict=True))
+                chunk = triple(math.ceil(n / k) for n, k in zip(shape, (a, b, parts // a // b), strict=True))
                 made = math.prod(math.ceil(n / c) for n, c in zip(shape, chunk, strict=True))
                 # A cube has the least surface for its volume.
                 score = sum(1 / c for c in chunk)

@@ -19,7 +19,7 @@ from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.metadata import ArrayV3Metadata
 
 from lithax.errors import MetadataError
-from lithax.grid import Box, Index, box_shape, intersect, shift
+from lithax.grid import Box, Index, box_shape, intersect, shift, triple
 from lithax.storage._abstract_array import AbstractStoredArray, Ranges, map_threads, parts_of, touched
 from lithax.storage._codecs import CodecChain
 from lithax.storage._node_document import NodeDocument, UserAttributes
@@ -33,7 +33,6 @@ from lithax.storage._objects import (
 )
 from lithax.storage._schema import KEY, Metadata
 from lithax.storage._shards import ShardLayout
-from lithax.storage._three import three
 from lithax.storage._workers import default_workers
 
 
@@ -92,17 +91,17 @@ class StoredArray(AbstractStoredArray):
         self.metadata = metadata
 
         self._fill = np.asarray(description.fill_value, dtype=self._dtype)
-        self._shape = three(description.shape)
+        self._shape = triple(description.shape)
         if 0 in self._shape:
             raise MetadataError(f"{where} has the shape {self._shape}, which holds no voxel.")
-        self._unit: Index = three(description.chunk_grid.chunk_shape)
+        self._unit: Index = triple(zarray.shards or zarray.chunks)
         self._chunks = self._unit
         self._layout: ShardLayout | None = None
         codecs = description.codecs
         if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
             sharding = codecs[0]
-            self._chunks = three(sharding.chunk_shape)
-            self._layout = ShardLayout(sharding, three(u // c for u, c in zip(self._unit, self._chunks, strict=True)))
+            self._chunks = triple(sharding.chunk_shape)
+            self._layout = ShardLayout(sharding, triple(u // c for u, c in zip(self._unit, self._chunks, strict=True)))
             codecs = sharding.codecs
         spec = ArraySpec(
             shape=self._chunks,
@@ -160,7 +159,7 @@ class StoredArray(AbstractStoredArray):
 
     def unit_of(self, index: Index) -> Index:
         """Return the unit that holds a chunk."""
-        return three(i * c // u for i, c, u in zip(index, self._chunks, self._unit, strict=True))
+        return triple(i * c // u for i, c, u in zip(index, self._chunks, self._unit, strict=True))
 
     def chunks_of(self, unit: Index) -> Iterator[Index]:
         """Return the chunks of a unit that meet the image, in C order."""
@@ -242,7 +241,7 @@ class StoredArray(AbstractStoredArray):
     def assemble_unit(self, unit: Index, chunks: Mapping[Index, Payload | None]) -> Payload | None:
         """Join encoded chunks, by their place in the grid of the image, into the stored bytes of their unit."""
         if self._layout is None:
-            return chunks.get(three(unit))
+            return chunks.get(triple(unit))
         counts = self._layout.counts
         return self._layout.join({_modulo(index, counts): data for index, data in chunks.items()})
 
@@ -577,7 +576,7 @@ def same_encoding(source: StoredArray, target: StoredArray) -> bool:
 
 
 def _modulo(index: Index, counts: Index) -> Index:
-    return three(i % n for i, n in zip(index, counts, strict=True))
+    return triple(i % n for i, n in zip(index, counts, strict=True))
 
 
 def _covers(selection: Ranges, box: Box) -> bool:

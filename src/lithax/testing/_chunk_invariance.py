@@ -119,7 +119,7 @@ def assert_same_bits(found: np.ndarray, expected: np.ndarray, ulp: int = 0, labe
     assert found.shape == expected.shape, f"{start}shape {found.shape} instead of {expected.shape}"
     assert found.dtype == expected.dtype, f"{start}dtype {found.dtype} instead of {expected.dtype}"
     if found.dtype.kind == "c":
-        parts = [(found.real, expected.real), (found.imag, expected.imag)]
+        parts = [(np.real(found), np.real(expected)), (np.imag(found), np.imag(expected))]
     else:
         parts = [(found, expected)]
     for a, b in parts:
