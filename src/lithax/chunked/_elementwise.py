@@ -246,7 +246,10 @@ def _while(parameters: Any, values: list[_Value]) -> list[_Value]:
 
 def _scan(equation: Any, values: list[_Value]) -> list[_Value]:
     parameters = equation.params
-    constants, carried = parameters["num_consts"], parameters["num_carry"]
+    if "ft_in" in parameters:  # JAX 0.11 groups the inputs instead of counting them
+        constants, carried, _ = (len(list(group.vals)) for group in parameters["ft_in"].unpack())
+    else:
+        constants, carried = parameters["num_consts"], parameters["num_carry"]
     fixed, state, rows = values[:constants], values[constants : constants + carried], values[constants + carried :]
     if any(0 in (v.voxels or ()) for v in rows):
         return [_Value(mixed="scan")] * len(equation.outvars)
