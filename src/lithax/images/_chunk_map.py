@@ -177,7 +177,7 @@ def chunk_map(
             if isinstance(handle, VoxelImage):
                 if handle.stored.metadata.state != "complete" and not (resume and prepared.in_place):
                     raise IncompleteImageError(
-                        f"the image at {handle.stored.where} was cut off while it was written; finish it with resume=True first."
+                        f"the image at {handle.stored.where} was cut off while it was written; repeat that call with resume=True."
                     )
                 if hash_inputs and handle.stored.metadata.content_hash is None:
                     handle.content_hash()

@@ -12,6 +12,7 @@ from lithax.storage import (
     Metadata,
     check_unlocked,
     claim,
+    clear_journal,
     creating,
     describe_parts,
     differing_parts,
@@ -95,7 +96,10 @@ def new_outputs(
                     ),
                 )
                 made.append(VoxelImage(stack.enter_context(stored), prepared.inputs.world))
-        return made, all(e is not None and e.metadata.state == "complete" for e in found)
+        finished = all(e is not None and e.metadata.state == "complete" for e in found)
+        for image in made if finished else ():
+            clear_journal(image.stored)
+        return made, finished
 
     result = on_first(world, make)
     finished = world.broadcast(None if result is None else result[1])

@@ -11,6 +11,7 @@ from lithax.storage._create_array import voxel_dtype as voxel_dtype
 from lithax.storage._foreign_array import ForeignArray as ForeignArray
 from lithax.storage._journal import begin_journal as begin_journal
 from lithax.storage._journal import check_unlocked as check_unlocked
+from lithax.storage._journal import clear_journal as clear_journal
 from lithax.storage._journal import describe_parts as describe_parts
 from lithax.storage._journal import differing_parts as differing_parts
 from lithax.storage._journal import join_journal as join_journal

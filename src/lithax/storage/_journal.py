@@ -116,13 +116,8 @@ class Journal:
         with self._lock:
             self._pending.clear()
         self._close()
-        if self._process or not self._stored:
-            return
-        for name in self._array.list_objects(_FOLDER):
-            self._array.delete_object(f"{_FOLDER}/{name}")
-        if (directory := self._array.directory) is not None:
-            with contextlib.suppress(OSError):
-                (directory / _FOLDER).rmdir()
+        if self._stored and not self._process:
+            clear_journal(self._array)
 
     def abandon(self) -> None:
         """Leave the record for a later attempt and let others at the array."""
@@ -161,6 +156,15 @@ class Journal:
                 if self._descriptor is not None:
                     os.close(self._descriptor)
                     self._descriptor = None
+
+
+def clear_journal(array: StoredArray) -> None:
+    """Remove what stands beside a complete array: all that is left of a run, also of one killed as it finished."""
+    for name in array.list_objects(_FOLDER):
+        array.delete_object(f"{_FOLDER}/{name}")
+    if (directory := array.directory) is not None:
+        with contextlib.suppress(OSError):
+            (directory / _FOLDER).rmdir()
 
 
 def begin_journal(
