@@ -368,7 +368,7 @@ def test_the_result_of_a_function_must_fit_an_image_that_is_given(rng):
                 lx.chunk_map(function, image(x), out=target, **options)
                 assert_same_bits(np.asarray(target), function(x).astype(dtype))
                 continue
-            with pytest.raises(TypeError, match="cannot be written into out of .* without loss"):
+            with pytest.raises(TypeError, match=r"cannot be written into out of .* without loss"):
                 lx.chunk_map(function, image(x), out=target, **options)
             assert (np.asarray(target) == 1).all()
             assert target.metadata.state == "complete"

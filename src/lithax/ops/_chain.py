@@ -48,7 +48,7 @@ def chain(*functions: Callable) -> Chain:
 
 
 def as_steps(
-    function: Callable,
+    function: Any,
     parameters: Mapping[str, Any] | None = None,
     *,
     halo: Any = None,

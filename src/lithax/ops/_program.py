@@ -272,17 +272,19 @@ class Program:
                     ]
                 out = run(values, selected, begin)
             if k + 1 < len(self.steps):
-                if isinstance(out, tuple | list):
-                    following = self.steps[k + 1]
-                    if any(map(any, following.halos(1))) or valid is not None:
-                        raise TypeError(
-                            f"step {k} of the chain ({step.op.name}) returns {len(out)} arrays; only the last step may, "
-                            f"or the next one must be an element-wise function of a tuple."
-                        )
-                    values = [tuple(out)]
-                else:
-                    values = [out]
+                values = [self._handed_on(k, out, valid)]
         return out
+
+    def _handed_on(self, k: int, out: Any, valid: Array | None) -> Any:
+        """Return what step `k` gives to the next one, which takes several arrays as one tuple."""
+        if not isinstance(out, tuple | list):
+            return out
+        if self._stencil(k + 1) or valid is not None:
+            raise TypeError(
+                f"step {k} of the chain ({self.steps[k].op.name}) returns {len(out)} arrays; only the last step may, "
+                f"or the next one must be an element-wise function of a tuple."
+            )
+        return tuple(out)
 
     def _per_period(self, run, step, values, selected, begin, fill, offset, rest, shape):
         xp = namespace(*values)
@@ -330,6 +332,7 @@ class Program:
     def on_arrays(self, *arrays: Array, valid: Array | None = None, seed: Any = 0) -> Any:
         """Apply the steps to whole arrays, literally one after another."""
         values: Any = arrays
+        out: Any = None
         shape = tuple(arrays[0].shape)
         for array in arrays:
             if array.ndim != 3:
@@ -347,7 +350,6 @@ class Program:
             self.check_selection()
             first_valid = _first_true(valid)
         for k, step in enumerate(self.steps):
-            values = values if isinstance(values, tuple) else (values,)
             single = Program((step,))
             if k > 0 and self._stencil(k):
                 values = tuple(fence(v) for v in values)
@@ -366,8 +368,10 @@ class Program:
             if valid is not None:
                 widest = triple(max(h[a] for h in halos) for a in range(3))
                 flags = pad(valid, widest, step.boundary, True)
-            values = single.on_block(padded, offset=_NONE, shape=shape, valid=flags, first_valid=first_valid, seed=seed)
-        return values
+            out = single.on_block(padded, offset=_NONE, shape=shape, valid=flags, first_valid=first_valid, seed=seed)
+            if k + 1 < len(self.steps):
+                values = (self._handed_on(k, out, valid),)
+        return out
 
 
 def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
