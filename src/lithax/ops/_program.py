@@ -6,8 +6,8 @@ step's rule, from values inside the image that the block holds anyway.
 
 "wrap" is the exception: its values come from the far side of the image. When a step wraps, the block is read as a piece of
 the periodic image, and up to the last step that wraps every position p holds the true value at p modulo the image.
-A step before it with another rule sees the faces of each period: it is computed once per period that the block meets (one, for a
-block away from the faces), with the outside of that period filled by its rule.
+A step before it with another rule (or one that is told where it is) sees the faces of each period: it is computed once per
+period that the block meets (one, for a block away from the faces), with the outside of that period filled by its rule.
 """
 
 import math
@@ -169,11 +169,12 @@ class Program:
 
     def _rule_applied(self, k: int) -> str | None:
         """How `on_block` applies the rule of step `k` itself; None where reading has applied it already."""
-        last_wrap = self.last_wrap
+        last_wrap, step = self.last_wrap, self.steps[k]
+        # An operation that knows where it is must find itself in the image, too.
+        if k < last_wrap and (step.op.context or (self._stencil(k) and step.boundary != "wrap")):
+            return "per period"
         if not self._stencil(k):
             return None
-        if k < last_wrap and self.steps[k].boundary != "wrap":
-            return "per period"
         return "refill" if k > last_wrap and (self._needs_refill(k) or last_wrap >= 0) else None
 
     def _flags_refilled(self, k: int) -> bool:
@@ -306,12 +307,13 @@ class Program:
                 turn % count[2] + low[2],
             )
             moved = [tuple(b - p * n for b, p, n in zip(at, period, shape, strict=True)) for at in begin]
-            filled = [
-                refill(v, m, shape, fill, step.boundary, step.boundary_value)
-                for v, m in zip(values, moved, strict=True)
-            ]
-            flags = None
-            if selected is not None:
+            filled, flags = values, selected
+            if step.boundary != "wrap":
+                filled = [
+                    refill(v, m, shape, fill, step.boundary, step.boundary_value)
+                    for v, m in zip(values, moved, strict=True)
+                ]
+            if selected is not None and step.boundary != "wrap":
                 flags = [refill(s, m, shape, fill, step.boundary, True) for s, m in zip(selected, moved, strict=True)]
             return run(filled, flags, moved), period
 
