@@ -28,7 +28,17 @@ NAMES = [
     *CREATION,
     *["open", "import_raw", "sphere_pack", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
-    *["chunk_map", "chunk_reduce", "chunk_value_and_grad", "chunk_loss", "plan", "domain", "where", "connectivity", "report"],
+    *[
+        "chunk_map",
+        "chunk_reduce",
+        "chunk_value_and_grad",
+        "chunk_loss",
+        "plan",
+        "domain",
+        "where",
+        "connectivity",
+        "report",
+    ],
 ]
 MODULES = ["arith", "errors", "measure", "ops", "regions", "runtime", "viz"]
 STABLE = {*NAMES, *MODULES, "__version__"}
