@@ -8,6 +8,7 @@ from lithax.chunked._gradient import LossOverBlocks as LossOverBlocks
 from lithax.chunked._kernel import Kernel as Kernel
 from lithax.chunked._kernel import KernelRequest as KernelRequest
 from lithax.chunked._kernel import backend_namespace as backend_namespace
+from lithax.chunked._kernel import check_plain_functions as check_plain_functions
 from lithax.chunked._kernel import make_kernel as make_kernel
 from lithax.chunked._kernel import needs_x64 as needs_x64
 from lithax.chunked._layout import ANY_MACHINE as ANY_MACHINE

@@ -385,6 +385,18 @@ def _marked(step: Step, op: PlainFunction) -> Callable:
     return call
 
 
+def check_plain_functions(program: Program, dtype: np.dtype) -> None:
+    """Raise NotElementwiseError if a step of a program that will be compiled elsewhere mixes voxels without saying so."""
+    if not any(isinstance(step.op, PlainFunction) and step.elementwise for step in program.steps):
+        return
+    shape = (4, 3, 5)
+    (halo,) = program.halos(1)
+    block = jax.ShapeDtypeStruct(tuple(n + 2 * h for n, h in zip(shape, halo, strict=True)), dtype)
+    with jax.enable_x64(True):
+        marked = _guard_elementwise(program)
+        _check_marked(jax.make_jaxpr(lambda b: marked.on_block([b], offset=(0, 0, 0), shape=shape))(block).jaxpr)
+
+
 def _check_marked(jaxpr: Any) -> None:
     for equation in jaxpr.eqns:
         name = str(equation.params.get("name", ""))

@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from lithax.chunked import ANY_MACHINE, BlockReader, ChunkCache, LossOverBlocks, choose_layout, reduce_blocks
+from lithax.chunked import (
+    ANY_MACHINE,
+    BlockReader,
+    ChunkCache,
+    LossOverBlocks,
+    check_plain_functions,
+    choose_layout,
+    reduce_blocks,
+)
 from lithax.images._call import (
     Inputs,
     cache_bytes,
@@ -212,6 +220,7 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
         program = _same_grid(Program(as_steps(model(parameters))), "model")
         if inputs.selection is not None:
             program.check_selection()
+        check_plain_functions(program, inputs.sources[0].dtype)
         halos[0] = program.halos(1)[0]
         rule = program.reading_rule
     reader = make_reader(inputs, tuple(halos), "jax", memory_limit, rule)
