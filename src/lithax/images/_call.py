@@ -53,7 +53,7 @@ def gather_inputs(name: str, images: Sequence[Any], where: Any, world: Any, para
     for position, image in enumerate(images):
         if not isinstance(image, VoxelImage) and not (hasattr(image, "shape") and hasattr(image, "dtype")):
             raise TypeError(
-                f"argument {position + 1} of {name}() is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array."
+                f"image {position} of {name}() is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array."
             )
     handles = [i for i in images if isinstance(i, VoxelImage)]
     frame = handles[0].frame if handles else Frame(tuple(images[0].shape))

@@ -38,7 +38,7 @@ from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
 from lithax.ops import PlainFunction, Program, as_steps
 from lithax.runtime import device_or_devices
-from lithax.storage import begin_journal, join_journal, locate, resolve_chunks, this_process
+from lithax.storage import begin_journal, join_journal, locate, resolve_chunks, this_process, voxel_dtype
 
 
 def chunk_map(
@@ -420,7 +420,7 @@ def _dtypes(dtype: Any, outs: Any):
     if outs is not None:
         raise ValueError(f"dtype={dtype!r} is that of out; leave it out.")
     given = dtype if isinstance(dtype, tuple | list) else (dtype,)
-    return tuple(None if d is None else np.dtype(d).newbyteorder("=") for d in given)
+    return tuple(None if d is None else voxel_dtype(d) for d in given)
 
 
 def _seed(seed: Any) -> int:

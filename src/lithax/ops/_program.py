@@ -11,11 +11,12 @@ period that the block meets (one, for a block away from the faces), with the out
 """
 
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lithax.arrays import boundary_index, check_boundary, fence, fori_loop, namespace, pad, refill
+from lithax.arrays import boundary_index, check_boundary, fence, fori_loop, is_array, namespace, pad, refill
 from lithax.grid import Halo, add_halos, as_halos, triple
 from lithax.ops._context import Context
 from lithax.ops._voxel_op import VoxelOp
@@ -389,8 +390,9 @@ def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
     if shape == padded:
         return _crop(out, halo)
     if shape == ():
+        found = "a single value" if is_array(out) or isinstance(out, numbers.Number) else f"a {type(out).__name__}"
         raise ValueError(
-            f"{op.name} returned a single value for a block of shape {padded}; a function of voxels returns one value per "
+            f"{op.name} returned {found} for a block of shape {padded}; a function of voxels returns one value per "
             f"voxel. For a number over the image use lx.chunk_reduce."
         )
     raise ValueError(
