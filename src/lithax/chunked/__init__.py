@@ -18,6 +18,7 @@ from lithax.chunked._layout import choose_layout as choose_layout
 from lithax.chunked._lift import lift as lift
 from lithax.chunked._map import MapJob as MapJob
 from lithax.chunked._memory import ALLOCATOR_OVERHEAD as ALLOCATOR_OVERHEAD
+from lithax.chunked._memory import CACHE_OVERHEAD as CACHE_OVERHEAD
 from lithax.chunked._memory import FIXED_BYTES as FIXED_BYTES
 from lithax.chunked._memory import release_memory as release_memory
 from lithax.chunked._reduce import BlockReader as BlockReader

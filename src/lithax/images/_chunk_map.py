@@ -10,6 +10,7 @@ import numpy as np
 from lithax.chunked import (
     ALLOCATOR_OVERHEAD,
     ANY_MACHINE,
+    CACHE_OVERHEAD,
     FIXED_BYTES,
     Kernel,
     KernelRequest,
@@ -244,7 +245,7 @@ class PreparedMap:
             if shard is not None and math.prod(shard) > math.prod(request.core):
                 units += 2 * math.prod(shard) * d.itemsize
         blocks_at_once = min(self.workers, len(self.layout.grid))
-        return int(ALLOCATOR_OVERHEAD * each * blocks_at_once) + FIXED_BYTES + self.cache + units
+        return int(ALLOCATOR_OVERHEAD * each * blocks_at_once) + FIXED_BYTES + int(CACHE_OVERHEAD * self.cache) + units
 
     def check_memory(self) -> None:
         """Raise MemoryLimitError if the call needs more memory than it may."""

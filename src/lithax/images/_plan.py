@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lithax.chunked import ALLOCATOR_OVERHEAD, ANY_MACHINE, FIXED_BYTES, choose_layout
+from lithax.chunked import ALLOCATOR_OVERHEAD, ANY_MACHINE, CACHE_OVERHEAD, FIXED_BYTES, choose_layout
 from lithax.images._call import cache_bytes, gather_inputs, limit_or_default, merge_parameters, workers_or_default
 from lithax.images._chunk_map import chunk_map, prepare_map, size_text
 from lithax.images._reduce import chunk_reduce
@@ -149,6 +149,6 @@ def _plan_reduce(
         compilations=1,
         bytes_read=blocks * sum(n * s.dtype.itemsize for n, s in zip(padded, sources, strict=True)),
         bytes_written=0,
-        memory=int(ALLOCATOR_OVERHEAD * at_once * each) + FIXED_BYTES + cache,
+        memory=int(ALLOCATOR_OVERHEAD * at_once * each) + FIXED_BYTES + int(CACHE_OVERHEAD * cache),
         memory_limit=limit,
     )
