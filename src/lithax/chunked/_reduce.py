@@ -79,41 +79,45 @@ class ReadBlock:
     first: Index
 
 
+@dataclass(frozen=True)
+class BlockState:
+    """How the state of one block is made."""
+
+    of: Callable[[ReadBlock], Any]
+    temporary_bytes: int
+    """Memory that this needs besides the block [byte]."""
+
+
 def reduce_blocks(
     measure: Any,
+    state: BlockState,
     reader: BlockReader,
-    frame: Frame,
     *,
-    backend: Any,
     workers: int,
     label: str,
     show_progress: bool,
     gather: Callable[[Any], list[Any]],
     share: tuple[int, int] = (0, 1),
     watch: Callable[[], None] = lambda: None,
-    program: Program | None = None,
 ) -> Any:
     """Return the combined state of all blocks; None if no voxel counts.
-
-    A `program` is applied to the first image, whose halo the reader must have, before it is measured.
 
     States are combined on the host in block order, so that float sums have the same bits for any number of
     threads and processes.
     """
-    state_of = _state_function(measure, reader, frame, backend, program)
     states: list[Any] = []
 
-    def take(state: Any) -> None:
+    def take(one: Any) -> None:
         # With several processes the states are kept: combining them block by block, in one order, gives the same bits
         # however they were dealt out.
         if states and share[1] == 1:
-            states[0] = measure.combine(states[0], state)
+            states[0] = measure.combine(states[0], one)
         else:
-            states.append(state)
+            states.append(one)
 
     each_block(
         reader,
-        state_of,
+        state.of,
         take,
         workers=workers,
         label=label,
@@ -125,8 +129,8 @@ def reduce_blocks(
     if not every:
         return None
     total = every[0]
-    for state in every[1:]:
-        total = measure.combine(total, state)
+    for other in every[1:]:
+        total = measure.combine(total, other)
     return total
 
 
@@ -174,9 +178,13 @@ def each_block(
         progress.close()
 
 
-def _state_function(
+def block_state(
     measure: Any, reader: BlockReader, frame: Frame, backend: Any, program: Program | None = None
-) -> Callable[[ReadBlock], Any]:
+) -> BlockState:
+    """Compile what measures one block.
+
+    A `program` is applied to the first image, whose halo the reader must have, before it is measured.
+    """
     dtypes = tuple(s.dtype for s in reader.sources)
     core = reader.layout.block
 
@@ -209,7 +217,8 @@ def _state_function(
             flags = to_backend(xp, read.valid)
             return to_host(measure.of(*arrays, valid=flags, **context(read.start, flags)))
 
-        return state_on_host
+        # Without a compiler to ask: every step of a measurement holds an intermediate or two of float64.
+        return BlockState(state_on_host, 4 * 8 * math.prod(core))
 
     leaves, structure = jax.tree_util.tree_flatten(measure)
     dynamic = [leaf for leaf in leaves if isinstance(leaf, np.ndarray | jax.Array)]
@@ -263,14 +272,15 @@ def _state_function(
             )
             if program is not None:
                 _check_marked(traced.jaxpr.jaxpr)
-            return traced.lower().compile()
+            compiled = traced.lower().compile()
+            return compiled, int(getattr(compiled.memory_analysis(), "temp_size_in_bytes", 0) or 0)
 
     try:
-        compiled = _COMPILED.get(key, build)
+        compiled, temporary_bytes = _COMPILED.get(key, build)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        compiled = build()
+        compiled, temporary_bytes = build()
 
     def state(read: ReadBlock) -> Any:
         offset, first = np.asarray(read.start, np.int64), np.asarray(read.first, np.int64)
@@ -278,7 +288,7 @@ def _state_function(
         with jax.enable_x64(True):
             return to_host(compiled(dynamic, lifted, read.blocks, read.valid, around, offset, first))
 
-    return state
+    return BlockState(state, temporary_bytes)
 
 
 def to_host(state: Any) -> Any:

@@ -151,3 +151,11 @@ def merge_parameters(parameters: Mapping[str, Any] | None, keywords: Mapping[str
     if twice := (parameters or {}).keys() & keywords.keys():
         raise TypeError(f"{sorted(twice)} are given both in parameters= and as keywords.")
     return dict(parameters or {}) | dict(keywords)
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes as people write it."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} bytes"

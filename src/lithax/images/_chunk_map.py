@@ -29,6 +29,7 @@ from lithax.images._call import (
     gather_inputs,
     limit_or_default,
     merge_parameters,
+    size_text,
     workers_or_default,
     world_of,
 )
@@ -502,10 +503,3 @@ def _finish(prepared: PreparedMap, outputs: list[VoxelImage], journals: list[Any
     for output, journal in zip(outputs, journals, strict=True):
         output.stored.update_metadata(state="complete", run=identity, provenance=provenance, content_hash=None)
         journal.finish()
-
-
-def size_text(count: int) -> str:
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} bytes"

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lithax.chunked import ALLOCATOR_OVERHEAD, ANY_MACHINE, CACHE_OVERHEAD, FIXED_BYTES, choose_layout
-from lithax.images._call import cache_bytes, gather_inputs, limit_or_default, merge_parameters, workers_or_default
-from lithax.images._chunk_map import chunk_map, prepare_map, size_text
-from lithax.images._reduce import chunk_reduce
-from lithax.ops import Program, as_steps
+from lithax.images._call import merge_parameters, size_text
+from lithax.images._chunk_map import chunk_map, prepare_map
+from lithax.images._reduce import chunk_reduce, prepare_reduce
 
 
 @dataclass(frozen=True)
@@ -108,47 +106,20 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
     )
 
 
-def _plan_reduce(
-    measure: Any,
-    images: tuple[Any, ...],
-    *,
-    fn: Callable[..., Any] | None = None,
-    where: Any = None,
-    memory_limit: Any = None,
-    workers: Any = None,
-    world: Any = None,
-    **_: Any,
-) -> Plan:
-    inputs = gather_inputs("plan", images, where, world)
-    count = workers_or_default(workers)
-    limit = limit_or_default(memory_limit)
-    halos = [(0, 0, 0)] * len(images)
-    name = type(measure).__name__
-    if fn is not None:
-        program = Program(as_steps(fn))
-        halos[0] = program.halos(1)[0]
-        name = f"{name} of {program!r}"
-    chunks = inputs.sources[0].chunks
-    layout = choose_layout(inputs.frame.shape, [chunks], [chunks], ANY_MACHINE)
-    sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
-    every = halos + [max(halos)] * (len(sources) - len(halos))
-    padded = [math.prod(b + 2 * h for b, h in zip(layout.block, halo, strict=True)) for halo in every]
-    # A block, its decoded chunk and one intermediate for each image; flags; what a filter returns and works with.
-    each = sum(3 * n * s.dtype.itemsize for n, s in zip(padded, sources, strict=True)) + 8 * padded[0]
-    each += 0 if fn is None else 16 * padded[0]
-    blocks = len(layout.grid)
-    at_once = min(count, blocks)
-    cache = cache_bytes(sources, every, layout.block, limit)
+def _plan_reduce(measure: Any, images: tuple[Any, ...], **options: Any) -> Plan:
+    options.pop("progress", None)
+    prepared = prepare_reduce("plan", measure, images, **options)
+    grid = prepared.reader.layout.grid
     return Plan(
-        function=name,
-        image_shape=inputs.frame.shape,
-        block_shape=layout.block,
-        halos=tuple(halos),
-        blocks=blocks,
-        workers=at_once,
-        compilations=1,
-        bytes_read=blocks * sum(n * s.dtype.itemsize for n, s in zip(padded, sources, strict=True)),
+        function=prepared.name,
+        image_shape=prepared.inputs.frame.shape,
+        block_shape=prepared.reader.layout.block,
+        halos=prepared.reader.halos,
+        blocks=len(grid),
+        workers=min(prepared.workers, len(grid)),
+        compilations=1 if options.get("backend", "jax") == "jax" else 0,
+        bytes_read=len(grid) * prepared.block_bytes,
         bytes_written=0,
-        memory=int(ALLOCATOR_OVERHEAD * at_once * each) + FIXED_BYTES + int(CACHE_OVERHEAD * cache),
-        memory_limit=limit,
+        memory=prepared.memory,
+        memory_limit=prepared.limit,
     )

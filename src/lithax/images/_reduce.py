@@ -1,25 +1,34 @@
 """Measure images of any size, and differentiate losses over them."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lithax.chunked import (
+    ALLOCATOR_OVERHEAD,
     ANY_MACHINE,
+    CACHE_OVERHEAD,
+    FIXED_BYTES,
     BlockReader,
+    BlockState,
     ChunkCache,
     LossOverBlocks,
+    block_state,
     check_plain_functions,
     choose_layout,
     reduce_blocks,
 )
+from lithax.errors import MemoryLimitError
 from lithax.images._call import (
     Inputs,
     cache_bytes,
     gather_inputs,
     limit_or_default,
     refuse_tracers,
+    size_text,
     workers_or_default,
     world_of,
 )
@@ -65,42 +74,107 @@ def chunk_reduce(
     ------
     TypeError, ValueError
         For bad arguments, before anything is read; if `where` selects no voxel.
+    MemoryLimitError
+        If more memory than `memory_limit` would be needed.
     """
+    world = world_of("chunk_reduce", images, world)
+    with together(world):
+        prepared = prepare_reduce(
+            "chunk_reduce", measure, images,
+            fn=fn, where=where, backend=backend, memory_limit=memory_limit, workers=workers, world=world,
+        )  # fmt: skip
+        prepared.check_memory()
+        check_same(world, "chunk_reduce", lambda: call_of(prepared.inputs, measure=measure, fn=fn))
+        state = reduce_blocks(
+            measure,
+            prepared.state,
+            prepared.reader,
+            workers=prepared.workers,
+            label=type(measure).__name__,
+            show_progress=progress and world.first,
+            gather=world.gather,
+            share=(world.index, world.count),
+            watch=world.check,
+        )
+    if state is None:
+        raise ValueError(f"where={prepared.inputs.where!r} selects no voxel, so there is nothing to measure.")
+    return measure.finish(state)
+
+
+@dataclass(frozen=True)
+class PreparedReduce:
+    """A call of `chunk_reduce`, checked and compiled, before anything is read."""
+
+    name: str
+    inputs: Inputs
+    reader: BlockReader
+    state: BlockState
+    workers: int
+    limit: int
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of voxels of one block of every image, halos included."""
+        block, reader = self.reader.layout.block, self.reader
+        padded = [math.prod(b + 2 * h for b, h in zip(block, halo, strict=True)) for halo in reader.halos]
+        return sum(n * s.dtype.itemsize for n, s in zip(padded, reader.sources, strict=True))
+
+    @property
+    def memory(self) -> int:
+        """An upper bound of the memory that the call needs [byte]."""
+        reader, block = self.reader, self.reader.layout.block
+        each = self.block_bytes + math.prod(block) + self.state.temporary_bytes
+        each += max(math.prod(s.chunks) * s.dtype.itemsize for s in reader.sources)
+        if reader.selection is not None:  # flags, and the blocks with what is left out replaced
+            widest = [max(h[a] for h in reader.halos) for a in range(3)]
+            around = math.prod(b + 2 * w for b, w in zip(block, widest, strict=True))
+            each += self.block_bytes + (2 + len(reader.selection.sources)) * around
+        at_once = min(self.workers, len(reader.layout.grid))
+        return int(ALLOCATOR_OVERHEAD * each * at_once + CACHE_OVERHEAD * reader.cache.capacity) + FIXED_BYTES
+
+    def check_memory(self) -> None:
+        """Raise MemoryLimitError if the call needs more memory than it may."""
+        if self.memory > self.limit:
+            raise MemoryLimitError(
+                f"the call needs up to {size_text(self.memory)} for {self.workers} blocks in flight, memory_limit is "
+                f"{size_text(self.limit)}; use smaller chunks or fewer workers, or raise memory_limit."
+            )
+
+
+def prepare_reduce(
+    name: str,
+    measure: Any,
+    images: Sequence[Any],
+    *,
+    fn: Callable[..., Any] | None = None,
+    where: Any = None,
+    backend: Any = "jax",
+    memory_limit: Any = None,
+    workers: int | None = None,
+    world: Any = None,
+) -> PreparedReduce:
+    """Check a call of `chunk_reduce`, choose its blocks and compile its measurement."""
     for method in ("of", "combine", "finish"):
         if not callable(getattr(measure, method, None)):
             raise TypeError(
                 f"measure is a {type(measure).__name__} without the method {method!r}; give a measurement such as "
                 f"lx.measure.Moments(), or an object with of, combine and finish."
             )
-    world = world_of("chunk_reduce", images, world)
-    with together(world):
-        inputs = gather_inputs("chunk_reduce", images, where, world)
-        check_same(world, "chunk_reduce", lambda: call_of(inputs, measure=measure, fn=fn))
-        halos = [(0, 0, 0)] * len(images)
-        rule: tuple[str, Any] = ("nearest", 0)
-        program = None
-        if fn is not None:
-            program = _same_grid(Program(as_steps(fn)), "fn")
-            if inputs.selection is not None:
-                program.check_selection()
-            halos[0], rule = program.halos(1)[0], program.reading_rule
-        reader = make_reader(inputs, tuple(halos), backend, memory_limit, rule)
-        state = reduce_blocks(
-            measure,
-            reader,
-            inputs.frame,
-            backend=backend,
-            workers=workers_or_default(workers, world),
-            label=type(measure).__name__,
-            show_progress=progress and world.first,
-            gather=world.gather,
-            share=(world.index, world.count),
-            watch=world.check,
-            program=program,
-        )
-    if state is None:
-        raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to measure.")
-    return measure.finish(state)
+    inputs = gather_inputs(name, images, where, world)
+    halos = [(0, 0, 0)] * len(images)
+    rule: tuple[str, Any] = ("nearest", 0)
+    program = None
+    title = type(measure).__name__
+    if fn is not None:
+        program = _same_grid(Program(as_steps(fn)), "fn")
+        if inputs.selection is not None:
+            program.check_selection()
+        halos[0], rule = program.halos(1)[0], program.reading_rule
+        title = f"{title} of {program!r}"
+    reader = make_reader(inputs, tuple(halos), backend, memory_limit, rule)
+    state = block_state(measure, reader, inputs.frame, backend, program)
+    count, limit = workers_or_default(workers, inputs.world), limit_or_default(memory_limit, inputs.world)
+    return PreparedReduce(title, inputs, reader, state, count, limit)
 
 
 def chunk_value_and_grad(
