@@ -11,24 +11,26 @@ SOURCE = Path(__file__).parent.parent / "src" / "lithax"
 STOREYS = [  # from the ground up: a room may import every room of the storeys below it
     ["errors", "typing"],
     ["arrays", "geometry", "grid"],  # 0: nouns
-    ["ops", "measure", "generate"],  # 1: verbs
+    ["ops", "measure", "generate", "models"],  # 1: verbs
     ["storage", "runtime"],  # 2: edges of the world
     ["chunked", "sharded"],  # 3: combinators
-    ["images"],  # 4: what users type
+    ["images", "inverse"],  # 4: what users type
     ["viz", "report", "cli", "testing"],  # 5: faces
 ]
 NEIGHBOURS = {  # rooms of the same storey that a room may import as well
     "geometry": {"arrays"},
     "measure": {"ops"},
     "generate": {"ops"},
+    "models": {"ops"},
+    "inverse": {"images"},
     "report": {"viz"},
     "cli": {"viz", "report"},
 }
 NEVER = {  # rooms below that a room must not know
-    "storage": {"ops", "measure", "generate"},
-    "runtime": {"ops", "measure", "generate"},
+    "storage": {"ops", "measure", "generate", "models"},
+    "runtime": {"ops", "measure", "generate", "models"},
     "chunked": {"storage"},
-    "sharded": {"storage", "ops", "measure", "generate"},
+    "sharded": {"storage", "ops", "measure", "generate", "models"},
 }
 OUTSIDE = {  # a package, and the rooms that may import it
     "zarr": {"storage"},
@@ -48,7 +50,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 NAMES = [path.relative_to(SOURCE).as_posix() for path in FILES]
 
 
-DOORS = {"__init__", "regions", "arith"}  # names for users, out of any file; no room imports a door
+DOORS = {"__init__", "regions", "arith", "dect"}  # names for users, out of any file; no room imports a door
 ROOMS = {room for storey in STOREYS for room in storey}
 
 

@@ -40,7 +40,7 @@ NAMES = [
         "report",
     ],
 ]
-MODULES = ["arith", "errors", "measure", "ops", "regions", "runtime", "viz"]
+MODULES = ["arith", "dect", "errors", "measure", "ops", "regions", "runtime", "viz"]
 STABLE = {*NAMES, *MODULES, "__version__"}
 
 

@@ -1,5 +1,7 @@
 """lithax: digital rock petrophysics on voxel images of any size."""
 
+import typing as _typing
+
 from lithax import arith as arith
 from lithax import errors as errors
 from lithax import measure as measure
@@ -35,10 +37,18 @@ from lithax.ops import chain as chain
 from lithax.ops import voxel_op as voxel_op
 from lithax.report import report as report
 
+if _typing.TYPE_CHECKING:
+    from lithax import dect as dect
+
 where = domain
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> _typing.Any:
+    # Solvers and tables that most programs do not need are loaded with the first use.
+    if name == "dect":
+        from importlib import import_module
+
+        return import_module("lithax.dect")
     # The version is looked up when asked for: reading a package's metadata takes longer than most imports here.
     if name == "__version__":
         from importlib.metadata import version
