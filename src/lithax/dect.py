@@ -1,3 +1,25 @@
 """Dual-energy CT: electron density and effective atomic number, under the name that users type: ``lx.dect``."""
 
+from lithax.models import AbstractDistribution as AbstractDistribution
+from lithax.models import Calibration as Calibration
 from lithax.models import Coefficients as Coefficients
+from lithax.models import Composition as Composition
+from lithax.models import Element as Element
+from lithax.models import Gaussian as Gaussian
+from lithax.models import Histogram as Histogram
+from lithax.models import Material as Material
+from lithax.models import PeriodicTable as PeriodicTable
+from lithax.models import Spectrum as Spectrum
+from lithax.models import Standard as Standard
+from lithax.models import Tabulated as Tabulated
+from lithax.models import U as U
+from lithax.models import bulk_density as bulk_density
+from lithax.models import composition as composition
+from lithax.models import electron_density as electron_density
+from lithax.models import linear_attenuation as linear_attenuation
+from lithax.models import material as material
+from lithax.models import materials as materials
+from lithax.models import mixture as mixture
+from lithax.models import periodic_table as periodic_table
+from lithax.models import photoelectric_factor as photoelectric_factor
+from lithax.models import tube_spectrum as tube_spectrum

@@ -1,3 +1,29 @@
 """Forward physics as pure functions: what materials are made of, and how they attenuate X-rays."""
 
+from lithax.models._attenuation import Spectrum as Spectrum
+from lithax.models._attenuation import linear_attenuation as linear_attenuation
+from lithax.models._attenuation import tube_spectrum as tube_spectrum
 from lithax.models._coefficients import Coefficients as Coefficients
+from lithax.models._composition import Composition as Composition
+from lithax.models._composition import composition as composition
+from lithax.models._composition import electron_density as electron_density
+from lithax.models._composition import mixture as mixture
+from lithax.models._distribution import AbstractDistribution as AbstractDistribution
+from lithax.models._distribution import Gaussian as Gaussian
+from lithax.models._distribution import Histogram as Histogram
+from lithax.models._distribution import Tabulated as Tabulated
+from lithax.models._distribution import distribution_from_dict as distribution_from_dict
+from lithax.models._distribution import normal_quantile as normal_quantile
+from lithax.models._formula import parse_formula as parse_formula
+from lithax.models._log_analysis import U as U
+from lithax.models._log_analysis import bulk_density as bulk_density
+from lithax.models._log_analysis import photoelectric_factor as photoelectric_factor
+from lithax.models._material import Material as Material
+from lithax.models._material import material as material
+from lithax.models._material import materials as materials
+from lithax.models._periodic_table import Element as Element
+from lithax.models._periodic_table import PeriodicTable as PeriodicTable
+from lithax.models._periodic_table import periodic_table as periodic_table
+from lithax.models._standard import Calibration as Calibration
+from lithax.models._standard import Standard as Standard
+from lithax.models._standard import check_standards as check_standards
