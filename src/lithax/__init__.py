@@ -27,6 +27,7 @@ from lithax.images import ones as ones
 from lithax.images import ones_like as ones_like
 from lithax.images import open as open
 from lithax.images import plan as plan
+from lithax.images import pyramid as pyramid
 from lithax.images import save as save
 from lithax.images import shard as shard
 from lithax.images import sphere_pack as sphere_pack

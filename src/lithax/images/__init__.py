@@ -15,6 +15,7 @@ from lithax.images._create import zeros_like as zeros_like
 from lithax.images._open import open as open
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
+from lithax.images._pyramid import pyramid as pyramid
 from lithax.images._raw import export_raw as export_raw
 from lithax.images._raw import import_raw as import_raw
 from lithax.images._reduce import chunk_loss as chunk_loss

@@ -138,6 +138,7 @@ def new_image(
     run: Any = None,
     filled_by: str | None = None,
     storage_options: Any = None,
+    turn: bool = False,
     **zarr_options: Any,
 ) -> Iterator[VoxelImage]:
     """Make an image, and give the ``with`` block time to fill it; the arguments are those of `create`, and:
@@ -149,6 +150,8 @@ def new_image(
     filled_by
         Name of the function that fills it in the ``with`` block. Until the block ends the image calls itself
         unfinished; if the block fails, on any process, the image is removed.
+    turn
+        Write the metadata of an array with the axes z, y, x, as OME-Zarr asks.
     """
     if world is None:
         check_launcher()
@@ -182,6 +185,7 @@ def new_image(
                     shards=shard,
                     metadata=metadata,
                     overwrite=overwrite,
+                    turn=turn,
                     **zarr_options,
                 )
             )

@@ -123,6 +123,13 @@ class VoxelImage(ArithmeticMixin):
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def levels(self) -> tuple["VoxelImage", ...]:
+        """Coarser images of the same, the finest first: of its OME-Zarr group, or made by `pyramid`; none if there are none."""
+        from lithax.images._pyramid import levels_of
+
+        return levels_of(self)
+
     # What it shows, and where it is
 
     @property

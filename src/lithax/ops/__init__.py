@@ -5,6 +5,7 @@ from lithax.ops._arithmetic import numpy_dtype as numpy_dtype
 from lithax.ops._chain import Chain as Chain
 from lithax.ops._chain import as_steps as as_steps
 from lithax.ops._chain import chain as chain
+from lithax.ops._coarsen import coarsen as coarsen
 from lithax.ops._compound import Compound as Compound
 from lithax.ops._compound import compound as compound
 from lithax.ops._context import Context as Context

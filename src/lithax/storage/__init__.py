@@ -19,7 +19,13 @@ from lithax.storage._journal import this_process as this_process
 from lithax.storage._location import Location as Location
 from lithax.storage._location import claim as claim
 from lithax.storage._location import locate as locate
+from lithax.storage._location import replacing as replacing
 from lithax.storage._node_document import UserAttributes as UserAttributes
+from lithax.storage._ome_write import coarser_levels as coarser_levels
+from lithax.storage._ome_write import levels_beside as levels_beside
+from lithax.storage._ome_write import multiscales as multiscales
+from lithax.storage._ome_write import own_attributes as own_attributes
+from lithax.storage._ome_write import write_group as write_group
 from lithax.storage._open_array import open_array as open_array
 from lithax.storage._schema import SCHEMA as SCHEMA
 from lithax.storage._schema import Metadata as Metadata

@@ -16,6 +16,7 @@ from lithax.storage._location import Location, claim, replacing
 from lithax.storage._node_document import ZARR_JSON
 from lithax.storage._schema import DIMENSION_NAMES, KEY, Metadata
 from lithax.storage._stored_array import StoredArray
+from lithax.storage._turned import image_view, turned
 
 OPTIONS = ("attributes", "chunk_key_encoding", "compressors", "fill_value", "filters", "order", "serializer")
 """What may be passed on to Zarr."""
@@ -100,6 +101,7 @@ def creating(
     shards: Index | None = None,
     metadata: Metadata | None = None,
     overwrite: bool = False,
+    turn: bool = False,
     **options: Any,
 ) -> Iterator[StoredArray]:
     """Make an array that holds its fill value everywhere, and give the ``with`` block time to fill it.
@@ -116,6 +118,8 @@ def creating(
         What is known of the image.
     overwrite
         Replace an image that is there.
+    turn
+        Write the metadata of an array with the axes z, y, x, as OME-Zarr asks; the chunks are those of any image.
     **options
         `OPTIONS`: passed on to Zarr, but for ``order="F"``, which stores each chunk with x running fastest.
 
@@ -164,13 +168,14 @@ def creating(
         dimension_names=DIMENSION_NAMES,
         zarr_format=3,
     )
-    document = trial.metadata.to_buffer_dict(numpy_buffer_prototype())[ZARR_JSON].to_bytes()
+    description: Any = turned(cast(Any, trial.metadata)) if turn else trial.metadata
+    document = description.to_buffer_dict(numpy_buffer_prototype())[ZARR_JSON].to_bytes()
     claim(location, overwrite)
     with replacing(location), _groups_above(location):
         location.objects.write(location.key(ZARR_JSON), document)
         place = StorePath(location.store, location.path)
-        made: Any = zarr.AsyncArray(metadata=trial.metadata, store_path=place)
-        yield StoredArray(zarr.Array(made))
+        made: Any = zarr.AsyncArray(metadata=description, store_path=place)
+        yield StoredArray(image_view(zarr.Array(made)) if turn else zarr.Array(made))
 
 
 def create_array(location: Location, **arguments: Any) -> StoredArray:

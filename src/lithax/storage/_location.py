@@ -21,6 +21,9 @@ from lithax.storage._abstract_array import AbstractStoredArray
 from lithax.storage._node_document import ZARR_JSON, parse_document
 from lithax.storage._objects import Objects, objects_of
 
+LEVELS = "levels"
+"""Name of the one group that may lie below an array: the coarser levels that were made of it."""
+
 _ASIDE = ".replaced"
 
 _V2_NAMES = {".zarray": "array", ".zgroup": "group"}
@@ -259,7 +262,8 @@ def claim(location: Location, overwrite: bool) -> None:
     while above.path:
         above = Location(location.store, above.path.rpartition("/")[0], above.label)
         found = above.node()
-        if found is not None and found.kind == "array":
+        inside = location.path.removeprefix(above.path).strip("/")
+        if found is not None and found.kind == "array" and inside.partition("/")[0] != LEVELS:
             raise ValueError(
                 f"path={location.path!r} lies inside the array {above.path or '/'!r} of the store; use another path."
             )

@@ -53,6 +53,8 @@ class Metadata:
         What produced the image: function, parameters, versions, inputs.
     run
         Identity of the run that is writing, or wrote, the image.
+    levels
+        Name of the pyramid that was made of the voxels as they are; forgotten when they change.
     extra
         Keys that this version does not know; they are kept.
     """
@@ -67,6 +69,7 @@ class Metadata:
     state: str = "complete"
     provenance: Mapping[str, Any] | None = None
     run: Any = None
+    levels: str | None = None
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def replace(self, **changes: Any) -> "Metadata":
@@ -88,6 +91,8 @@ class Metadata:
             "provenance": None if self.provenance is None else dict(self.provenance),
             "run": self.run,
         }
+        if self.levels is not None:
+            known["levels"] = self.levels
         return {**self.extra, **known}
 
     @classmethod
@@ -131,6 +136,7 @@ class Metadata:
             state=reader.get("state", _is_state, "'complete' or 'writing'"),
             provenance=reader.get("provenance", _is_mapping_or_none, "a mapping or null", None),
             run=value.get("run"),
+            levels=reader.get("levels", _is_text_or_none, "text or null", None),
             extra={key: item for key, item in value.items() if key not in known},
         )
 

@@ -364,6 +364,8 @@ class StoredArray(AbstractStoredArray):
             If a value cannot be held by JSON.
         """
         self.check_writable()
+        if changes.get("content_hash", "") is None:  # voxels change, or have changed: their pyramid is that of others
+            changes = {"levels": None, **changes}
         changed: Metadata | None = None
 
         def work(attributes: dict[str, Any]) -> None:
@@ -393,7 +395,7 @@ class StoredArray(AbstractStoredArray):
         """Forget the stored content hash, because voxels are about to change."""
         # The store is asked, not the copy in memory: another handle may have stored a hash since.
         stored = self._document.attributes().get(KEY)
-        if stored is not None and stored.get("content_hash") is not None:
+        if stored is not None and (stored.get("content_hash") is not None or stored.get("levels") is not None):
             self.update_metadata(content_hash=None)
 
     @property

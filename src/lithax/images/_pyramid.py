@@ -1,0 +1,244 @@
+"""Coarser levels of an image, in OME-Zarr 0.5, so that a viewer of a large image reads little."""
+
+import uuid
+from typing import Any
+
+import numpy as np
+
+from lithax.errors import IncompleteImageError
+from lithax.geometry import Frame
+from lithax.grid import Index, triple
+from lithax.images._chunk_map import chunk_map
+from lithax.images._collective import on_first, refuse_memory, see_array, together
+from lithax.images._copy import copy_image
+from lithax.images._create import new_image
+from lithax.images._voxel_image import VoxelImage
+from lithax.ops import coarsen
+from lithax.storage import (
+    Location,
+    claim,
+    coarser_levels,
+    levels_beside,
+    locate,
+    multiscales,
+    open_array,
+    own_attributes,
+    replacing,
+    write_group,
+)
+
+FEW_VALUES = 16
+"""An image of integers with at most this many values in its middle is taken for a segmentation."""
+
+_MIDDLE = 64
+
+
+def pyramid(
+    image: VoxelImage,
+    store: Any = None,
+    path: str | None = None,
+    *,
+    method: str = "auto",
+    smallest: int = 64,
+    overwrite: bool = False,
+    resume: bool = False,
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> VoxelImage:
+    """Make coarser levels of an image, each of half the resolution of the one before.
+
+    Viewers read from them what a screen can show; ``image.levels`` are the levels as images. On disk they are OME-Zarr
+    0.5 with the axes z, y, x, which napari, Fiji and others open. Each level is made from the one before, block by
+    block; several processes share the work.
+
+    Parameters
+    ----------
+    image
+        The image.
+    store, path
+        Where to make a new OME-Zarr group that holds a copy of the image and all levels. Without a store only the
+        coarser levels are made, in a group ``levels`` inside the image's own store, about a seventh of its size; they
+        are forgotten when voxels of the image are changed through lithax.
+    method
+        How a voxel is made of eight: "mean", "mode" or "first", see `ops.coarsen`. "auto": "mode" for booleans, for
+        integers of 32 and 64 bits (labels), and for other integers with at most 16 different values among the 64³
+        voxels in the middle (a segmentation); "mean" for the rest.
+    smallest
+        Levels are added until no axis has more voxels than this.
+    overwrite
+        Replace a pyramid that is there.
+    resume
+        Go on with a pyramid that was cut off.
+    memory_limit, workers, progress
+        As for `chunk_map`.
+
+    Returns
+    -------
+        The finest level of the new group; without a store, the image itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is wrong, or the method does not suit the data type.
+    FileExistsError
+        If there is something else, or an earlier pyramid and `overwrite` is False.
+    PermissionError
+        If there is no store given and the image is read-only.
+    IncompleteImageError
+        If a pyramid was cut off there, and neither `resume` nor `overwrite` is True.
+
+    Examples
+    --------
+    >>> from lithax.images import sphere_pack
+    >>> pack = sphere_pack((40, 40, 40), voxel_length=(2.5, 2.5, 2.5), voxel_unit="um")  # doctest: +SKIP
+    >>> [level.shape for level in pyramid(pack, smallest=10).levels]  # doctest: +SKIP
+    [(20, 20, 20), (10, 10, 10)]
+    """
+    if not isinstance(image, VoxelImage):
+        raise TypeError(f"image is a {type(image).__name__}; pass an image, such as lx.from_array(array).")
+    if isinstance(smallest, bool) or not isinstance(smallest, int) or smallest < 1:
+        raise ValueError(f"smallest={smallest!r} must be a positive number of voxels.")
+    beside = store is None
+    if beside:
+        if path is not None:
+            raise ValueError(f"path={path!r} is a path in store=, which is not given; leave it out, or give both.")
+        if image.read_only:
+            raise PermissionError(
+                f"the image at {image.stored.where} is read-only, so no levels can be made beside it; pass store= to "
+                "make an OME-Zarr group with a copy of it elsewhere."
+            )
+    method = _method(image, method)
+    place = levels_beside(image.stored) if beside else locate(store, path)
+    refuse_memory("store", place.label, place.in_memory, image.world)
+    scales, frames = _scales(image.frame, smallest)
+    plan = {
+        "shape": list(image.shape),
+        "dtype": image.dtype.str,
+        "beside": beside,
+        "method": method,
+        "scales": [list(scale) for scale in scales],
+    }
+    name = on_first(image.world, lambda: _begin(place, plan, overwrite, resume))
+    name = image.world.broadcast(name)
+
+    first = image if beside else _finest(image, place)
+    level = first
+    for number, (scale, frame) in enumerate(zip(scales, frames[1:], strict=True), 0 if beside else 1):
+        target = _target(level, place, str(number), frame)
+        if target.metadata.state != "complete":
+            operation = coarsen(method, scale)
+            options: dict[str, Any] = {"memory_limit": memory_limit, "workers": workers, "progress": progress}
+            chunk_map(operation, level, out=target, resume=True, **options)
+        level = target
+
+    shown = frames[1:] if beside else frames
+
+    def finish() -> None:
+        names = [str(number) for number in range(len(shown))]
+        ome = multiscales(shown, names, name=image.field_name, method=method)
+        first.stored.update_metadata(levels=name)
+        own = {**plan, "levels": name, "state": "complete"}
+        write_group(place, {"lithax": own, **({"ome": ome} if names else {})})
+
+    on_first(image.world, finish)
+    if not image.world.first:
+        first.stored.reload_metadata()
+    return first
+
+
+def levels_of(image: VoxelImage) -> tuple[VoxelImage, ...]:
+    """Return the coarser levels of an image, the finest first; see `VoxelImage.levels`."""
+    return tuple(VoxelImage(open_array(place, read_only=True), image.world) for place in coarser_levels(image.stored))
+
+
+def _scales(frame: Frame, smallest: int) -> tuple[list[Index], list[Frame]]:
+    """Return how many voxels of the level before each level joins along each axis, and the frames of all levels.
+
+    Axes are halved together, but for those whose voxels are already twice as long as the shortest: so voxels become
+    more cubic.
+    """
+    scales, frames = [], [frame]
+    while max(frames[-1].shape) > smallest:
+        last = frames[-1]
+        long = [n > 1 for n in last.shape]
+        shortest = min(h for h, many in zip(last.voxel_length, long, strict=True) if many)
+        scale = triple(2 if many and h < 2 * shortest else 1 for h, many in zip(last.voxel_length, long, strict=True))
+        scales.append(scale)
+        frames.append(last.rescaled(scale, shape=triple(-(-n // s) for n, s in zip(last.shape, scale, strict=True))))
+    return scales, frames
+
+
+def _method(image: VoxelImage, method: str) -> str:
+    if method != "auto":
+        coarsen(method)
+        coarsen(method, 1)(np.zeros((1, 1, 1), image.dtype))
+        return method
+    if image.dtype.kind not in "biu":
+        return "mean"
+    if image.dtype.kind == "b" or image.dtype.itemsize > 2:
+        return "mode"
+    middle = image[tuple(slice(max(0, (n - _MIDDLE) // 2), (n + _MIDDLE) // 2) for n in image.shape)]
+    return "mode" if len(np.unique(middle)) <= FEW_VALUES else "mean"
+
+
+def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool) -> str:
+    """Make the group of the levels, or find the one that was cut off; return the name of the pyramid."""
+    own = own_attributes(place)
+    if own is not None and "levels" in own:
+        same = {key: own.get(key) for key in plan} == plan
+        if own.get("state") != "complete" and resume and same:
+            return str(own["levels"])
+        if not overwrite:
+            if own.get("state") != "complete":
+                raise IncompleteImageError(
+                    f"the pyramid at {place.label} was cut off while it was made; pass resume=True to go on"
+                    + ("" if same else " with the method and smallest= of then")
+                    + ", or overwrite=True to begin again."
+                )
+            raise FileExistsError(f"store={place.label} holds a pyramid already; pass overwrite=True to replace it.")
+    else:
+        claim(place, overwrite)
+    name = uuid.uuid4().hex
+    with replacing(place):
+        write_group(place, {"lithax": {**plan, "levels": name, "state": "writing"}})
+    return name
+
+
+def _finest(image: VoxelImage, place: Location) -> VoxelImage:
+    """Return the copy of the image in the group; it is made, unless an earlier attempt came so far."""
+    there = _complete(place.child("0"), image)
+    if there is not None:
+        return there
+    options: dict[str, Any] = {} if image.shards is None else {"chunks": image.chunks}
+    return copy_image(image, place.store, place.child("0").path, overwrite=True, turn=True, **options)
+
+
+def _complete(place: Location, image: VoxelImage) -> VoxelImage | None:
+    with together(image.world):
+        found = None if place.node() is None else VoxelImage(see_array(place, image.world), image.world)
+    return found if found is not None and found.metadata.state == "complete" else None
+
+
+def _target(level: VoxelImage, place: Location, name: str, frame: Frame) -> VoxelImage:
+    """Return the image that is to become a level: new, or begun by an earlier attempt."""
+    here = place.child(name)
+    if level.world.broadcast(here.node() is not None if level.world.first else None):
+        with together(level.world):
+            return VoxelImage(see_array(here, level.world), level.world)
+    with new_image(
+        frame.shape,
+        level.dtype,
+        store=here.store,
+        path=here.path,
+        fill_value=level.fill_value,
+        field_name=level.field_name,
+        field_unit=level.field_unit,
+        voxel_origin=frame.voxel_origin,
+        voxel_length=frame.voxel_length,
+        voxel_unit=frame.voxel_unit,
+        world=level.world,
+        state="writing",
+        turn=True,
+    ) as made:
+        return made

@@ -1,0 +1,198 @@
+"""Pyramids: the levels are means of the image, lie where it lies, and are OME-Zarr to other programs."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaozarrs
+import zarr
+from ome_zarr_models.v05 import Image as OmeImage
+
+import lithax as lx
+from lithax.errors import IncompleteImageError
+from lithax.images import _pyramid
+
+PLACE = {"voxel_length": (1.0, 1.0, 1.5), "voxel_origin": (5.0, -6.0, 7.0), "voxel_unit": "um"}
+
+
+@pytest.fixture
+def image(tmp_path, rng):
+    values = rng.integers(0, 60_000, (22, 20, 9)).astype("u2")
+    return lx.from_array(values, store=tmp_path / "rock.zarr", chunks=8, field_name="grey", **PLACE)
+
+
+def coarser(values):
+    """The mean of boxes, halves upwards, in another way: sums of float64 after padding to whole boxes."""
+    padded = np.pad(values, [(0, n % 2) for n in values.shape], mode="edge").astype("f8")
+    x, y, z = (n // 2 for n in padded.shape)
+    return np.floor(padded.reshape(x, 2, y, 2, z, 2).mean(axis=(1, 3, 5)) + 0.5).astype(values.dtype)
+
+
+def same_place(a, b):
+    assert a.frame.same_grid(b.frame)
+    assert a.voxel_unit == b.voxel_unit
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_levels_are_means_of_the_image(image, tmp_path, beside):
+    made = lx.pyramid(image, *([] if beside else [tmp_path / "rock.ome.zarr"]), smallest=6, progress=False)
+    expected = [coarser(image[:])]
+    expected.append(coarser(expected[0]))
+    assert [level.shape for level in made.levels] == [(11, 10, 5), (6, 5, 3)]
+    for level, values in zip(made.levels, expected, strict=True):
+        np.testing.assert_array_equal(level[:], values)
+        assert (level.dtype, level.field_name, level.voxel_unit) == (image.dtype, "grey", "um")
+    half, quarter = made.levels
+    # The outer faces at the low end stay; so do those at the other where the number of voxels is even.
+    for level in (half, quarter):
+        np.testing.assert_allclose(level.extent[0], image.extent[0], rtol=1e-12)
+    np.testing.assert_allclose(half.extent[1][:2], image.extent[1][:2], rtol=1e-12)
+    assert (half.voxel_length, half.voxel_origin) == ((2.0, 2.0, 3.0), (5.5, -5.5, 7.75))
+    again = lx.open(tmp_path / ("rock.zarr" if beside else "rock.ome.zarr"))
+    np.testing.assert_array_equal(again[:], image[:])
+    same_place(again, image)
+    assert [level.shape for level in again.levels] == [half.shape, quarter.shape]
+    assert [level.shape for level in half.levels] == [quarter.shape]  # a level knows those below it
+
+
+def test_voxels_become_more_cubic(rng):
+    image = lx.from_array(rng.random((8, 8, 8), "f4"), voxel_length=(1, 1, 3))
+    shapes = [level.shape for level in lx.pyramid(image, smallest=1, progress=False).levels]
+    assert shapes == [(4, 4, 8), (2, 2, 4), (1, 1, 2), (1, 1, 1)]
+    assert image.levels[1].voxel_length == (4, 4, 6)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_other_programs_read_it(image, tmp_path, beside):
+    group = tmp_path / "rock.zarr/levels" if beside else tmp_path / "rock.ome.zarr"
+    made = lx.pyramid(image, None if beside else group, smallest=6, progress=False)
+    levels = made.levels if beside else (made, *made.levels)
+    # Two independent validators.
+    yaozarrs.validate_zarr_store(str(group))
+    assert OmeImage.from_zarr(zarr.open_group(group, mode="r")).attributes.ome.version == "0.5"
+    # Zarr itself sees axes z, y, x, in the arrays as in the group.
+    opened = zarr.open_group(group, mode="r")
+    entry = opened.attrs["ome"]["multiscales"][0]
+    assert [axis["name"] for axis in entry["axes"]] == ["z", "y", "x"]
+    assert {axis["unit"] for axis in entry["axes"]} == {"micrometer"}
+    for number, level in enumerate(levels):
+        array = opened[str(number)]
+        assert array.metadata.dimension_names == ("z", "y", "x")
+        np.testing.assert_array_equal(array[:], level[:].transpose(2, 1, 0))
+        scale, translation = entry["datasets"][number]["coordinateTransformations"]
+        assert tuple(scale["scale"]) == level.voxel_length[::-1]
+        assert tuple(translation["translation"]) == level.voxel_origin[::-1]
+
+
+def test_without_our_own_metadata_it_reads_the_same(image, tmp_path):
+    lx.pyramid(image, tmp_path / "rock.ome.zarr", smallest=6, progress=False)
+    for path in (tmp_path / "rock.ome.zarr").glob("**/zarr.json"):
+        document = json.loads(path.read_text())
+        document["attributes"].pop("lithax")
+        path.write_text(json.dumps(document))
+    foreign = lx.open(tmp_path / "rock.ome.zarr")
+    assert "OME-Zarr, stored z, y, x" in repr(foreign)
+    np.testing.assert_array_equal(foreign[:], image[:])
+    assert foreign.frame.same_grid(image.frame)
+    assert [level.shape for level in foreign.levels] == [(11, 10, 5), (6, 5, 3)]
+    with pytest.raises(PermissionError, match="pass store="):
+        lx.pyramid(foreign)
+
+
+def test_a_store_in_memory_and_units_that_ome_zarr_does_not_name():
+    image = lx.zeros((4, 4, 4), "f4", voxel_length=2, voxel_unit="thou")
+    assert [level.shape for level in lx.pyramid(image, smallest=1, progress=False).levels] == [(2, 2, 2), (1, 1, 1)]
+    store = {}
+    made = lx.pyramid(image, store, smallest=2, progress=False)
+    assert made.levels[0].voxel_length == (4, 4, 4)
+    entry = zarr.open_group(zarr.storage.MemoryStore(store), mode="r").attrs["ome"]["multiscales"][0]
+    assert entry["axes"][0]["unit"] == "micrometer"
+    # A thou is 25.4 um.
+    np.testing.assert_allclose(entry["datasets"][0]["coordinateTransformations"][0]["scale"], 50.8)
+
+
+@pytest.mark.parametrize(
+    ("values", "method"),
+    [
+        (np.zeros((4, 4, 4), bool), "mode"),
+        (np.arange(64, dtype="u4").reshape(4, 4, 4), "mode"),
+        (np.arange(64, dtype="u1").reshape(4, 4, 4), "mean"),
+        (np.arange(64, dtype="u1").reshape(4, 4, 4) % 5, "mode"),
+        (np.zeros((4, 4, 4), "f8"), "mean"),
+    ],
+)
+def test_the_method_suits_the_image(values, method, tmp_path):
+    lx.pyramid(lx.from_array(values), tmp_path / "p", smallest=2, progress=False)
+    entry = json.loads((tmp_path / "p/zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]
+    assert entry["type"] == method
+
+
+def test_levels_are_forgotten_when_the_image_changes(image, tmp_path):
+    lx.pyramid(image, smallest=6, progress=False)
+    made = lx.pyramid(image, tmp_path / "p", smallest=6, progress=False)
+    assert len(lx.open(tmp_path / "rock.zarr").levels) == len(made.levels) == 2
+    image.content_hash()  # reading changes nothing
+    assert len(image.levels) == 2
+    image[3, 4, 5] = 1
+    assert image.levels == lx.open(tmp_path / "rock.zarr").levels == ()
+    made += 1
+    assert lx.open(tmp_path / "p").levels == ()
+    with pytest.raises(FileExistsError, match="holds a pyramid already"):
+        lx.pyramid(image, smallest=6, progress=False)
+    lx.pyramid(image, smallest=6, overwrite=True, progress=False)
+    np.testing.assert_array_equal(image.levels[0][:], coarser(image[:]))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_was_cut_off_is_finished(image, tmp_path, monkeypatch, beside):
+    store = [] if beside else [tmp_path / "p"]
+    real, calls = _pyramid.chunk_map, []
+
+    def fails_later(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_pyramid, "chunk_map", fails_later)
+        with pytest.raises(KeyboardInterrupt):
+            lx.pyramid(image, *store, smallest=6, progress=False)
+    assert image.levels == ()
+    with pytest.raises(IncompleteImageError, match="pass resume=True"):
+        lx.pyramid(image, *store, smallest=6, progress=False)
+    with pytest.raises(IncompleteImageError, match="with the method and smallest= of then"):
+        lx.pyramid(image, *store, smallest=3, resume=True, progress=False)
+    monkeypatch.setattr(_pyramid, "chunk_map", lambda *a, **k: calls.append(a) or real(*a, **k))
+    calls.clear()
+    made = lx.pyramid(image, *store, smallest=6, resume=True, progress=False)
+    assert len(calls) == 1  # the first level was there
+    np.testing.assert_array_equal(made.levels[1][:], coarser(coarser(image[:])))
+
+
+def test_nothing_else_is_overwritten(image, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/text").write_text("mine")
+    with pytest.raises(FileExistsError, match="something else"):
+        lx.pyramid(image, tmp_path / "notes", overwrite=True)
+    with pytest.raises(FileExistsError, match="holds an image already"):
+        lx.pyramid(image, tmp_path / "rock.zarr")
+    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["notes", "rock.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"smallest": 0}, ValueError, "smallest=0 must be a positive number"),
+        ({"method": "max"}, ValueError, "method='max' must be one of"),
+        ({"path": "a"}, ValueError, "path='a' is a path in store="),
+    ],
+)
+def test_what_cannot_be(image, arguments, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        lx.pyramid(image, **arguments)
+    with pytest.raises(TypeError, match="image is a ndarray"):
+        lx.pyramid(image[:], **arguments)
+    assert image.levels == ()
