@@ -1,5 +1,6 @@
 """Read a block with its halo, every block of the same shape, what lies outside filled by a boundary rule."""
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -29,7 +30,7 @@ def read_padded(
     Up to `halo` voxels beyond the upper faces are what the rule says; further out, where no result depends on
     them, the last of those is repeated.
     """
-    rows = [_Rows(b, n, size, h, boundary) for b, n, size, h in zip(begin, shape, source.shape, halo, strict=True)]
+    rows = [_rows(b, n, size, h, boundary) for b, n, size, h in zip(begin, shape, source.shape, halo, strict=True)]
     grid = ChunkGrid(source.shape, source.chunks)
     single = len(rows[0].runs) == len(rows[1].runs) == len(rows[2].runs) == 1
     if single and not any(r.filled.size for r in rows):
@@ -62,6 +63,12 @@ def read_padded(
             else:
                 out[tuple(at)] = np.take(out, r.taken_from, axis=axis)
     return out
+
+
+# Blocks that share a row, column or layer of the grid share its plan.
+@functools.lru_cache(4096)
+def _rows(begin: int, count: int, size: int, halo: int, boundary: str) -> "_Rows":
+    return _Rows(begin, count, size, halo, boundary)
 
 
 class _Rows:

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lithax.chunked._freed_memory import keep_freed_memory
+
 _WATCH_EVERY = 1.0
 _NOTHING = (None, None, None)
 
@@ -22,6 +24,7 @@ def run_all(
     their end, and the failure is raised here with its own traceback. Threads never run further ahead than `workers` results.
     ``watch()`` is called in this thread after every result, and now and then while there is none; what it raises is a failure, too.
     """
+    keep_freed_memory()
     supply = iter(tasks)
     lock = threading.Lock()
     stop = threading.Event()
