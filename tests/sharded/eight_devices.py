@@ -1,6 +1,11 @@
 """Sharded arrays against whole ones; run by `test_eight_devices` where JAX has eight devices."""
 
+import contextlib
 import itertools
+import queue
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -11,7 +16,9 @@ from jax.sharding import Mesh
 
 import lithax as lx
 from lithax import arrays, runtime
-from lithax.sharded import exchange_halo, filled_shape, make_mesh, stencil, valid
+from lithax.chunked._device_turns import DeviceTurns
+from lithax.errors import MemoryLimitError
+from lithax.sharded import exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
 
 BOUNDARIES = ["reflect", "nearest", "mirror", "wrap", "constant"]
 CASES = [  # counts, shape, halo
@@ -51,6 +58,36 @@ def test_halos_are_those_of_the_whole_array(counts, shape, halo, boundary):
         seen = tuple(slice(0, max(0, i.stop - i.start)) for i in inside)
         if all(s < n for s, n in zip(start, shape, strict=True)):
             np.testing.assert_array_equal(block[seen], whole[inside])
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("counts", "shape", "halo"), CASES[:2])
+def test_faces_are_those_of_the_padded_parts(counts, shape, halo, boundary):
+    """The layers alone hold what `exchange_halo` puts around a part."""
+    widths = (halo,) * 3 if isinstance(halo, int) else halo
+    mesh = make_mesh(counts)
+    x = lx.shard(lx.from_array(np.random.default_rng(0).normal(size=shape).astype("f4")), mesh)
+    options = {"halo": halo, "mesh": mesh, "boundary": boundary, "boundary_value": 7.0}
+    faces = jax.jit(partial(exchange_faces, **options))(x)
+    padded = np.asarray(jax.jit(partial(exchange_halo, **options))(x))
+    for axis, (pair, width) in enumerate(zip(faces, widths, strict=True)):
+        if width == 0:
+            assert pair is None
+            continue
+        for slab, at in zip(pair, (slice(0, width), slice(-width, None)), strict=True):
+            # Extended along the axes before, not along those that follow.
+            slab, lengths = np.asarray(slab), [n // c for n, c in zip(slab.shape, counts, strict=True)]
+            for index, (_, block) in zip(
+                itertools.product(*map(range, counts)), blocks_of(padded, counts, halo, shape), strict=True
+            ):
+                own = tuple(slice(i * n, (i + 1) * n) for i, n in zip(index, lengths, strict=True))
+                around = [
+                    at if a == axis else slice(None) if a < axis else slice(w, n - w)
+                    for a, (w, n) in enumerate(zip(widths, block.shape, strict=True))
+                ]
+                np.testing.assert_array_equal(slab[own], block[tuple(around)])
+    with pytest.raises(ValueError, match="must be less than the length of a part"):
+        exchange_faces(x, 8, mesh)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -125,23 +162,77 @@ def test_meshes_of_other_names_and_axes():
         exchange_halo(jnp.ones((4, 4, 4)), 1, make_mesh((8, 1, 1)))
 
 
-def test_blocks_are_dealt_out_to_the_chosen_devices(monkeypatch):
-    from lithax.chunked import _kernel
+@pytest.fixture
+def turns(monkeypatch):
+    """Note on which devices blocks are computed, and how many are there at a time."""
+    noted = {"used": [], "now": Counter(), "most": Counter()}
+    lock, take = threading.Lock(), DeviceTurns.take
 
-    used = []
-    call = _kernel._JaxKernel.__call__
-    monkeypatch.setattr(
-        _kernel._JaxKernel, "__call__", lambda self, *a: (used.append(str(self.device)), call(self, *a))[1]
-    )
-    image = lx.from_array(np.random.default_rng(3).normal(size=(16, 16, 16)).astype("f4"), 4)
-    expected = lx.chunk_map(partial(lx.ops.gaussian, sigma=1.0), image, progress=False).content_hash()
-    assert len(runtime.devices()) == 8
+    @contextlib.contextmanager
+    def noting(self):
+        with take(self) as device:
+            with lock:
+                noted["used"].append(device)
+                noted["now"][device] += 1
+                noted["most"][device] = max(noted["most"][device], noted["now"][device])
+            try:
+                yield device
+            finally:
+                with lock:
+                    noted["now"][device] -= 1
+
+    monkeypatch.setattr(DeviceTurns, "take", noting)
+    return noted
+
+
+def smoothed(image, **options):
+    return lx.chunk_map(partial(lx.ops.gaussian, sigma=1.0), image, progress=False, **options).content_hash()
+
+
+def reduced(image, **options):
+    return repr(lx.chunk_reduce(lx.measure.Moments(), image, fn=partial(lx.ops.gaussian, sigma=1.0), progress=False))
+
+
+SQUARES = lx.measure.MeanSquaredError(model=lambda p, v: p["gain"] * v)
+
+
+class Passes:
+    """The same loss, without saying that its states add up."""
+
+    of, combine, finish = SQUARES.of, SQUARES.combine, SQUARES.finish
+
+
+LOSSES = {"one pass": SQUARES, "two passes": Passes()}
+
+
+def differentiated(image, name):
+    value, gradient = lx.chunk_value_and_grad(LOSSES[name], {"gain": 1.5}, image, image, progress=False)
+    return float(value).hex(), float(gradient["gain"]).hex()
+
+
+WORK = {"map": smoothed, "reduce": reduced, **{name: partial(differentiated, name=name) for name in LOSSES}}
+
+
+@pytest.fixture
+def noise():
+    return lx.from_array(np.random.default_rng(3).normal(size=(16, 16, 16)).astype("f4"), 4)
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_blocks_are_dealt_out_to_the_chosen_devices(noise, turns, name):
+    expected = WORK[name](noise)
+    assert set(turns["used"]) <= {None}  # the devices of a CPU are used only if they are chosen
+    turns["used"].clear()
     with runtime.using(devices=[1, 5]) as chosen:
         assert runtime.devices() == chosen == (jax.local_devices()[1], jax.local_devices()[5])
-        assert lx.chunk_map(partial(lx.ops.gaussian, sigma=1.0), image, progress=False).content_hash() == expected
-        assert {device: used.count(device) >= 16 for device in map(str, chosen)} == dict.fromkeys(
-            map(str, chosen), True
-        )
+        assert WORK[name](noise) == expected
+    assert set(turns["used"]) == set(chosen)
+    passes = 2 if name == "two passes" else 1
+    assert len(turns["used"]) == passes * lx.plan(lx.chunk_map, abs, noise).blocks
+
+
+def test_a_mesh_of_the_chosen_devices():
+    with runtime.using(devices=[1, 5]):
         assert dict(make_mesh().shape) == {"x": 2, "y": 1, "z": 1}
     with runtime.using(devices=[]) as chosen:
         assert [d.platform for d in chosen] == ["cpu"]
@@ -150,3 +241,63 @@ def test_blocks_are_dealt_out_to_the_chosen_devices(monkeypatch):
     with pytest.raises(ValueError, match="twice"), runtime.using(devices=[1, 1]):
         pass
     assert "process 0 of 1" in runtime.report()
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_a_memory_budget_limits_the_blocks_on_a_device(noise, turns, name):
+    expected = WORK[name](noise)
+    refused = pytest.raises(
+        MemoryLimitError, match=r"a block needs .* MiB on .*, whose memory budget is 6.1e-05 MiB; use smaller"
+    )
+    with runtime.using(devices=[2, 3], memory=64), refused:
+        WORK[name](noise)
+    turns["most"].clear()
+    with runtime.using(devices=[2, 3], memory="16 MiB"):
+        assert lx.plan(lx.chunk_map, abs, noise).blocks_on_devices > 100
+        assert WORK[name](noise) == expected
+    block = needs(name, noise)
+    with runtime.using(devices=[2, 3], memory=int(1.6 * block)) as chosen:
+        turns["most"].clear()
+        assert WORK[name](noise) == expected
+    assert dict(turns["most"]) == dict.fromkeys(chosen, 1)
+
+
+def needs(name, image):
+    """Find by halving how much a block needs [byte]."""
+    low, high = 64, 2**20
+    while high > 1.2 * low:
+        middle = (low + high) // 2
+        try:
+            with runtime.using(devices=[2], memory=middle):
+                WORK[name](image)
+            high = middle
+        except MemoryLimitError:
+            low = middle
+    return high
+
+
+def test_a_budget_lets_just_so_many_work_at_once():
+    """Six meet inside, three on each device; a seventh waits until one of them leaves."""
+    with runtime.using(devices=[0, 1], memory=350) as chosen:
+        shared = DeviceTurns(chosen, 100)
+    assert shared.at_once == 6
+    meeting, leave = threading.Barrier(7, timeout=60), threading.Event()
+    entered = queue.Queue()
+
+    def work(k):
+        with shared.take() as device:
+            entered.put((k, device))
+            if k < 6:
+                meeting.wait()
+                leave.wait(60)
+
+    with ThreadPoolExecutor(7) as pool:
+        waiting = [pool.submit(work, k) for k in range(6)]
+        meeting.wait()
+        assert Counter(entered.get()[1] for _ in range(6)) == dict.fromkeys(chosen, 3)
+        seventh = pool.submit(work, 6)
+        assert entered.empty()
+        leave.set()
+        for future in (*waiting, seventh):
+            future.result(60)
+    assert entered.get()[0] == 6

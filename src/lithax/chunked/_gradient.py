@@ -10,7 +10,8 @@ taken on the host, and a second pass pulls it back through every block.
 """
 
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.chunked._device_turns import DeviceTurns, budgets_of, compiled_bytes, on_device
 from lithax.chunked._kernel import _COMPILED
 from lithax.chunked._reduce import BlockReader, ReadBlock, each_block, to_host
 from lithax.geometry import Frame
@@ -35,11 +37,15 @@ class LossOverBlocks:
         frame: Frame,
         run: dict[str, Any],
         gather: Callable[[Any], list[Any]] = lambda value: [value],
+        devices: Sequence[Any] | None = None,
     ):
         self.loss, self.model, self.reader, self.frame = loss, model, reader, frame
         self.run = run
         # States of all processes, in the order of the blocks: then the bits do not depend on how blocks were dealt out.
         self._gather = gather
+        self._devices, self._budgets = devices, budgets_of(devices)
+        self._turns: dict[str, DeviceTurns] = {}
+        self._lock = threading.Lock()
 
     def value(self, parameters: Any) -> np.ndarray:
         """Return the loss."""
@@ -118,9 +124,21 @@ class LossOverBlocks:
         function = self._function(what, fixed)
         offset = np.asarray(read.start, np.int64)
         first = np.asarray(read.first, np.int64)
-        with jax.enable_x64(True):
-            arguments = (differ, read.blocks, read.valid, read.around, offset, first)
-            return to_host(function(*arguments) if cotangent is None else function(*arguments, cotangent))
+        arguments = (differ, read.blocks, read.valid, read.around, offset, first)
+        arguments += () if cotangent is None else (cotangent,)
+        with self._turns_of(what, function, arguments).take(), jax.enable_x64(True):
+            return to_host(function(*arguments))
+
+    def _turns_of(self, what: str, function: Any, arguments: tuple[Any, ...]) -> DeviceTurns:
+        with self._lock:
+            if what not in self._turns:
+                needed = 0
+                # Only devices that have a budget need be asked how much a block takes there: it costs a compilation.
+                if any(budget is not None for budget in self._budgets):
+                    with jax.enable_x64(True), on_device((self._devices or (None,))[0]):
+                        _, needed = compiled_bytes(function.lower(*arguments).compile())
+                self._turns[what] = DeviceTurns(self._devices, needed, self._budgets)
+            return self._turns[what]
 
     def _function(self, what: str, fixed: Any) -> Callable:
         leaves, structure = jax.tree_util.tree_flatten((self.loss, fixed))

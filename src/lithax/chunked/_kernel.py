@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import jax
 import numpy as np
 
 from lithax.arrays import namespace, to_numpy
+from lithax.chunked._device_turns import DeviceTurns, compiled_bytes
 from lithax.chunked._elementwise import check_by_trial, check_jaxpr
 from lithax.chunked._lift import lift
 from lithax.grid import Index, triple
@@ -52,6 +52,8 @@ class Kernel:
     """What the function returns before it is converted to `out_dtypes`."""
     temporary_bytes: int
     """Memory that one call needs besides its arguments and results [byte]."""
+    at_once: int | None = None
+    """How many blocks the memory of the devices holds; None: any number."""
 
     def __call__(self, blocks, offset, valid=None, first_valid=None, old=None) -> tuple[np.ndarray, ...]:
         raise NotImplementedError
@@ -60,15 +62,12 @@ class Kernel:
 def make_kernel(request: KernelRequest, backend: Any, device: Any = None) -> Kernel:
     """Return the block function for a backend: "jax", "numpy", "torch", "cupy", or an array-API namespace.
 
-    `device` may be a tuple of JAX devices, among which blocks are dealt out in turn.
+    `device` may be a tuple of JAX devices, among which blocks are dealt out.
     """
     if isinstance(device, tuple):
-        if backend != "jax":
-            device = None
-        elif len(device) == 1:
-            (device,) = device
-        else:
-            return _ManyDevices(request, device)
+        if backend == "jax":
+            return _OnDevices(request, device)
+        device = None
     if backend == "jax":
         return _JaxKernel(request, device)
     return _EagerKernel(request, backend, device)
@@ -161,7 +160,8 @@ class _JaxKernel(Kernel):
             str(device),
         )
         compiled = _COMPILED.get(cache_key, lambda: self._compile(rebuild, static_shape))
-        self.call, self.computation, self.out_dtypes, self.natural_dtypes, self.temporary_bytes = compiled
+        self.call, self.computation, self.out_dtypes, self.natural_dtypes = compiled[:4]
+        self.temporary_bytes, self.block_bytes = compiled[4]
 
     def scope(self):
         return jax.enable_x64(True) if self.x64 else nullcontext()
@@ -207,8 +207,7 @@ class _JaxKernel(Kernel):
             digest = hashlib.sha256(lowered.as_text().encode()).hexdigest()
             compiled = lowered.compile()
             out_dtypes = tuple(np.dtype(o.dtype) for o in jax.tree_util.tree_leaves(traced.out_info))
-        statistics = compiled.memory_analysis()
-        return compiled, digest, out_dtypes, tuple(natural), int(getattr(statistics, "temp_size_in_bytes", 0) or 0)
+        return compiled, digest, out_dtypes, tuple(natural), compiled_bytes(compiled)
 
     def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
         request = self.request
@@ -228,19 +227,23 @@ class _JaxKernel(Kernel):
             return tuple(np.asarray(o) for o in outs)
 
 
-class _ManyDevices(Kernel):
-    """The same block function on several devices, in turn; on each it is compiled when it is first used there."""
+class _OnDevices(Kernel):
+    """The same block function on chosen devices; on each it is compiled when it is first used there."""
 
     def __init__(self, request: KernelRequest, devices: tuple[Any, ...]):
-        self.request, self._devices = request, devices
-        self._turn = itertools.count()
+        self.request = request
         model = _JaxKernel(request, devices[0])
+        self._kernels = {devices[0]: model}
+        self._turns = DeviceTurns(devices, model.block_bytes)
+        self.at_once = self._turns.at_once
         self.out_dtypes, self.natural_dtypes = model.out_dtypes, model.natural_dtypes
         self.computation, self.temporary_bytes = model.computation, model.temporary_bytes
 
     def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
-        device = self._devices[next(self._turn) % len(self._devices)]
-        return _JaxKernel(self.request, device)(blocks, offset, valid, first_valid, old)
+        with self._turns.take() as device:
+            if device not in self._kernels:
+                self._kernels[device] = _JaxKernel(self.request, device)
+            return self._kernels[device](blocks, offset, valid, first_valid, old)
 
 
 class _EagerKernel(Kernel):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from lithax.chunked._cache import ChunkCache
+from lithax.chunked._device_turns import DeviceTurns, compiled_bytes, on_device
 from lithax.chunked._kernel import _COMPILED, _check_marked, _guard_elementwise, backend_namespace, to_backend
 from lithax.chunked._layout import Layout, owner
 from lithax.chunked._lift import lift
@@ -86,6 +87,8 @@ class BlockState:
     of: Callable[[ReadBlock], Any]
     temporary_bytes: int
     """Memory that this needs besides the block [byte]."""
+    at_once: int | None = None
+    """How many blocks the memory of the devices holds; None: any number."""
 
 
 def reduce_blocks(
@@ -179,11 +182,17 @@ def each_block(
 
 
 def block_state(
-    measure: Any, reader: BlockReader, frame: Frame, backend: Any, program: Program | None = None
+    measure: Any,
+    reader: BlockReader,
+    frame: Frame,
+    backend: Any,
+    program: Program | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> BlockState:
     """Compile what measures one block.
 
-    A `program` is applied to the first image, whose halo the reader must have, before it is measured.
+    A `program` is applied to the first image, whose halo the reader must have, before it is measured. Blocks are dealt out to the `devices`;
+    None is the default one.
     """
     dtypes = tuple(s.dtype for s in reader.sources)
     core = reader.layout.block
@@ -257,9 +266,9 @@ def block_state(
         frame if program is not None or getattr(measure, "context", False) else None,
     )
 
-    def build() -> Any:
+    def build(device: Any) -> Any:
         like = jax.ShapeDtypeStruct
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), on_device(device):
             shapes = [tuple(c + 2 * h for c, h in zip(core, halo, strict=True)) for halo in reader.halos]
             traced = jax.jit(kernel).trace(
                 [like(a.shape, a.dtype) for a in dynamic],
@@ -273,22 +282,31 @@ def block_state(
             if program is not None:
                 _check_marked(traced.jaxpr.jaxpr)
             compiled = traced.lower().compile()
-            return compiled, int(getattr(compiled.memory_analysis(), "temp_size_in_bytes", 0) or 0)
+            return compiled, compiled_bytes(compiled)
 
-    try:
-        compiled, temporary_bytes = _COMPILED.get(key, build)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
-        compiled, temporary_bytes = build()
+    own: dict[str, Any] = {}  # where the measurement itself cannot be a key
+
+    def compiled_for(device: Any) -> Any:
+        try:
+            return _COMPILED.get((*key, str(device)), lambda: build(device))
+        except TypeError as error:
+            if "unhashable" not in str(error):
+                raise
+            if str(device) not in own:
+                own[str(device)] = build(device)
+            return own[str(device)]
+
+    _, (temporary_bytes, block_bytes) = compiled_for(None if devices is None else devices[0])
+    turns = DeviceTurns(devices, block_bytes)
 
     def state(read: ReadBlock) -> Any:
         offset, first = np.asarray(read.start, np.int64), np.asarray(read.first, np.int64)
         around = None if around_shape is None else read.around
-        with jax.enable_x64(True):
+        with turns.take() as device, jax.enable_x64(True):
+            compiled, _ = compiled_for(device)
             return to_host(compiled(dynamic, lifted, read.blocks, read.valid, around, offset, first))
 
-    return BlockState(state, temporary_bytes)
+    return BlockState(state, temporary_bytes, turns.at_once)
 
 
 def to_host(state: Any) -> Any:

@@ -13,7 +13,7 @@ from lithax.geometry import Frame
 from lithax.grid import BlockSource, Halo
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import Domain, as_domain, make_selection
-from lithax.runtime import check_launcher, connected
+from lithax.runtime import check_launcher, connected, size_in_bytes
 
 CACHE_BYTES = 512 * 2**20
 """Decoded chunks are kept up to this many bytes where blocks overlap."""
@@ -118,20 +118,7 @@ def limit_or_default(memory_limit: Any, world: Any = None) -> int:
     if memory_limit is None:
         sharing = 1 if world is None else len(world.neighbours)
         return psutil.virtual_memory().available // 2 // sharing
-    if isinstance(memory_limit, str):
-        units = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-        units |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-        text = memory_limit.strip().lower()
-        number = text.rstrip("bkmgti ")
-        try:
-            return int(float(number) * units[text[len(number) :].strip() or "b"])
-        except (ValueError, KeyError):
-            raise ValueError(
-                f"memory_limit={memory_limit!r} is not a size; write for example 2 * 2**30 or '2 GiB'."
-            ) from None
-    if not memory_limit > 0:
-        raise ValueError(f"memory_limit={memory_limit!r} must be a positive number of bytes.")
-    return int(memory_limit)
+    return size_in_bytes("memory_limit", memory_limit)
 
 
 def cache_bytes(sources: Sequence[BlockSource], halos: Sequence[Halo], block: Sequence[int], limit: int) -> int:

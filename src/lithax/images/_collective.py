@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from lithax.errors import MetadataError
 from lithax.grid import World
-from lithax.runtime import connected, is_agreed
+from lithax.runtime import DifferentCalls, connected, is_agreed
 from lithax.storage import AbstractStoredArray, Location, open_array
 
 _Result = TypeVar("_Result")
@@ -49,6 +49,18 @@ def together(world: World) -> Iterator[None]:
         error = raised
         world.announce(raised)
     world.agree(error)
+
+
+@contextlib.contextmanager
+def cleared_together(world: World) -> Iterator[None]:
+    """After a failure on which all agreed, let nobody go on before the first process has removed what was begun."""
+    try:
+        yield
+    except BaseException as error:
+        if world.count > 1 and is_agreed(error) and not isinstance(error, DifferentCalls):
+            with contextlib.suppress(Exception):
+                world.barrier()
+        raise
 
 
 def check_same(world: World, name: str, parts: Callable[[], Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from lithax.arrays import is_jax, to_numpy
 from lithax.geometry import Frame
 from lithax.grid import Box, Index, World
-from lithax.images._collective import on_first, refuse_memory, see_array, together, world_or_connected
+from lithax.images._collective import cleared_together, on_first, refuse_memory, see_array, together, world_or_connected
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage, metadata_changes
 from lithax.runtime import check_launcher
@@ -173,7 +173,7 @@ def new_image(
     check_options(zarr_options)
     place = locate(store, path, storage_options=storage_options)
     refuse_memory("store", place.label, place.in_memory, world)
-    with contextlib.ExitStack() as stack:
+    with cleared_together(world), contextlib.ExitStack() as stack:
 
         def begin() -> StoredArray:
             return stack.enter_context(

@@ -30,6 +30,8 @@ class Plan:
     memory: int
     """Upper bound of the memory in use besides what the program holds already [byte]."""
     memory_limit: int
+    blocks_on_devices: int | None = None
+    """Blocks that the devices hold at a time, by their memory budgets; None: as many as there are workers."""
 
     @property
     def fits(self) -> bool:
@@ -47,6 +49,8 @@ class Plan:
             ("to write", size_text(self.bytes_written)),
             ("memory", f"at most {size_text(self.memory)} (limit {size_text(self.memory_limit)})"),
         ]
+        if self.blocks_on_devices is not None:
+            rows.append(("on devices", f"{self.blocks_on_devices} blocks at a time"))
         return "\n".join(f"{name:<13} {value}" for name, value in rows)
 
 
@@ -103,6 +107,7 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
         bytes_written=math.prod(prepared.layout.shape) * sum(d.itemsize for d in prepared.kernel.out_dtypes),
         memory=prepared.working_bytes + prepared.held,
         memory_limit=prepared.limit,
+        blocks_on_devices=prepared.kernel.at_once,
     )
 
 
@@ -122,4 +127,5 @@ def _plan_reduce(measure: Any, images: tuple[Any, ...], **options: Any) -> Plan:
         bytes_written=0,
         memory=prepared.memory,
         memory_limit=prepared.limit,
+        blocks_on_devices=prepared.state.at_once,
     )

@@ -35,6 +35,7 @@ from lithax.images._call import (
 from lithax.images._collective import check_same, together
 from lithax.images._identity import call_of
 from lithax.ops import Program, as_steps
+from lithax.runtime import device_or_devices
 
 
 def chunk_reduce(
@@ -172,7 +173,8 @@ def prepare_reduce(
         halos[0], rule = program.halos(1)[0], program.reading_rule
         title = f"{title} of {program!r}"
     reader = make_reader(inputs, tuple(halos), backend, memory_limit, rule)
-    state = block_state(measure, reader, inputs.frame, backend, program)
+    devices = device_or_devices(inputs.world) if backend == "jax" else None
+    state = block_state(measure, reader, inputs.frame, backend, program, devices)
     count, limit = workers_or_default(workers, inputs.world), limit_or_default(memory_limit, inputs.world)
     return PreparedReduce(title, inputs, reader, state, count, limit)
 
@@ -305,7 +307,7 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
         "share": (world.index, world.count),
         "watch": world.check,
     }
-    return LossOverBlocks(loss, model, reader, inputs.frame, run, world.gather)
+    return LossOverBlocks(loss, model, reader, inputs.frame, run, world.gather, device_or_devices(world))
 
 
 def _same_grid(program: Program, name: str) -> Program:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lithax.errors import ProcessFailure
-from lithax.runtime._failure import Failure, describe, is_agreed, mark_agreed, raised_elsewhere
+from lithax.runtime._failure import DifferentCalls, Failure, describe, is_agreed, mark_agreed, raised_elsewhere
 
 END = "the end of its program"
 
@@ -186,7 +186,7 @@ class AbstractWorld(ABC):
                 self._ended = f"process {doing.index(END)} has come to {END}"
             different = next(k for k, other in enumerate(doing) if other != doing[self.index])
             raise mark_agreed(
-                RuntimeError(
+                DifferentCalls(
                     f"process {self.index} came to {doing[self.index]}, but process {different} came to {doing[different]}; "
                     f"every process must make the same calls in the same order (what only one of them does, such as drawing, "
                     f"stands under `if world.first:` and makes no call for all)."

@@ -6,6 +6,9 @@ from contextvars import ContextVar
 from typing import Any
 
 _CHOSEN: ContextVar[tuple[Any, ...] | None] = ContextVar("lithax_devices", default=None)
+_BUDGET: ContextVar[int | None] = ContextVar("lithax_device_memory", default=None)
+_SHARE = 0.9
+"""Part of an accelerator's free memory that blocks may fill; some is lost between them."""
 
 
 def devices() -> tuple[Any, ...]:
@@ -52,19 +55,38 @@ def device_or_devices(world: Any) -> tuple[Any, ...] | None:
     return None if jax.default_backend() == "cpu" else devices_of(world)
 
 
+def device_memory(device: Any) -> int | None:
+    """Return how much of a device's memory blocks may fill [byte]: what `using` said, or most of what is free there.
+
+    None for a CPU without a budget of its own: its memory is that of the machine, which ``memory_limit`` is about.
+    """
+    budget = _BUDGET.get()
+    if budget is not None:
+        return budget
+    if device.platform == "cpu":
+        return None
+    statistics = device.memory_stats() or {}
+    limit = statistics.get("bytes_limit")
+    return None if limit is None else int(_SHARE * (limit - statistics.get("bytes_in_use", 0)))
+
+
 @contextlib.contextmanager
-def using(devices: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+def using(devices: Sequence[Any] | None = None, *, memory: int | str | None = None) -> Iterator[tuple[Any, ...]]:
     """Compute on certain devices of this process inside the ``with`` block.
 
     Parameters
     ----------
     devices
-        Numbers (positions in ``jax.local_devices()``) or JAX devices; none of them, ``[]``, means the CPU.
+        Numbers (positions in ``jax.local_devices()``) or JAX devices; none of them, ``[]``, means the CPU. None: those that `devices`
+        names.
+    memory
+        How much of the memory of each device blocks may fill [byte]; text such as "8 GiB" is understood. It decides how many blocks are
+        on a device at a time. By default nine tenths of what is free on an accelerator.
 
     Raises
     ------
     ValueError
-        If there is no such device.
+        If there is no such device, or `memory` is no size.
 
     Examples
     --------
@@ -74,29 +96,64 @@ def using(devices: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """
     import jax
 
+    from lithax.runtime._connect import connected
+
+    budget = None if memory is None else size_in_bytes("memory", memory)
     local = jax.local_devices()
     chosen = []
-    for item in devices:
+    for item in connected().devices if devices is None else devices:
         if isinstance(item, jax.Device):
             found = item
         elif isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(local):
             found = local[item]
         else:
             raise ValueError(
-                f"devices={list(devices)!r} names {item!r}; this process has the devices 0 to {len(local) - 1}: "
+                f"devices={list(devices or ())!r} names {item!r}; this process has the devices 0 to {len(local) - 1}: "
                 f"{', '.join(map(str, local))}."
             )
         if found in chosen:
-            raise ValueError(f"devices={list(devices)!r} names {found} twice; name each device once.")
+            raise ValueError(f"devices={list(devices or ())!r} names {found} twice; name each device once.")
         chosen.append(found)
     if not chosen:
         chosen = [jax.local_devices(backend="cpu")[0]]
-    token = _CHOSEN.set(tuple(chosen))
+    tokens = _CHOSEN.set(tuple(chosen)), _BUDGET.set(_BUDGET.get() if budget is None else budget)
     try:
         with jax.default_device(chosen[0]):
             yield tuple(chosen)
     finally:
-        _CHOSEN.reset(token)
+        _CHOSEN.reset(tokens[0])
+        _BUDGET.reset(tokens[1])
+
+
+def size_in_bytes(name: str, size: int | float | str) -> int:
+    """Return a size in bytes; text such as "2 GiB" is understood.
+
+    Raises
+    ------
+    ValueError
+        If it is no size, or not positive; `name` is the argument that the message names.
+
+    Examples
+    --------
+    >>> size_in_bytes("memory_limit", "1.5 KiB")
+    1536
+    """
+    if isinstance(size, str):
+        text = size.strip().lower()
+        number = text.rstrip("bkmgti ")
+        try:
+            value = int(float(number) * _UNITS[text[len(number) :].strip() or "b"])
+        except (ValueError, KeyError):
+            raise ValueError(f"{name}={size!r} is not a size; write for example 2 * 2**30 or '2 GiB'.") from None
+    else:
+        value = size
+    if not value > 0:
+        raise ValueError(f"{name}={size!r} must be a positive number of bytes.")
+    return int(value)
+
+
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 def report() -> str:

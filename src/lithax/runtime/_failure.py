@@ -9,6 +9,10 @@ from lithax.errors import ProcessFailure
 _AGREED = "_lithax_agreed"
 
 
+class DifferentCalls(RuntimeError):
+    """Processes that met were doing different things."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """An error as other processes see it."""

@@ -1,11 +1,11 @@
 """What neighbouring devices must see of each other's voxels.
 
 Along each axis in turn a device sends the layers at its faces to its neighbours (`ppermute`), so that edges and corners travel by
-two and three steps. At the faces of the image a boundary rule takes their place.
+two and three steps. At the faces of the image a boundary rule takes their place. What is sent and received are thin slabs; the part
+itself is copied once, when all slabs are there.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -56,6 +56,46 @@ def exchange_halo(
     return jax.shard_map(padded, mesh=mesh, in_specs=spec, out_specs=spec)(x)
 
 
+def exchange_faces(
+    x: jax.Array,
+    halo: int | Halo,
+    mesh: Mesh,
+    boundary: str = "reflect",
+    boundary_value: Any = 0,
+) -> tuple[tuple[jax.Array, jax.Array] | None, ...]:
+    """Give every device the layers around its part, apart from the part: what `exchange_halo` adds, without its copy of the part.
+
+    Parameters
+    ----------
+    x, mesh, boundary, boundary_value
+        As in `exchange_halo`.
+    halo
+        How far to see [voxel]: one number, or one per axis; less than the length of a part.
+
+    Returns
+    -------
+        For each axis the layers below and above every part, side by side over the devices; None where the halo is 0. Those along x are as long as the
+        part, those along y as the part with its halo along x, and those along z as the part with both, so that each voxel around a part is in
+        one of them.
+
+    Raises
+    ------
+    ValueError
+        As `exchange_halo`, and if the halo is not less than the length of a part.
+    """
+    widths, near = _checked(x.shape, halo, mesh, boundary, None)
+    if not near:
+        lengths = tuple(n // c for n, c in zip(x.shape, counts_of(mesh), strict=True))
+        raise ValueError(f"halo={halo!r} must be less than the length of a part, {lengths}; use exchange_halo.")
+    spec = PartitionSpec(*axis_names(mesh))
+    outs = tuple((spec, spec) if width else None for width in widths)
+
+    def slabs(block: jax.Array) -> Any:
+        return tuple(_slabs(block, x.shape, widths, mesh, boundary, boundary_value))
+
+    return jax.shard_map(slabs, mesh=mesh, in_specs=spec, out_specs=outs)(x)
+
+
 def stencil(
     body: Callable[[jax.Array], jax.Array],
     halo: int | Halo,
@@ -100,10 +140,10 @@ def stencil(
     return apply
 
 
-def _padded(
-    filled: tuple[int, ...], halo: int | Halo, mesh: Mesh, boundary: str, value: Any, shape: Index | None
-) -> Callable[[jax.Array], jax.Array]:
-    """Return the function that pads one device's part, inside a `shard_map`."""
+def _checked(
+    filled: tuple[int, ...], halo: int | Halo, mesh: Mesh, boundary: str, shape: Index | None
+) -> tuple[tuple[int, ...], bool]:
+    """Return the halo per axis, and whether all there is to see lies in a part and in those beside it."""
     check_boundary(boundary)
     widths = (halo,) * 3 if isinstance(halo, int) else tuple(halo)
     if len(widths) != 3 or any(w < 0 for w in widths):
@@ -116,39 +156,96 @@ def _padded(
     sizes = filled if shape is None else tuple(shape)
     if len(sizes) != 3 or any(not 0 < n <= f for n, f in zip(sizes, filled, strict=True)):
         raise ValueError(f"shape={shape!r} must be that of the image, which fits into x of shape {filled}.")
+    near = all(w == 0 or (n == f and w < f // c) for w, n, f, c in zip(widths, sizes, filled, counts, strict=True))
+    return widths, near
 
-    def pad(block: jax.Array) -> jax.Array:
-        for axis, (name, count, size, width) in enumerate(zip(axis_names(mesh), counts, sizes, widths, strict=True)):
+
+def _padded(
+    filled: tuple[int, ...], halo: int | Halo, mesh: Mesh, boundary: str, value: Any, shape: Index | None
+) -> Callable[[jax.Array], jax.Array]:
+    """Return the function that pads one device's part, inside a `shard_map`."""
+    widths, near = _checked(filled, halo, mesh, boundary, shape)
+    sizes = filled if shape is None else shape
+
+    def by_slabs(block: jax.Array) -> jax.Array:
+        # One copy of the part, into which the slabs are written where they belong.
+        padded = jnp.pad(block, [(w, w) for w in widths])
+        for axis, slabs in enumerate(_slabs(block, filled, widths, mesh, boundary, value)):
+            start = [0 if a <= axis else w for a, w in enumerate(widths)]
+            for slab, at in zip(slabs or (), (0, padded.shape[axis] - widths[axis]), strict=False):
+                start[axis] = at
+                padded = jax.lax.dynamic_update_slice(padded, slab, start)
+        return padded
+
+    def by_windows(block: jax.Array) -> jax.Array:
+        for axis, (name, count, size, width) in enumerate(
+            zip(axis_names(mesh), counts_of(mesh), sizes, widths, strict=True)
+        ):
             if width:
-                near = size == filled[axis] and width < block.shape[axis]
-                along = _pad_by_neighbours if near else _pad_by_window
-                block = along(block, axis, name, count, size, width, boundary, value)
+                block = _pad_by_window(block, axis, name, count, size, width, boundary, value)
         return block
 
-    return pad
+    return by_slabs if near else by_windows
 
 
-def _pad_by_neighbours(
-    block: jax.Array, axis: int, name: str | None, count: int, size: int, width: int, boundary: str, value: Any
+def _slabs(
+    block: jax.Array, filled: tuple[int, ...], widths: tuple[int, ...], mesh: Mesh, boundary: str, value: Any
+) -> list[tuple[jax.Array, jax.Array] | None]:
+    """Return the layers below and above a part along each axis, where all there is to see lies in the parts beside it."""
+    slabs: list[tuple[jax.Array, jax.Array] | None] = []
+    for axis, (name, count, size, width) in enumerate(
+        zip(axis_names(mesh), counts_of(mesh), filled, widths, strict=True)
+    ):
+        if width:
+            lower, upper = (_layers(block, slabs, axis, width + 1, at_end=at_end) for at_end in (False, True))
+            slabs.append(_slabs_along(lower, upper, axis, name, count, size, width, boundary, value))
+        else:
+            slabs.append(None)
+    return slabs
+
+
+def _layers(
+    block: jax.Array, slabs: list[tuple[jax.Array, jax.Array] | None], axis: int, depth: int, *, at_end: bool
 ) -> jax.Array:
-    """Pad along one axis where all there is to see lies in this part and in those beside it."""
-    length = block.shape[axis]
-    rows = partial(jax.lax.slice_in_dim, block, axis=axis)
-    low, high = (
-        _from(rows(length - width, length), name, count, -1),
-        _from(rows(0, width), name, count, 1),
-    )
+    """Return the layers at one face of a part that has been extended by `slabs` along the axes before."""
+
+    def rows(part: jax.Array) -> jax.Array:
+        length = part.shape[axis]
+        span = (length - depth, length) if at_end else (0, depth)
+        return jax.lax.slice_in_dim(part, *span, axis=axis)
+
+    layers = rows(block)
+    for before, pair in enumerate(slabs):
+        if pair is not None:
+            layers = jnp.concatenate([rows(pair[0]), layers, rows(pair[1])], before)
+    return layers
+
+
+def _slabs_along(
+    lower: jax.Array,
+    upper: jax.Array,
+    axis: int,
+    name: str | None,
+    count: int,
+    size: int,
+    width: int,
+    boundary: str,
+    value: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """Return what lies below and above a part, of which the first and the last ``width + 1`` layers are given."""
+    low = _from(jax.lax.slice_in_dim(upper, 1, width + 1, axis=axis), name, count, -1)
+    high = _from(jax.lax.slice_in_dim(lower, 0, width, axis=axis), name, count, 1)
     if boundary != "wrap":
         # The first part is at the lower face of the image, the last one at the upper face.
         first = boundary_index(jnp.arange(-width, 0), size, boundary)
-        last = boundary_index(size + jnp.arange(width), size, boundary) - (size - length)
+        last = boundary_index(size + jnp.arange(width), size, boundary) - (size - width - 1)
         place = 0 if name is None else jax.lax.axis_index(name)
-        outside = [jnp.take(block, index, axis=axis) for index in (first, last)]
+        outside = [jnp.take(part, index, axis=axis) for part, index in ((lower, first), (upper, last))]
         if boundary == "constant":
             outside = [jnp.full_like(o, value) for o in outside]
         low = jnp.where(place == 0, outside[0], low)
         high = jnp.where(place == count - 1, outside[1], high)
-    return jnp.concatenate([low, block, high], axis)
+    return low, high
 
 
 def _pad_by_window(
