@@ -66,7 +66,7 @@ class DeviceTurns:
         # The least busy one; of several, the one whose turn it is.
         order = [(self._last + 1 + k) % count for k in range(count)]
         free = [k for k in order if self.rooms[k] is None or self._taken[k] < self.rooms[k]]
-        return min(free, key=self._taken.__getitem__, default=None)
+        return min(free, key=lambda k: self._taken[k], default=None)
 
 
 def on_device(device: Any) -> contextlib.AbstractContextManager[Any]:
