@@ -120,7 +120,7 @@ def chunk_map(
     memory_limit
         The call is refused if it would need more [byte]; half of the free memory by default. Text such as "2 GiB" is understood.
     workers
-        Blocks in flight; by default one more than there are cores.
+        Blocks in flight; by default a quarter more than there are cores.
     world
         The processes that share the work; that of the images by default.
     progress
