@@ -115,7 +115,8 @@ class Bench:
         row: Row, rival: Rival, keys: list[str], seconds: dict[str, list[float]], errors: dict[str, str]
     ) -> Result:
         failed = [errors[key] for key in ("0", *keys) if key in errors]
-        theirs = [max(turn) for turn in zip(*(seconds[key] for key in keys), strict=True)] if not failed else []
+        total = sum if rival.added else max
+        theirs = [total(turn) for turn in zip(*(seconds[key] for key in keys), strict=True)] if not failed else []
         ours = seconds["0"] if not failed else []
         return Result(row.measure, rival.name, rival.want, rival.speed, ours, theirs, failed[0] if failed else "")
 
