@@ -1,5 +1,6 @@
 """Dual-energy CT: electron density and effective atomic number, under the name that users type: ``lx.dect``."""
 
+from lithax.inverse import draw_coefficients as draw_coefficients
 from lithax.models import AbstractDistribution as AbstractDistribution
 from lithax.models import Calibration as Calibration
 from lithax.models import Coefficients as Coefficients

@@ -3,6 +3,8 @@
 from lithax.models._attenuation import Spectrum as Spectrum
 from lithax.models._attenuation import linear_attenuation as linear_attenuation
 from lithax.models._attenuation import tube_spectrum as tube_spectrum
+from lithax.models._calibration_equations import Powers as Powers
+from lithax.models._calibration_equations import solve_calibration as solve_calibration
 from lithax.models._coefficients import Coefficients as Coefficients
 from lithax.models._composition import Composition as Composition
 from lithax.models._composition import composition as composition
