@@ -1,4 +1,4 @@
-"""Pictures of images and measurements, drawn without a window; matplotlib is imported when something is drawn."""
+"""Pictures of images and measurements, still or live; matplotlib is imported when something is drawn."""
 
 from lithax.viz._comparison import Estimate as Estimate
 from lithax.viz._comparison import draw_comparison as draw_comparison
@@ -10,13 +10,23 @@ from lithax.viz._figure import encode as encode
 from lithax.viz._figure import load_matplotlib as load_matplotlib
 from lithax.viz._histogram import Mark as Mark
 from lithax.viz._histogram import draw_histogram as draw_histogram
+from lithax.viz._levels import HasLevels as HasLevels
+from lithax.viz._levels import levels_of as levels_of
+from lithax.viz._levels import sharp_enough as sharp_enough
 from lithax.viz._orthogonal import Slice as Slice
 from lithax.viz._orthogonal import cut as cut
 from lithax.viz._orthogonal import draw_slices as draw_slices
 from lithax.viz._orthogonal import orthogonal as orthogonal
 from lithax.viz._orthogonal import slice_pixels as slice_pixels
+from lithax.viz._phase_colors import OKABE_ITO as OKABE_ITO
+from lithax.viz._phase_colors import default_color as default_color
+from lithax.viz._picture import Picture as Picture
 from lithax.viz._pixels import blend as blend
+from lithax.viz._pixels import colorize as colorize
 from lithax.viz._pixels import grey_pixels as grey_pixels
+from lithax.viz._render import render as render
 from lithax.viz._scale_bar import draw_scale_bar as draw_scale_bar
 from lithax.viz._scale_bar import round_length as round_length
 from lithax.viz._unit import unit_symbol as unit_symbol
+from lithax.viz._view_state import ViewState as ViewState
+from lithax.viz._viewer import OrthogonalViewer as OrthogonalViewer

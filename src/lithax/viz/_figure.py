@@ -55,6 +55,13 @@ def load_matplotlib() -> Any:
 
 
 @contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of this room; settings outside are left as they are."""
+    with load_matplotlib().rc_context(_STYLE):
+        yield
+
+
+@contextlib.contextmanager
 def drawing(width: float, height: float) -> Iterator[Any]:
     """Give a new figure [inch] to draw on in the style of this room; settings outside are left as they are."""
     matplotlib = load_matplotlib()

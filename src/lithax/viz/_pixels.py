@@ -45,3 +45,46 @@ def blend(
         raise ValueError(f"alpha={alpha!r} must lie between 0 (nothing to see) and 1 (nothing shines through).")
     mixed = np.round((1 - alpha) * pixels + alpha * np.asarray(color, np.float64)).astype(np.uint8)
     return np.where(where[..., None], mixed, pixels)
+
+
+def colorize(
+    values: Shaped[np.ndarray, "rows columns"],
+    low: float,
+    high: float,
+    table: UInt8[np.ndarray, "colors 3"],
+    not_a_number: Sequence[int] = (255, 255, 255),
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Return values as colours of a table, from `low` (the first) to `high` (the last), linearly in between.
+
+    Parameters
+    ----------
+    values
+        One slice of real numbers or booleans; infinities have the first and the last colour.
+    low, high
+        In the unit of `values`; where they are equal everything has the colour in the middle.
+    table
+        Red, green and blue.
+    not_a_number
+        Colour of NaN.
+    """
+    values = np.asarray(values)
+    last = len(table) - 1
+
+    def place(numbers: np.ndarray) -> np.ndarray:
+        if not high > low:
+            return np.full(numbers.shape, last // 2 + 1, np.intp)
+        share = np.clip((numbers - low) / (high - low), 0.0, 1.0)
+        return np.round(last * np.nan_to_num(share, nan=0.0)).astype(np.intp)
+
+    if values.dtype.kind == "b":
+        values = values.view(np.uint8)
+    if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 and values.size > 1 << 14:
+        # One colour for each possible value, then a look-up.
+        info = np.iinfo(values.dtype)
+        colors = table[place(np.arange(info.min, info.max + 1, dtype=np.float64))]
+        return colors[values.astype(np.intp) - info.min]
+    with np.errstate(invalid="ignore", over="ignore"):
+        pixels = table[place(values.astype(np.float64))]
+    if values.dtype.kind == "f":
+        pixels[np.isnan(values)] = not_a_number
+    return pixels
