@@ -1,9 +1,21 @@
-"""How Sphinx builds the documentation; run it with ``nox -s docs``."""
+"""How Sphinx builds the documentation; run it with ``nox -s docs``.
+
+Pages with cells of code are executed while they are built, each in a folder of its own, and show what they printed.
+``sphinx-build -D nb_execution_mode=cache`` executes only those whose code has changed.
+"""
 
 import functools
 import importlib.metadata
+import os
+import shutil
+from pathlib import Path
 
 import lithax.ops
+
+# The tutorials have a folder of their own at the root; pages can only lie below this one.
+HERE = Path(__file__).parent
+shutil.rmtree(HERE / "tutorials", ignore_errors=True)
+shutil.copytree(HERE.parent / "tutorials", HERE / "tutorials", ignore=shutil.ignore_patterns(".*"))
 
 project = "lithax"
 author = "the lithax authors"
@@ -11,18 +23,38 @@ copyright = "2026, the lithax authors"
 release = importlib.metadata.version("lithax")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
-exclude_patterns = ["_build", "changes"]
+exclude_patterns = ["_build", "changes", "figures", ".jupyter_cache"]
 html_theme = "furo"
 html_title = "lithax"
+html_static_path = ["_static"]
+html_css_files = ["lithax.css"]
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#9c5a12", "color-brand-content": "#9c5a12"},
+    "dark_css_variables": {"color-brand-primary": "#f7b25c", "color-brand-content": "#f7b25c"},
+}
+copybutton_prompt_text = "$ "
 nitpicky = False
+suppress_warnings = ["myst.header"]  # the tables of benchmarks come with headings of their own
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+# Progress bars and the like; an error is an error all the same.
+nb_output_stderr = "remove"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
