@@ -1,6 +1,10 @@
 """Dual-energy CT: electron density and effective atomic number, under the name that users type: ``lx.dect``."""
 
+from lithax.inverse import Inversion as Inversion
+from lithax.inverse import Spread as Spread
 from lithax.inverse import draw_coefficients as draw_coefficients
+from lithax.inverse import invert as invert
+from lithax.inverse import solve as solve
 from lithax.models import AbstractDistribution as AbstractDistribution
 from lithax.models import Calibration as Calibration
 from lithax.models import Coefficients as Coefficients

@@ -3,5 +3,6 @@
 from lithax.generate._finney import finney_pack as finney_pack
 from lithax.generate._noise import hash_noise as hash_noise
 from lithax.generate._noise import hash_words as hash_words
+from lithax.generate._noise import threefry as threefry
 from lithax.generate._scan import simulated_ct as simulated_ct
 from lithax.generate._spheres import rasterise_spheres as rasterise_spheres
