@@ -144,7 +144,7 @@ def _moments(solved: Solved, valid: Array) -> tuple[tuple[Array, Array], tuple[A
 
 def _status(xp: Any, valid: Array, below: Array, no_root: Array, finite: Array, curves: Curves) -> Array:
     bad = curves.draws - curves.usable
-    failed = xp.where(below >= no_root, BELOW_AIR, NO_ROOT)
+    failed = xp.where(below >= no_root, below * 0 + BELOW_AIR, NO_ROOT)
     most = xp.maximum(below, no_root)
     status = xp.where(valid > 0, OK, xp.where(most >= bad, failed, BAD_CALIBRATION))
     return xp.astype(xp.where(finite, status, NOT_FINITE), xp.uint8)
@@ -154,5 +154,6 @@ def _nothing(curves: Curves, low: Array, finite: Array, wanted: Wanted) -> tuple
     xp = namespace(low)
     missing = low * xp.nan
     none = xp.astype(low * 0 != low * 0, xp.uint32) * 0
-    status = xp.astype(xp.where(finite, BAD_CALIBRATION, NOT_FINITE), xp.uint8)
+    status = xp.where(finite, xp.zeros_like(none) + BAD_CALIBRATION, NOT_FINITE)
+    status = xp.astype(status, xp.uint8)
     return (*(missing,) * (2 * len(wanted.of_each)), none, none, none, none, status)
