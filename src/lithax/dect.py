@@ -1,10 +1,15 @@
 """Dual-energy CT: electron density and effective atomic number, under the name that users type: ``lx.dect``."""
 
+from lithax.inverse import GaussianFit as GaussianFit
 from lithax.inverse import Inversion as Inversion
 from lithax.inverse import Spread as Spread
 from lithax.inverse import draw_coefficients as draw_coefficients
+from lithax.inverse import fit_gaussians as fit_gaussians
+from lithax.inverse import from_regions as from_regions
 from lithax.inverse import invert as invert
+from lithax.inverse import measure_standard as measure_standard
 from lithax.inverse import solve as solve
+from lithax.inverse import standard_profiles as standard_profiles
 from lithax.models import AbstractDistribution as AbstractDistribution
 from lithax.models import Calibration as Calibration
 from lithax.models import Coefficients as Coefficients

@@ -1,6 +1,11 @@
 """Fits and inversions: from images back to what the rock is made of."""
 
 from lithax.inverse._draw_coefficients import draw_coefficients as draw_coefficients
+from lithax.inverse._from_regions import from_regions as from_regions
+from lithax.inverse._from_regions import measure_standard as measure_standard
+from lithax.inverse._from_regions import standard_profiles as standard_profiles
+from lithax.inverse._gaussian_fit import GaussianFit as GaussianFit
+from lithax.inverse._gaussian_fit import fit_gaussians as fit_gaussians
 from lithax.inverse._inversion import Inversion as Inversion
 from lithax.inverse._inversion import Spread as Spread
 from lithax.inverse._invert import invert as invert
