@@ -1,4 +1,4 @@
-"""The floor: read, decode, encode and write the same bytes through the same codec, a thread for every core.
+"""The floor: read and decode the input, encode and write the result, through the same codecs, a thread for every core.
 
 Knows Zarr's format and nothing of lithax or of zarr-python: files, numcodecs and a thread pool.
 """
@@ -57,14 +57,13 @@ class Format:
         index = np.frombuffer(data[-16 * count - 4 : -4], "<u8").reshape(count, 2)
         yield from (data[start : start + length] for start, length in index.tolist() if start != EMPTY)
 
-    def recode(self, data, target):
-        """Decode a file's chunks, encode them as `target` would, and return the bytes."""
-        parts = []
+    def decode(self, data):
+        """Return the values of every chunk of a file."""
         for chunk in self.chunks(data):
-            values = np.frombuffer(self.compressor.decode(chunk) if self.compressor else chunk, self.dtype)
-            values = values.astype(target.dtype, copy=False)
-            parts.append(target.compressor.encode(values) if target.compressor else values.tobytes())
-        return b"".join(parts)
+            yield np.frombuffer(self.compressor.decode(chunk) if self.compressor else chunk, self.dtype)
+
+    def encode(self, chunks):
+        return b"".join(self.compressor.encode(values) if self.compressor else values.tobytes() for values in chunks)
 
 
 def units(folder):
@@ -72,23 +71,26 @@ def units(folder):
 
 
 def copy(source, target, folder):
-    """Read every file of `source`, write as many into `folder`, coded as `target` is."""
+    """Decode every file of `source`; encode the values of `target`, which stand ready in memory, and write them into `folder`."""
     read, write = Format(source), Format(target)
     files = units(source)
+    results = [[values.copy() for values in write.decode(path.read_bytes())] for path in units(target)]
     names = [Path(folder, str(number)) for number, _ in enumerate(files)]
     Path(folder).mkdir(parents=True, exist_ok=True)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
-    def one(pair):
-        path, name = pair
-        data = read.recode(memoryview(path.read_bytes()), write)
+    def one(task):
+        path, name, result = task
+        for _ in read.decode(memoryview(path.read_bytes())):
+            pass
+        data = write.encode(result)
         partial = name.with_suffix(".partial")
         partial.write_bytes(data)
         partial.replace(name)
 
     def run():
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(one, zip(files, names, strict=True)):
+            for _ in pool.map(one, zip(files, names, results, strict=True)):
                 pass
 
     return run
