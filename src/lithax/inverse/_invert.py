@@ -9,9 +9,12 @@ import numpy as np
 
 from lithax.arrays import is_array, is_jax, is_traced, namespace, real_dtype, to_numpy
 from lithax.chunked import available_cores
+from lithax.images import VoxelImage
+from lithax.inverse._distinct import distinct_statistics
 from lithax.inverse._draws import order_of, solve_draws
 from lithax.inverse._inversion import Inversion, pack
-from lithax.inverse._pieces import Curves, curves
+from lithax.inverse._invert_images import OPTIONS, invert_images
+from lithax.inverse._pieces import curves
 from lithax.inverse._statistics import BAD_CALIBRATION, BELOW_AIR, NO_ROOT, OK, Wanted, statistics
 from lithax.models import Coefficients
 from lithax.typing import Array
@@ -44,23 +47,6 @@ def invert_arrays(low: Array, high: Array, coefficients: Coefficients, wanted: W
         with np.errstate(all="ignore"):  # array-api-strict computes with NumPy
             results = [xp.reshape(r, shape) for r in statistics(table, flat[0], flat[1], wanted, places)]
     return pack(results, wanted, table.draws, table.usable)
-
-
-def distinct_statistics(
-    table: Curves, low: np.ndarray, high: np.ndarray, wanted: Wanted, places: Any = None, workers: int = 1
-) -> tuple[np.ndarray, ...]:
-    """Return `statistics`, working out each distinct pair of values once.
-
-    A scan is stored in 12 or 16 bits, and a stretch of it holds far fewer pairs of grey values than voxels. A pair has the same
-    result wherever it stands, unless voxels have noise of their own.
-    """
-    if wanted.noise is not None or low.dtype != np.float32 or low.size == 0:
-        return statistics(table, low, high, wanted, places, workers)
-    pairs = np.stack([low, high], axis=-1).view(np.uint64)[:, 0]
-    kept, back = np.unique(pairs, return_inverse=True)
-    both = kept.view(np.float32).reshape(-1, 2)
-    results = statistics(table, both[:, 0].copy(), both[:, 1].copy(), wanted, workers=workers)
-    return tuple(r[back] for r in results)
 
 
 def working_dtype(low: Any, high: Any) -> np.dtype:
@@ -216,6 +202,9 @@ def invert(
     density_line: tuple[Any, Any] | None = None,
     voxel_noise: Sequence[float] | None = None,
     seed: int = 0,
+    store: Any = None,
+    backend: str | None = None,
+    **options: Any,
 ) -> Inversion:
     """Return electron density and effective atomic number of every voxel, as their spread over the draws of a calibration.
 
@@ -229,7 +218,7 @@ def invert(
     ----------
     low, high
         Attenuation at the low and the high energy [any unit that is linear in it, as HU or 1/cm]: arrays of one shape,
-        of any library.
+        of any library, or images on one grid.
     coefficients
         Rows of (CT0, A, B, n), one per draw.
     quantiles
@@ -249,10 +238,19 @@ def invert(
         voxel with another noise. None: the voxel's value is exact.
     seed
         Of this noise, a function of (seed, draw, i, j, k).
+    store
+        For images: the group that will hold the results, one image each, such as ``electron_density_median``; memory by
+        default.
+    backend
+        For images: "numpy" (the default without an accelerator) or "jax".
+    **options
+        For images: `where`, `chunks`, `shards`, `overwrite`, `device`, `memory_limit`, `workers`, `world`, `progress`,
+        `resume`, as of `lithax.chunk_map`, by which they are worked out.
 
     Returns
     -------
-        Arrays of the shape and library of `low`; float32, or float64 for 64-bit voxels and 32-bit integers.
+        Arrays of the shape and library of `low`, or images; float32, or float64 for 64-bit voxels and 32-bit integers.
+        Voxels that `where` leaves out are NaN, with all counts 0.
 
     Raises
     ------
@@ -267,5 +265,29 @@ def invert(
     """
     wanted = check_wanted(below_air, whis, quantiles, moments, voxel_noise, seed)
     check_coefficients(coefficients)
+    if isinstance(low, VoxelImage) or isinstance(high, VoxelImage):
+        if unknown := set(options) - set(OPTIONS):
+            raise TypeError(
+                f"invert() has no option {sorted(unknown)}; for images these are passed on: {', '.join(OPTIONS)}."
+            )
+        table = curves(coefficients, density_line, image_dtype(low, high))
+        return invert_images(low, high, table, wanted, store, backend, options)
+    if store is not None or backend is not None or options:
+        raise TypeError(
+            f"{sorted(options) or 'store and backend'} are for images; low and high are arrays, make images of them with lx.from_array."
+        )
     check_arrays(low, high)
     return invert_arrays(low, high, coefficients, wanted, density_line)
+
+
+def image_dtype(low: Any, high: Any) -> np.dtype:
+    """Return the type in which two images are worked on; refuse what are not real numbers."""
+    found = []
+    for name, value in (("low", low), ("high", high)):
+        if not hasattr(value, "dtype"):
+            raise TypeError(f"{name} is a {type(value).__name__}; give an image (lx.open, lx.from_array) or an array.")
+        dtype = np.dtype(str(value.dtype).rsplit(".", 1)[-1])
+        if dtype.kind not in "iuf":
+            raise TypeError(f"{name} holds {dtype}; attenuations are real numbers.")
+        found.append(real_dtype(namespace(), dtype))
+    return np.dtype(np.float64 if np.float64 in found else np.float32)

@@ -1,0 +1,72 @@
+"""The inversion of images of any size, block by block."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from lithax.arrays import is_array, namespace
+from lithax.images import VoxelImage, chunk_map
+from lithax.inverse._distinct import distinct_statistics
+from lithax.inverse._inversion import Inversion, pack
+from lithax.inverse._pieces import Curves
+from lithax.inverse._statistics import Wanted, statistics
+from lithax.ops import Context, voxel_op
+from lithax.typing import Array
+
+OPTIONS = (
+    ["where", "where_input", "chunks", "shards", "overwrite", "device", "memory_limit", "workers", "world", "progress", "resume", "hash_inputs"]
+)
+"""What is passed on to `chunk_map`."""
+UNITS = {"electron_density": "g/cm3", "atomic_number": ""}
+
+
+@voxel_op(context=True, static=("wanted",))
+def invert_block(low: Array, high: Array, *, block: Context, curves: Curves, wanted: Wanted) -> tuple[Array, ...]:
+    """Invert one block: the statistics that `wanted` names.
+
+    In host memory NumPy does the work, and only for voxels that are taken in.
+    """
+    xp = namespace(low, high)
+    shape = low.shape
+    low, high = (xp.reshape(xp.astype(v, curves.reference_low.dtype), (-1,)) for v in (low, high))
+    places = None
+    if wanted.noise is not None:
+        places = tuple(xp.reshape(i, (-1,)) for i in xp.broadcast_arrays(*block.index(xp.reshape(low, shape))))
+    if not isinstance(low, np.ndarray):
+        return tuple(xp.reshape(r, shape) for r in statistics(curves, low, high, wanted, places))
+    kept = np.ones(low.shape, bool) if block.valid is None else np.broadcast_to(block.valid, shape).ravel()
+    places = None if places is None else tuple(p[kept] for p in places)
+    results = distinct_statistics(curves, low[kept], high[kept], wanted, places)
+    return tuple(_put(r, kept, shape) for r in results)
+
+
+def _put(values: np.ndarray, kept: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    whole = np.full(kept.shape, np.nan if values.dtype.kind == "f" else 0, values.dtype)
+    whole[kept] = values
+    return whole.reshape(shape)
+
+
+def invert_images(
+    low: Any, high: Any, table: Curves, wanted: Wanted, store: Any, backend: str | None, options: dict[str, Any]
+) -> Inversion:
+    """Invert two images by `chunk_map`; results are images named `wanted.names`, in one group."""
+    for name, value in (("low", low), ("high", high)):
+        if not isinstance(value, VoxelImage) and not is_array(value):
+            raise TypeError(f"{name} is a {type(value).__name__}; give an image (lx.open, lx.from_array) or an array.")
+    if backend is None:
+        backend = "numpy" if jax.default_backend() == "cpu" else "jax"
+    names = wanted.names
+    results = chunk_map(
+        invert_block,
+        low,
+        high,
+        parameters={"curves": table, "wanted": wanted},
+        store=None if store is None else (store,) * len(names),
+        path=None if store is None else names,
+        field_name=tuple(name.replace("_", " ") for name in names),
+        field_unit=tuple(next((u for q, u in UNITS.items() if name.startswith(q)), "") for name in names),
+        backend=backend,
+        **options,
+    )
+    return pack(results, wanted, table.draws, table.usable)
