@@ -65,7 +65,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, but for those marked gpu, mpi or slow; a few start processes with mpiexec all the same."""
-    session.install(".[io,mpi,pandas,viz,xarray]", *group("tests"))
+    session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
     install_torch(session)
     session.run("pytest", workers(), *session.posargs, env=CACHE)
 
@@ -81,7 +81,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types with pyright."""
-    session.install(".[io,pandas,viz,xarray]", *group("types"))
+    session.install(".[io,pandas,viz,web,xarray]", *group("types"))
     session.run("pyright", *session.posargs)
 
 
@@ -125,14 +125,14 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def mpi(session: nox.Session) -> None:
     """Run all tests that start several processes, by MPI and by jax.distributed; --run-slow kills some of them twenty times over."""
-    session.install(".[io,mpi,pandas,viz,xarray]", *group("tests"))
+    session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
     session.run("pytest", "--run-mpi", "-m", "mpi", *session.posargs, env=CACHE, success_codes=[0, NO_TESTS])
 
 
 @nox.session
 def strict(session: nox.Session) -> None:
     """Run the tests of the pure rooms with JAX refusing implicit promotions, and with many more drawn examples."""
-    session.install(".[io,pandas,viz,xarray]", *group("tests"))
+    session.install(".[io,pandas,viz,web,xarray]", *group("tests"))
     install_torch(session)
     environment = CACHE | {
         "HYPOTHESIS_PROFILE": "thorough",
@@ -146,5 +146,5 @@ def strict(session: nox.Session) -> None:
 @nox.session
 def gpu(session: nox.Session) -> None:
     """Run the tests that need a GPU; installs JAX for CUDA, LITHAX_JAX=jax[rocm] or the like for another one."""
-    session.install(".[io,pandas,viz,xarray]", *group("tests"), os.environ.get("LITHAX_JAX", "jax[cuda13]"))
+    session.install(".[io,pandas,viz,web,xarray]", *group("tests"), os.environ.get("LITHAX_JAX", "jax[cuda13]"))
     session.run("pytest", "--run-gpu", "-m", "gpu", *session.posargs, success_codes=[0, NO_TESTS])

@@ -15,7 +15,7 @@ STOREYS = [  # from the ground up: a room may import every room of the storeys b
     ["storage", "runtime"],  # 2: edges of the world
     ["chunked", "sharded"],  # 3: combinators
     ["images", "inverse"],  # 4: what users type
-    ["viz", "report", "cli", "testing"],  # 5: faces
+    ["viz", "report", "web", "cli", "testing"],  # 5: faces
 ]
 NEIGHBOURS = {  # rooms of the same storey that a room may import as well
     "geometry": {"arrays"},
@@ -24,7 +24,7 @@ NEIGHBOURS = {  # rooms of the same storey that a room may import as well
     "models": {"ops"},
     "inverse": {"images"},
     "report": {"viz"},
-    "cli": {"viz", "report"},
+    "cli": {"viz", "report", "web"},
 }
 NEVER = {  # rooms below that a room must not know
     "storage": {"ops", "measure", "generate", "models"},

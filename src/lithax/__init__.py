@@ -31,6 +31,7 @@ from lithax.images import pyramid as pyramid
 from lithax.images import save as save
 from lithax.images import shard as shard
 from lithax.images import sphere_pack as sphere_pack
+from lithax.images import verify as verify
 from lithax.images import zeros as zeros
 from lithax.images import zeros_like as zeros_like
 from lithax.ops import Context as Context

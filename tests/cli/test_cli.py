@@ -1,14 +1,19 @@
 """The command line does what the functions do, explains itself, and says in one line what went wrong."""
 
 import json
+import urllib.request
+import webbrowser
+from itertools import pairwise
 
 import click
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 
 import lithax as lx
 from lithax.cli import main
+from lithax.web import LoopbackServer
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def voxels(rng):
     return rng.integers(0, 60_000, (9, 8, 7)).astype("<u2")
 
 
-@pytest.mark.parametrize("command", [[], ["report"], ["info"], ["import"], ["export"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])
 def test_help_teaches_by_example(run, command):
     shown = run(*command, "--help")
     assert shown.exit_code == 0
@@ -121,6 +126,67 @@ def test_what_went_wrong_is_said_in_a_line(run, tmp_path, arguments, words):
     assert words in failed.output
     assert "Traceback" not in failed.output
     assert [path.name for path in tmp_path.iterdir()] == ["short.raw"]  # nothing half-made
+
+
+def test_formats_into_each_other(run, voxels, tmp_path):
+    lx.from_array(voxels, store="rock.zarr", voxel_length=(2, 2, 3), voxel_unit="um")
+    names = ["rock.zarr", "rock.npy", "again.zarr", "rock.tif", "rock.raw", "rock.ome.zarr", "last.zarr"]
+    for source, target in pairwise(names):
+        made = run("convert", source, target)
+        assert made.exit_code == 0, made.output
+    np.testing.assert_array_equal(np.load("rock.npy"), voxels)
+    np.testing.assert_array_equal(tifffile.imread("rock.tif"), voxels.transpose(2, 1, 0))
+    np.testing.assert_array_equal(np.fromfile("rock.raw", "<u2"), voxels.ravel("F"))
+    last = lx.open("last.zarr")
+    np.testing.assert_array_equal(last[:], voxels)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]  # nothing in between is left
+    refused = run("convert", "rock.zarr", "rock.npy")
+    assert (refused.exit_code, "pass overwrite=True" in refused.output) == (1, True)
+
+
+def test_other_chunks_and_levels(run, voxels):
+    image = lx.from_array(voxels, store="rock.zarr", voxel_unit="um")
+    assert run("rechunk", "rock.zarr", "small.zarr", "--chunks", "2", "--shards", "4,4,4").exit_code == 0
+    small = lx.open("small.zarr")
+    assert (small.chunks, small.shards, small.content_hash()) == ((2, 2, 2), (4, 4, 4), image.content_hash())
+    made = run("pyramid", "rock.zarr", "--smallest", "3")
+    assert made.exit_code == 0, made.output
+    assert made.output.count("<VoxelImage") == 3
+    assert len(lx.open("rock.zarr").levels) == 2
+    assert "holds a pyramid already" in run("pyramid", "rock.zarr").output
+    assert run("pyramid", "rock.zarr", "rock.ome.zarr", "--method", "first", "--smallest", "3").exit_code == 0
+    assert len(lx.open("rock.ome.zarr").levels) == 2
+
+
+def test_verify_says_what_is_damaged_and_fails(run, voxels, tmp_path):
+    lx.from_array(voxels, store="rock.zarr", chunks=4).content_hash()
+    sound = run("verify", "rock.zarr")
+    assert (sound.exit_code, "no defects" in sound.output) == (0, True)
+    (tmp_path / "rock.zarr/c/1/1/1").write_bytes(b"")
+    damaged = run("verify", "rock.zarr", "--no-hash")
+    assert damaged.exit_code == 1
+    assert "'c/1/1/1'" in damaged.output
+    assert run("verify", "nothing.zarr").exit_code == 1
+
+
+def test_view_in_a_browser(run, voxels, monkeypatch):
+    lx.from_array(voxels, store="rock.zarr", voxel_unit="um")
+    lx.from_array(voxels > 30_000, store="phases.zarr", voxel_unit="um")
+    pages, opened = [], []
+
+    def look(server):
+        pages.append([urllib.request.urlopen(server.url + rest).status for rest in ("", "image/zarr.json")])
+
+    monkeypatch.setattr(LoopbackServer, "wait", look)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    shown = run("view", "rock.zarr", "--web", "--segmentation", "phases.zarr")
+    assert shown.exit_code == 0, shown.output
+    assert pages == [[200, 200]]
+    assert opened[0] in shown.output
+    assert opened[0].startswith("http://127.0.0.1:")
+    assert run("view", "rock.zarr", "--web", "--no-browser").exit_code == 0
+    assert len(opened) == 1
+    assert run("view", "rock.zarr", "--volume").exit_code == 2
 
 
 def test_where_it_went_wrong_is_shown_when_asked(run, monkeypatch):

@@ -21,6 +21,7 @@ from lithax.chunked._memory import ALLOCATOR_OVERHEAD as ALLOCATOR_OVERHEAD
 from lithax.chunked._memory import CACHE_OVERHEAD as CACHE_OVERHEAD
 from lithax.chunked._memory import FIXED_BYTES as FIXED_BYTES
 from lithax.chunked._memory import release_memory as release_memory
+from lithax.chunked._progress import Progress as Progress
 from lithax.chunked._reduce import BlockReader as BlockReader
 from lithax.chunked._reduce import BlockState as BlockState
 from lithax.chunked._reduce import block_state as block_state

@@ -1,3 +1,3 @@
-"""The command line: ``lithax report``, ``info``, ``import`` and ``export``."""
+"""The command line: ``lithax report``, ``info``, ``import``, ``export``, ``convert``, ``rechunk``, ``pyramid``, ``view`` and ``verify``."""
 
 from lithax.cli._main import main as main

@@ -1,8 +1,10 @@
 """``lithax export``."""
 
+from typing import Any
+
 import click
 
-from lithax.cli._parameters import tell
+from lithax.cli._parameters import OVERWRITE, QUIET, tell
 
 
 @click.command("export")
@@ -13,32 +15,32 @@ from lithax.cli._parameters import tell
 @click.option(
     "--order",
     type=click.Choice(["F", "C"]),
-    default="F",
-    show_default=True,
-    help="F: x runs fastest in the file; C: z does.",
+    help="F: x runs fastest in a raw file (default); C: z does.",
 )
-@click.option("--byteorder", type=click.Choice(["little", "big", "native"]), default="native", show_default=True)
+@click.option("--byteorder", type=click.Choice(["little", "big", "native"]), help="Of a raw file.  [default: native]")
 @click.option("--fiji-macro", is_flag=True, help="Write a macro, too, by which Fiji opens the file.")
-@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@OVERWRITE
+@QUIET
 @tell
 def export_command(
-    store: str,
-    file: str,
-    path: str | None,
-    dtype: str | None,
-    order: str,
-    byteorder: str,
-    fiji_macro: bool,
-    overwrite: bool,
+    store: str, file: str, path: str | None, fiji_macro: bool, overwrite: bool, quiet: bool, **options: Any
 ) -> None:
-    """Write an image to a raw file, and beside it a JSON document that says what it holds.
+    """Write an image to a raw file, and beside it a JSON document that says what it holds; or to a .npy or TIFF file.
+
+    What FILE is, its ending says; a .npy file gets the axes x, y, z, the pages of a TIFF stack (.tif) lie along z.
 
     \b
     lithax export rock.zarr rock.raw
     lithax export pores.zarr pores.raw --dtype u1 --fiji-macro
+    lithax export rock.zarr rock.tif
     """
+    from lithax.images import export_file, file_format
     from lithax.images import open as open_image
 
     image = open_image(store, path=path, mode="r")
-    made = image.export_raw(file, dtype, order, byteorder, fiji_macro, overwrite=overwrite)
-    click.echo(f"{made} ({image.nx} x {image.ny} x {image.nz}), described in {made}.json")
+    given = {name: value for name, value in options.items() if value is not None}
+    if fiji_macro:
+        given["fiji_macro"] = True
+    raw = file_format(file) in ("raw", "zarr")
+    made = export_file(image, file, overwrite=overwrite, progress=not quiet, **given)
+    click.echo(f"{made} ({image.nx} x {image.ny} x {image.nz})" + (f", described in {made}.json" if raw else ""))

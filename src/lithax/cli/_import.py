@@ -1,11 +1,10 @@
 """``lithax import``."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from lithax.cli._parameters import CHUNKS, LENGTH, SHAPE, tell
+from lithax.cli._parameters import CHUNKS, LENGTH, OVERWRITE, QUIET, SHAPE, connect, say, tell
 
 
 @click.command("import")
@@ -20,29 +19,29 @@ from lithax.cli._parameters import CHUNKS, LENGTH, SHAPE, tell
 @click.option("--chunks", type=CHUNKS, help="Edge of the chunks, one number or three.  [default: about 128]")
 @click.option("--field-name", help="What the voxels are: attenuation, grey level, phase, ...")
 @click.option("--field-unit", help="Their unit.")
-@click.option("--overwrite", is_flag=True, help="Replace an image that is there.")
+@OVERWRITE
+@QUIET
 @tell
-def import_command(file: str, store: str, overwrite: bool, chunks: Any, **options: Any) -> None:
-    """Make an image of a raw or .npy file.
+def import_command(file: str, store: str, overwrite: bool, quiet: bool, chunks: Any, **options: Any) -> None:
+    """Make an image of a raw, .npy or TIFF file.
 
-    FILE is a raw file, also compressed (.gz), or a .npy file with the axes x, y, z. If a JSON document lies beside a raw file
+    FILE is a raw file, also compressed (.gz), a .npy file with the axes x, y, z, or a TIFF stack of pages along z. If a JSON document lies beside a raw file
     (rock.raw.json, as lithax export writes it), it says what the file holds, and options override it; otherwise --shape
     and --dtype are needed. STORE is a folder such as rock.zarr, or a URL.
 
     \b
     lithax import rock.raw rock.zarr --shape 512,512,400 --dtype '<u2' --voxel-length 2.5 --unit um
     lithax import rock.npy rock.zarr --voxel-length 2.5 --unit um
+    lithax import stack.tif rock.zarr
     """
-    import numpy as np
+    from lithax.images import file_format, import_file
 
-    from lithax.images import from_array, import_raw
-
+    world = connect()
     given = {name: value for name, value in options.items() if value is not None}
-    given |= {"store": store, "overwrite": overwrite, "chunks": chunks or "auto"}
-    if Path(file).suffix.lower() == ".npy":
-        if layout := [f"--{name}" for name in ("shape", "dtype", "order", "offset") if name in given]:
-            raise click.UsageError(f"{', '.join(layout)}: a .npy file says itself what it holds; leave it out.")
-        image = from_array(np.load(file, mmap_mode="r"), **given)
-    else:
-        image = import_raw(file, **given)
-    click.echo(repr(image))
+    given |= {"store": store, "overwrite": overwrite, "chunks": chunks or "auto", "world": world}
+    if file_format(file) != "raw" and (
+        layout := [f"--{name}" for name in ("shape", "dtype", "order", "offset") if name in given]
+    ):
+        kind = "." + file.rpartition(".")[2]
+        raise click.UsageError(f"{', '.join(layout)}: a {kind} file says itself what it holds; leave it out.")
+    say(world, repr(import_file(file, progress=not quiet, **given)))

@@ -4,10 +4,15 @@ from importlib.metadata import version
 
 import click
 
+from lithax.cli._convert import convert_command
 from lithax.cli._export import export_command
 from lithax.cli._import import import_command
 from lithax.cli._info import info_command
+from lithax.cli._pyramid import pyramid_command
+from lithax.cli._rechunk import rechunk_command
 from lithax.cli._report import report_command
+from lithax.cli._verify import verify_command
+from lithax.cli._view import view_command
 
 
 @click.group(
@@ -24,11 +29,30 @@ def main() -> None:
     \b
     lithax report                      show what a report is, on a scan whose porosity is known
     lithax report rock.raw ...         the same of your scan: porosity, connectivity, REV, one page to send
-    lithax import rock.raw rock.zarr   a raw file becomes an image
+    lithax import rock.raw rock.zarr   a file (raw, .npy, TIFF) becomes an image
     lithax info rock.zarr              what an image is
+    lithax view rock.zarr              look at it; --web: in a browser
+    lithax pyramid rock.zarr           coarser levels, so that large images are seen at once
+    lithax rechunk rock.zarr new.zarr  other chunks
+    lithax verify rock.zarr            is every chunk there and sound?
     lithax export rock.zarr rock.raw   and back
+    lithax convert rock.zarr rock.tif  any of these formats into another
+
+    Exit codes: 0 all is well; 1 a defect or a failed criterion was found, or the work failed; 2 the command was not
+    understood.
     """
 
 
-for command in (report_command, info_command, import_command, export_command):
+COMMANDS = (
+    report_command,
+    info_command,
+    import_command,
+    export_command,
+    convert_command,
+    rechunk_command,
+    pyramid_command,
+    view_command,
+    verify_command,
+)
+for command in COMMANDS:
     main.add_command(command)

@@ -35,9 +35,26 @@ class Triple(click.ParamType):
         return parts
 
 
+QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+PATH = click.option("--path", help="Path of the image inside the store.")
+
 SHAPE = Triple(int, "shape", single=False)
 CHUNKS = Triple(int, "chunk shape")
 LENGTH = Triple(float, "length")
+
+
+def connect() -> Any:
+    """Return the processes that a launcher such as mpiexec has started to work together; this one alone without a launcher."""
+    from lithax.runtime import connect
+
+    return connect()
+
+
+def say(world: Any, text: str) -> None:
+    """Print on the first process alone."""
+    if world.first:
+        click.echo(text)
 
 
 def tell(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,10 @@ from lithax.images._create import ones as ones
 from lithax.images._create import ones_like as ones_like
 from lithax.images._create import zeros as zeros
 from lithax.images._create import zeros_like as zeros_like
+from lithax.images._files import convert as convert
+from lithax.images._files import export_file as export_file
+from lithax.images._files import file_format as file_format
+from lithax.images._files import import_file as import_file
 from lithax.images._open import open as open
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
@@ -26,6 +30,8 @@ from lithax.images._region_mask import mask as mask
 from lithax.images._sharded import save as save
 from lithax.images._sharded import shard as shard
 from lithax.images._sphere_pack import sphere_pack as sphere_pack
+from lithax.images._verify import Verification as Verification
+from lithax.images._verify import verify as verify
 from lithax.images._voxel_image import VoxelImage as VoxelImage
 from lithax.images._where import Domain as Domain
 from lithax.images._where import domain as domain

@@ -21,6 +21,15 @@ def content_hash(image: VoxelImage) -> str:
     known = image.world.broadcast(stored.reload_metadata().content_hash)
     if known is not None:
         return known
+    result = computed_hash(image)
+    if image.world.first and not image.read_only:
+        stored.update_metadata(content_hash=result)
+    return result
+
+
+def computed_hash(image: VoxelImage) -> str:
+    """Return the content hash of what an image holds now, whatever hash is stored with it."""
+    stored = image.stored
     tiles = ChunkGrid(image.shape, TILE)
     block = transfer_block(image.shape, image.chunks, TILE, image.dtype.itemsize, MEMORY)
     grid = ChunkGrid(image.shape, block)
@@ -54,7 +63,4 @@ def content_hash(image: VoxelImage) -> str:
     total = hashlib.sha256(header.encode())
     for index in tiles:
         total.update(bytes.fromhex(digests[index]))
-    result = total.hexdigest()
-    if world.first and not image.read_only:
-        stored.update_metadata(content_hash=result)
-    return result
+    return total.hexdigest()

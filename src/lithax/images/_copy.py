@@ -1,10 +1,13 @@
 """Copies with other chunks, in bounded memory whatever the two grids."""
 
+import contextlib
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
-from lithax.grid import Box, ChunkGrid, Index, World
+from lithax.chunked import Progress
+from lithax.grid import Box, ChunkGrid, Index, World, box_shape
 from lithax.images._create import new_image, refuse_itself
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage
@@ -24,6 +27,7 @@ def copy_image(
     overwrite: bool = False,
     memory: int | None = None,
     dtype: Any = None,
+    progress: bool = False,
     **overrides: Any,
 ) -> VoxelImage:
     """Copy an image; see `VoxelImage.copy`."""
@@ -54,17 +58,25 @@ def copy_image(
     with new_image(
         image.shape, dtype, store=store, path=path, overwrite=overwrite, filled_by="copy", **options
     ) as made:
-        transfer(source, made.stored, made.world, memory)
+        transfer(source, made.stored, made.world, memory, progress)
     if made.world.first and made.dtype == image.dtype:
         made.stored.update_metadata(content_hash=metadata.content_hash, provenance=metadata.provenance)
     return made
 
 
-def transfer(source: AbstractStoredArray, target: StoredArray, world: World, memory: int | None = None) -> None:
+def transfer(
+    source: AbstractStoredArray, target: StoredArray, world: World, memory: int | None = None, progress: bool = False
+) -> None:
     """Write all voxels of one array into another of the same shape; each process writes units that it alone owns."""
     if isinstance(source, StoredArray) and same_encoding(source, target):
         units = [unit for n, unit in enumerate(target.unit_grid) if n % world.count == world.index]
-        map_threads(lambda unit: target.write_unit(unit, source.read_unit(unit)), units, target.workers, world.check)
+        with progress_of(target.shape, world, "copy", progress) as bar:
+
+            def pass_on(unit: Index) -> None:
+                target.write_unit(unit, source.read_unit(unit))
+                bar.add(math.prod(box_shape(target.unit_grid.box(unit))))
+
+            map_threads(pass_on, units, target.workers, world.check)
         return
     memory = MEMORY if memory is None else memory
     # Half for what was read, half for what becomes of it.
@@ -81,8 +93,20 @@ def transfer(source: AbstractStoredArray, target: StoredArray, world: World, mem
         values = check_values(values, target.dtype)
         x, y, z = (range(s.start, s.stop) for s in box)
         target.write_selection((x, y, z), values, inner, casting="unsafe")
+        bar.add(values.size)
 
-    map_threads(move, boxes, outer, world.check)
+    with progress_of(target.shape, world, "copy", progress) as bar:
+        map_threads(move, boxes, outer, world.check)
+
+
+@contextlib.contextmanager
+def progress_of(shape: Index, world: World, label: str, show: bool) -> Iterator[Progress]:
+    """Count the voxels that this process works on; the first process shows a bar if it is to."""
+    bar = Progress(math.prod(shape) // world.count, label, show and world.first)
+    try:
+        yield bar
+    finally:
+        bar.close()
 
 
 def transfer_block(shape: Index, chunks: Index, unit: Index, itemsize: int, memory: int) -> Index:

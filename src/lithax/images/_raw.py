@@ -12,14 +12,17 @@ import numpy as np
 
 from lithax.grid import Box, ChunkGrid, Index, World, shift
 from lithax.images._collective import on_first, together, world_or_connected
+from lithax.images._copy import progress_of
 from lithax.images._create import new_image
 from lithax.images._voxel_image import VoxelImage
+from lithax.runtime import SerialWorld
 from lithax.storage import StoredArray, map_threads
 from lithax.storage.formats import (
     RawDescription,
     RawPair,
     RawSink,
     RawSource,
+    TiffSource,
     cast_exactly,
     fiji_macro,
     raw_dtype,
@@ -53,6 +56,7 @@ def import_raw(
     voxel_length: Any = None,
     voxel_unit: str | None = None,
     world: Any = None,
+    progress: bool = False,
     **zarr_options: Any,
 ) -> VoxelImage:
     """Make an image of a raw file, in memory bounded by a few chunks (or shards).
@@ -76,6 +80,8 @@ def import_raw(
         As in `create`.
     field_name, field_unit, description, voxel_origin, voxel_length, voxel_unit
         As in `create`.
+    progress
+        Show a bar for work longer than a second.
 
     Returns
     -------
@@ -121,7 +127,7 @@ def import_raw(
             **known,
             **zarr_options,
         ) as image:
-            _fill(image.stored, source, world)
+            fill_from_file(image.stored, source, world, progress)
     return image
 
 
@@ -156,13 +162,18 @@ def _layout(
     return (folder / told.parts[0], folder / told.parts[1]), layout, known
 
 
-def _fill(stored: StoredArray, source: RawSource | RawPair, world: World) -> None:
+def fill_from_file(
+    stored: StoredArray, source: RawSource | RawPair | TiffSource, world: World, progress: bool = False
+) -> None:
     """Write all units, in the order of the file: one thread reads ahead, the others rearrange and compress."""
     pieces = list(_pieces(stored, source.order, source.stored_dtype.itemsize, stored.workers))
     pieces = pieces[world.index :: world.count]
     if not pieces:
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="lithax-raw") as reader:
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="lithax-raw") as reader,
+        progress_of(stored.shape, world, "import", progress) as bar,
+    ):
         ahead = reader.submit(source.read_stored, pieces[0])
         for piece, following in zip(pieces, [*pieces[1:], None], strict=True):
             voxels = ahead.result()
@@ -170,9 +181,10 @@ def _fill(stored: StoredArray, source: RawSource | RawPair, world: World) -> Non
             if following is not None:
                 ahead = reader.submit(source.read_stored, following)
             _write_piece(stored, source, piece, voxels)
+            bar.add(voxels.size)
 
 
-def _write_piece(stored: StoredArray, source: RawSource | RawPair, piece: Box, voxels: np.ndarray) -> None:
+def _write_piece(stored: StoredArray, source: RawSource | RawPair | TiffSource, piece: Box, voxels: np.ndarray) -> None:
     units = list(stored.unit_grid.covering(piece))
     outer, inner = (stored.workers, 1) if len(units) >= stored.workers else (1, stored.workers)
 
@@ -232,6 +244,7 @@ def export_raw(
     *,
     overwrite: bool = False,
     split_complex: bool = False,
+    progress: bool = False,
 ) -> Path:
     """Write the voxels to a raw file, whole or not at all, and beside it a JSON document that says what it holds.
 
@@ -256,6 +269,8 @@ def export_raw(
     split_complex
         Write complex voxels to two files, ``rock_real.raw`` and ``rock_imag.raw``, instead of one in which real and
         imaginary parts alternate.
+    progress
+        Show a bar for work longer than a second.
 
     Returns
     -------
@@ -296,7 +311,7 @@ def export_raw(
     macro = _macro(file, told) if fiji_macro else None
 
     def write() -> None:
-        _export(image, names, told, overwrite)
+        _export(image, names, told, overwrite, progress)
         write_sidecar(file, told)
         if macro is not None:
             file.with_name(f"{file.name}.ijm").write_text(macro, encoding="utf-8")
@@ -309,7 +324,7 @@ def _macro(file: Path, told: RawDescription) -> str:
     return fiji_macro(file, told)
 
 
-def _export(image: VoxelImage, names: list[Path], told: RawDescription, overwrite: bool) -> None:
+def _export(image: VoxelImage, names: list[Path], told: RawDescription, overwrite: bool, progress: bool) -> None:
     stored = image.stored
     part = told.dtype if len(names) == 1 else np.dtype(f"{told.dtype.str[0]}f{told.dtype.itemsize // 2}")
     with contextlib.ExitStack() as opened:
@@ -318,6 +333,7 @@ def _export(image: VoxelImage, names: list[Path], told: RawDescription, overwrit
             for name in names
         ]
         writer = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="lithax-raw"))
+        bar = opened.enter_context(progress_of(image.shape, SerialWorld(), "export", progress))
         behind = None
         for piece in _pieces(stored, told.order, told.dtype.itemsize, stored.workers):
             rooms = [sink.empty(piece) for sink in sinks]
@@ -335,6 +351,7 @@ def _export(image: VoxelImage, names: list[Path], told: RawDescription, overwrit
             if behind is not None:
                 behind.result()
             behind = writer.submit(_write, sinks, piece, rooms)
+            bar.add(rooms[0].size)
         if behind is not None:
             behind.result()
 

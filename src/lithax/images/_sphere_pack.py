@@ -104,7 +104,7 @@ def sphere_pack(
             return inside if solid == 1 else inside * solid
         return np.where(inside, solid, kind.type(0))
 
-    known = {"field_name": "phase", "description": "Finney pack of spheres, doi:10.1098/rspa.1970.0189"}
+    known: dict[str, Any] = {"field_name": "phase", "description": "Finney pack of spheres, doi:10.1098/rspa.1970.0189"}
     with new_image(
         frame.shape,
         kind,

@@ -396,7 +396,8 @@ class VoxelImage(ArithmeticMixin):
         memory
             How much may be held at once [byte]; 512 MiB by default.
         **overrides
-            `dtype`, metadata (`description`, ...) and options of `create` that differ from those of this image.
+            `dtype`, metadata (`description`, ...) and options of `create` that differ from those of this image; and
+            ``progress=True`` for a bar.
 
         Returns
         -------

@@ -2,6 +2,9 @@
 
 from lithax.storage._abstract_array import AbstractStoredArray as AbstractStoredArray
 from lithax.storage._abstract_array import map_threads as map_threads
+from lithax.storage._abstract_array import parts_of as parts_of
+from lithax.storage._check import check_files as check_files
+from lithax.storage._check import check_units as check_units
 from lithax.storage._chunks import resolve_chunks as resolve_chunks
 from lithax.storage._create_array import check_options as check_options
 from lithax.storage._create_array import create_array as create_array
@@ -21,9 +24,11 @@ from lithax.storage._location import claim as claim
 from lithax.storage._location import locate as locate
 from lithax.storage._location import replacing as replacing
 from lithax.storage._node_document import UserAttributes as UserAttributes
+from lithax.storage._ome import Multiscales as Multiscales
 from lithax.storage._ome_write import coarser_levels as coarser_levels
 from lithax.storage._ome_write import levels_beside as levels_beside
 from lithax.storage._ome_write import multiscales as multiscales
+from lithax.storage._ome_write import ome_unit as ome_unit
 from lithax.storage._ome_write import own_attributes as own_attributes
 from lithax.storage._ome_write import write_group as write_group
 from lithax.storage._open_array import open_array as open_array

@@ -60,6 +60,11 @@ class ForeignArray(AbstractStoredArray):
         return self.kind if order == "xyz" else f"{self.kind}, stored {', '.join(order)}"
 
     @property
+    def source(self) -> StoredArray | None:
+        """The same array, its axes as they are stored; None if Zarr itself reads it."""
+        return self._source
+
+    @property
     def axes(self) -> tuple[int, ...]:
         """Which axes of the Zarr array are x, y and z."""
         return self._axes

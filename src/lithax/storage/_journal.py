@@ -354,6 +354,13 @@ def _read(array: StoredArray) -> Iterable[dict[str, Any]]:
                 yield entry
 
 
+def recorded_digests(array: StoredArray) -> dict[Index, str]:
+    """Return what the journal beside an array says that its units hold: digests as `StoredArray.digest` gives them."""
+    journal = Journal(array, in_place=False)
+    journal._read_earlier(_read(array))
+    return journal.done
+
+
 def differing_parts(before: Any, now: Mapping[str, Any]) -> list[str]:
     """Return the parts in which the identities of two runs differ; a hash that one of them does not know agrees."""
     if not isinstance(before, Mapping):

@@ -13,3 +13,6 @@ from lithax.storage.formats._raw_sidecar import sidecar_path as sidecar_path
 from lithax.storage.formats._raw_sidecar import write_sidecar as write_sidecar
 from lithax.storage.formats._raw_sink import RawSink as RawSink
 from lithax.storage.formats._raw_source import RawSource as RawSource
+from lithax.storage.formats._tiff import TIFF_SUFFIXES as TIFF_SUFFIXES
+from lithax.storage.formats._tiff import TiffSource as TiffSource
+from lithax.storage.formats._tiff import write_tiff as write_tiff

@@ -1,0 +1,203 @@
+"""Check that a store holds what it says: metadata, every chunk, the content hash, the levels of a pyramid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lithax.chunked import Progress
+from lithax.errors import LithaxError, MetadataError
+from lithax.grid import box_shape
+from lithax.images._collective import together, world_or_connected
+from lithax.images._content_hash import computed_hash
+from lithax.images._voxel_image import VoxelImage
+from lithax.storage import (
+    AbstractStoredArray,
+    ForeignArray,
+    Location,
+    Multiscales,
+    check_files,
+    check_units,
+    levels_beside,
+    locate,
+    open_array,
+    own_attributes,
+)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    where
+        The store.
+    defects
+        A sentence on each defect; empty if there is none.
+    images
+        How many arrays were checked: the image and its levels.
+    chunks
+        How many stored objects (chunks, or shards) the arrays have.
+    empty
+        How many of these are not stored. They read as the fill value, which is right for a chunk that holds nothing
+        else; whether one was lost only the content hash can tell.
+    hashes
+        How many arrays have a stored content hash, which was compared with what they hold.
+    """
+
+    where: str
+    defects: Sequence[str] = field(default_factory=tuple)
+    images: int = 0
+    chunks: int = 0
+    empty: int = 0
+    hashes: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether no defect was found."""
+        return not self.defects
+
+    def __bool__(self) -> bool:
+        return self.sound
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {len(self.defects) or 'no'} defect{'s' if len(self.defects) != 1 else ''}"]
+        lines += [f"  {defect}" for defect in self.defects]
+        lines.append(
+            f"  {self.images} array{'s' if self.images != 1 else ''}, {self.chunks} chunks read, {self.empty} of them not "
+            f"stored (fill value), {self.hashes} content hash{'es' if self.hashes != 1 else ''} compared"
+        )
+        return "\n".join(lines)
+
+
+def verify(
+    store: Any,
+    path: str | None = None,
+    *,
+    content: bool = True,
+    progress: bool = True,
+    storage_options: Any = None,
+    world: Any = None,
+) -> Verification:
+    """Check a store: its metadata, that every chunk can be decoded, the content hash, and the levels of a pyramid.
+
+    The image is read chunk by chunk, in bounded memory; all defects are found, not only the first. Several processes
+    share the work, and all get the same answer.
+
+    Parameters
+    ----------
+    store, path
+        Where the image is, as for `open`; also an image.
+    content
+        Compare a stored content hash with what the image holds, which reads it once more.
+    progress
+        Show a bar for work longer than a second.
+    storage_options
+        Options for the file system behind a URL.
+    world
+        The processes that share the work; the connected ones by default.
+
+    Returns
+    -------
+        What was found; true if the store is sound.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    """
+    world = world_or_connected(store.world if isinstance(store, VoxelImage) and world is None else world)
+    place = locate(store.zarray if isinstance(store, VoxelImage) else store, path, storage_options=storage_options)
+    try:
+        missing = place.node() is None and not place.children()
+    except MetadataError as error:
+        return Verification(place.label, (str(error),))
+    if missing:
+        open_array(place, read_only=True)  # says what is missing
+    defects: list[str] = []
+    images: list[tuple[str, VoxelImage]] = []
+    for label, where in _places(place, defects):
+        try:
+            images.append((label, VoxelImage(open_array(where, read_only=True), world)))
+        except (LithaxError, ValueError, OSError) as error:
+            defects.append(f"{label}{error}")
+    chunks = empty = hashes = 0
+    for label, image in images:
+        found, lost, hashed = _check(image, content, progress)
+        defects += [f"{label}{line}" for line in found]
+        chunks += len(image.stored.unit_grid)
+        empty += lost
+        hashes += hashed
+    defects += _geometry(images)
+    return Verification(place.label, tuple(defects), len(images), chunks, empty, hashes)
+
+
+def _places(place: Location, defects: list[str]) -> list[tuple[str, Location]]:
+    """Return what is to be checked: the array, and the levels around or beside it."""
+    node = place.node()
+    if node is None or node.kind == "array":
+        found = [("", place)]
+        group = place.child("levels")
+    else:
+        found, group = [], place
+    levels = Multiscales.of(group)
+    own = own_attributes(group)
+    if own is not None and own.get("state") == "writing":
+        defects.append(f"the pyramid at {group.label} was cut off while it was made; make it with resume=True.")
+    if levels is None:
+        return found or [("", place)]
+    if not found:
+        return [(f"level {name}: ", group.child(name)) for name in levels.paths]
+    return [*found, *((f"levels/{name}: ", group.child(name)) for name in levels.paths)]
+
+
+def _check(image: VoxelImage, content: bool, progress: bool) -> tuple[list[str], int, bool]:
+    stored, world = _as_stored(image.stored), image.world
+    lines = []
+    metadata = image.metadata
+    if metadata.state != "complete":
+        lines.append("the image was cut off while it was written; repeat the call that made it, with resume=True.")
+    beside = own_attributes(levels_beside(image.stored))
+    if beside is not None and beside.get("state") == "complete" and metadata.levels != beside.get("levels"):
+        lines.append(
+            "its voxels were changed after its levels were made; make them again with pyramid(overwrite=True)."
+        )
+    units = [unit for n, unit in enumerate(stored.unit_grid) if n % world.count == world.index]
+    edge = box_shape(stored.unit_grid.box((0, 0, 0)))
+    bar = Progress(len(units) * edge[0] * edge[1] * edge[2], "verify", progress and world.first)
+    try:
+        with together(world):
+            own = check_units(stored, units, lambda count: bar.add(count * edge[0] * edge[1] * edge[2]))
+    finally:
+        bar.close()
+    everyone = world.gather(own)
+    damaged = [line for found, _ in everyone for line in found]
+    lines += damaged + (world.broadcast(check_files(image.stored) if world.first else None))
+    hashed = False
+    if content and metadata.content_hash is not None and not damaged:
+        hashed = True
+        held = computed_hash(image)
+        if held != metadata.content_hash:
+            lines.append(
+                f"its content hash is {held[:16]}..., but {metadata.content_hash[:16]}... is stored: chunks were lost, or "
+                "changed by a program that does not know the hash."
+            )
+    return lines, sum(missing for _, missing in everyone), hashed
+
+
+def _as_stored(stored: AbstractStoredArray) -> AbstractStoredArray:
+    return (stored.source or stored) if isinstance(stored, ForeignArray) else stored
+
+
+def _geometry(images: Sequence[tuple[str, VoxelImage]]) -> list[str]:
+    """Return a line on every level that does not lie where the finest does."""
+    lines = []
+    for label, image in images[1:]:
+        finest = images[0][1]
+        if image.dtype != finest.dtype:
+            lines.append(f"{label}voxels are {image.dtype}, those of the finest level {finest.dtype}.")
+        for axis, low, first, length in zip("xyz", image.extent[0], finest.extent[0], image.voxel_length, strict=True):
+            # Tools that keep the first of several voxels shift a level by up to half a voxel of its own.
+            if abs(low - first) > 0.51 * length:
+                lines.append(f"{label}it begins at {axis} = {low:g}, the finest level at {first:g}.")
+    return lines
