@@ -41,7 +41,10 @@ html_theme_options = {
 }
 copybutton_prompt_text = "$ "
 nitpicky = False
-suppress_warnings = ["myst.header"]  # the tables of benchmarks come with headings of their own
+suppress_warnings = [
+    "myst.header",  # the tables of benchmarks come with headings of their own
+    "toc.empty_glob",  # the list of tutorials ends with "and all others", of which there may be none
+]
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

@@ -1,6 +1,7 @@
 """Figures without a window and without a change of anyone's settings."""
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -66,7 +67,10 @@ def drawing(width: float, height: float) -> Iterator[Any]:
     """Give a new figure [inch] to draw on in the style of this room; settings outside are left as they are."""
     matplotlib = load_matplotlib()
     with matplotlib.rc_context(_STYLE):
-        yield matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+        figure = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+        # A notebook knows the figures of pyplot; of others it shows the name, unless they say how they look.
+        figure._repr_png_ = functools.partial(encode, figure, "png", 100)
+        yield figure
 
 
 def encode(figure: Any, format: str = "svg", dpi: int = 150) -> bytes:

@@ -64,7 +64,7 @@ class OrthogonalViewer:
     >>> viewer = lx.viz.OrthogonalViewer(lx.sphere_pack((40, 30, 20)), window=False)
     >>> viewer.update(reference_voxel=(3, 4, 5), show_guide_lines=False)
     >>> viewer.record()["value"]
-    0
+    1
     """
 
     image = _Live()
