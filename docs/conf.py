@@ -62,6 +62,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "imported-members": True, "show-inheritance": True}
+# `name` in a docstring is a link where there is such a thing, and code where not.
+default_role = "py:obj"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 

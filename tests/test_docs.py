@@ -7,6 +7,7 @@ Notebooks of tutorials are executed by ``nox -s tutorials``; here they are read.
 import ast
 import doctest
 import importlib
+import inspect
 import os
 import re
 import shlex
@@ -155,6 +156,20 @@ def anchors(page):
     titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     slugs = {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
     return slugs | set(re.findall(r"^\((.+)\)=$", page.read_text(), re.MULTILINE))
+
+
+def test_every_name_at_the_front_door_is_in_the_reference():
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    for name, value in vars(lithax).items():
+        if name.startswith("_") or inspect.ismodule(value) or name == "where":  # another name for domain
+            continue
+        found = re.search(rf"auto(?:function|class):: (?:lithax\.(?:\w+\.)?)?{name}$", pages, re.MULTILINE)
+        assert found, f"lx.{name} is not in docs/reference"
+
+
+def test_the_tests_that_the_page_on_validation_names_exist():
+    for name in re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "docs" / "validation.md").read_text()):
+        assert (ROOT / name).exists(), name
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=name_of)
