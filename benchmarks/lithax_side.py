@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 
+import dual_energy as dual_energy_data
 import jax
 import numpy as np
 import psutil
@@ -135,6 +136,18 @@ def spheres(folder, chunks, shape):
     return without(f"{folder}/image"), run
 
 
+def dual_energy(voxels, draws, dtype):
+    """Invert arrays of values that are all different, quantiles included."""
+    coefficients = lx.dect.Coefficients(*dual_energy_data.coefficients(draws))
+    low, high = (v.astype(dtype) for v in dual_energy_data.voxels(voxels))
+
+    def run():
+        result = lx.dect.invert(low, high, coefficients)
+        return dual_energy_data.medians(result.electron_density.median, result.atomic_number.median)
+
+    return run
+
+
 def memory(folder, chunks, shape):
     """Filter an image, and say what that took of memory above a process that has done it before on a small one."""
     operation = partial(lx.ops.gaussian, sigma=2.0)
@@ -177,6 +190,7 @@ class Watch:
 
 
 CASES = {
+    "dual energy": dual_energy,
     "versions": versions,
     "add": add,
     "elementwise": elementwise,

@@ -4,10 +4,14 @@ from lithax.inverse import GaussianFit as GaussianFit
 from lithax.inverse import Inversion as Inversion
 from lithax.inverse import Spread as Spread
 from lithax.inverse import draw_coefficients as draw_coefficients
+from lithax.inverse import estimate as estimate
 from lithax.inverse import fit_gaussians as fit_gaussians
 from lithax.inverse import from_regions as from_regions
 from lithax.inverse import invert as invert
 from lithax.inverse import measure_standard as measure_standard
+from lithax.inverse import propagate as propagate
+from lithax.inverse import shift_between as shift_between
+from lithax.inverse import shifted as shifted
 from lithax.inverse import solve as solve
 from lithax.inverse import standard_profiles as standard_profiles
 from lithax.models import AbstractDistribution as AbstractDistribution

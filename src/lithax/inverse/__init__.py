@@ -1,6 +1,8 @@
 """Fits and inversions: from images back to what the rock is made of."""
 
 from lithax.inverse._draw_coefficients import draw_coefficients as draw_coefficients
+from lithax.inverse._estimate import estimate as estimate
+from lithax.inverse._estimate import propagate as propagate
 from lithax.inverse._from_regions import from_regions as from_regions
 from lithax.inverse._from_regions import measure_standard as measure_standard
 from lithax.inverse._from_regions import standard_profiles as standard_profiles
@@ -10,3 +12,5 @@ from lithax.inverse._inversion import Inversion as Inversion
 from lithax.inverse._inversion import Spread as Spread
 from lithax.inverse._invert import invert as invert
 from lithax.inverse._invert import solve as solve
+from lithax.inverse._registration import shift_between as shift_between
+from lithax.inverse._registration import shifted as shifted

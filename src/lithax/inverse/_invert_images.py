@@ -14,9 +14,20 @@ from lithax.inverse._statistics import Wanted, statistics
 from lithax.ops import Context, voxel_op
 from lithax.typing import Array
 
-OPTIONS = (
-    ["where", "where_input", "chunks", "shards", "overwrite", "device", "memory_limit", "workers", "world", "progress", "resume", "hash_inputs"]
-)
+OPTIONS = [
+    "where",
+    "where_input",
+    "chunks",
+    "shards",
+    "overwrite",
+    "device",
+    "memory_limit",
+    "workers",
+    "world",
+    "progress",
+    "resume",
+    "hash_inputs",
+]
 """What is passed on to `chunk_map`."""
 UNITS = {"electron_density": "g/cm3", "atomic_number": ""}
 
