@@ -1,8 +1,10 @@
 """Dual-energy CT: electron density and effective atomic number, under the name that users type: ``lx.dect``."""
 
+from lithax.inverse import CalibrationFit as CalibrationFit
 from lithax.inverse import GaussianFit as GaussianFit
 from lithax.inverse import Inversion as Inversion
 from lithax.inverse import Spread as Spread
+from lithax.inverse import calibrate as calibrate
 from lithax.inverse import draw_coefficients as draw_coefficients
 from lithax.inverse import estimate as estimate
 from lithax.inverse import fit_gaussians as fit_gaussians

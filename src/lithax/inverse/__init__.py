@@ -1,5 +1,7 @@
 """Fits and inversions: from images back to what the rock is made of."""
 
+from lithax.inverse._calibrate import CalibrationFit as CalibrationFit
+from lithax.inverse._calibrate import calibrate as calibrate
 from lithax.inverse._draw_coefficients import draw_coefficients as draw_coefficients
 from lithax.inverse._estimate import estimate as estimate
 from lithax.inverse._estimate import propagate as propagate

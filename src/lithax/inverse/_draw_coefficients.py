@@ -20,7 +20,6 @@ from lithax.models import (
     Gaussian,
     Powers,
     Standard,
-    check_standards,
     normal_quantile,
     solve_calibration,
 )
@@ -95,14 +94,13 @@ def draw_coefficients(
     UserWarning
         If fewer than half of the draws are valid: what is left is no longer distributed as the inputs say.
     """
-    air, standards, energy_names = _gather(standards, air, energy_names)
-    prior = Gaussian(*prior) if isinstance(prior, tuple) else prior
-    count = _check(standards, air, len(energy_names), draws, bounds, prior)
+    air, standards, energy_names, prior = checked_calibration(standards, air, energy_names, bounds, prior)
+    count = _checked_draws(draws)
     attenuation = sample(air, standards, count, seed, calibration)
-    values = _reduced(attenuation, standards)
-    weights = _whitening(air, standards, calibration)
+    values = reduced_attenuation(attenuation, standards)
+    weights = whitening(air, standards, calibration)
     prior_values = None if prior is None else _prior_values(prior, count, seed)
-    a, b, n, valid = solve(values, weights, prior_values, bounds, standards)
+    a, b, n, valid = solve_values(values, weights, prior_values, bounds, standards)
     dark = attenuation[:, 0, :]
     if not is_traced(valid):
         valid = np.asarray(valid & np.all(attenuation[:, 1:, :] > dark[:, None, :], axis=(1, 2)))
@@ -124,11 +122,11 @@ def sample(air: Standard, standards: Sequence[Standard], draws: int, seed: int, 
     return xp.stack([xp.stack(row, axis=-1) for row in drawn], axis=1)
 
 
-def solve(
+def solve_values(
     values: Array, weights: Array, prior: Array | None, bounds: tuple[float, float], standards: Sequence[Standard]
 ) -> tuple[Any, Any, Any, Any]:
     """Solve for A, B, n (draws, energies) and valid (draws,), on the processor: a GPU would round otherwise."""
-    powers = Powers([_made(standard).composition for standard in standards])
+    powers = Powers([made_of(standard).composition for standard in standards])
     energies = values.shape[2]
     if is_traced(values) or is_traced(weights):
         columns = [
@@ -161,21 +159,21 @@ def _filled(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, np.repeat(rows[-1:], BLOCK - len(rows), axis=0)]) if len(rows) < BLOCK else rows
 
 
-def _reduced(attenuation: Any, standards: Sequence[Standard]) -> Any:
+def reduced_attenuation(attenuation: Any, standards: Sequence[Standard]) -> Any:
     """Return (CT - CT0)/ρ_e of shape (draws, standards, energies)."""
-    densities = [_made(standard).electron_density for standard in standards]
+    densities = [made_of(standard).electron_density for standard in standards]
     xp = jnp if any(is_traced(value) for value in (attenuation, *densities)) else np
     return (attenuation[:, 1:, :] - attenuation[:, :1, :]) / xp.asarray(densities)[None, :, None]
 
 
-def _whitening(air: Standard, standards: Sequence[Standard], calibration: str) -> Any:
+def whitening(air: Standard, standards: Sequence[Standard], calibration: str) -> Any:
     """Return W of shape (energies, standards, standards), for which W y has independent errors of size 1.
 
     Empty space enters every y, so that their errors are correlated.
     """
     every = [[d.standard_deviation for d in s.distributions(calibration)] for s in (air, *standards)]
     levels = [s.means for s in (air, *standards)]
-    density = [_made(standard).electron_density for standard in standards]
+    density = [made_of(standard).electron_density for standard in standards]
     xp = jnp if any(is_traced(value) for row in (*every, *levels, density) for value in row) else np
     density = xp.asarray(density)
     result = []
@@ -197,46 +195,45 @@ def _prior_values(prior: Gaussian, draws: int, seed: int) -> np.ndarray:
     return np.append(mean + deviation * np.asarray(normal_quantile(uniform[:, 0, 0])), deviation)
 
 
-def _gather(
-    standards: Any, air: Any, energy_names: Sequence[str] | None
-) -> tuple[Standard, tuple[Standard, ...], tuple[str, ...]]:
+def checked_calibration(
+    standards: Any,
+    air: Any,
+    energy_names: Sequence[str] | None,
+    bounds: tuple[float, float],
+    prior: Gaussian | tuple[float, float] | None,
+) -> tuple[Standard, tuple[Standard, ...], tuple[str, ...], Gaussian | None]:
+    """Return empty space, the standards, the names of the energies and the prior, or say what is wrong with them."""
     if isinstance(standards, Calibration):
         if air is not None or energy_names is not None:
             raise ValueError("A Calibration has its own air and names of energies; leave air= and energy_names= out.")
-        return standards.air, standards.standards, standards.energy_names
-    if air is None:
+        made = standards
+    elif air is None:
         raise ValueError("air=None: give empty space, a Standard or one distribution per energy, or a Calibration.")
-    air = air if isinstance(air, Standard) else Standard(None, air)
-    made = Calibration(air, standards, energy_names=energy_names)
-    return made.air, made.standards, made.energy_names
+    else:
+        air = air if isinstance(air, Standard) else Standard(None, air)
+        made = Calibration(air, standards, energy_names=energy_names)
+    if not 0.0 < bounds[0] < bounds[1] < 100.0:
+        raise ValueError(f"bounds={bounds!r} of n must be positive and ascending, such as (0.5, 10.0).")
+    prior = Gaussian(*prior) if isinstance(prior, tuple) else prior
+    if prior is not None and not prior.standard_deviation > 0:
+        raise ValueError(f"prior={prior!r}: its standard deviation must be positive; narrow `bounds` to fix n.")
+    needed = 3 if prior is None else 2
+    if len(made.standards) < needed:
+        raise ValueError(
+            f"{len(made.standards)} standards for the three unknowns A, B and n: give {needed} or more"
+            + ("" if prior is not None else ", or two and a prior on n, such as prior=(3.2, 0.2)")
+            + "."
+        )
+    return made.air, made.standards, made.energy_names, prior
 
 
-def _check(
-    standards: Sequence[Standard],
-    air: Standard,
-    energies: int,
-    draws: Any,
-    bounds: tuple[float, float],
-    prior: Gaussian | None,
-) -> int:
-    check_standards(standards, air, energies)
+def _checked_draws(draws: Any) -> int:
     try:
         count = operator.index(draws)
     except TypeError as error:
         raise TypeError(f"draws={draws!r} must be an integer.") from error
     if not 1 <= count <= MOST:
         raise ValueError(f"draws={draws!r} must lie between 1 and {MOST}.")
-    if not 0.0 < bounds[0] < bounds[1] < 100.0:
-        raise ValueError(f"bounds={bounds!r} of n must be positive and ascending, such as (0.5, 10.0).")
-    if prior is not None and not prior.standard_deviation > 0:
-        raise ValueError(f"prior={prior!r}: its standard deviation must be positive; narrow `bounds` to fix n.")
-    needed = 3 if prior is None else 2
-    if len(standards) < needed:
-        raise ValueError(
-            f"{len(standards)} standards for the three unknowns A, B and n: give {needed} or more"
-            + ("" if prior is not None else ", or two and a prior on n, such as prior=(3.2, 0.2)")
-            + "."
-        )
     return count
 
 
@@ -252,5 +249,6 @@ def _tell(valid: int, draws: int, progress: bool) -> None:
         )
 
 
-def _made(standard: Standard) -> Any:
+def made_of(standard: Standard) -> Any:
+    """Return the material of a standard, which has been checked to have one."""
     return standard.material

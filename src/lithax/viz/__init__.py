@@ -6,6 +6,11 @@ from lithax.viz._curves import draw_edge as draw_edge
 from lithax.viz._curves import draw_profiles as draw_profiles
 from lithax.viz._curves import draw_representative_volume as draw_representative_volume
 from lithax.viz._curves import draw_sensitivity as draw_sensitivity
+from lithax.viz._dual_energy_calibration import draw_coefficients as draw_coefficients
+from lithax.viz._dual_energy_calibration import draw_distributions as draw_distributions
+from lithax.viz._dual_energy_calibration import draw_effective_numbers as draw_effective_numbers
+from lithax.viz._dual_energy_calibration import draw_standard_profiles as draw_standard_profiles
+from lithax.viz._dual_energy_crossplot import draw_crossplot as draw_crossplot
 from lithax.viz._figure import encode as encode
 from lithax.viz._figure import load_matplotlib as load_matplotlib
 from lithax.viz._histogram import Mark as Mark

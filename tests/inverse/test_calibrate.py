@@ -1,0 +1,112 @@
+"""The fitted calibration: its optimum, its covariance and its derivatives, each against another way."""
+
+import jax
+import numpy as np
+import pytest
+import scipy.optimize
+
+import lithax as lx
+
+TRUTH = {"A": (0.200, 0.170), "B": (2.6e-5, 8.0e-6), "n": (3.2, 3.0)}
+AIR = (0.01, 0.008)
+FOUR = ("water", "PTFE", "quartz", "aluminium")
+THREE = ("water", "quartz", "aluminium")
+
+
+def scan(names=THREE, *, deviation=3e-5, off=0.0):
+    standards = []
+    for number, name in enumerate(names):
+        stuff = lx.dect.material(name)
+        levels = [
+            AIR[e] + stuff.electron_density * (TRUTH["A"][e] + TRUTH["B"][e] * stuff.mean_power(TRUTH["n"][e]))
+            for e in range(2)
+        ]
+        rows = [(level + off * (-1) ** number, (1 + number) * deviation) for level in levels]
+        standards.append(lx.dect.Standard(stuff, rows, effective_count=1))
+    return standards, lx.dect.Standard(None, [(level, deviation) for level in AIR], effective_count=1)
+
+
+@pytest.mark.parametrize("names", [THREE, FOUR])
+def test_means_that_fit_give_the_coefficients_back(names):
+    fit = lx.dect.calibrate(*scan(names))
+    for name, truth in TRUTH.items():
+        np.testing.assert_allclose(getattr(fit.coefficients, name)[0], truth, rtol=1e-9)
+    np.testing.assert_allclose(fit.coefficients.air[0], AIR, rtol=1e-9)
+    np.testing.assert_allclose(fit.residuals, 0.0, atol=1e-6)
+
+
+def test_the_optimum_is_scipys():
+    standards, air = scan(FOUR, off=2e-4)
+    fit = lx.dect.calibrate(standards, air, prior=(3.1, 0.2))
+    for e in range(2):
+
+        def residuals(unknown, e=e):
+            empty, a, c, n = unknown
+            levels = [empty] + [
+                empty + s.material.electron_density * (a + c * s.material.mean_power(n) / 13.0**n) for s in standards
+            ]
+            means = [air.means[e], *(s.means[e] for s in standards)]
+            errors = [air.standard_errors[e], *(s.standard_errors[e] for s in standards)]
+            scaled = (np.asarray(levels) - means) / errors
+            return np.append(scaled, (n - 3.1) / 0.2)
+
+        found = scipy.optimize.least_squares(
+            residuals, [0, 0.2, 0.1, 3], x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15
+        )
+        best = [fit.coefficients.air[0, e], fit.coefficients.A[0, e], None, fit.coefficients.n[0, e]]
+        best[2] = fit.coefficients.B[0, e] * 13.0 ** best[3]
+        # A flat minimum: the square root of the machine precision in the unknowns.
+        np.testing.assert_allclose(best, found.x, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(fit.residuals[e], found.fun[:-1], atol=1e-5)
+
+
+def test_the_covariance_is_that_of_many_draws():
+    standards, air = scan(deviation=3e-6)
+    fit = lx.dect.calibrate(standards, air)
+    draws = lx.dect.draw_coefficients(standards, air, 40_000, 3, calibration="mean", progress=False)
+    assert draws.valid.mean() > 0.999
+    draws = draws[draws.valid]
+    for e in range(2):
+        rows = np.stack([getattr(draws, part)[:, e] for part in ("air", "A", "B", "n")])
+        scale = fit.standard_deviations[e]
+        # A correlation of 40 000 draws has an error of 0.005; the rest is what is not linear in errors this small.
+        np.testing.assert_allclose(
+            np.cov(rows) / np.outer(scale, scale), fit.covariance[e] / np.outer(scale, scale), atol=0.05
+        )
+    again = fit.draw(40_000, seed=5)
+    assert again.valid.all()
+    np.testing.assert_allclose(again.n.std(0), fit.standard_deviations[:, 3], rtol=0.02)
+    scale = fit.standard_deviations[0]
+    expected = fit.covariance[0, 1, 3] / (scale[1] * scale[3])
+    assert np.corrcoef(again.A[:, 0], again.n[:, 0])[0, 1] == pytest.approx(expected, abs=0.01)
+    assert fit.draw(10, seed=5).n.tobytes() == again[:10].n.tobytes()
+
+
+@pytest.mark.parametrize("names", [THREE, FOUR])
+def test_derivatives_agree_with_finite_differences(names):
+    standards, air = scan(names, deviation=1e-4, off=1e-4 * (len(names) > 3))
+
+    def outcome(mean, density):
+        stuff = lx.dect.Material("water", "H2O", density)
+        first = [lx.dect.Gaussian(mean, 1e-4), standards[0].attenuation[1]]
+        made = [lx.dect.Standard(stuff, first, effective_count=1), *standards[1:]]
+        fit = lx.dect.calibrate(made, air).coefficients
+        return jax.numpy.stack([fit.air[0, 0], fit.A[0, 0], 1e4 * fit.B[0, 0], fit.n[0, 0]])
+
+    point = (float(standards[0].means[0]), 0.9982)
+    with jax.enable_x64(True):
+        jacobian = jax.jacfwd(outcome, argnums=(0, 1))(*point)
+        for argument in range(2):
+            above, below = (
+                np.asarray(outcome(*(p + sign * 1e-6 * (k == argument) for k, p in enumerate(point))))
+                for sign in (1, -1)
+            )
+            # 1e-12 of the solver over 1e-6, and curvature times the step squared.
+            np.testing.assert_allclose(jacobian[argument], (above - below) / 2e-6, rtol=1e-4, atol=1e-4)
+
+
+def test_what_no_exponent_fits_is_refused():
+    standards, air = scan()
+    water = lx.dect.Standard(standards[0].material, [(0.9, 1e-4), (0.9, 1e-4)], effective_count=1)
+    with pytest.raises(ValueError, match="No n within bounds"):
+        lx.dect.calibrate([water, *standards[1:]], air)
