@@ -98,7 +98,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def tutorials(session: nox.Session) -> None:
     """Execute the tutorials, each of which ends with a number that it checks."""
-    session.install(".[io,mpi,pandas,viz,xarray]", *group("tutorials"))
+    session.install(".[io,mpi,pandas,viz,xarray,xray]", *group("tutorials"))
     notebooks = session.posargs or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tutorials").glob("*.md"))
     for notebook in notebooks:
         start, folder = time.monotonic(), session.create_tmp()

@@ -59,7 +59,7 @@ def test_coefficients(coefficients):
 def test_effective_numbers(coefficients):
     stuff = [lx.dect.material(name) for name in ("water", "aluminium")]
     water, aluminium = lx.viz.draw_effective_numbers(coefficients, stuff).axes
-    assert len(water.patches) == 120
+    assert len(water.patches) == 2 * 25  # twice the cube root of 2000
     assert [line.get_xdata()[0] for line in aluminium.lines] == [13.0, 13.0]
 
 
@@ -68,12 +68,12 @@ def test_profiles():
     images = [lx.from_array(values + e, chunks=6, voxel_length=(1, 1, 2), voxel_unit="mm") for e in range(2)]
     profiles = lx.dect.standard_profiles(images, {"rod": lx.regions.Box((0, 0, -9), (9, 9, 99))}, margin=0.0)
     figure = lx.viz.draw_standard_profiles(profiles, images[0].frame)
-    for axes, mean in zip(figure.axes, (4, 5), strict=True):
+    for axes in figure.axes:
         assert axes.get_xlabel() == "z [mm]"
         np.testing.assert_allclose(
             axes.lines[-1].get_xydata(), np.column_stack([np.arange(0, 18, 2), np.arange(-4, 5)])
         )
-        assert axes.get_legend().get_texts()[0].get_text() == f"rod ({mean})"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["rod"]
 
 
 def test_crossplot():

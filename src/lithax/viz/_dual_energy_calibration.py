@@ -47,7 +47,7 @@ def draw_distributions(calibration: Calibration, *, unit: str = "") -> Any:
     return figure
 
 
-def draw_coefficients(coefficients: Coefficients, *, bins: int = 60) -> Any:
+def draw_coefficients(coefficients: Coefficients, *, bins: int | None = None) -> Any:
     """Draw how A, B and n are spread over the valid draws, a row of panels per energy.
 
     Parameters
@@ -55,7 +55,7 @@ def draw_coefficients(coefficients: Coefficients, *, bins: int = 60) -> Any:
     coefficients
         Draws of a calibration.
     bins
-        Of the histograms, from the percentile 0.5 to 99.5.
+        Of the histograms, from the percentile 0.5 to 99.5; None: more for more draws.
     """
     valid = np.asarray(coefficients.valid)
     if not valid.any():
@@ -73,7 +73,9 @@ def draw_coefficients(coefficients: Coefficients, *, bins: int = 60) -> Any:
     return figure
 
 
-def draw_effective_numbers(coefficients: Coefficients, materials: Sequence[Material], *, bins: int = 60) -> Any:
+def draw_effective_numbers(
+    coefficients: Coefficients, materials: Sequence[Material], *, bins: int | None = None
+) -> Any:
     """Draw the atomic numbers that the exponents imply for materials, Z_eff = ⟨Zⁿ⟩^(1/n), one panel per material.
 
     A compound has another effective number at every exponent, and where the energies have different exponents no single
@@ -139,12 +141,12 @@ def draw_standard_profiles(
                     profile.mean[used] - whole,
                     color=COLORS[number % len(COLORS)],
                     linewidth=1.1,
-                    label=f"{name} ({whole:.5g})",
+                    label=name if e == 0 else None,
                 )
                 axes.set_xlabel(f"{'xyz'[profile.axis]} [{length}]")
             axes.set_title(f"{energy_names[e]} energy")
-            axes.legend(loc="best", title="(mean)", title_fontsize=8)
         panels[0].set_ylabel("attenuation less its mean" + (f" [{unit}]" if unit else ""))
+        figure.legend(loc="outside upper center", ncols=len(profiles), handlelength=1.4, columnspacing=1.4)
     return figure
 
 
@@ -159,11 +161,12 @@ def _outline(distribution: Any) -> tuple[np.ndarray, np.ndarray]:
     return 0.5 * (edges[1:] + edges[:-1]), density
 
 
-def _spread(axes: Any, values: np.ndarray, color: str, bins: int, label: str | None = None) -> None:
+def _spread(axes: Any, values: np.ndarray, color: str, bins: int | None, label: str | None = None) -> None:
     low, middle, high = np.percentile(values, [0.5, 50, 99.5])
     if high - low <= 1e-9 * abs(middle):  # a single element: the same number in every draw
         axes.axvline(middle, color=color, linewidth=1.6, label=label)
         return
+    bins = int(np.clip(2 * np.cbrt(values.size), 10, 60)) if bins is None else bins
     axes.hist(values, bins=bins, range=(low, high), color=color, alpha=0.45, label=label)
     axes.axvline(middle, color=INK, linewidth=0.9, linestyle=":")
     axes.locator_params(axis="x", nbins=4)
