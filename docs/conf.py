@@ -82,3 +82,19 @@ def as_function(op):
 for name, value in list(vars(lithax.ops).items()):
     if isinstance(value, lithax.ops.VoxelOp | lithax.ops.Compound):
         setattr(lithax.ops, name, as_function(value))
+
+
+def returns_are_text(app, what, name, obj, options, lines):
+    """Our "Returns" sections are sentences; the reader of numpydoc would take what stands before a colon for a name."""
+    for start in range(len(lines) - 2):
+        if lines[start] == "Returns" and set(lines[start + 1]) == {"-"} and lines[start + 2].startswith(" "):
+            end = start + 2
+            while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
+                end += 1
+            text = [line.removeprefix("    ") for line in lines[start + 2 : end]]
+            lines[start:end] = ["", f":returns: {text[0]}", *(f"   {line}" if line else "" for line in text[1:]), ""]
+            return
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", returns_are_text, priority=400)  # before napoleon
