@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import processes, report
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
 from benchmarks.sides import Unavailable
@@ -25,6 +25,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--large", type=int, default=512, help="edge of the large images [voxel]")
     parser.add_argument("--chunk", type=int, default=128, help="edge of a chunk [voxel]")
     parser.add_argument(
+        "--repeats", type=int, default=8, help="how often the job is done whose every run must take 20 s"
+    )
+    parser.add_argument(
         "--memory", type=int, default=1024, help="edge of the image whose peak memory is watched [voxel]"
     )
     parser.add_argument("--folder", type=Path, default=ROOT / ".benchmarks", help="for inputs, stores and RockVerse")
@@ -34,10 +37,14 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    processes = min(os.cpu_count() or 1, 8)
-    table = [row for row in rows(options.small, options.large, options.chunk, processes) if options.only in row.measure]
+    count = min(os.cpu_count() or 1, 8)
+    every = [
+        *rows(options.small, options.large, options.chunk, count),
+        *processes.rows(options.large, options.chunk, options.repeats),
+    ]
+    table = [row for row in every if options.only in row.measure]
     if options.list:
-        print("\n".join([*(row.measure for row in table), "memory", "import"]))
+        print("\n".join([*(row.measure for row in table), "processes: meetings", "memory", "import"]))
         return
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}
     results = {(result["measure"], result["against"]): result for result in record["results"]}
@@ -49,6 +56,7 @@ def main() -> None:
                 print(report.line(result), flush=True)
                 results[result.measure, result.against] = result.record()
         single = {
+            "processes: meetings": bench.meetings,
             "memory": lambda: bench.memory(options.memory, options.chunk),
             "import": lambda: import_seconds(10),
         }

@@ -120,6 +120,23 @@ class Bench:
         ours = seconds["0"] if not failed else []
         return Result(row.measure, rival.name, rival.want, rival.speed, ours, theirs, failed[0] if failed else "")
 
+    def meetings(self) -> dict[str, int]:
+        """Return how often two processes meet in one call, by the number of its blocks."""
+        place = self._stores / "0"
+        place.mkdir(parents=True, exist_ok=True)
+        side = self.sides["pinned-2"]
+        try:
+            side.ask(
+                "prepare",
+                key="meetings",
+                case="meetings",
+                options={"folder": str(place), "edge": 64, "chunks": [32, 8]},
+            )
+            return side.ask("run", key="meetings")["facts"]["meetings"]
+        finally:
+            side.ask("forget")
+            shutil.rmtree(self._stores, ignore_errors=True)
+
     def memory(self, edge: int, chunk: int) -> dict[str, Any]:
         """Filter an image of `edge`³ float32 and return image size, baseline, peak and plan [byte]."""
         options = {"folder": str(self._stores / "0"), "chunks": [chunk] * 3, "shape": [edge] * 3}

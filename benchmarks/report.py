@@ -76,6 +76,14 @@ def memory_lines(facts: dict[str, Any]) -> str:
     return text + "".join(f"\n- {what}: {'yes' if met else 'no'}" for what, met in verdicts.items())
 
 
+def meeting_lines(facts: dict[str, int]) -> str:
+    counts = " and ".join(f"{meetings} times in a call with {blocks} blocks" for blocks, meetings in facts.items())
+    inside = len(set(facts.values())) > 1
+    return (
+        f"Two processes meet {counts}; wanted: no collective inside the loop over blocks: {'no' if inside else 'yes'}."
+    )
+
+
 def import_lines(taken: dict[str, list[float]]) -> str:
     middle = {name: statistics.median(values) for name, values in taken.items()}
     more = middle["lithax"] - middle["jax, zarr"]
@@ -95,6 +103,8 @@ def document(record: dict[str, Any]) -> str:
         f"Python {on['python']}; {', '.join(dict.fromkeys(versions.split(', ')))}.",
         table([Result(**result) for result in record["results"]]),
     ]
+    if "processes: meetings" in record:
+        parts += ["### Meetings of processes", meeting_lines(record["processes: meetings"])]
     if "memory" in record:
         parts += ["### Memory", memory_lines(record["memory"])]
     if "import" in record:

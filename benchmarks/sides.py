@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).parent / "worker.py"
+KINDS = ("free", "pinned", "devices")
 PEER = ["rockverse==1.2.1", "mpich>=4.3"]
 PEER_PYTHON = ((3, 11), (3, 12))
 
@@ -40,13 +41,23 @@ def peer_environment(folder: Path) -> Path:
     return scripts
 
 
+def mpiexec() -> str:
+    """Return the launcher that belongs to the MPI library of this Python."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        raise Unavailable("mpiexec is not installed: pip install 'lithax[mpi]'")
+    return found
+
+
 class Side:
     """One warm worker, spoken to in lines of JSON.
 
     Parameters
     ----------
     name
-        ``"lithax"``, ``"bare"``, ``"scipy"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec.
+        ``"lithax"``, ``"bare"``, ``"scipy"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
+        ``"pinned"`` and ``"devices"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
     folder
         Where logs and environments are kept.
     """
@@ -59,11 +70,18 @@ class Side:
             command = [str(scripts / "python")]
             if processes:
                 command = [str(scripts / "mpiexec"), "-n", processes, *command]
+        elif processes:
+            command = [mpiexec(), "-n", processes, *command]
+        arguments = ["processes", module] if module in KINDS else [module]
         self.name = name
         self._log = folder / f"{name}.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [*command, str(WORKER), module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                [*command, str(WORKER), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class DeviceTurns:
         count = len(self.devices)
         # The least busy one; of several, the one whose turn it is.
         order = [(self._last + 1 + k) % count for k in range(count)]
-        free = [k for k in order if self.rooms[k] is None or self._taken[k] < self.rooms[k]]
+        free = [k for k in order if (room := self.rooms[k]) is None or self._taken[k] < room]
         return min(free, key=lambda k: self._taken[k], default=None)
 
 

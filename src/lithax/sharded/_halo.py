@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
@@ -233,19 +234,31 @@ def _slabs_along(
     value: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Return what lies below and above a part, of which the first and the last ``width + 1`` layers are given."""
-    low = _from(jax.lax.slice_in_dim(upper, 1, width + 1, axis=axis), name, count, -1)
-    high = _from(jax.lax.slice_in_dim(lower, 0, width, axis=axis), name, count, 1)
-    if boundary != "wrap":
-        # The first part is at the lower face of the image, the last one at the upper face.
-        first = boundary_index(jnp.arange(-width, 0), size, boundary)
-        last = boundary_index(size + jnp.arange(width), size, boundary) - (size - width - 1)
-        place = 0 if name is None else jax.lax.axis_index(name)
-        outside = [jnp.take(part, index, axis=axis) for part, index in ((lower, first), (upper, last))]
-        if boundary == "constant":
-            outside = [jnp.full_like(o, value) for o in outside]
-        low = jnp.where(place == 0, outside[0], low)
-        high = jnp.where(place == count - 1, outside[1], high)
-    return low, high
+    ring = boundary == "wrap"
+    low = _from(jax.lax.slice_in_dim(upper, 1, width + 1, axis=axis), name, count, -1, ring=ring)
+    high = _from(jax.lax.slice_in_dim(lower, 0, width, axis=axis), name, count, 1, ring=ring)
+    if ring:
+        return low, high
+    first = boundary_index(np.arange(-width, 0), size, boundary)
+    last = boundary_index(size + np.arange(width), size, boundary) - (size - width - 1)
+    outside = [_rows(part, index, axis) for part, index in ((lower, first), (upper, last))]
+    if boundary == "constant":
+        outside = [jnp.full_like(o, value) for o in outside]
+    if count == 1 or name is None:
+        return outside[0], outside[1]
+    # The first part is at the lower face of the image, the last one at the upper face.
+    place = jax.lax.axis_index(name)
+    return jnp.where(place == 0, outside[0], low), jnp.where(place == count - 1, outside[1], high)
+
+
+def _rows(part: jax.Array, index: np.ndarray, axis: int) -> jax.Array:
+    """Return layers of a part; those in a row, forwards or backwards, by slices, which the compiler fuses with what follows."""
+    steps = set(np.diff(index).tolist())
+    if steps <= {1}:
+        return jax.lax.slice_in_dim(part, int(index[0]), int(index[-1]) + 1, axis=axis)
+    if steps <= {-1}:
+        return jnp.flip(jax.lax.slice_in_dim(part, int(index[-1]), int(index[0]) + 1, axis=axis), axis)
+    return jnp.take(part, index, axis=axis)
 
 
 def _pad_by_window(
@@ -280,8 +293,9 @@ def _pad_by_window(
     return padded
 
 
-def _from(rows: jax.Array, name: str | None, count: int, hop: int) -> jax.Array:
-    """Return what the part `hop` places further along the ring holds as `rows`."""
+def _from(rows: jax.Array, name: str | None, count: int, hop: int, *, ring: bool = True) -> jax.Array:
+    """Return what the part `hop` places further along holds as `rows`; zeros beyond the last one, unless the parts form a ring."""
     if name is None or hop % count == 0:
         return rows
-    return jax.lax.ppermute(rows, name, [((k + hop) % count, k) for k in range(count)])
+    there = [((k + hop) % count, k) for k in range(count) if ring or 0 <= k + hop < count]
+    return jax.lax.ppermute(rows, name, there)

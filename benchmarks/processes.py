@@ -1,0 +1,46 @@
+"""The rows about several processes: two against one, the price of a world of one, weak scaling, and the exchange of halos."""
+
+from collections.abc import Iterator
+
+from benchmarks.rows import Call, Data, Rival, Row
+
+EXCHANGED = 256
+"""Edge of the array whose halos are exchanged [voxel]."""
+
+
+def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
+    """Yield the rows; `edge` is that of the images, and `repeats` how often a job that must be long is done [-]."""
+    options = {"values": Data("values", edge, "f4"), "folder": "{folder}", "chunks": [chunk] * 3}
+    one = Rival("1 process", (Call("pinned", "chain", options),), 1.8)
+    yield Row(
+        f"processes: 2, median, gaussian and threshold, float32 {edge}³, a core for each",
+        Call("pinned-2", "chain", options),
+        (one,),
+    )
+    half = Rival("1 process, half the image", (Call("pinned", "chain", options | {"half": True}),), 0.9)
+    yield Row(
+        f"processes: weak scaling from 1 to 2, the same chain, float32 {edge}³, a core for each",
+        Call("pinned-2", "chain", options),
+        (half,),
+    )
+    long = options | {"repeats": repeats}
+    serial = Rival("without a launcher", (Call("free", "chain", long),), 1.05, speed=False)
+    yield Row(
+        f"processes: a world of one under mpiexec, the same chain {repeats} times, float32 {edge}³",
+        Call("free-1", "chain", long),
+        (serial,),
+    )
+    size = {"edge": EXCHANGED}
+    copies = Rival("copying the same from its own memory", (Call("devices-2", "padded", size | {"local": True}),), 2.0, speed=False)  # fmt: skip
+    yield Row(
+        f"processes: 2, 50 halo exchanges, float32 {EXCHANGED}³, halo 1, padded parts",
+        Call("devices-2", "padded", size),
+        (copies,),
+    )
+    bare = Rival("copying them by NumPy and a bare socket", (Call("devices-2", "sockets", size),), 2.0, speed=False)
+    copies = Rival("copying them from its own memory", (Call("devices-2", "faces", size | {"local": True}),), 2.0, speed=False)  # fmt: skip
+    yield Row(
+        f"processes: 2, 50 halo exchanges, float32 {EXCHANGED}³, halo 1, faces alone",
+        Call("devices-2", "faces", size),
+        (bare, copies),
+    )
