@@ -13,6 +13,7 @@ import lithax as lx
 from lithax.errors import IncompleteImageError, ProcessFailure
 from lithax.images import _collective
 from lithax.storage._journal import Journal
+from lithax.storage.formats import RawSink
 from lithax.testing import on_threads
 
 SHAPE = (11, 9, 13)
@@ -100,6 +101,75 @@ def test_raw_files(tmp_path, rng):
 
     assert set(succeeded(on_threads(2, work))) == {serial.content_hash()}
     assert (tmp_path / "again.raw").read_bytes() == (tmp_path / "rock.raw").read_bytes()
+
+
+@pytest.mark.parametrize("order", "FC")
+@pytest.mark.parametrize(("count", "shards"), [(2, None), (3, (4, 8, 4)), (7, None)])
+def test_each_process_writes_its_part_of_a_raw_file(tmp_path, rng, order, count, shards):
+    """One file, the bytes of NumPy's; every process writes some of them."""
+    data = values(rng, "u2")
+    lx.from_array(data, 4, tmp_path / "a", shards=shards)
+    written = {}
+
+    def work(world):
+        image = lx.open(tmp_path / "a", world=world)
+        image.export_raw(tmp_path / "rock.raw", order=order, byteorder=">", fiji_macro=True)
+        halves = lx.open(tmp_path / "a", world=world).export_raw(tmp_path / "c.raw", "<c8", order, split_complex=True)
+        assert halves == tmp_path / "c.raw"
+
+    write = RawSink.write_stored
+
+    def noting(self, box, stored):
+        written.setdefault(self.file.name, []).append(self._own)
+        write(self, box, stored)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RawSink, "write_stored", noting)
+        succeeded(on_threads(count, work))
+    assert (tmp_path / "rock.raw").read_bytes() == data.astype(">u2").tobytes(order)
+    assert (tmp_path / "c_real.raw").read_bytes() == data.astype("<f4").tobytes(order)
+    assert (tmp_path / "c_imag.raw").read_bytes() == bytes(4 * data.size)
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == sorted(
+        ["rock.raw", "rock.raw.json", "rock.raw.ijm", "c_real.raw", "c_imag.raw", "c.raw.json"]
+    )
+    for name in ("rock.raw", "c_real.raw"):
+        assert 0 < sum(written[name]) < len(written[name])
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_raw_export_that_fails_on_one_leaves_nothing(tmp_path, rng, failing, monkeypatch):
+    lx.from_array(values(rng), 4, tmp_path / "a")
+    (tmp_path / "rock.raw").write_bytes(b"before")
+    write = RawSink.write_stored
+
+    def disk_full(self, box, stored):
+        if self._own == (failing == 0):
+            raise OSError(28, "No space left on device")
+        write(self, box, stored)
+
+    def work(world):
+        lx.open(tmp_path / "a", world=world).export_raw(tmp_path / "rock.raw", overwrite=True)
+
+    monkeypatch.setattr(RawSink, "write_stored", disk_full)
+    results = on_threads(2, work)
+    assert isinstance(results[failing], OSError)
+    assert isinstance(results[1 - failing], ProcessFailure)
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["rock.raw"]
+    assert (tmp_path / "rock.raw").read_bytes() == b"before"
+
+
+def test_a_raw_file_that_one_process_does_not_see(tmp_path, rng, monkeypatch):
+    lx.from_array(values(rng), 4, tmp_path / "a")
+    init = RawSink.__init__
+
+    def blind(self, *args, part_of=None, **options):
+        init(self, *args, part_of=None if part_of is None else tmp_path / "elsewhere" / part_of.name, **options)
+
+    monkeypatch.setattr(RawSink, "__init__", blind)
+    first, second = on_threads(2, lambda world: lx.open(tmp_path / "a", world=world).export_raw(tmp_path / "rock.raw"))
+    assert isinstance(first, ProcessFailure)
+    assert "was begun by process 0, but process 1 does not see it" in str(second)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
@@ -198,6 +268,18 @@ def test_different_arguments_are_named(tmp_path, rng):
         image = lx.open(tmp_path / "a", world=world)
         return lx.chunk_map(lambda v: v + 1, image, store=tmp_path / "b", halo=0 if world.first else "all")
 
+    def made(world):
+        return lx.zeros((4, 4, 4 + world.index), "u1", store=tmp_path / "b", world=world)
+
+    def exported(world):
+        return lx.open(tmp_path / "a", world=world).export_raw(tmp_path / "b", order="FC"[world.index])
+
+    for result in on_threads(2, made):
+        assert "create() was called with different arguments: shape is (4, 4, 4) in process 0 and (4, 4, 5)" in str(
+            result
+        )
+    for result in on_threads(2, exported):
+        assert "export_raw() was called with different arguments: order is 'F' in process 0 and 'C'" in str(result)
     for result in on_threads(2, filtered):
         assert isinstance(result, ValueError)
         assert "different arguments: parameters is " in str(result)

@@ -83,7 +83,9 @@ def check_same(world: World, name: str, parts: Callable[[], Mapping[str, Any]]) 
         different = [k for k in everyone[0].keys() | other.keys() if everyone[0].get(k) != other.get(k)]
         if different:
             # A digest says that something differs, not what.
-            part = min(different, key=lambda k: (k != "function", k in ("computation", "arrays"), k))
+            part = min(
+                different, key=lambda k: (k != "function", k in ("computation", "arrays", "chunks", "shards"), k)
+            )
             error = ValueError(
                 f"{name}() was called with different arguments: {part} is {_short(everyone[0].get(part))} in process 0 and "
                 f"{_short(other.get(part))} in process {index}; every process must make the same call."

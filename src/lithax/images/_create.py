@@ -9,7 +9,15 @@ import numpy as np
 from lithax.arrays import is_jax, to_numpy
 from lithax.geometry import Frame
 from lithax.grid import Box, Index, World
-from lithax.images._collective import cleared_together, on_first, refuse_memory, see_array, together, world_or_connected
+from lithax.images._collective import (
+    check_same,
+    cleared_together,
+    on_first,
+    refuse_memory,
+    see_array,
+    together,
+    world_or_connected,
+)
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage, metadata_changes
 from lithax.runtime import check_launcher
@@ -173,6 +181,8 @@ def new_image(
     check_options(zarr_options)
     place = locate(store, path, storage_options=storage_options)
     refuse_memory("store", place.label, place.in_memory, world)
+    call = {"shape": frame.shape, "dtype": dtype.str, "chunks": chunk, "shards": shard, "store": place.label}
+    check_same(world, filled_by or "create", lambda: call | {"overwrite": overwrite} | texts | _geometry(frame))
     with cleared_together(world), contextlib.ExitStack() as stack:
 
         def begin() -> StoredArray:
@@ -199,6 +209,10 @@ def new_image(
             on_first(world, lambda: image.stored.update_metadata(state="complete", run=None))
             if not world.first:
                 image.stored.reload_metadata()
+
+
+def _geometry(frame: Frame) -> dict[str, Any]:
+    return {name: getattr(frame, name) for name in ("voxel_origin", "voxel_length", "voxel_unit")}
 
 
 def empty(shape: Sequence[int], dtype: Any, **options: Any) -> VoxelImage:

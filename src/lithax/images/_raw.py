@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from lithax.grid import Box, ChunkGrid, Index, World, shift
-from lithax.images._collective import on_first, together, world_or_connected
+from lithax.images._collective import check_same, cleared_together, on_first, together, world_or_connected
 from lithax.images._copy import progress_of
 from lithax.images._create import new_image
 from lithax.images._voxel_image import VoxelImage
-from lithax.runtime import SerialWorld
-from lithax.storage import StoredArray, map_threads
+from lithax.storage import AbstractStoredArray, StoredArray, map_threads
 from lithax.storage.formats import (
     RawDescription,
     RawPair,
@@ -166,8 +165,7 @@ def fill_from_file(
     stored: StoredArray, source: RawSource | RawPair | TiffSource, world: World, progress: bool = False
 ) -> None:
     """Write all units, in the order of the file: one thread reads ahead, the others rearrange and compress."""
-    pieces = list(_pieces(stored, source.order, source.stored_dtype.itemsize, stored.workers))
-    pieces = pieces[world.index :: world.count]
+    pieces = _own_pieces(stored, source.order, source.stored_dtype.itemsize, world)
     if not pieces:
         return
     with (
@@ -199,13 +197,21 @@ def _write_piece(stored: StoredArray, source: RawSource | RawPair | TiffSource, 
     map_threads(write, units, outer)
 
 
-def _pieces(stored: Any, order: str, itemsize: int, workers: int) -> Iterator[Box]:
+def _own_pieces(stored: Any, order: str, itemsize: int, world: World) -> list[Box]:
+    """Return the boxes of `_pieces` that this process reads or writes."""
+    # Processes with other numbers of cores would divide the image in other ways.
+    workers = world.broadcast(stored.workers)
+    return list(_pieces(stored, order, itemsize, workers, world.count))[world.index :: world.count]
+
+
+def _pieces(stored: Any, order: str, itemsize: int, workers: int, processes: int = 1) -> Iterator[Box]:
     """Divide an image into boxes of whole units, each as long as can be along the axes that run fast in the file.
 
-    Their size is that of two units for each thread, but at most `_PIECE`, unless a single unit is larger.
+    Their size is that of two units for each thread, but at most `_PIECE`, unless a single unit is larger; and there is one for each
+    process, if there are as many units.
     """
     unit = math.prod(min(u, n) for u, n in zip(stored.unit, stored.shape, strict=True)) * itemsize
-    room = min(2 * workers, max(1, _PIECE // unit))
+    room = min(2 * workers, max(1, _PIECE // unit), max(1, len(stored.unit_grid) // processes))
     counts = list(stored.unit_grid.counts)
     steps = [1, 1, 1]
     axes = (0, 1, 2) if order == "F" else (2, 1, 0)
@@ -247,6 +253,8 @@ def export_raw(
     progress: bool = False,
 ) -> Path:
     """Write the voxels to a raw file, whole or not at all, and beside it a JSON document that says what it holds.
+
+    Several processes write their parts of one file, which lies where all of them reach it.
 
     Parameters
     ----------
@@ -310,32 +318,67 @@ def export_raw(
     )
     macro = _macro(file, told) if fiji_macro else None
 
-    def write() -> None:
-        _export(image, names, told, overwrite, progress)
-        write_sidecar(file, told)
-        if macro is not None:
-            file.with_name(f"{file.name}.ijm").write_text(macro, encoding="utf-8")
+    part = told.dtype if not split_complex else np.dtype(f"{told.dtype.str[0]}f{told.dtype.itemsize // 2}")
+    world = image.world
+    call = {
+        "file": str(file),
+        "dtype": target.str,
+        "order": order,
+        "overwrite": overwrite,
+        "split_complex": split_complex,
+    }
+    check_same(world, "export_raw", lambda: call | {"fiji_macro": fiji_macro})
+    with cleared_together(world), contextlib.ExitStack() as opened:
 
-    on_first(image.world, write)
+        def sink(name: Path, part_of: Path | None = None) -> RawSink:
+            made = RawSink(name, image.shape, part, order=order, overwrite=overwrite, part_of=part_of)
+            opened.callback(made.abort)
+            return made
+
+        made = on_first(world, lambda: [sink(name) for name in names])
+        with together(world):
+            begun = world.broadcast([s.temporary for s in made or ()])
+            sinks = [_join(sink, *both, world) for both in zip(names, begun, strict=True)] if made is None else made
+            _write_pieces(image.stored, sinks, told, world, progress)
+            for each in sinks:
+                each.sync()
+
+        def finish() -> None:
+            for each in sinks:
+                each.commit()
+            write_sidecar(file, told)
+            if macro is not None:
+                file.with_name(f"{file.name}.ijm").write_text(macro, encoding="utf-8")
+
+        on_first(world, finish)
     return file
+
+
+def _join(sink: Callable[..., RawSink], name: Path, begun: Path, world: World) -> RawSink:
+    """Open the file that the first process has begun."""
+    try:
+        return sink(name, begun)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"file={str(name)!r} was begun by process 0, but process {world.index} does not see it; choose a place that the machines share."
+        ) from error
 
 
 def _macro(file: Path, told: RawDescription) -> str:
     return fiji_macro(file, told)
 
 
-def _export(image: VoxelImage, names: list[Path], told: RawDescription, overwrite: bool, progress: bool) -> None:
-    stored = image.stored
-    part = told.dtype if len(names) == 1 else np.dtype(f"{told.dtype.str[0]}f{told.dtype.itemsize // 2}")
-    with contextlib.ExitStack() as opened:
-        sinks = [
-            opened.enter_context(RawSink(name, image.shape, part, order=told.order, overwrite=overwrite))
-            for name in names
-        ]
-        writer = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="lithax-raw"))
-        bar = opened.enter_context(progress_of(image.shape, SerialWorld(), "export", progress))
+def _write_pieces(
+    stored: AbstractStoredArray, sinks: list[RawSink], told: RawDescription, world: World, progress: bool
+) -> None:
+    """Write this process's pieces: while one is written, the next is decoded and arranged."""
+    pieces = _own_pieces(stored, told.order, told.dtype.itemsize, world)
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="lithax-raw") as writer,
+        progress_of(stored.shape, world, "export", progress) as bar,
+    ):
         behind = None
-        for piece in _pieces(stored, told.order, told.dtype.itemsize, stored.workers):
+        for piece in pieces:
             rooms = [sink.empty(piece) for sink in sinks]
 
             def read(index: Index, piece: Box = piece, rooms: list[np.ndarray] = rooms) -> None:
@@ -347,7 +390,7 @@ def _export(image: VoxelImage, names: list[Path], told: RawDescription, overwrit
                 for sink, room, voxels in zip(sinks, rooms, parts, strict=True):
                     sink.arrange(voxels, room[inside])
 
-            map_threads(read, stored.grid.covering(piece), stored.workers)
+            map_threads(read, stored.grid.covering(piece), stored.workers, world.check)
             if behind is not None:
                 behind.result()
             behind = writer.submit(_write, sinks, piece, rooms)

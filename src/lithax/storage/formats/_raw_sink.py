@@ -17,7 +17,8 @@ class RawSink:
     """A raw file that is being written box by box, from several threads at once.
 
     Until `commit` the voxels are in a temporary file beside it; `abort` removes that file. As a context manager it
-    commits, or aborts on an exception.
+    commits, or aborts on an exception. Several processes may write to one file: one of them makes the sink, the others are
+    told `temporary` and make theirs with `part_of`, which writes but neither commits nor removes.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ class RawSink:
         "F": x runs fastest in the file. "C": z does.
     overwrite
         Replace a file that exists, at `commit`.
+    part_of
+        The temporary file of the sink that another process made.
 
     Raises
     ------
@@ -45,12 +48,24 @@ class RawSink:
     """
 
     def __init__(
-        self, file: str | os.PathLike[str], shape: Index, dtype: Any, *, order: str = "F", overwrite: bool = False
+        self,
+        file: str | os.PathLike[str],
+        shape: Index,
+        dtype: Any,
+        *,
+        order: str = "F",
+        overwrite: bool = False,
+        part_of: Path | None = None,
     ):
         self.file = Path(file)
         self.stored_dtype = raw_dtype(dtype)
         self.order = raw_order(order)
         self._shape = shape
+        self._own = part_of is None
+        if part_of is not None:
+            self.temporary = part_of
+            self._content = PositionalFile(part_of.open("r+b", buffering=0))
+            return
         if self.file.is_dir():
             raise IsADirectoryError(f"file={str(self.file)!r} is a directory; give the name of a file.")
         if self.file.suffix.lower() == ".gz":
@@ -59,8 +74,8 @@ class RawSink:
             raise FileExistsError(f"file={str(self.file)!r} exists; pass overwrite=True to replace it.")
         if not self.file.parent.is_dir():
             raise FileNotFoundError(f"directory {str(self.file.parent)!r} of file does not exist; make it first.")
-        self._temporary = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}.partial")
-        self._content = PositionalFile(self._temporary.open("xb", buffering=0))
+        self.temporary = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}.partial")
+        self._content = PositionalFile(self.temporary.open("xb", buffering=0))
         try:
             self._content.reserve(int(np.prod(shape, dtype=np.int64)) * self.stored_dtype.itemsize)
         except BaseException:
@@ -116,16 +131,21 @@ class RawSink:
             for m, b in enumerate(range(middle.start, middle.stop)):
                 self._content.write(stored[n, m], (a * plane + b * row + fast.start) * size)
 
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        self._content.sync()
+
     def commit(self) -> None:
         """Give the file its name."""
         self._content.sync()
         self._content.close()
-        self._temporary.replace(self.file)
+        self.temporary.replace(self.file)
 
     def abort(self) -> None:
         """Remove what was written."""
         self._content.close()
-        self._temporary.unlink(missing_ok=True)
+        if self._own:
+            self.temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> "RawSink":
         return self
