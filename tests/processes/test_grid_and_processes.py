@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import lithax as lx
 from lithax.errors import IncompleteImageError, ProcessFailure
 from lithax.images import _collective
+from lithax.runtime import SerialWorld
 from lithax.storage._journal import Journal
 from lithax.storage.formats import RawSink
 from lithax.testing import on_threads
@@ -208,6 +209,57 @@ def test_no_process_waits_for_another_between_blocks(tmp_path, rng):
     few = succeeded(on_threads(2, lambda world: meetings(world, 8, "few")))
     many = succeeded(on_threads(2, lambda world: meetings(world, 2, "many")))
     assert few == many
+
+
+def test_what_one_calls_alone_is_told_to_all(tmp_path, rng):
+    """A histogram under `if world.first:` meets the others where they are, and all are told; opened by one alone it works."""
+    lx.from_array(values(rng), 4, tmp_path / "a")
+
+    def work(world):
+        image = lx.open(tmp_path / "a", world=world)
+        if world.first:
+            assert lx.measure.histogram(lx.open(tmp_path / "a", world=SerialWorld())).counts.sum() == image.size
+            return lx.measure.histogram(image)
+        return image.copy(tmp_path / "b")
+
+    for index, error in enumerate(on_threads(2, work)):
+        assert isinstance(error, RuntimeError)
+        assert f"process {index} came to " in str(error) or "different arguments: function is" in str(error)
+    assert not (tmp_path / "b").exists()
+
+
+@settings(max_examples=15)
+@given(
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    chunk=st.tuples(*[st.integers(1, 5)] * 3),
+    count=st.integers(2, 6),
+    inside=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_components_are_the_same_for_any_number_of_processes(tmp_path_factory, shape, chunk, count, inside, seed):
+    """Against one process on one chunk, where nothing is joined across faces."""
+    folder = tmp_path_factory.mktemp("connected")
+    data = np.random.default_rng(seed).random(shape) < 0.4
+    region = lx.regions.Sphere(tuple(n / 2 for n in shape), 0.6 * max(shape)) if inside else None
+    lx.from_array(data, tuple(map(min, chunk, shape)), folder / "a")
+
+    def work(world):
+        return lx.connectivity(lx.open(folder / "a", world=world), where=region, progress=False)
+
+    expected = lx.connectivity(lx.from_array(data, shape), where=region, progress=False)
+    assert succeeded(on_threads(count, work)) == [expected] * count
+
+
+def test_a_report_is_the_work_of_one_process(monkeypatch, tmp_path):
+    from lithax.runtime import _connect
+
+    def work(world):
+        monkeypatch.setattr(_connect._Connection, "world", world)
+        return lx.report(np.zeros((4, 4, 4), "u2"), tmp_path / "report")
+
+    for error in on_threads(2, work):
+        assert "report() is the work of one process, and 2 work together here" in str(error)
+    assert not (tmp_path / "report").exists()
 
 
 def test_more_processes_than_units(tmp_path, rng):

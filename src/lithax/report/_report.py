@@ -23,6 +23,7 @@ from lithax.report._page import render
 from lithax.report._settings import Settings
 from lithax.report._steps import Steps
 from lithax.report._truth import Criterion, Held, criteria, hold
+from lithax.runtime import check_launcher, connected
 from lithax.viz import load_matplotlib
 
 _SUMMARY = {
@@ -169,7 +170,10 @@ def report(
         If matplotlib or jinja2 is missing (the extra ``viz``).
     TypeError, ValueError
         If an argument is wrong, or the input cannot be read as an image; then no page is written.
+    RuntimeError
+        If several processes work together: a report is the work of one.
     """
+    refuse_many()
     settings = Settings(filter, threshold, roi, pore_phase)
     layout = RawLayout(None if shape is None else _three(shape), dtype, order, offset)
     _check_viz()
@@ -243,6 +247,17 @@ def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *,
 
 SHARP, BLURRED = 0.7, 2.0
 """Blur of the two simulated scans, standard deviation [voxel]."""
+
+
+def refuse_many() -> None:
+    """Raise RuntimeError where several processes work together: they would write the same files."""
+    world = connected()
+    check_launcher()
+    if world.count > 1:
+        raise RuntimeError(
+            f"report() is the work of one process, and {world.count} work together here; filter and segment the scan with all of them, "
+            f"and call report() in a program of its own, started without a launcher."
+        )
 
 
 def _write(

@@ -189,7 +189,7 @@ class AbstractWorld(ABC):
                 DifferentCalls(
                     f"process {self.index} came to {doing[self.index]}, but process {different} came to {doing[different]}; "
                     f"every process must make the same calls in the same order (what only one of them does, such as drawing, "
-                    f"stands under `if world.first:` and makes no call for all)."
+                    f"stands under `if world.first:` and makes no call for all, or opens its image with world=lithax.runtime.SerialWorld())."
                 )
             )
         return [given for _, _, given in everyone]

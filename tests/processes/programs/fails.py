@@ -1,6 +1,7 @@
 """One process fails in a way of its own, while the others work, or wait for it."""
 
 import os
+import resource
 import signal
 import sys
 from functools import partial
@@ -20,10 +21,15 @@ def strike() -> None:
     calls += 1
     if calls != when:
         return
+    (folder / "struck").touch()  # from now on the others must not take long
     if how.startswith("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "disk":
         raise OSError(28, "No space left on device")
+    if how == "limit":  # the system itself refuses what is written from now on
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    if how == "unwritable":
+        os.seteuid(65534)  # a user who may not write here
 
 
 write, record = StoredArray.write_unit, Journal.record
@@ -47,6 +53,8 @@ if world.index == who:
     Journal.record = recorded
     if how != "kill-recorded":
         StoredArray.write_unit = write_unit
+    if how in ("user", "exit"):
+        (folder / "struck").touch()
     if how == "user":
         raise ZeroDivisionError("in the user's own lines")
     if how == "exit":
