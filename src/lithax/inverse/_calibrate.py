@@ -115,8 +115,8 @@ def calibrate(
     traced = any(is_traced(value) for row in (*means, *errors, densities) for value in row)
 
     # The start, and the scales of the unknowns, from the closed form.
-    known = jax.tree_util.tree_map(_primal, (air, standards), is_leaf=is_traced)
-    start = _start(*known, calibration, prior, bounds)
+    known_air, known_standards = jax.tree_util.tree_map(_primal, (air, standards), is_leaf=is_traced)
+    start = _start(known_air, known_standards, calibration, prior, bounds)
     powers = Powers([made_of(standard).composition for standard in standards])
     hint = None if prior is None else np.asarray([float(prior.mean), float(prior.standard_deviation)])
     scope = contextlib.nullcontext() if traced else jax.enable_x64(True)
@@ -130,8 +130,9 @@ def calibrate(
         parameters, covariance, residuals = (jnp.stack(part) for part in zip(*fits, strict=True))
     if not traced:
         parameters, covariance, residuals = (np.asarray(part) for part in (parameters, covariance, residuals))
-    rows = (parameters[None, :, k] for k in range(4))
-    return CalibrationFit(Coefficients(*rows, np.ones(1, bool), energy_names=names), covariance, residuals)  # pyright: ignore[reportArgumentType]
+    air_level, a, b, n = (parameters[None, :, k] for k in range(4))
+    best = Coefficients(air_level, a, b, n, np.ones(1, bool), energy_names=names)
+    return CalibrationFit(best, covariance, residuals)
 
 
 def _start(
