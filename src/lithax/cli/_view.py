@@ -13,7 +13,7 @@ from lithax.cli._parameters import PATH, tell
 @click.option("--segmentation", help="Store of an image of phases, laid over it.")
 @click.option(
     "--part",
-    type=click.Choice(["real", "imaginary", "magnitude", "phase"]),
+    type=click.Choice(["real", "imaginary", "magnitude", "angle"]),
     help="What to show of complex voxels.",
 )
 @click.option("--web", is_flag=True, help="In a browser, instead of a window.")
@@ -57,7 +57,10 @@ def view_command(
         from lithax.viz import OrthogonalViewer
 
         options = {} if part is None else {"part": part}
-        OrthogonalViewer(image, window=False, segmentation=phases, **options).show(block=True)
+        try:
+            OrthogonalViewer(image, window=False, segmentation=phases, **options).show(block=True)
+        except RuntimeError as error:
+            raise click.ClickException(f"{error} Or look at it in a browser: lithax view --web {store}") from error
         return
     from lithax.web import serve
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from lithax.geometry import Frame
 from lithax.storage import ome_unit
+from lithax.web._contrast import contrast_of
 from lithax.web._served_image import ServedImage
 
 FEW_VALUES = 16
@@ -74,12 +75,10 @@ def _layer(name: str, url: str, served: ServedImage, above: bool) -> dict[str, A
 
 
 def _contrast(sample: np.ndarray) -> dict[str, Any]:
+    low, high = contrast_of(sample)
     finite = sample[np.isfinite(sample)]
-    low, high = (float(v) for v in np.percentile(finite, [0.5, 99.5])) if finite.size else (0.0, 1.0)
     smallest, largest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-        smallest, largest = min(smallest, low), max(largest, high)
+    smallest, largest = min(smallest, low), max(largest, high)
     numbers: Any = (lambda v: round(v)) if sample.dtype.kind in "iu" else float
     window, interval = [numbers(smallest), numbers(largest)], [numbers(low), numbers(high)]
     if interval[0] == interval[1]:

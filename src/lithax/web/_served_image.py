@@ -30,7 +30,7 @@ _BROWSER_TYPES = {"bool": "uint8", "float16": "float32", "float64": "float32"}
 _CHUNK_NAME = re.compile(r"(\d+)/c/(\d+)/(\d+)/(\d+)")
 _LEVEL_NAME = re.compile(r"(\d+)/zarr\.json")
 
-PARTS = {"real": np.real, "imaginary": np.imag, "magnitude": np.abs, "phase": np.angle}
+PARTS = {"real": np.real, "imaginary": np.imag, "magnitude": np.abs, "angle": np.angle}
 
 
 class ServedImage:
@@ -42,7 +42,7 @@ class ServedImage:
         The image; its `levels` are served, too. Without levels coarser ones are made of every second, fourth, ... voxel
         when they are asked for, as far as that needs little of the image.
     part
-        Of complex voxels: "real", "imaginary", "magnitude" or "phase".
+        Of complex voxels: "real", "imaginary", "magnitude" or "angle".
 
     Raises
     ------
@@ -91,8 +91,17 @@ class ServedImage:
 
     def sample(self) -> np.ndarray:
         """Return voxels, as they are served, for a choice of contrast: those in the middle, at most 64³ of the finest level."""
-        box = triple(slice(max(0, (n - _CHUNK) // 2), (n + _CHUNK) // 2) for n in self.image.shape)
-        return self._values(self._levels[0], box)
+        box = triple(slice(max(0, (n - _CHUNK) // 2), min(n, (n + _CHUNK) // 2)) for n in self.image.shape)
+        try:
+            return self._values(self._levels[0], box)
+        except OSError:  # damaged there: the rest is shown all the same
+            return np.zeros((1, 1, 1), self.dtype)
+
+    def level_for(self, pixels: int) -> tuple[VoxelImage, int]:
+        """Return the finest stored level, and how many voxels of it make a step, for at most this many along an axis."""
+        stored = [level.image for level in self._levels if level.step == (1, 1, 1)]
+        image = next((i for i in stored if max(i.shape) <= pixels), stored[-1])
+        return image, max(1, -(-max(image.shape) // pixels))
 
     def _group(self) -> bytes:
         names = [str(number) for number in range(len(self._levels))]
@@ -139,6 +148,10 @@ class ServedImage:
             if parts := parts_of(wanted, grid.box(index)):
                 outer, inner = parts
                 values[outer] = self._decoded(level, index)[inner]
+        return self.shown(values)
+
+    def shown(self, values: np.ndarray) -> np.ndarray:
+        """Return voxels of the image as they are shown: the part of complex ones, in the data type that is served."""
         if self._part is not None:
             values = self._part(values)
         with np.errstate(over="ignore"):  # a float64 beyond float32 is shown as infinite

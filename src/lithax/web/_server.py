@@ -98,6 +98,8 @@ class LoopbackServer:
         found = None
         if host not in (f"127.0.0.1:{self.port}", f"localhost:{self.port}"):
             status = 403
+        elif (kind, rest) == ("favicon.ico", ""):  # every browser asks for it, at the root
+            status = 204
         elif not secrets.compare_digest(secret.encode(), self.secret.encode()):
             status = 404
         elif (kind, path) == ("events", ""):

@@ -1,5 +1,6 @@
 """Look at an image in a browser."""
 
+import contextlib
 import importlib.util
 import mimetypes
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from lithax.images import VoxelImage
 from lithax.web._page import fragment, state
+from lithax.web._poster import SCRIPT, poster, with_poster
 from lithax.web._served_image import ServedImage
 from lithax.web._server import Answer, LoopbackServer
 
@@ -31,7 +33,7 @@ def serve(
     segmentation
         An image of phases, laid over it; its voxels need not be on the same grid.
     part
-        What to show of complex voxels: "real", "imaginary", "magnitude" or "phase".
+        What to show of complex voxels: "real", "imaginary", "magnitude" or "angle".
     volume
         Show the image as a cloud in three dimensions as well; needs a graphics card.
     port
@@ -52,9 +54,12 @@ def serve(
         If the port is taken.
     """
     client = _client()
+    picture: bytes | None = None
     served = {"image": ServedImage(image, part)}
     if segmentation is not None:
         served["segmentation"] = ServedImage(segmentation)
+    with contextlib.suppress(OSError):  # of a damaged image what can be read is shown
+        picture = poster(served["image"])
     names = {"image": image.field_name or _name(image), "segmentation": "segmentation"}
     if names["image"] == "segmentation":
         names["image"] = "image"
@@ -70,7 +75,14 @@ def serve(
             return (
                 None if found is None else ("application/octet-stream" if "/c/" in rest else "application/json", found)
             )
-        return _file(client, "index.html" if path == "view" else path)
+        if path == "poster.js":
+            return "text/javascript", SCRIPT
+        if path == "poster.png":
+            return None if picture is None else ("image/png", picture)
+        if path == "view":
+            page = (client / "index.html").read_bytes()
+            return "text/html", page if picture is None else with_poster(page)
+        return _file(client, path)
 
     server = LoopbackServer(answer, port)
     return server
