@@ -5,6 +5,7 @@
 
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -101,17 +102,10 @@ def tutorials(session: nox.Session) -> None:
     session.install(".[io,mpi,pandas,viz,xarray,xray]", *group("tutorials"))
     notebooks = session.posargs or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tutorials").glob("*.md"))
     for notebook in notebooks:
-        start, folder = time.monotonic(), session.create_tmp()
-        options = [
-            "--to",
-            "ipynb",
-            "--execute",
-            "--run-path",
-            folder,
-            "--output",
-            f"{folder}/{Path(notebook).stem}.ipynb",
-        ]
-        session.run("jupytext", *options, notebook, env=CACHE)
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            options = ["--to", "ipynb", "--execute", "--run-path", folder, "--output", f"{folder}/notebook.ipynb"]
+            session.run("jupytext", *options, notebook, env=CACHE)
         session.log(f"{notebook} took {time.monotonic() - start:.0f} s")
 
 
