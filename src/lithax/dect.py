@@ -3,7 +3,10 @@
 from lithax.inverse import CalibrationFit as CalibrationFit
 from lithax.inverse import GaussianFit as GaussianFit
 from lithax.inverse import Inversion as Inversion
+from lithax.inverse import Preview as Preview
+from lithax.inverse import RockVerseGroup as RockVerseGroup
 from lithax.inverse import Spread as Spread
+from lithax.inverse import Study as Study
 from lithax.inverse import calibrate as calibrate
 from lithax.inverse import draw_coefficients as draw_coefficients
 from lithax.inverse import estimate as estimate
@@ -11,6 +14,7 @@ from lithax.inverse import fit_gaussians as fit_gaussians
 from lithax.inverse import from_regions as from_regions
 from lithax.inverse import invert as invert
 from lithax.inverse import measure_standard as measure_standard
+from lithax.inverse import preview as preview
 from lithax.inverse import propagate as propagate
 from lithax.inverse import shift_between as shift_between
 from lithax.inverse import shifted as shifted

@@ -17,6 +17,7 @@ from lithax.images._files import export_file as export_file
 from lithax.images._files import file_format as file_format
 from lithax.images._files import import_file as import_file
 from lithax.images._open import open as open
+from lithax.images._open import open_image as open_image
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
 from lithax.images._pyramid import pyramid as pyramid

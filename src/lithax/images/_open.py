@@ -1,10 +1,11 @@
 """Images that are there already."""
 
+from importlib import import_module
 from typing import Any, Literal
 
 from lithax.errors import IncompleteImageError
 from lithax.images._voxel_image import VoxelImage
-from lithax.storage import locate, open_array
+from lithax.storage import dual_energy_group, locate, open_array, own_attributes
 
 
 def open(
@@ -15,8 +16,8 @@ def open(
     incomplete: bool = False,
     storage_options: Any = None,
     world: Any = None,
-) -> VoxelImage:
-    """Open an image.
+) -> Any:
+    """Open an image, or a dual-energy study (`lithax.dect.Study`; those of RockVerse, too).
 
     Own images, those of RockVerse, and three-dimensional Zarr v3 arrays can be read and written. Zarr v2 arrays, and
     the levels of OME-Zarr, whose axes z, y, x are taken as x, y, z when voxels are read, can be read and copied.
@@ -52,6 +53,8 @@ def open(
     if store is None:
         raise TypeError("store=None is new memory, which holds no image; pass a path, a URL or a Zarr store.")
     place = locate(store, path, read_only=mode == "r", storage_options=storage_options)
+    if (group := _group(place)) is not None:
+        return group
     stored = open_array(place, read_only=mode == "r")
     if stored.metadata.state != "complete" and not incomplete:
         run = stored.metadata.run
@@ -66,6 +69,16 @@ def open(
             "incomplete=True to look at what is there."
         )
     return VoxelImage(stored, world)
+
+
+def _group(place: Any) -> Any:
+    """Open a group that is more than an image; None if it is not."""
+    node = place.node()
+    own = own_attributes(place) if node is not None and node.kind == "group" else None
+    if (own is None or "study" not in own) and dual_energy_group(place) is None:
+        return None
+    # The room above this one, which most programs never need.
+    return import_module("lithax.inverse").open_study(place)
 
 
 open_image = open

@@ -14,5 +14,10 @@ from lithax.inverse._inversion import Inversion as Inversion
 from lithax.inverse._inversion import Spread as Spread
 from lithax.inverse._invert import invert as invert
 from lithax.inverse._invert import solve as solve
+from lithax.inverse._preview import Preview as Preview
+from lithax.inverse._preview import preview as preview
 from lithax.inverse._registration import shift_between as shift_between
 from lithax.inverse._registration import shifted as shifted
+from lithax.inverse._study import RockVerseGroup as RockVerseGroup
+from lithax.inverse._study import Study as Study
+from lithax.inverse._study import open_study as open_study

@@ -203,6 +203,7 @@ def invert(
     voxel_noise: Sequence[float] | None = None,
     seed: int = 0,
     store: Any = None,
+    path: str | None = None,
     backend: str | None = None,
     **options: Any,
 ) -> Inversion:
@@ -238,7 +239,7 @@ def invert(
         voxel with another noise. None: the voxel's value is exact.
     seed
         Of this noise, a function of (seed, draw, i, j, k).
-    store
+    store, path
         For images: the group that will hold the results, one image each, such as ``electron_density_median``; memory by
         default.
     backend
@@ -271,8 +272,8 @@ def invert(
                 f"invert() has no option {sorted(unknown)}; for images these are passed on: {', '.join(OPTIONS)}."
             )
         table = curves(coefficients, density_line, image_dtype(low, high))
-        return invert_images(low, high, table, wanted, store, backend, options)
-    if store is not None or backend is not None or options:
+        return invert_images(low, high, table, wanted, store, path, backend, options)
+    if store is not None or path is not None or backend is not None or options:
         raise TypeError(
             f"{sorted(options) or 'store and backend'} are for images; low and high are arrays, make images of them with lx.from_array."
         )

@@ -59,7 +59,14 @@ def _put(values: np.ndarray, kept: np.ndarray, shape: tuple[int, ...]) -> np.nda
 
 
 def invert_images(
-    low: Any, high: Any, table: Curves, wanted: Wanted, store: Any, backend: str | None, options: dict[str, Any]
+    low: Any,
+    high: Any,
+    table: Curves,
+    wanted: Wanted,
+    store: Any,
+    path: str | None,
+    backend: str | None,
+    options: dict[str, Any],
 ) -> Inversion:
     """Invert two images by `chunk_map`; results are images named `wanted.names`, in one group."""
     for name, value in (("low", low), ("high", high)):
@@ -74,7 +81,7 @@ def invert_images(
         high,
         parameters={"curves": table, "wanted": wanted},
         store=None if store is None else (store,) * len(names),
-        path=None if store is None else names,
+        path=None if store is None else tuple(f"{path}/{name}" if path else name for name in names),
         field_name=tuple(name.replace("_", " ") for name in names),
         field_unit=tuple(next((u for q, u in UNITS.items() if name.startswith(q)), "") for name in names),
         backend=backend,

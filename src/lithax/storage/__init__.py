@@ -32,6 +32,7 @@ from lithax.storage._ome_write import ome_unit as ome_unit
 from lithax.storage._ome_write import own_attributes as own_attributes
 from lithax.storage._ome_write import write_group as write_group
 from lithax.storage._open_array import open_array as open_array
+from lithax.storage._rockverse import dual_energy_group as dual_energy_group
 from lithax.storage._schema import SCHEMA as SCHEMA
 from lithax.storage._schema import Metadata as Metadata
 from lithax.storage._stored_array import StoredArray as StoredArray

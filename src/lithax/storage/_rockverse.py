@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import zarr
+from zarr.storage import StorePath
+
 from lithax.errors import MetadataError
 from lithax.storage._schema import Metadata, is_positive_triple, is_triple
 
@@ -40,3 +44,19 @@ def rockverse_metadata(attributes: Mapping[str, Any], where: str) -> Metadata:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def dual_energy_group(place: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the attributes of a dual-energy group of RockVerse and its small tables by name; None if there is none.
+
+    The tables are its distributions, of shape (points, 2), and its coefficients, of shape (draws, 11).
+    """
+    node = place.node()
+    if node is None or node.kind != "group" or node.attributes.get(DATATYPE) not in ("DECTGroup", "DualEnergyCTGroup"):
+        return None
+    tables = {}
+    for name in place.children():
+        if name.endswith("_pdf") or name in ("matrixl", "matrixh"):
+            child = place.child(name)
+            tables[name] = np.asarray(zarr.open_array(StorePath(child.store, child.path), mode="r")[...])
+    return dict(node.attributes), tables

@@ -1,0 +1,387 @@
+"""A dual-energy study in one Zarr group: what goes in, how it is worked out, and what came out."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lithax.errors import MetadataError
+from lithax.images import Domain, VoxelImage, domain, from_array, open_image
+from lithax.inverse._draw_coefficients import draw_coefficients
+from lithax.inverse._inversion import Inversion, pack
+from lithax.inverse._invert import check_wanted, invert
+from lithax.inverse._pieces import curves
+from lithax.inverse._preview import Preview, preview
+from lithax.inverse._registration import TOLERATED, shift_between
+from lithax.inverse._statistics import Wanted
+from lithax.models import Calibration, Coefficients, Gaussian, Material, Standard, Tabulated
+from lithax.storage import Location, dual_energy_group, locate, own_attributes, write_group
+
+INPUTS = ("low", "high", "mask", "segmentation")
+OUTPUTS = "outputs"
+_DRAWING = {"draws": 1000, "seed": 0, "calibration_mode": "voxel", "prior": None, "bounds": [0.5, 10.0]}
+_INVERTING = {"below_air": "drop", "whis": 1.5, "quantiles": [], "moments": False, "voxel_noise": None, "phases": None}
+
+
+class Study:
+    """Scans, calibration, settings, coefficients and results of a dual-energy inversion, in one Zarr group.
+
+    ``lx.dect.Study.create(...)`` makes one; ``lx.open(path).run()`` is then a whole batch script. A result is only taken for
+    one if everything it depends on is as it was: `stale` says what is not, `run` does that again and nothing else.
+    """
+
+    def __init__(self, place: Location):
+        """Open what is at a place; use `lithax.open`."""
+        self._place = place
+        if self._settings() is None:
+            raise MetadataError(
+                f"store={place.label} holds no dual-energy study; make one with lx.dect.Study.create(...)."
+            )
+
+    @classmethod
+    def create(
+        cls,
+        store: Any,
+        low: VoxelImage,
+        high: VoxelImage,
+        calibration: Calibration,
+        *,
+        mask: VoxelImage | None = None,
+        segmentation: VoxelImage | None = None,
+        overwrite: bool = False,
+        **settings: Any,
+    ) -> "Study":
+        """Make a study; the images are copied into it.
+
+        Parameters
+        ----------
+        store
+            Where; a path, a URL, or a Zarr store.
+        low, high
+            Scans on one grid.
+        calibration
+            Empty space and standards, as from `from_regions`.
+        mask
+            Boolean, True is left out.
+        segmentation
+            Unsigned integers; with ``phases=`` only these are worked out.
+        overwrite
+            Replace a study that is there.
+        **settings
+            See `set`.
+        """
+        place = locate(store, None)
+        if place.node() is not None and not overwrite:
+            raise FileExistsError(f"store={place.label} is taken; pass overwrite=True to replace what is there.")
+        for name, image in (("low", low), ("high", high)):
+            if not isinstance(image, VoxelImage):
+                raise TypeError(f"{name} is a {type(image).__name__}; give an image (lx.open, lx.from_array).")
+        if not low.frame.same_grid(high.frame):
+            raise ValueError(
+                f"low and high are not on one grid: {low.frame.difference(high.frame, 1e-6)}; correct one of them with image.update(...)."
+            )
+        known = {**_DRAWING, **_INVERTING}
+        _check_settings(settings)
+        write_group(
+            place, {"lithax": {"study": {"calibration": calibration.to_dict(), **known, **settings, "made": {}}}}
+        )
+        for name, image in zip(INPUTS, (low, high, mask, segmentation), strict=True):
+            if image is not None:
+                image.copy(place.store, place.child(name).path, overwrite=True)
+        return cls(place)
+
+    def _settings(self) -> dict[str, Any] | None:
+        own = own_attributes(self._place)
+        return None if own is None else own.get("study")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `set` can change."""
+        return {k: v for k, v in (self._settings() or {}).items() if k not in ("calibration", "made")}
+
+    @property
+    def calibration(self) -> Calibration:
+        """Empty space and the standards."""
+        return Calibration.from_dict((self._settings() or {})["calibration"])
+
+    def _image(self, name: str) -> VoxelImage | None:
+        child = self._place.child(name)
+        return None if child.node() is None else open_image(self._place.store, path=child.path)
+
+    @property
+    def low(self) -> VoxelImage:
+        """The scan at the low energy."""
+        return open_image(self._place.store, path=self._place.child("low").path)
+
+    @property
+    def high(self) -> VoxelImage:
+        """The scan at the high energy."""
+        return open_image(self._place.store, path=self._place.child("high").path)
+
+    @property
+    def mask(self) -> VoxelImage | None:
+        """What is left out."""
+        return self._image("mask")
+
+    @property
+    def segmentation(self) -> VoxelImage | None:
+        """Phases."""
+        return self._image("segmentation")
+
+    def set(self, *, calibration: Calibration | None = None, **settings: Any) -> tuple[str, ...]:
+        """Change settings; returns what depends on them and will be worked out again.
+
+        Parameters
+        ----------
+        calibration
+            Other distributions or materials.
+        **settings
+            Of the coefficients: `draws`, `seed`, `calibration_mode` ("voxel" or "mean"), `prior` (mean and standard deviation of n), `bounds`.
+            Of the inversion: `below_air`, `whis`, `quantiles`, `moments`, `voxel_noise`, `phases`.
+        """
+        _check_settings(settings)
+        values = dict(self._settings() or {}) | settings
+        if calibration is not None:
+            values["calibration"] = calibration.to_dict()
+        self._write(values)
+        return self.stale()
+
+    def replace(self, name: str, image: VoxelImage) -> tuple[str, ...]:
+        """Put another image in the place of "low", "high", "mask" or "segmentation"; returns what depends on it."""
+        if name not in INPUTS:
+            raise ValueError(f"name={name!r} must be one of {INPUTS}.")
+        image.copy(self._place.store, self._place.child(name).path, overwrite=True)
+        return self.stale()
+
+    def _write(self, values: dict[str, Any]) -> None:
+        write_group(self._place, {"lithax": {"study": json.loads(json.dumps(values))}})
+
+    def _keys(self) -> dict[str, str]:
+        """Return a digest of everything that each step depends on."""
+        values = self._settings() or {}
+        drawing = {k: values[k] for k in ("calibration", *_DRAWING)}
+        inverting: dict[str, Any] = {k: values[k] for k in _INVERTING}
+        for name in INPUTS:
+            image = self._image(name)
+            inverting[name] = None if image is None else image.content_hash()
+        first = _digest(drawing)
+        seed = values["seed"] if values["voxel_noise"] else None
+        return {"coefficients": first, "outputs": _digest([first, inverting, seed])}
+
+    def stale(self) -> tuple[str, ...]:
+        """Return which of "coefficients" and "outputs" are missing, or made of other inputs than those that are there."""
+        made = (self._settings() or {}).get("made", {})
+        return tuple(name for name, key in self._keys().items() if made.get(name) != key)
+
+    @property
+    def coefficients(self) -> Coefficients:
+        """The draws, worked out if they are stale."""
+        values = dict(self._settings() or {})
+        key = _digest({k: values[k] for k in ("calibration", *_DRAWING)})
+        child = self._place.child("coefficients")
+        if values["made"].get("coefficients") != key or child.node() is None:
+            prior = None if values["prior"] is None else tuple(values["prior"])
+            drawn = draw_coefficients(
+                self.calibration,
+                draws=values["draws"],
+                seed=values["seed"],
+                calibration=values["calibration_mode"],
+                prior=prior,
+                bounds=tuple(values["bounds"]),
+                progress=False,
+            )
+            columns = [np.asarray(v, np.float64) for v in (drawn.air, drawn.A, drawn.B, drawn.n)]
+            valid = np.repeat(np.asarray(drawn.valid, np.float64)[:, None], 2, axis=1)
+            table = np.stack([*columns, valid], axis=2)
+            from_array(
+                table, store=self._place.store, path=child.path, overwrite=True, field_name="air, A, B, n, valid"
+            )
+            self._write(values | {"made": {**values["made"], "coefficients": key}})
+        table = np.asarray(open_image(self._place.store, path=child.path))
+        air, a, b, n = (table[:, :, k].copy() for k in range(4))
+        return Coefficients(air, a, b, n, table[:, 0, 4] > 0.5)
+
+    def _wanted(self) -> Wanted:
+        values = self._settings() or {}
+        return check_wanted(
+            values["below_air"], values["whis"], values["quantiles"], values["moments"], values["voxel_noise"], values["seed"]
+        )  # fmt: skip
+
+    def _where(self) -> Domain | None:
+        values = self._settings() or {}
+        mask, segmentation = self.mask, self.segmentation
+        phases = values["phases"] if segmentation is not None else None
+        if mask is None and phases is None:
+            return None
+        return domain(exclude=mask, segmentation=segmentation if phases is not None else None, phases=phases)
+
+    def check(self) -> tuple[str, ...]:
+        """Look for what would spoil a long run; returns what it found, in words."""
+        found = []
+        low, high = self.low, self.high
+        if not low.frame.same_grid(high.frame):
+            found.append(f"low and high are not on one grid: {low.frame.difference(high.frame, 1e-6)}.")
+        shift = shift_between(low, high, warn=False)
+        if max(map(abs, shift)) > TOLERATED:
+            found.append(
+                f"the scans are shifted against each other by {tuple(round(s, 2) for s in shift)} voxels; see lx.dect.shifted."
+            )
+        coefficients = self.coefficients
+        share = float(np.mean(np.asarray(coefficients.valid)))
+        if share < 0.5:
+            found.append(f"only {100 * share:.0f} % of the draws have a calibration, no fair sample of it.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found += preview(low, high, coefficients).warnings
+        return tuple(found)
+
+    def preview(self, box: Sequence[slice] | None = None) -> Preview:
+        """Invert a part, and say what to expect of the rest; see `lithax.dect.preview`."""
+        values = self._settings() or {}
+        options = {k: values[k] for k in _INVERTING if k != "phases"} | {"seed": values["seed"]}
+        return preview(self.low, self.high, self.coefficients, box, **options)
+
+    def run(self, *, resume: bool = True, progress: bool = True, **options: Any) -> Inversion:
+        """Work out what is stale, and return the results.
+
+        Parameters
+        ----------
+        resume
+            Go on with a run that was interrupted; False begins the outputs again.
+        progress
+            Say what is done, and show a bar.
+        **options
+            `workers`, `memory_limit`, `world`, `device`, `backend`, as of `invert`.
+        """
+        stale = self.stale()
+        if progress:
+            print(f"study: {' and '.join(stale) or 'nothing'} to be worked out", flush=True)  # noqa: T201
+        if resume and "outputs" not in stale:
+            return self.outputs
+        coefficients = self.coefficients
+        values = dict(self._settings() or {})
+        keys = self._keys()
+        begun = values["made"].get("begun") == keys["outputs"] and resume
+        self._write(
+            values | {"made": {**{k: v for k, v in values["made"].items() if k != "outputs"}, "begun": keys["outputs"]}}
+        )
+        settings = {k: values[k] for k in _INVERTING if k != "phases"} | {"seed": values["seed"]}
+        result = invert(
+            self.low,
+            self.high,
+            coefficients,
+            where=self._where(),
+            store=self._place.store,
+            path=self._place.child(OUTPUTS).path,
+            overwrite=True,
+            resume=begun,
+            progress=progress,
+            **settings,
+            **options,
+        )
+        made = {**(self._settings() or {})["made"], "outputs": keys["outputs"]}
+        self._write((self._settings() or {}) | {"made": made})
+        return result
+
+    @property
+    def outputs(self) -> Inversion:
+        """The results, as images.
+
+        Raises
+        ------
+        RuntimeError
+            If they are missing, or do not belong to what is in the study now.
+        """
+        if "outputs" in self.stale():
+            raise RuntimeError(
+                "the outputs are missing, or were made of other inputs or settings; run() works them out."
+            )
+        wanted = self._wanted()
+        images = [
+            open_image(self._place.store, path=self._place.child(OUTPUTS).child(name).path) for name in wanted.names
+        ]
+        table = curves(self.coefficients)
+        return pack(images, wanted, table.draws, table.usable)
+
+    def __repr__(self) -> str:
+        return f"Study({self._place.label}, shape {self.low.shape}, stale: {', '.join(self.stale()) or 'nothing'})"
+
+
+class RockVerseGroup:
+    """A dual-energy group that RockVerse wrote, read only: its scans, materials, coefficients and results."""
+
+    def __init__(self, place: Location):
+        """Open what is at a place; use `lithax.open`."""
+        read = dual_energy_group(place)
+        if read is None:
+            raise MetadataError(f"store={place.label} is no dual-energy group of RockVerse.")
+        self._place = place
+        self.attributes, self._tables = read
+
+    def image(self, name: str) -> VoxelImage | None:
+        """Return one of its images: "lowECT", "highECT", "mask", "segmentation", "rho_p50", "Z_p50", ...; None if it has none."""
+        child = self._place.child(name)
+        return None if child.node() is None else open_image(self._place.store, path=child.path, mode="r")
+
+    @property
+    def calibration(self) -> Calibration:
+        """Its materials with their distributions, normal ones where they were given, curves otherwise."""
+        described = self.attributes["calibration_material"]
+        standards = []
+        for index in range(4):
+            entry = described[str(index)]
+            distributions = []
+            for energy in ("lowE", "highE"):
+                pair, table = entry.get(f"{energy}_gaussian_pdf"), self._tables.get(f"{energy}_standard{index}_pdf")
+                if pair is not None:
+                    distributions.append(Gaussian(*pair))
+                elif table is not None:
+                    distributions.append(Tabulated(table[:, 0], table[:, 1]))
+                else:
+                    raise ValueError(f"calibration material {index} has no distribution at the {energy[:-1]} energy.")
+            material = None
+            if index:
+                if not entry.get("composition") or not entry.get("bulk_density"):
+                    raise ValueError(f"calibration material {index} lacks its composition or its bulk density.")
+                name = entry.get("description") or f"material {index}"
+                material = Material(name, entry["composition"], entry["bulk_density"])
+            standards.append(Standard(material, distributions))
+        return Calibration(standards[0], standards[1:])
+
+    @property
+    def coefficients(self) -> Coefficients | None:
+        """Its draws; None if there are none yet."""
+        if not {"matrixl", "matrixh"} <= self._tables.keys():
+            return None
+        rows = [self._tables["matrixl"], self._tables["matrixh"]]
+        return Coefficients(*(np.stack([r[:, column] for r in rows], axis=1) for column in (0, 7, 8, 9)))
+
+    def to_study(self, store: Any, **settings: Any) -> Study:
+        """Make a study of its scans and materials; its own results are left behind."""
+        low, high = self.image("lowECT"), self.image("highECT")
+        if low is None or high is None:
+            raise ValueError("the group lacks lowECT or highECT.")
+        images = {"mask": self.image("mask"), "segmentation": self.image("segmentation")}
+        return Study.create(store, low, high, self.calibration, **images, **settings)
+
+    def __repr__(self) -> str:
+        return f"RockVerseGroup({self._place.label}: {', '.join(self._place.children()) or 'empty'})"
+
+
+def open_study(place: Location) -> Study | RockVerseGroup:
+    """Open a study, or a dual-energy group of RockVerse."""
+    return RockVerseGroup(place) if dual_energy_group(place) is not None else Study(place)
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    known = {**_DRAWING, **_INVERTING}
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"a study has no setting {name!r}; its settings are: {', '.join(known)}.")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
