@@ -194,7 +194,7 @@ def test_gradients_agree_with_finite_differences():
     point = (float(standards[0].means[0]), 0.9982)
     for names in (None, ("water", "PTFE", "quartz", "aluminium")):
         with jax.enable_x64(True):
-            jacobian = jax.jacfwd(lambda m, d, names=names: outcome(m, d, names), argnums=(0, 1))(*point)
+            jacobian = jax.jit(jax.jacfwd(lambda m, d, names=names: outcome(m, d, names), argnums=(0, 1)))(*point)
             steps = {
                 (argument, sign): np.asarray(
                     outcome(*(p + sign * 1e-7 * (k == argument) for k, p in enumerate(point)), names)

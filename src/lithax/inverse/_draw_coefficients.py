@@ -5,6 +5,7 @@ import operator
 import sys
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lithax.arrays import is_traced
+from lithax.chunked import available_cores
 from lithax.generate import hash_noise
 from lithax.models import (
     AbstractDistribution,
@@ -135,16 +137,27 @@ def solve_values(
         ]
         a, c, n, valid = (jnp.stack(part, axis=1) for part in zip(*columns, strict=True))
         return a, c * powers.largest**-n, n, jnp.all(valid, axis=1)
-    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        result = [np.empty((len(values), energies)) for _ in range(3)] + [np.empty((len(values), energies), bool)]
-        for start in range(0, len(values), BLOCK):
-            rows = slice(start, min(start + BLOCK, len(values)))
-            for e in range(energies):
-                block = _filled(values[rows, :, e])
-                hint = None if prior is None else np.append(_filled(prior[:-1][rows]), prior[-1])
-                solved = _compiled()(block, powers.logarithms, powers.fractions, weights[e], hint, np.asarray(bounds))
-                for part, whole in zip(solved, result, strict=True):
-                    whole[rows, e] = np.asarray(part)[: rows.stop - rows.start]
+    result = [np.empty((len(values), energies)) for _ in range(3)] + [np.empty((len(values), energies), bool)]
+    cpu = jax.local_devices(backend="cpu")[0]
+
+    def solve_block(piece: tuple[int, int]) -> None:
+        start, e = piece
+        rows = slice(start, min(start + BLOCK, len(values)))
+        with jax.enable_x64(True), jax.default_device(cpu):  # a scope belongs to its thread
+            hint = None if prior is None else np.append(_filled(prior[:-1][rows]), prior[-1])
+            block = _filled(values[rows, :, e])
+            solved = _compiled()(block, powers.logarithms, powers.fractions, weights[e], hint, np.asarray(bounds))
+            for part, whole in zip(solved, result, strict=True):
+                whole[rows, e] = np.asarray(part)[: rows.stop - rows.start]
+
+    first, *others = [(start, e) for start in range(0, len(values), BLOCK) for e in range(energies)]
+    solve_block(first)  # compiles
+    if len(others) > 1:
+        with ThreadPoolExecutor(available_cores()) as pool:
+            list(pool.map(solve_block, others))
+    else:
+        for piece in others:
+            solve_block(piece)
     a, c, n, valid = result
     return a, c * powers.largest**-n, n, valid.all(axis=1)
 

@@ -18,6 +18,8 @@ G. H. Golub, V. Pereyra, The differentiation of pseudo-inverses and nonlinear le
 SIAM Journal on Numerical Analysis 10 (1973) 413-432. doi:10.1137/0710036
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,8 +30,8 @@ import numpy as np
 from lithax.models._composition import Composition
 from lithax.typing import Array
 
-GRID = 96
-"""Points of the grid in n; between neighbours n grows by 3 %."""
+GRID = 64
+"""Points of the grid in n; between neighbours n grows by 5 %."""
 NEWTON_STEPS = 7
 """Each doubles the digits; the bracket gives two."""
 USUAL = 3.2
@@ -81,11 +83,16 @@ def solve_calibration(
     """
 
     def powers(n: Array) -> Array:
-        """⟨(Z/Z_max)ⁿ⟩ with the materials as a new last axis."""
-        return jnp.sum(fractions * jnp.exp(n[..., None, None] * logarithms), axis=-1)
+        """⟨(Z/Z_max)ⁿ⟩ with the materials as a new first axis; sums written out, as reductions of few numbers are slow."""
+        rows = []
+        for weights_of, logs_of in zip(fractions, logarithms, strict=True):
+            terms = [weight * jnp.exp(n * log) for weight, log in zip(weights_of, logs_of, strict=True)]
+            rows.append(functools.reduce(operator.add, terms))
+        return jnp.stack(rows)
 
+    values = values.T
     grid = bounds[0] * (bounds[1] / bounds[0]) ** jnp.linspace(0.0, 1.0, GRID)
-    if values.shape[1] == 3 and prior is None:
+    if len(values) == 3 and prior is None:
         residual, arguments, low, high, found = _three_standards(values, powers, grid)
         n = _newton(residual, arguments, low, high)
         linear = _line_through_three
@@ -102,36 +109,43 @@ def solve_calibration(
 
 def _three_standards(values: Array, powers: Any, grid: Array) -> tuple[Any, tuple[Array, ...], Array, Array, Array]:
     # Relative to the largest difference, so that nothing depends on the unit of the scan.
-    rise_2, rise_3 = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    rise_2, rise_3 = values[1] - values[0], values[2] - values[0]
     size = jax.lax.stop_gradient(jnp.maximum(jnp.abs(rise_2), jnp.abs(rise_3)))
     rise_2, rise_3 = (rise / jnp.where(size > 0, size, 1.0) for rise in (rise_2, rise_3))
 
     def residual(n: Array, rise_2: Array, rise_3: Array) -> Array:
         g = powers(n)
-        return rise_2 * (g[..., 2] - g[..., 0]) - rise_3 * (g[..., 1] - g[..., 0])
+        return rise_2 * (g[2] - g[0]) - rise_3 * (g[1] - g[0])
 
     table = powers(grid)
-    on_grid = rise_2[:, None] * (table[:, 2] - table[:, 0]) - rise_3[:, None] * (table[:, 1] - table[:, 0])
-    positive = on_grid > 0
-    change = (positive[:, 1:] != positive[:, :-1]) & (size > 0)[:, None]
-    middle = jnp.sqrt(grid[1:] * grid[:-1])
-    index = jnp.argmin(jnp.where(change, jnp.abs(jnp.log(middle / USUAL)), jnp.inf), axis=1)
-    return residual, (rise_2, rise_3), grid[index], grid[index + 1], jnp.any(change, axis=1)
+    slope_2, slope_3 = table[1] - table[0], table[2] - table[0]
+    distance = jnp.abs(jnp.log(jnp.sqrt(grid[1:] * grid[:-1]) / USUAL))
+    known_2, known_3 = jax.lax.stop_gradient((rise_2, rise_3))
+
+    def positive(index: Any) -> Array:
+        return known_2 * slope_3[index] > known_3 * slope_2[index]
+
+    def look(index: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        nearest, best, before = state
+        now = positive(index + 1)
+        better = (now != before) & (distance[index] < nearest)
+        return jnp.where(better, distance[index], nearest), jnp.where(better, index, best), now
+
+    start = (jnp.full(size.shape, jnp.inf), jnp.zeros(size.shape, jnp.int32), positive(0))
+    nearest, best, _ = jax.lax.fori_loop(0, GRID - 1, lambda i, s: look(i.astype(jnp.int32), s), start)
+    return residual, (rise_2, rise_3), grid[best], grid[best + 1], jnp.isfinite(nearest) & (size > 0)
 
 
 def _line_through_three(values: Array, g: Array) -> tuple[Array, Array]:
     # Through the two standards that lie farthest apart.
-    spread = jnp.stack([jnp.abs(g[:, i] - g[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))], axis=1)
-    pair = jnp.argmax(spread, axis=1)
-    first = jnp.where(pair == 2, 1, 0)[:, None]
-    second = jnp.where(pair == 0, 1, 2)[:, None]
-
-    def pick(table: Array, index: Array) -> Array:
-        return jnp.take_along_axis(table, index, axis=1)[:, 0]
-
-    g_first = pick(g, first)
-    c = (pick(values, second) - pick(values, first)) / (pick(g, second) - g_first)
-    return pick(values, first) - c * g_first, c
+    (y_0, y_1, y_2), (g_0, g_1, g_2) = values, g
+    a, b, c = jnp.abs(g_0 - g_1), jnp.abs(g_0 - g_2), jnp.abs(g_1 - g_2)
+    from_second = (c > a) & (c > b)
+    to_second = (a >= b) & ~from_second
+    y_from, g_from = jnp.where(from_second, y_1, y_0), jnp.where(from_second, g_1, g_0)
+    y_to, g_to = jnp.where(to_second, y_1, y_2), jnp.where(to_second, g_1, g_2)
+    slope = (y_to - y_from) / (g_to - g_from)
+    return y_from - slope * g_from, slope
 
 
 def _least_squares(values: Array, powers: Any, grid: Array, weights: Array, prior: Array | None) -> tuple[Array, Array]:
@@ -140,48 +154,46 @@ def _least_squares(values: Array, powers: Any, grid: Array, weights: Array, prio
 
     def without_constant(table: Array) -> Array:
         """Whiten, and take out what A explains."""
-        whitened = table @ weights.T
-        return whitened - (whitened @ unit)[..., None] * unit
+        whitened = jnp.tensordot(weights, table, axes=1)
+        return whitened - unit.reshape(-1, *(1,) * (table.ndim - 1)) * jnp.tensordot(unit, whitened, axes=1)
 
     y = without_constant(values)
-    center = jnp.zeros_like(values[:, 0]) if prior is None else prior[:-1]
+    center = jnp.zeros_like(values[0]) if prior is None else prior[:-1]
     precision = 0.0 if prior is None else prior[-1] ** -2
 
     def residual(n: Array, y: Array, center: Array) -> Array:
         """Half the derivative of the sum of squares."""
         g, slope = jax.jvp(lambda n: without_constant(powers(n)), (n,), (jnp.ones_like(n),))
-        c = jnp.sum(y * g, axis=1) / jnp.sum(g * g, axis=1)
-        derivative = -jnp.sum((y - c[:, None] * g) * c[:, None] * slope, axis=1)
-        return derivative + (n - center) * precision
+        c = jnp.sum(y * g, axis=0) / jnp.sum(g * g, axis=0)
+        return (n - center) * precision - jnp.sum((y - c * g) * c * slope, axis=0)
 
     table = without_constant(powers(grid))
-    explained = jnp.maximum(y @ (table / jnp.linalg.norm(table, axis=1)[:, None]).T, 0.0) ** 2
-    sum_of_squares = jnp.sum(y * y, axis=1)[:, None] - explained
-    sum_of_squares = sum_of_squares + (grid - center[:, None]) ** 2 * precision
-    middle = sum_of_squares[:, 1:-1]
-    least = (middle <= sum_of_squares[:, :-2]) & (middle <= sum_of_squares[:, 2:])
+    explained = jnp.maximum((table / jnp.linalg.norm(table, axis=0)).T @ y, 0.0) ** 2
+    squares = jnp.sum(y * y, axis=0) - explained + (grid[:, None] - center) ** 2 * precision
+    middle = squares[1:-1]
+    least = (middle <= squares[:-2]) & (middle <= squares[2:])
 
     def refined(score: Array) -> tuple[Array, Array]:
         """Return the minimum of the interval with the best score, and its sum of squares."""
-        index = jnp.argmin(jnp.where(least, score, jnp.inf), axis=1)
+        index = jnp.argmin(jnp.where(least, score, jnp.inf), axis=0)
         n = _newton(residual, (y, center), grid[index], grid[index + 2])
         g = without_constant(powers(n))
-        c = jnp.sum(y * g, axis=1) / jnp.sum(g * g, axis=1)
-        return n, jnp.sum((y - c[:, None] * g) ** 2, axis=1) + (n - center) ** 2 * precision
+        c = jnp.sum(y * g, axis=0) / jnp.sum(g * g, axis=0)
+        return n, jnp.sum((y - c * g) ** 2, axis=0) + (n - center) ** 2 * precision
 
-    usual, usual_sum = refined(jnp.abs(jnp.log(grid[1:-1] / USUAL))[None, :])
+    usual, usual_sum = refined(jnp.abs(jnp.log(grid[1:-1] / USUAL))[:, None])
     best, best_sum = refined(middle)
     # The whitened sum of squares has errors of size 1: a smaller difference is no reason to leave the usual exponent.
-    return jnp.where(best_sum < usual_sum - 1.0, best, usual), jnp.any(least, axis=1)
+    return jnp.where(best_sum < usual_sum - 1.0, best, usual), jnp.any(least, axis=0)
 
 
 def _weighted_line(values: Array, g: Array, weights: Array) -> tuple[Array, Array]:
     one = jnp.sum(weights, axis=1)
-    y, g = values @ weights.T, g @ weights.T
+    y, g = weights @ values, weights @ g
     one_one = one @ one
-    center_y, center_g = (y @ one) / one_one, (g @ one) / one_one
-    g = g - center_g[:, None] * one
-    c = jnp.sum(g * y, axis=1) / jnp.sum(g * g, axis=1)
+    center_y, center_g = (one @ y) / one_one, (one @ g) / one_one
+    g = g - center_g * one[:, None]
+    c = jnp.sum(g * y, axis=0) / jnp.sum(g * g, axis=0)
     return center_y - c * center_g, c
 
 

@@ -282,12 +282,19 @@ def normal_quantile(probability: Array) -> Array:
     """
     xp = namespace(probability)
     q = probability - 0.5
-    small = 0.180625 - q * q
-    central = q * _ratio(small, _CENTRAL)
-    tail = xp.where(q < 0, probability, 1.0 - probability)
-    r = xp.sqrt(-xp.log(tail))
+    central = q * _ratio(0.180625 - q * q, _CENTRAL)
+    if isinstance(probability, np.ndarray) and probability.ndim:  # the tails only where they are wanted
+        outside = np.abs(q) > 0.425
+        central[outside] = _tail(np, probability[outside])
+        return central
+    return xp.where(xp.abs(q) <= 0.425, central, _tail(xp, probability))
+
+
+def _tail(xp: Any, probability: Array) -> Array:
+    upper = probability > 0.5
+    r = xp.sqrt(-xp.log(xp.where(upper, 1.0 - probability, probability)))
     outer = xp.where(r <= 5.0, _ratio(r - 1.6, _MIDDLE), _ratio(r - 5.0, _FAR))
-    return xp.where(xp.abs(q) <= 0.425, central, xp.where(q < 0, -outer, outer))
+    return xp.where(upper, outer, -outer)
 
 
 _CENTRAL = (
