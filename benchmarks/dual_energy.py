@@ -38,3 +38,25 @@ def rockverse_rows(parts):
 def medians(density, number):
     """Return what both sides must agree about, as JSON holds it."""
     return {"density": [float(v) for v in density[:10]], "number": [float(v) for v in number[:10]]}
+
+
+# Water, quartz and aluminium: bulk density and atoms per formula unit; Z and M of the elements.
+MATERIALS = ((0.9982, {"H": 2, "O": 1}), (2.65, {"Si": 1, "O": 2}), (2.7, {"Al": 1}))
+ELEMENTS = {"H": (1, 1.008), "O": (8, 15.999), "Al": (13, 26.9815384), "Si": (14, 28.085)}
+DEVIATION = 1e-4
+"""Of every material and of empty space, of the contrast 1: all draws of both sides have a solution."""
+
+
+def atoms(formula):
+    """Return Z, M and amount of every element, one row each."""
+    return np.array([[*ELEMENTS[symbol], amount] for symbol, amount in formula.items()], dtype=np.float64)
+
+
+def levels():
+    """Return the mean attenuation of the three materials, of shape (materials, energies); empty space has 0."""
+    rows = []
+    for density, formula in MATERIALS:
+        number, mass, amount = atoms(formula).T
+        electrons = 2 * density * (amount @ number) / (amount @ mass)
+        rows.append([electrons * (a + b * (amount * number) @ number**n / (amount @ number)) for a, b, n in ENERGIES])
+    return np.asarray(rows)

@@ -148,6 +148,23 @@ def dual_energy(voxels, draws, dtype):
     return run
 
 
+def coefficients(draws):
+    """Draw calibrations of both energies, from distributions to A, B and n."""
+    stuff = [lx.dect.Material(str(formula), formula, density) for density, formula in dual_energy_data.MATERIALS]
+    rows = dual_energy_data.levels()
+    standards = [
+        lx.dect.Standard(made, [(level, dual_energy_data.DEVIATION) for level in row])
+        for made, row in zip(stuff, rows, strict=True)
+    ]
+    air = lx.dect.Standard(None, [(0.0, dual_energy_data.DEVIATION)] * 2)
+
+    def run():
+        drawn = lx.dect.draw_coefficients(standards, air, draws, seed=1, progress=False)
+        return {"valid": float(drawn.valid.mean())}
+
+    return run
+
+
 def memory(folder, chunks, shape):
     """Filter an image, and say what that took of memory above a process that has done it before on a small one."""
     operation = partial(lx.ops.gaussian, sigma=2.0)
@@ -190,6 +207,7 @@ class Watch:
 
 
 CASES = {
+    "coefficients": coefficients,
     "dual energy": dual_energy,
     "versions": versions,
     "add": add,

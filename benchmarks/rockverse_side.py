@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import rockverse
 import zarr
-from rockverse.dect._cpu_functions import calc_rhoZ_arrays_cpu
+from rockverse.dect._cpu_functions import calc_rhoZ_arrays_cpu, fill_coeff_matrix_cpu
 from rockverse.voxel_image import from_array, import_raw, sphere_pack
 from rockverse.voxel_image.histogram import Histogram
 
@@ -97,7 +97,32 @@ def dual_energy(voxels, draws):
     return run
 
 
+def coefficients(draws):
+    """RockVerse's own inner function for both energies, with its defaults, without what its caller does around it."""
+    materials = [dual_energy_data.atoms(formula) for _, formula in dual_energy_data.MATERIALS]
+    densities = [
+        2 * density * (atoms[:, 2] @ atoms[:, 0]) / (atoms[:, 2] @ atoms[:, 1])
+        for (density, _), atoms in zip(dual_energy_data.MATERIALS, materials, strict=True)
+    ]
+    limits = np.array([*densities, 2000.0, 1500.0, 30.0, 1e-12])
+    unused = np.zeros(2)
+
+    def run():
+        valid = []
+        for energy in (0, 1):
+            means = [0.0, *dual_energy_data.levels()[:, energy]]
+            gaussians = [np.array([mean, dual_energy_data.DEVIATION]) for mean in means]
+            tables = [table for gaussian in gaussians for table in (gaussian, unused)]
+            rows = np.full((draws, 11), np.nan)
+            fill_coeff_matrix_cpu(rows, *materials, limits, *tables)
+            valid.append(rows[:, -1] < 1e-12)
+        return {"valid": float(np.mean(valid[0] & valid[1]))}
+
+    return run
+
+
 CASES = {
+    "coefficients": coefficients,
     "dual energy": dual_energy,
     "versions": versions,
     "add": add,
