@@ -22,15 +22,18 @@ def blocks() -> list[tuple[str | None, str, int]]:
     return [(m["name"], m["code"], text[: m.start("code")].count("\n")) for m in BLOCK.finditer(text)]
 
 
-def figures() -> Iterator[tuple[str, object]]:
-    """Run the page and yield every picture: the `viewer` or the `figure` that a block leaves."""
+def figures(volumes: bool = True) -> Iterator[tuple[str, object]]:
+    """Run the page and yield every picture: the `viewer`, the `figure` or the `plotter` that a block leaves."""
     scope: dict[str, object] = {"__name__": "gallery"}
     for name, code, line in blocks():
-        scope.pop("figure", None)
+        if "lx.viz.volume" in code and not volumes:
+            continue
+        for left in ("figure", "plotter"):
+            scope.pop(left, None)
         exec(compile("\n" * line + code, PAGE, "exec"), scope)
         if name is not None:
-            shown = scope.get("figure")
-            yield name, shown if shown is not None else scope["viewer"].figure
+            found = [scope[kind] for kind in ("figure", "plotter") if kind in scope]
+            yield name, found[0] if found else scope["viewer"].figure
 
 
 def without_words(figure: object) -> bytes:
@@ -49,6 +52,11 @@ def without_words(figure: object) -> bytes:
     return buffer.getvalue()
 
 
+def is_volume(shown: object) -> bool:
+    """Whether it is a scene of PyVista, whose pixels depend on the driver of the graphics card."""
+    return hasattr(shown, "screenshot")
+
+
 def make() -> None:
     from PIL import Image
 
@@ -58,11 +66,14 @@ def make() -> None:
             old.unlink()
     for name, figure in figures():
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
+        if is_volume(figure):
+            figure.screenshot(buffer)
+        else:
+            (BASELINE / f"{name}.png").write_bytes(without_words(figure))
+            figure.savefig(buffer, format="png", dpi=80)
         picture = Image.open(buffer).convert("RGB")
         # 256 colours do, at a third of the size.
         picture.quantize(256, dither=Image.Dither.NONE).save(PAGE.parent / "gallery" / f"{name}.png", optimize=True)
-        (BASELINE / f"{name}.png").write_bytes(without_words(figure))
 
 
 if __name__ == "__main__":

@@ -671,7 +671,7 @@ class TestProcesses:
             image = lx.open(tmp_path / "image", world=world)
             before = world.exchanges
             if world.index == 1:
-                viewer = viewer_of(image, segmentation=image, mask=values < 10)
+                viewer = viewer_of(image, segmentation=values > 500, mask=values < 10)
                 viewer.histogram = "full"
                 viewer.refresh()
                 return world.exchanges - before, viewer.histogram.total

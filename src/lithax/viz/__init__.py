@@ -29,9 +29,13 @@ from lithax.viz._picture import Picture as Picture
 from lithax.viz._pixels import blend as blend
 from lithax.viz._pixels import colorize as colorize
 from lithax.viz._pixels import grey_pixels as grey_pixels
+from lithax.viz._plots import histogram as histogram
+from lithax.viz._plots import profiles as profiles
 from lithax.viz._render import render as render
 from lithax.viz._scale_bar import draw_scale_bar as draw_scale_bar
 from lithax.viz._scale_bar import round_length as round_length
+from lithax.viz._side_by_side import side_by_side as side_by_side
 from lithax.viz._unit import unit_symbol as unit_symbol
 from lithax.viz._view_state import ViewState as ViewState
 from lithax.viz._viewer import OrthogonalViewer as OrthogonalViewer
+from lithax.viz._volume import volume as volume

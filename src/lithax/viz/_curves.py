@@ -13,29 +13,40 @@ from lithax.viz._unit import unit_symbol
 _AXIS_COLORS = (PORE, ACCENT, TRUTH)
 
 
-def draw_profiles(profiles: Sequence[ProfileResult], frame: Frame, *, mean: float | None = None) -> Any:
-    """Draw the porosity of every slice along x, y and z.
+def draw_profiles(
+    profiles: Sequence[ProfileResult],
+    frame: Frame,
+    *,
+    mean: float | None = None,
+    label: str = "porosity of the slice [%]",
+    factor: float = 100.0,
+) -> Any:
+    """Draw the mean of every slice along x, y and z: the porosity, unless another label says otherwise.
 
     Parameters
     ----------
     profiles
-        Profiles of a boolean pore image.
+        Profiles of an image, for the porosity of a boolean pore image.
     frame
         Where its voxels are.
     mean
-        Porosity of the whole, drawn as a line.
+        That of the whole, drawn as a line.
+    label
+        What the means are.
+    factor
+        By which they are multiplied: 100 for percent.
     """
     with drawing(9.2, 2.6) as figure:
         every = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
         unit = unit_symbol(str(frame.voxel_unit)) or "voxel"
         for axes, profile in zip(every, profiles, strict=True):
             if mean is not None:
-                axes.axhline(100 * mean, color=INK, linewidth=0.8, linestyle=":", label="whole")
+                axes.axhline(factor * mean, color=INK, linewidth=0.8, linestyle=":", label="whole")
             position = frame.axis_coordinates(profile.axis)
-            axes.plot(position, 100 * profile.mean, color=_AXIS_COLORS[profile.axis], linewidth=1.1)
+            axes.plot(position, factor * profile.mean, color=_AXIS_COLORS[profile.axis], linewidth=1.1)
             axes.set_xlabel(f"{'xyz'[profile.axis]} [{unit}]")
             axes.set_xlim(position[0], position[-1] if len(position) > 1 else position[0] + 1)
-        every[0].set_ylabel("porosity of the slice [%]")
+        every[0].set_ylabel(label)
     return figure
 
 

@@ -94,7 +94,7 @@ class Entry:
     color: Any
     alpha: float
     kind: str
-    """"patch" or "line"."""
+    """"patch", "line" or "thick line"."""
 
 
 @dataclass(frozen=True, eq=False)

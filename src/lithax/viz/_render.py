@@ -352,7 +352,7 @@ def _legend(state: ViewState, panels: dict[str, PanelPicture], counted: Histogra
     if state.show_chunks:
         entries.append(Entry("chunks", look.chunk["color"], 1.0, "line"))
     if state.show_shards and state.image.shards is not None:
-        entries.append(Entry("shards", look.shard["color"], 1.0, "line"))
+        entries.append(Entry("shards", look.shard["color"], 1.0, "thick line"))
     return tuple(entries)
 
 

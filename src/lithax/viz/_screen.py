@@ -139,8 +139,8 @@ class Screen:
         if not picture.legend:
             return
         handles = [
-            Line2D([], [], color=e.color, linewidth=1.6, label=e.label)
-            if e.kind == "line"
+            Line2D([], [], color=e.color, linewidth=2.6 if e.kind == "thick line" else 1.2, label=e.label)
+            if e.kind.endswith("line")
             else Patch(facecolor=e.color, alpha=e.alpha, label=e.label, edgecolor="#999999", linewidth=0.4)
             for e in picture.legend
         ]
