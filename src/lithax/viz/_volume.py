@@ -16,7 +16,7 @@ from lithax.viz._view_state import ViewState
 QUALITY = {"preview": 64**3, "normal": 144**3, "fine": 320**3, "full": None}
 """How many voxels are drawn at most."""
 
-_SMOOTHING = 0.3  # how far smoothing may move a surface [voxel]: more takes off the volume of small grains
+_SMOOTHING = 0.5  # how far smoothing may move a surface [voxel]: more takes off the volume of small grains
 
 _OUTLINE = "#8a8a8a"
 _SURFACE = "#c9b28f"
@@ -262,7 +262,6 @@ def _phases(
             color=color,
             label=phase_name(state, phase),
             smooth_shading=True,
-            split_sharp_edges=True,
             specular=0.15,
         )
     plotter.add_legend(
