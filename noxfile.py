@@ -110,6 +110,13 @@ def tutorials(session: nox.Session) -> None:
 
 
 @nox.session
+def interop(session: nox.Session) -> None:
+    """Open a pyramid in napari, by its OME-Zarr plugin."""
+    session.install(".", "napari[pyside6]>=0.5", "napari-ome-zarr>=0.6")
+    session.run("python", "tests/interop/in_napari.py", *session.posargs, env={"QT_QPA_PLATFORM": "offscreen"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time lithax beside RockVerse, scipy and bare reading and writing, and renew docs/benchmarks.md."""
     session.install(".")

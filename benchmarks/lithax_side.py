@@ -129,6 +129,13 @@ def raw_import(raw, folder, chunks, shape, dtype):
     return without(f"{folder}/image"), run
 
 
+def pyramid(values, folder, chunks):
+    """A copy of the image with all coarser levels."""
+    image = stored(values, folder, chunks)
+    target = f"{folder}/out"
+    return without(target), lambda: lx.pyramid(image, target, progress=False) and None
+
+
 def spheres(folder, chunks, shape):
     def run():
         lx.sphere_pack(tuple(shape), store=f"{folder}/image", chunks=tuple(chunks))
@@ -219,5 +226,6 @@ CASES = {
     "histogram": histogram,
     "raw import": raw_import,
     "spheres": spheres,
+    "pyramid": pyramid,
     "memory": memory,
 }

@@ -1,7 +1,7 @@
 """The table: what is measured, against what, and the ratio that is wanted."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -114,6 +114,11 @@ def rows(small: int, large: int, chunk: int, processes: int) -> Iterator[Row]:
         peer = Rival("scipy in memory", (Call("scipy", "median", options),), want)
         name = f"median 3×3×3, {TYPES[dtype]} {small}³, chunked"
         yield Row(name, Call("lithax", "median", options | grid), (peer,))
+
+    # Every voxel is read and written once, and a seventh as many for the coarser levels, which the floor leaves out.
+    options = {"values": Data("values", large, "u2"), **grid}
+    floor = Rival("reading and writing alone", (replace(BARE, options=BARE.options | {"target": "{ours}/image"}),), 0.6)
+    yield Row(f"OME-Zarr pyramid, uint16 {large}³", Call("lithax", "pyramid", options), (floor,))
 
     # RockVerse gets one voxel where lithax gets a thousand: equal times are a thousand times the speed.
     for dtype in ("f4", "f8"):
