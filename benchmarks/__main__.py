@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--large", type=int, default=512, help="edge of the large images [voxel]")
     parser.add_argument("--chunk", type=int, default=128, help="edge of a chunk [voxel]")
     parser.add_argument(
-        "--repeats", type=int, default=8, help="how often the job is done whose every run must take 20 s"
+        "--repeats", type=int, default=16, help="how often the job is done whose every run must take 20 s"
     )
     parser.add_argument(
         "--memory", type=int, default=1024, help="edge of the image whose peak memory is watched [voxel]"

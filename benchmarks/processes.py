@@ -12,10 +12,14 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
     """Yield the rows; `edge` is that of the images, and `repeats` how often a job that must be long is done [-]."""
     options = {"values": Data("values", edge, "f4"), "folder": "{folder}", "chunks": [chunk] * 3}
     one = Rival("1 process", (Call("pinned", "chain", options),), 1.8)
+    # What the machine allows: cores share caches, memory and the disk.
+    apart = Rival(
+        "2 programs apart, a half each", (Call("apart-2", "chain", options | {"half": True}),), 1.1, speed=False
+    )
     yield Row(
         f"processes: 2, median, gaussian and threshold, float32 {edge}³, a core for each",
         Call("pinned-2", "chain", options),
-        (one,),
+        (one, apart),
     )
     half = Rival("1 process, half the image", (Call("pinned", "chain", options | {"half": True}),), 0.9)
     yield Row(

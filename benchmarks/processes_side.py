@@ -1,7 +1,8 @@
 """Several processes of ours: started by mpiexec or alone, on a core each or free, by MPI or by jax.distributed.
 
 The kind is the second argument of the worker: "pinned" gives every process one core, for all its threads; "free" leaves
-all cores to it; "devices" joins the processes by jax.distributed, and leaves them all cores.
+all cores to it; "devices" joins the processes by jax.distributed, and leaves them all cores; "apart" gives every process a
+core and a half of the image, and lets it know nothing of the others.
 """
 
 import os
@@ -14,7 +15,7 @@ from functools import partial
 from importlib.metadata import version
 
 KIND = sys.argv[2]
-if KIND == "pinned" and hasattr(os, "sched_setaffinity"):
+if KIND in ("pinned", "apart") and hasattr(os, "sched_setaffinity"):
     # Before anything starts a thread: threads inherit it.
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(os.environ.get("PMI_RANK", "0")) % len(cores)]})
@@ -25,14 +26,14 @@ import numpy as np  # noqa: E402
 import lithax as lx  # noqa: E402
 from lithax.sharded import exchange_faces, exchange_halo, make_mesh  # noqa: E402
 
-world = lx.runtime.connect("jax" if KIND == "devices" else "auto")
-first = world.first
-if world.count > 1 or "PMI_RANK" in os.environ:
+world = lx.runtime.connect({"devices": "jax", "apart": "serial"}.get(KIND, "auto"))
+comm, rank = None, 0
+if "PMI_RANK" in os.environ:
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
-else:
-    comm = None
+    rank = comm.Get_rank()
+first = rank == 0
 
 STEPS = lx.chain(partial(lx.ops.median, radius=1), partial(lx.ops.gaussian, sigma=1.5), lambda v: v < 0.4)
 TIMES = 50
@@ -50,7 +51,7 @@ def share(read):
         return read()
     if first:
         request = read()
-        for other in range(1, world.count):
+        for other in range(1, comm.Get_size()):
             comm.send(request, dest=other)
         return request
     while not comm.iprobe(source=0):
@@ -63,14 +64,17 @@ def versions():
 
 
 def chain(values, folder, chunks, repeats=1, half=False):
-    """Filter an image, or its half along x, from disk to disk."""
+    """Filter an image, or this process's half of it along x, from disk to disk."""
     array = np.load(values, mmap_mode="r")
-    array = array[: array.shape[0] // 2] if half else array
+    if half:
+        middle = array.shape[0] // 2
+        array = array[middle:] if rank else array[:middle]
+        folder = f"{folder}/{rank}"
     image = lx.from_array(array, store=f"{folder}/image", chunks=tuple(chunks), overwrite=True)
     target = f"{folder}/out"
 
     def make_room():
-        if first:
+        if world.first:
             shutil.rmtree(target, ignore_errors=True)
 
     def run():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).parent / "worker.py"
-KINDS = ("free", "pinned", "devices")
+KINDS = ("free", "pinned", "devices", "apart")
 PEER = ["rockverse==1.2.1", "mpich>=4.3"]
 PEER_PYTHON = ((3, 11), (3, 12))
 
@@ -57,7 +57,7 @@ class Side:
     ----------
     name
         ``"lithax"``, ``"bare"``, ``"scipy"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
-        ``"pinned"`` and ``"devices"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
+        ``"pinned"``, ``"devices"`` and ``"apart"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
     folder
         Where logs and environments are kept.
     """
