@@ -38,7 +38,7 @@ def estimate(
 
     Returns
     -------
-        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape (*shape, draws); NaN where nothing in the range fits: with two
+        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape ``(*shape, draws)``; NaN where nothing in the range fits: with two
         energies no root, with more a minimum at an end of the range.
 
     Raises

@@ -32,7 +32,7 @@ class GaussianFit(eqx.Module):
         return self.components(x).sum(axis=0)
 
     def components(self, x: Any) -> np.ndarray:
-        """Return every bell curve at x, of shape (components, *shape of x)."""
+        """Return every bell curve at x, of shape ``(components, *x.shape)``."""
         x = np.asarray(x, np.float64)
         shape = (-1, *(1,) * x.ndim)
         a, m, s = (np.reshape(part, shape) for part in (self.amplitude, self.mean, self.standard_deviation))

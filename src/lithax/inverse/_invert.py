@@ -135,7 +135,7 @@ def solve(
 
     Returns
     -------
-        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape (*shape, draws), NaN where a draw has no result, and its status:
+        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape ``(*shape, draws)``, NaN where a draw has no result, and its status:
         0 ok, 1 below air, 2 no root, 3 bad calibration.
 
     Raises

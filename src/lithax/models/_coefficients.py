@@ -132,7 +132,7 @@ class Coefficients(eqx.Module):
 
         Returns
         -------
-            One array per energy, of shape (draws, *broadcast shape), in the unit of the scan.
+            One array per energy, of shape ``(draws, *broadcast shape)``, in the unit of the scan.
         """
         xp = namespace(self.A, electron_density, atomic_number)
         density = electron_density if is_array(electron_density) else xp.asarray(electron_density, dtype=self.A.dtype)
