@@ -82,7 +82,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types with pyright."""
-    session.install(".[io,pandas,viz,volume,web,xarray]", *group("types"))
+    session.install(".[io,notebook,pandas,viz,volume,web,xarray,xray]", *group("types"))
     session.run("pyright", *session.posargs)
 
 
