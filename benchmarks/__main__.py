@@ -67,8 +67,11 @@ def main() -> None:
                     record[name] = measure()
                 except (Unavailable, subprocess.CalledProcessError) as error:
                     print(error)
-        record["results"] = list(results.values())
-        record |= {"machine": report.machine(), "versions": bench.sides.versions()}
+        order = [row.measure for row in every]
+        known = [result for result in results.values() if result["measure"] in order]
+        record["results"] = sorted(known, key=lambda result: order.index(result["measure"]))
+        # Of the sides that took no part this time the versions are those of their last.
+        record |= {"machine": report.machine(), "versions": record.get("versions", {}) | bench.sides.versions()}
     finally:
         bench.sides.close()
     text = report.document(record)

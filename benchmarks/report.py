@@ -104,11 +104,11 @@ def document(record: dict[str, Any]) -> str:
         table([Result(**result) for result in record["results"]]),
     ]
     if "processes: meetings" in record:
-        parts += ["### Meetings of processes", meeting_lines(record["processes: meetings"])]
+        parts += ["## Meetings of processes", meeting_lines(record["processes: meetings"])]
     if "memory" in record:
-        parts += ["### Memory", memory_lines(record["memory"])]
+        parts += ["## Memory", memory_lines(record["memory"])]
     if "import" in record:
-        parts += ["### Import", import_lines(record["import"])]
+        parts += ["## Import", import_lines(record["import"])]
     return "\n\n".join(parts)
 
 

@@ -42,7 +42,6 @@ html_theme_options = {
 copybutton_prompt_text = "$ "
 nitpicky = False
 suppress_warnings = [
-    "myst.header",  # the tables of benchmarks come with headings of their own
     "toc.empty_glob",  # the list of tutorials ends with "and all others", of which there may be none
 ]
 
