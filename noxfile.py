@@ -89,7 +89,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build docs/_build/index.html, executing its pages; a warning is an error, and so is a link that leads nowhere."""
-    session.install(".[mpi,pandas,viz,xarray]", *group("docs"))
+    session.install(".[io,mpi,pandas,viz,volume,xarray,xray]", *group("docs"))
     session.run(
         "sphinx-build", "-W", "-E", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs, env=CACHE
     )
