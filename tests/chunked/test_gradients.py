@@ -250,6 +250,8 @@ def test_losses_that_cannot_be(x, y):
         chunk_reduce(3, image(x))
     with pytest.raises(TypeError, match="needs at least one image"):
         chunk_value_and_grad(MeanLoss(lambda p: p), 1.0)
+    with pytest.raises(ValueError, match=r"parameters=\{'n': 3\} holds no real number.*chunk_loss"):
+        chunk_value_and_grad(MeanSquaredError(), {"n": 3}, image(x), image(y))
     with pytest.raises(ValueError, match=r"image 1 has shape \(2, 2, 2\), the first \(9, 7, 8\)"):
         chunk_value_and_grad(MeanSquaredError(), 1.0, image(x), image(y[:2, :2, :2]))
     with pytest.raises(ValueError, match="the function returned shape"):

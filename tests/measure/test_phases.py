@@ -64,6 +64,7 @@ def test_porosity(phase, xp, rng):
     pore = np.isin(x[where], np.atleast_1d(np.asarray(list(phase) if np.iterable(phase) else phase)))
     assert (result.pore_voxels, result.voxels) == (pore.sum(), where.sum())
     assert float(result) == result.porosity == pore.mean()
+    assert str(result) == f"{result.porosity:.6g} ({pore.sum()} of {pore.size} voxels)"
 
 
 def test_porosity_of_booleans(rng):

@@ -5,6 +5,7 @@ from lithax.chunked._cache import ChunkCache as ChunkCache
 from lithax.chunked._components import Components as Components
 from lithax.chunked._components import find_components as find_components
 from lithax.chunked._gradient import LossOverBlocks as LossOverBlocks
+from lithax.chunked._gradient import has_real_numbers as has_real_numbers
 from lithax.chunked._kernel import Kernel as Kernel
 from lithax.chunked._kernel import KernelRequest as KernelRequest
 from lithax.chunked._kernel import backend_namespace as backend_namespace

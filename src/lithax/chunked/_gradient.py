@@ -220,6 +220,11 @@ def _split(parameters: Any) -> tuple[Any, Any]:
     return eqx.partition(parameters, lambda v: eqx.is_inexact_array_like(v) and not isinstance(v, bool))
 
 
+def has_real_numbers(parameters: Any) -> bool:
+    """Whether there is anything in a pytree that a gradient can be taken by."""
+    return bool(jax.tree_util.tree_leaves(_split(parameters)[0]))
+
+
 def _key(value: Any) -> Any:
     if isinstance(value, np.ndarray | jax.Array):
         return (value.shape, str(value.dtype), np.asarray(value).tobytes())

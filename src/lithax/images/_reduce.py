@@ -19,6 +19,7 @@ from lithax.chunked import (
     block_state,
     check_plain_functions,
     choose_layout,
+    has_real_numbers,
     reduce_blocks,
 )
 from lithax.errors import MemoryLimitError
@@ -214,6 +215,11 @@ def chunk_value_and_grad(
     -------
         The value, and a gradient with the structure of `parameters` (None for leaves that are not real numbers).
 
+    Raises
+    ------
+    ValueError
+        If `parameters` holds no real number.
+
     Examples
     --------
     >>> import numpy as np
@@ -225,6 +231,11 @@ def chunk_value_and_grad(
     (4.0, 4.0)
     """
     refuse_tracers("chunk_value_and_grad", parameters)
+    if not has_real_numbers(parameters):
+        raise ValueError(
+            f"parameters={parameters!r} holds no real number to differentiate by; make them floats, or use "
+            f"lx.chunk_loss(loss, ...)(parameters) for the value alone."
+        )
     world = world_of("chunk_value_and_grad", images, world)
     with together(world):
         over = _loss_over(

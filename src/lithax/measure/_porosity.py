@@ -31,6 +31,9 @@ class PorosityResult:
     def __float__(self) -> float:
         return self.porosity
 
+    def __str__(self) -> str:
+        return f"{self.porosity:.6g} ({self.pore_voxels} of {self.voxels} voxels)"
+
 
 class Porosity(AbstractMeasurement):
     """Total porosity of a segmentation: voxels of the pore phases over voxels taken in.
