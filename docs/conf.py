@@ -30,7 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "changes", "figures", ".jupyter_cache"]
+exclude_patterns = ["jupyter_execute", "_build", "changes", "figures", ".jupyter_cache"]
 html_theme = "furo"
 html_title = "lithax"
 html_static_path = ["_static"]
