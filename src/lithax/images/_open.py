@@ -53,7 +53,7 @@ def open(
     if store is None:
         raise TypeError("store=None is new memory, which holds no image; pass a path, a URL or a Zarr store.")
     place = locate(store, path, read_only=mode == "r", storage_options=storage_options)
-    if (group := _group(place)) is not None:
+    if (group := _group(place, world)) is not None:
         return group
     stored = open_array(place, read_only=mode == "r")
     if stored.metadata.state != "complete" and not incomplete:
@@ -71,14 +71,14 @@ def open(
     return VoxelImage(stored, world)
 
 
-def _group(place: Any) -> Any:
+def _group(place: Any, world: Any) -> Any:
     """Open a group that is more than an image; None if it is not."""
     node = place.node()
     own = own_attributes(place) if node is not None and node.kind == "group" else None
     if (own is None or "study" not in own) and dual_energy_group(place) is None:
         return None
     # The room above this one, which most programs never need.
-    return import_module("lithax.inverse").open_study(place)
+    return import_module("lithax.inverse").open_study(place, world)
 
 
 open_image = open

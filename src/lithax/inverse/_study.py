@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from lithax.errors import MetadataError
-from lithax.images import Domain, VoxelImage, domain, from_array, open_image
+from lithax.grid import World
+from lithax.images import (
+    Domain,
+    VoxelImage,
+    check_same,
+    domain,
+    from_array,
+    on_first,
+    open_image,
+    refuse_memory,
+    world_or_connected,
+)
 from lithax.inverse._draw_coefficients import draw_coefficients
 from lithax.inverse._inversion import Inversion, pack
 from lithax.inverse._invert import check_wanted, invert
@@ -31,11 +42,13 @@ class Study:
 
     ``lx.dect.Study.create(...)`` makes one; ``lx.open(path).run()`` is then a whole batch script. A result is only taken for
     one if everything it depends on is as it was: `stale` says what is not, `run` does that again and nothing else.
+
+    Under several processes all of them make the same calls; the first writes the group, and all share the voxels.
     """
 
-    def __init__(self, place: Location):
+    def __init__(self, place: Location, world: World | None = None):
         """Open what is at a place; use `lithax.open`."""
-        self._place = place
+        self._place, self._world = place, world_or_connected(world)
         if self._settings() is None:
             raise MetadataError(
                 f"store={place.label} holds no dual-energy study; make one with lx.dect.Study.create(...)."
@@ -74,8 +87,6 @@ class Study:
             See `set`.
         """
         place = locate(store, None)
-        if place.node() is not None and not overwrite:
-            raise FileExistsError(f"store={place.label} is taken; pass overwrite=True to replace what is there.")
         for name, image in (("low", low), ("high", high)):
             if not isinstance(image, VoxelImage):
                 raise TypeError(f"{name} is a {type(image).__name__}; give an image (lx.open, lx.from_array).")
@@ -85,13 +96,22 @@ class Study:
             )
         known = {**_DRAWING, **_INVERTING}
         _check_settings(settings)
-        write_group(
-            place, {"lithax": {"study": {"calibration": calibration.to_dict(), **known, **settings, "made": {}}}}
-        )
+        world = low.world
+        refuse_memory("store", place.label, place.in_memory, world)
+        document = {"calibration": calibration.to_dict(), **known, **settings, "made": {}}
+        document = json.loads(json.dumps(document))
+        check_same(world, "Study.create", lambda: {"store": place.label, "settings": document, "overwrite": overwrite})
+
+        def begin() -> None:
+            if place.node() is not None and not overwrite:
+                raise FileExistsError(f"store={place.label} is taken; pass overwrite=True to replace what is there.")
+            write_group(place, {"lithax": {"study": document}})
+
+        on_first(world, begin)
         for name, image in zip(INPUTS, (low, high, mask, segmentation), strict=True):
             if image is not None:
-                image.copy(place.store, place.child(name).path, overwrite=True)
-        return cls(place)
+                image.copy(place.store, place.child(name).path, overwrite=True, world=world)
+        return cls(place, world)
 
     def _settings(self) -> dict[str, Any] | None:
         own = own_attributes(self._place)
@@ -109,17 +129,20 @@ class Study:
 
     def _image(self, name: str) -> VoxelImage | None:
         child = self._place.child(name)
-        return None if child.node() is None else open_image(self._place.store, path=child.path)
+        return None if child.node() is None else self._open(child)
+
+    def _open(self, place: Location) -> VoxelImage:
+        return open_image(place.store, path=place.path, world=self._world)
 
     @property
     def low(self) -> VoxelImage:
         """The scan at the low energy."""
-        return open_image(self._place.store, path=self._place.child("low").path)
+        return self._open(self._place.child("low"))
 
     @property
     def high(self) -> VoxelImage:
         """The scan at the high energy."""
-        return open_image(self._place.store, path=self._place.child("high").path)
+        return self._open(self._place.child("high"))
 
     @property
     def mask(self) -> VoxelImage | None:
@@ -143,9 +166,11 @@ class Study:
             Of the inversion: `below_air`, `whis`, `quantiles`, `moments`, `voxel_noise`, `phases`.
         """
         _check_settings(settings)
-        values = dict(self._settings() or {}) | settings
+        values = self._agreed_settings() | settings
         if calibration is not None:
             values["calibration"] = calibration.to_dict()
+        values = json.loads(json.dumps(values))
+        check_same(self._world, "Study.set", lambda: {"settings": values})
         self._write(values)
         return self.stale()
 
@@ -153,15 +178,18 @@ class Study:
         """Put another image in the place of "low", "high", "mask" or "segmentation"; returns what depends on it."""
         if name not in INPUTS:
             raise ValueError(f"name={name!r} must be one of {INPUTS}.")
-        image.copy(self._place.store, self._place.child(name).path, overwrite=True)
+        image.copy(self._place.store, self._place.child(name).path, overwrite=True, world=self._world)
         return self.stale()
 
     def _write(self, values: dict[str, Any]) -> None:
-        write_group(self._place, {"lithax": {"study": json.loads(json.dumps(values))}})
+        on_first(self._world, lambda: write_group(self._place, {"lithax": {"study": json.loads(json.dumps(values))}}))
 
-    def _keys(self) -> dict[str, str]:
+    def _agreed_settings(self) -> dict[str, Any]:
+        """Return what the first process reads: another one might read what that writes a moment later."""
+        return dict(self._world.broadcast(on_first(self._world, self._settings)) or {})
+
+    def _keys(self, values: dict[str, Any]) -> dict[str, str]:
         """Return a digest of everything that each step depends on."""
-        values = self._settings() or {}
         drawing = {k: values[k] for k in ("calibration", *_DRAWING)}
         inverting: dict[str, Any] = {k: values[k] for k in _INVERTING}
         for name in INPUTS:
@@ -173,13 +201,13 @@ class Study:
 
     def stale(self) -> tuple[str, ...]:
         """Return which of "coefficients" and "outputs" are missing, or made of other inputs than those that are there."""
-        made = (self._settings() or {}).get("made", {})
-        return tuple(name for name, key in self._keys().items() if made.get(name) != key)
+        values = self._agreed_settings()
+        return tuple(name for name, key in self._keys(values).items() if values["made"].get(name) != key)
 
     @property
     def coefficients(self) -> Coefficients:
         """The draws, worked out if they are stale."""
-        values = dict(self._settings() or {})
+        values = self._agreed_settings()
         key = _digest({k: values[k] for k in ("calibration", *_DRAWING)})
         child = self._place.child("coefficients")
         if values["made"].get("coefficients") != key or child.node() is None:
@@ -197,10 +225,15 @@ class Study:
             valid = np.repeat(np.asarray(drawn.valid, np.float64)[:, None], 2, axis=1)
             table = np.stack([*columns, valid], axis=2)
             from_array(
-                table, store=self._place.store, path=child.path, overwrite=True, field_name="air, A, B, n, valid"
+                table,
+                store=self._place.store,
+                path=child.path,
+                overwrite=True,
+                field_name="air, A, B, n, valid",
+                world=self._world,
             )
             self._write(values | {"made": {**values["made"], "coefficients": key}})
-        table = np.asarray(open_image(self._place.store, path=child.path))
+        table = np.asarray(self._open(child))
         air, a, b, n = (table[:, :, k].copy() for k in range(4))
         return Coefficients(air, a, b, n, table[:, 0, 4] > 0.5)
 
@@ -256,14 +289,16 @@ class Study:
         **options
             `workers`, `memory_limit`, `world`, `device`, `backend`, as of `invert`.
         """
+        if (world := options.pop("world", None)) is not None:
+            return Study(self._place, world).run(resume=resume, progress=progress, **options)
         stale = self.stale()
-        if progress:
+        if progress and self._world.first:
             print(f"study: {' and '.join(stale) or 'nothing'} to be worked out", flush=True)  # noqa: T201
         if resume and "outputs" not in stale:
             return self.outputs
         coefficients = self.coefficients
-        values = dict(self._settings() or {})
-        keys = self._keys()
+        values = self._agreed_settings()
+        keys = self._keys(values)
         begun = values["made"].get("begun") == keys["outputs"] and resume
         self._write(
             values | {"made": {**{k: v for k, v in values["made"].items() if k != "outputs"}, "begun": keys["outputs"]}}
@@ -282,8 +317,8 @@ class Study:
             **settings,
             **options,
         )
-        made = {**(self._settings() or {})["made"], "outputs": keys["outputs"]}
-        self._write((self._settings() or {}) | {"made": made})
+        values = self._agreed_settings()
+        self._write(values | {"made": {**values["made"], "outputs": keys["outputs"]}})
         return result
 
     @property
@@ -300,14 +335,12 @@ class Study:
                 "the outputs are missing, or were made of other inputs or settings; run() works them out."
             )
         wanted = self._wanted()
-        images = [
-            open_image(self._place.store, path=self._place.child(OUTPUTS).child(name).path) for name in wanted.names
-        ]
+        images = [self._open(self._place.child(OUTPUTS).child(name)) for name in wanted.names]
         table = curves(self.coefficients)
         return pack(images, wanted, table.draws, table.usable)
 
     def __repr__(self) -> str:
-        return f"Study({self._place.label}, shape {self.low.shape}, stale: {', '.join(self.stale()) or 'nothing'})"
+        return f"Study({self._place.label}, shape {self.low.shape}, {self.settings['draws']} draws)"
 
 
 class RockVerseGroup:
@@ -371,9 +404,9 @@ class RockVerseGroup:
         return f"RockVerseGroup({self._place.label}: {', '.join(self._place.children()) or 'empty'})"
 
 
-def open_study(place: Location) -> Study | RockVerseGroup:
+def open_study(place: Location, world: World | None = None) -> Study | RockVerseGroup:
     """Open a study, or a dual-energy group of RockVerse."""
-    return RockVerseGroup(place) if dual_energy_group(place) is not None else Study(place)
+    return RockVerseGroup(place) if dual_energy_group(place) is not None else Study(place, world)
 
 
 def _check_settings(settings: dict[str, Any]) -> None:

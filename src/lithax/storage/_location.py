@@ -19,7 +19,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, ObjectStore, Stor
 from lithax.errors import MetadataError
 from lithax.storage._abstract_array import AbstractStoredArray
 from lithax.storage._node_document import ZARR_JSON, parse_document
-from lithax.storage._objects import Objects, objects_of
+from lithax.storage._objects import PARTIAL_SUFFIX, Objects, objects_of
 
 LEVELS = "levels"
 """Name of the one group that may lie below an array: the coarser levels that were made of it."""
@@ -269,7 +269,12 @@ def claim(location: Location, overwrite: bool) -> None:
             )
     there = location.node()
     if there is None:
-        if directory is not None and directory.is_dir() and any(directory.iterdir()):
+        # Unfinished files are what is left of a process that was killed while it made the image.
+        if (
+            directory is not None
+            and directory.is_dir()
+            and any(not file.name.endswith(PARTIAL_SUFFIX) for file in directory.iterdir())
+        ):
             raise FileExistsError(f"store={label} is a directory that holds something else; choose another name.")
         return
     if there.kind == "group":
@@ -293,6 +298,7 @@ def replacing(location: Location) -> Iterator[None]:
     was_directory = directory is not None and directory.is_dir()
     aside: Path | None = None
     made_directories = [] if directory is None else [p for p in (directory, *directory.parents) if not p.exists()]
+    unfinished = [] if directory is None else [*directory.glob(f"*{PARTIAL_SUFFIX}")]
     if exists and directory is not None:
         aside = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}{_ASIDE}")
         try:
@@ -315,7 +321,9 @@ def replacing(location: Location) -> Iterator[None]:
             directory.mkdir(exist_ok=True)
         raise
     if directory is not None:
-        # Also what an earlier attempt that was killed had set aside.
+        # Also what an earlier attempt that was killed had left or set aside.
+        for old in unfinished:
+            old.unlink(missing_ok=True)
         for old in directory.parent.glob(f".{glob.escape(directory.name)}.*{_ASIDE}"):
             shutil.rmtree(old, ignore_errors=True)
 
