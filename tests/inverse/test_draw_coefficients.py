@@ -9,7 +9,7 @@ import scipy.optimize
 import scipy.stats
 
 import lithax as lx
-from lithax.inverse._draw_coefficients import sample
+from lithax.inverse._draw_coefficients import reduced_attenuation, sample, solve_values
 
 TRUTH = {"A": (0.200, 0.170), "B": (2.6e-5, 8.0e-6), "n": (3.2, 3.0)}
 AIR = (0.01, 0.008)
@@ -87,6 +87,26 @@ def test_every_draw_solves_its_own_equations():
             several += len(roots) > 1
     assert several  # water, quartz and aluminium: hydrogen bends the curve
     assert 0.5 < coefficients.valid.mean() < 1.0  # the case has both
+
+
+@pytest.mark.parametrize(
+    ("names", "deviation"),
+    [(THREE, 0.004), (("graphite", "aluminium", "titanium"), 0.1), (("titanium", "water", "PTFE"), 0.004)],
+)
+@pytest.mark.filterwarnings("ignore:Only")
+def test_the_table_of_exponents_changes_nothing(names, deviation):
+    """Three standards take a short way, by a table; the search of every interval says the same, also where there is no root."""
+    standards, air = scan(names, deviation=deviation)
+    short = draw(standards, air, draws=10_000, seed=3)
+    values = reduced_attenuation(sample(air, standards, 10_000, 3, "voxel"), standards)
+    a, b, n, valid = solve_values(values, np.zeros((2, 3, 3)), None, (0.5, 10.0), standards)
+    valid &= np.all(values > 0, axis=(1, 2))
+    assert 0 < valid.sum() < 10_000
+    np.testing.assert_array_equal(short.valid, valid)
+    # 1e-16 of rounding, times the condition of the worst of the draws.
+    np.testing.assert_allclose(short.n[valid], n[valid], rtol=1e-8)
+    np.testing.assert_allclose(short.A[valid], a[valid], rtol=1e-8)
+    np.testing.assert_allclose(short.B[valid], b[valid], rtol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["HU", "16 bit"])

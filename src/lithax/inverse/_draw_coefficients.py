@@ -14,7 +14,7 @@ import numpy as np
 
 from lithax.arrays import is_traced
 from lithax.chunked import available_cores
-from lithax.generate import hash_noise
+from lithax.generate import hash_words
 from lithax.models import (
     AbstractDistribution,
     Calibration,
@@ -22,7 +22,9 @@ from lithax.models import (
     Gaussian,
     Powers,
     Standard,
+    exponent_chart,
     normal_quantile,
+    solve_by_chart,
     solve_calibration,
 )
 from lithax.typing import Array
@@ -98,6 +100,11 @@ def draw_coefficients(
     """
     air, standards, energy_names, prior = checked_calibration(standards, air, energy_names, bounds, prior)
     count = _checked_draws(draws)
+    traced = any(is_traced(leaf) for leaf in jax.tree.leaves((air, standards)))
+    if len(standards) == 3 and prior is None and not traced:
+        dark, a, b, n, valid = draw_three(air, standards, count, seed, calibration, bounds)
+        _tell(int(valid.sum()), count, progress)
+        return Coefficients(dark, a, b, n, valid, energy_names=energy_names)
     attenuation = sample(air, standards, count, seed, calibration)
     values = reduced_attenuation(attenuation, standards)
     weights = whitening(air, standards, calibration)
@@ -113,15 +120,152 @@ def draw_coefficients(
 def sample(air: Standard, standards: Sequence[Standard], draws: int, seed: int, calibration: str) -> Any:
     """Return drawn attenuations of shape (draws, 1 + standards, energies), empty space first [unit of the scan]."""
     made = [standard.distributions(calibration) for standard in (air, *standards)]
-    materials, energies = len(made), len(made[0])
-    draw = np.arange(draws)[:, None, None]
-    material = _MATERIALS + np.arange(materials)[None, :, None]
-    uniform = hash_noise(
-        seed, draw, material, np.arange(energies)[None, None, :], distribution="uniform", dtype=np.float64
-    )
-    drawn = [[d.quantile(uniform[:, m, e]) for e, d in enumerate(row)] for m, row in enumerate(made)]
-    xp = jnp if any(is_traced(value) for row in drawn for value in row) else np
-    return xp.stack([xp.stack(row, axis=-1) for row in drawn], axis=1)
+    if any(is_traced(leaf) for leaf in jax.tree.leaves(made)):
+        drawn = [[d.quantile(_uniform(seed, 0, draws, m, e)) for e, d in enumerate(row)] for m, row in enumerate(made)]
+        return jnp.stack([jnp.stack(row, axis=-1) for row in drawn], axis=1)
+    result = np.empty((draws, len(made), len(made[0])))
+    sampler = Sampler(made, seed)
+
+    def sample_block(start: int) -> None:
+        rows = result[start : start + BLOCK]
+        rows[:] = np.moveaxis(np.asarray(sampler(start)), -1, 0)[: len(rows)]
+
+    on_all_cores(sample_block, range(0, draws, BLOCK))
+    return result
+
+
+class Sampler:
+    """Draws a block of attenuations, of shape (materials, energies, BLOCK): normal ones compiled, tables in NumPy."""
+
+    def __init__(self, made: Sequence[Sequence[AbstractDistribution]], seed: int):
+        self.seed = operator.index(seed) & 0xFFFFFFFFFFFFFFFF
+        pairs = [
+            [(d.mean, d.standard_deviation) if isinstance(d, Gaussian) else (0.0, 0.0) for d in row] for row in made
+        ]
+        self.parameters = np.moveaxis(np.asarray(pairs, np.float64), -1, 0)
+        self.tables = [
+            (m, e, d) for m, row in enumerate(made) for e, d in enumerate(row) if not isinstance(d, Gaussian)
+        ]
+
+    def __call__(self, start: int) -> Any:
+        drawn = _compiled_sampler()(np.uint64(self.seed), np.int32(start), *self.parameters)
+        if self.tables:
+            drawn = np.array(drawn)
+            for m, e, distribution in self.tables:
+                drawn[m, e] = distribution.quantile(_uniform(self.seed, start, BLOCK, m, e))
+        return drawn
+
+
+@functools.cache
+def _compiled_sampler() -> Any:
+    def sample_block(seed: Array, start: Array, means: Array, deviations: Array) -> Array:
+        materials, energies = means.shape
+        draw = (start + jnp.arange(BLOCK, dtype=jnp.int32))[None, None, :]
+        material = jnp.arange(materials, dtype=jnp.int32)[:, None, None] + _MATERIALS
+        pair = jnp.arange((energies + 1) // 2, dtype=jnp.int32)[None, :, None]
+        words = jnp.stack(hash_words(seed, draw, material, pair), axis=2)
+        words = words.reshape(materials, -1, BLOCK)[:, :energies]
+        # As signed words, the conversion of which is fast: (word + 1/2) / 2**32 all the same.
+        signed = jax.lax.bitcast_convert_type(words ^ np.uint32(1 << 31), jnp.int32)
+        uniform = (signed.astype(jnp.float64) + (2.0**31 + 0.5)) * 2.0**-32
+        return means[:, :, None] + deviations[:, :, None] * normal_quantile(uniform)
+
+    return jax.jit(sample_block)
+
+
+def _uniform(seed: int, start: int, draws: int, material: int, energy: int) -> np.ndarray:
+    """Return numbers between 0 and 1, both excluded: one word of the hash for each of two energies."""
+    draw, one = start + np.arange(draws), np.ones(1, np.int64)
+    words = hash_words(seed, draw, one * (_MATERIALS + material), one * (energy // 2))
+    return (words[energy % 2].astype(np.float64) + 0.5) * 2.0**-32
+
+
+def draw_three(
+    air: Standard,
+    standards: Sequence[Standard],
+    draws: int,
+    seed: int,
+    calibration: str,
+    bounds: tuple[float, float],
+) -> tuple[np.ndarray, ...]:
+    """Return CT0, A, B, n (draws, energies) and valid (draws,) of three standards, block by block from the hash on."""
+    sampler = Sampler([standard.distributions(calibration) for standard in (air, *standards)], seed)
+    powers = Powers([made_of(standard).composition for standard in standards])
+    density = np.asarray([float(made_of(standard).electron_density) for standard in standards])
+    chart = _chart_of(powers.logarithms.tobytes(), powers.fractions.tobytes(), (float(bounds[0]), float(bounds[1])))
+    energies = len(air.attenuation)
+    # Draws last until the end: rows of memory are copied and compared faster than columns.
+    result = [np.empty((energies, draws)) for _ in range(4)]
+    sure, valid = np.empty(draws, np.bool_), np.empty(draws, np.bool_)
+
+    def draw_block(start: int) -> None:
+        rows = slice(start, min(start + BLOCK, draws))
+        solved = _compiled_chart()(
+            sampler(start), density, powers.logarithms, powers.fractions, np.log(powers.largest), *chart
+        )
+        for part, whole in zip(solved, (*result, sure, valid), strict=True):
+            whole[..., rows] = np.asarray(part)[..., : rows.stop - rows.start]
+
+    on_all_cores(draw_block, range(0, draws, BLOCK))
+    dark, a, b, n = (whole.T for whole in result)
+    unsure = np.flatnonzero(~sure)
+    if unsure.size:  # beside a jump from one root to another, or without a root
+        values = _reduced_rows(sampler, unsure, density)
+        a[unsure], b[unsure], n[unsure], found = solve_values(
+            values, np.zeros((energies, 3, 3)), None, bounds, standards
+        )
+        valid[unsure] = found & np.all(values > 0, axis=(1, 2))
+    return dark, a, b, n, valid
+
+
+def _reduced_rows(sampler: Sampler, rows: np.ndarray, density: np.ndarray) -> np.ndarray:
+    """Return (CT - CT0)/ρ_e of some draws, of shape (rows, standards, energies); the hash makes them again."""
+    first = rows // BLOCK
+
+    def again(block: int) -> np.ndarray:
+        drawn = np.asarray(sampler(int(block) * BLOCK))[:, :, rows[first == block] % BLOCK]
+        return np.moveaxis((drawn[1:] - drawn[0]) / density[:, None, None], -1, 0)
+
+    return np.concatenate(on_all_cores(again, np.unique(first).tolist()))
+
+
+@functools.lru_cache(maxsize=16)
+def _chart_of(logarithms: bytes, fractions: bytes, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    tables = [np.frombuffer(part).reshape(3, -1) for part in (logarithms, fractions)]
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        return exponent_chart(tables[0], tables[1], bounds, _compiled())
+
+
+@functools.cache
+def _compiled_chart() -> Any:
+    def solve_block(
+        attenuation: Array, density: Array, logarithms: Array, fractions: Array, log_largest: Array, *chart: Array
+    ) -> tuple[Array, ...]:
+        dark = attenuation[0]
+        values = (attenuation[1:] - dark) / density[:, None, None]
+        a, c, n, sure = solve_by_chart(values, logarithms, fractions, *chart)
+        valid = jnp.all(attenuation[1:] > dark, axis=(0, 1)) & jnp.all((a > 0) & (c > 0), axis=0)
+        return dark, a, c * jnp.exp(-log_largest * n), n, jnp.all(sure, axis=0), valid
+
+    return jax.jit(solve_block)
+
+
+def on_all_cores(function: Any, pieces: Sequence[Any]) -> list[Any]:
+    """Call a compiled function for every piece, on the processor and with float64: a GPU would round otherwise."""
+    cpu = jax.local_devices(backend="cpu")[0]
+
+    def call(piece: Any) -> Any:
+        with jax.enable_x64(True), jax.default_device(cpu):  # a scope belongs to its thread
+            return function(piece)
+
+    first, *others = pieces
+    results = [call(first)]  # compiles
+    if len(others) > 1:
+        with ThreadPoolExecutor(available_cores()) as pool:
+            results += pool.map(call, others)
+    else:
+        results += map(call, others)
+    return results
 
 
 def solve_values(
@@ -138,26 +282,17 @@ def solve_values(
         a, c, n, valid = (jnp.stack(part, axis=1) for part in zip(*columns, strict=True))
         return a, c * powers.largest**-n, n, jnp.all(valid, axis=1)
     result = [np.empty((len(values), energies)) for _ in range(3)] + [np.empty((len(values), energies), bool)]
-    cpu = jax.local_devices(backend="cpu")[0]
 
     def solve_block(piece: tuple[int, int]) -> None:
         start, e = piece
         rows = slice(start, min(start + BLOCK, len(values)))
-        with jax.enable_x64(True), jax.default_device(cpu):  # a scope belongs to its thread
-            hint = None if prior is None else np.append(_filled(prior[:-1][rows]), prior[-1])
-            block = _filled(values[rows, :, e])
-            solved = _compiled()(block, powers.logarithms, powers.fractions, weights[e], hint, np.asarray(bounds))
-            for part, whole in zip(solved, result, strict=True):
-                whole[rows, e] = np.asarray(part)[: rows.stop - rows.start]
+        hint = None if prior is None else np.append(_filled(prior[:-1][rows]), prior[-1])
+        block = _filled(values[rows, :, e])
+        solved = _compiled()(block, powers.logarithms, powers.fractions, weights[e], hint, np.asarray(bounds))
+        for part, whole in zip(solved, result, strict=True):
+            whole[rows, e] = np.asarray(part)[: rows.stop - rows.start]
 
-    first, *others = [(start, e) for start in range(0, len(values), BLOCK) for e in range(energies)]
-    solve_block(first)  # compiles
-    if len(others) > 1:
-        with ThreadPoolExecutor(available_cores()) as pool:
-            list(pool.map(solve_block, others))
-    else:
-        for piece in others:
-            solve_block(piece)
+    on_all_cores(solve_block, [(start, e) for start in range(0, len(values), BLOCK) for e in range(energies)])
     a, c, n, valid = result
     return a, c * powers.largest**-n, n, valid.all(axis=1)
 
@@ -201,11 +336,9 @@ def whitening(air: Standard, standards: Sequence[Standard], calibration: str) ->
 
 
 def _prior_values(prior: Gaussian, draws: int, seed: int) -> np.ndarray:
-    draw = np.arange(draws)[:, None, None]
-    other = np.zeros((1, 1, 1), np.int64)
-    uniform = hash_noise(seed, draw, other + _PRIOR, other, distribution="uniform", dtype=np.float64)
+    uniform = _uniform(seed, 0, draws, _PRIOR - _MATERIALS, 0)
     mean, deviation = float(prior.mean), float(prior.standard_deviation)
-    return np.append(mean + deviation * np.asarray(normal_quantile(uniform[:, 0, 0])), deviation)
+    return np.append(mean + deviation * np.asarray(normal_quantile(uniform)), deviation)
 
 
 def checked_calibration(

@@ -16,6 +16,8 @@ from lithax.models._distribution import Histogram as Histogram
 from lithax.models._distribution import Tabulated as Tabulated
 from lithax.models._distribution import distribution_from_dict as distribution_from_dict
 from lithax.models._distribution import normal_quantile as normal_quantile
+from lithax.models._exponent_chart import exponent_chart as exponent_chart
+from lithax.models._exponent_chart import solve_by_chart as solve_by_chart
 from lithax.models._formula import parse_formula as parse_formula
 from lithax.models._log_analysis import U as U
 from lithax.models._log_analysis import bulk_density as bulk_density

@@ -95,7 +95,7 @@ def solve_calibration(
     if len(values) == 3 and prior is None:
         residual, arguments, low, high, found = _three_standards(values, powers, grid)
         n = _newton(residual, arguments, low, high)
-        linear = _line_through_three
+        linear = line_through_three
     else:
         n, found = _least_squares(values, powers, grid, weights, prior)
 
@@ -136,7 +136,7 @@ def _three_standards(values: Array, powers: Any, grid: Array) -> tuple[Any, tupl
     return residual, (rise_2, rise_3), grid[best], grid[best + 1], jnp.isfinite(nearest) & (size > 0)
 
 
-def _line_through_three(values: Array, g: Array) -> tuple[Array, Array]:
+def line_through_three(values: Array, g: Array) -> tuple[Array, Array]:
     # Through the two standards that lie farthest apart.
     (y_0, y_1, y_2), (g_0, g_1, g_2) = values, g
     a, b, c = jnp.abs(g_0 - g_1), jnp.abs(g_0 - g_2), jnp.abs(g_1 - g_2)
