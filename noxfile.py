@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -90,6 +91,7 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build docs/_build/index.html, executing its pages; a warning is an error, and so is a link that leads nowhere."""
     session.install(".[io,mpi,pandas,viz,volume,xarray,xray]", *group("docs"))
+    shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)  # pages that are gone must not linger
     session.run(
         "sphinx-build", "-W", "-E", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs, env=CACHE
     )
