@@ -6,6 +6,7 @@ Knows Zarr's format and nothing of lithax or of zarr-python: files, numcodecs an
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import numcodecs
@@ -20,7 +21,7 @@ def versions():
 
 def compressor(codecs):
     """Return the one compressor of a chain of "bytes" and at most one compressor."""
-    named = [codec for codec in codecs if codec["name"] not in ("bytes", "crc32c")]
+    named = [codec for codec in codecs if codec["name"] not in ("bytes", "crc32c", "transpose")]
     if not named:
         return None
     (codec,) = named
@@ -70,19 +71,27 @@ def units(folder):
     return sorted(path for path in Path(folder, "c").rglob("*") if path.is_file())
 
 
-def copy(source, target, folder):
-    """Decode every file of `source`; encode the values of `target`, which stand ready in memory, and write them into `folder`."""
-    read, write = Format(source), Format(target)
+def copy(source, target, folder, levels=("",)):
+    """Decode every file of `source`; encode the values of `target`, which stand ready in memory, and write them into `folder`.
+
+    `levels` are the arrays in `target`, by their paths.
+    """
+    read = Format(source)
     files = units(source)
-    results = [[values.copy() for values in write.decode(path.read_bytes())] for path in units(target)]
-    names = [Path(folder, str(number)) for number, _ in enumerate(files)]
+    results = []
+    for level in levels:
+        write = Format(Path(target, level))
+        for path in units(Path(target, level)):
+            results.append((write, [values.copy() for values in write.decode(path.read_bytes())]))
+    names = [Path(folder, str(number)) for number, _ in enumerate(results)]
     Path(folder).mkdir(parents=True, exist_ok=True)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
     def one(task):
-        path, name, result = task
-        for _ in read.decode(memoryview(path.read_bytes())):
-            pass
+        path, name, (write, result) = task
+        if path is not None:  # there are more files to write than to read
+            for _ in read.decode(memoryview(path.read_bytes())):
+                pass
         data = write.encode(result)
         partial = name.with_suffix(".partial")
         partial.write_bytes(data)
@@ -90,7 +99,7 @@ def copy(source, target, folder):
 
     def run():
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(one, zip(files, names, results, strict=True)):
+            for _ in pool.map(one, zip_longest(files, names, results)):
                 pass
 
     return run

@@ -11,8 +11,10 @@ import zarr
 from ome_zarr_models.v05 import Image as OmeImage
 
 import lithax as lx
+from lithax.chunked import _layout
 from lithax.errors import IncompleteImageError
 from lithax.images import _pyramid
+from lithax.images._chunk_map import prepare_map
 
 PLACE = {"voxel_length": (1.0, 1.0, 1.5), "voxel_origin": (5.0, -6.0, 7.0), "voxel_unit": "um"}
 
@@ -62,6 +64,18 @@ def test_voxels_become_more_cubic(rng):
     shapes = [level.shape for level in lx.pyramid(image, smallest=1, progress=False).levels]
     assert shapes == [(4, 4, 8), (2, 2, 4), (1, 1, 2), (1, 1, 1)]
     assert image.levels[1].voxel_length == (4, 4, 6)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 32), (22, 20, 10)])
+def test_blocks_are_put_together_from_parts(shape, rng, monkeypatch):
+    monkeypatch.setattr(_layout, "BLOCK_VOXELS", 8**3)
+    values = rng.integers(0, 60_000, shape).astype("u2")
+    image = lx.from_array(values, chunks=8)
+    operation = lx.ops.coarsen("mean")
+    # Nothing is read beyond whole boxes, so a part is made of one chunk.
+    request = prepare_map("test", operation, (image,), {}, chunks=8).request
+    assert (request.core, request.block_shapes) == ((4, 4, 4), ((8, 8, 8),))
+    np.testing.assert_array_equal(lx.chunk_map(operation, image, chunks=8, progress=False)[:], coarser(values))
 
 
 @pytest.mark.parametrize("beside", [True, False])

@@ -16,6 +16,7 @@ from lithax.chunked._layout import ANY_MACHINE as ANY_MACHINE
 from lithax.chunked._layout import Layout as Layout
 from lithax.chunked._layout import available_cores as available_cores
 from lithax.chunked._layout import choose_layout as choose_layout
+from lithax.chunked._layout import choose_part as choose_part
 from lithax.chunked._lift import lift as lift
 from lithax.chunked._map import MapJob as MapJob
 from lithax.chunked._memory import ALLOCATOR_OVERHEAD as ALLOCATOR_OVERHEAD

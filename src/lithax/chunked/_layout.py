@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from lithax.grid import ChunkGrid, Index, triple
 
@@ -63,14 +64,48 @@ def choose_layout(
         # The shortest axis first: near-cubic blocks have the smallest halo.
         for a in sorted(range(3), key=lambda a: block[a]):
             grown = list(block)
-            grown[a] = _next(block[a], least[a], limits[a], shape[a])
+            grown[a] = _next(block[a], limits[a], shape[a])
             if grown[a] != block[a] and math.prod(grown) <= BLOCK_VOXELS and count(grown) >= wanted:
                 block, growing = grown, True
                 break
     return Layout(shape, triple(block))
 
 
-def _next(now: int, least: int, unit: int | None, size: int) -> int:
+def choose_part(layout: Layout, scale: Sequence[Fraction | int], chunks: Sequence[Index]) -> Index:
+    """Return the part of a block that is computed at once where a voxel of the result is made of several of these inputs.
+
+    Such a block is made of many times the voxels that it has. It is put together from parts that are made of whole chunks of every input
+    and of no more than `BLOCK_VOXELS`: a decoded chunk goes to the function as it is, and every buffer is small. Without such parts, and
+    where the result is not coarser, it is the block itself.
+
+    Examples
+    --------
+    >>> choose_part(Layout((256, 256, 256), (128, 128, 128)), (2, 2, 2), [(128, 128, 128)])
+    (64, 64, 64)
+    """
+    if all(s == 1 for s in scale) or any(s.denominator != 1 for s in scale):
+        return layout.block
+    edges = [int(s) for s in scale]
+    # Along an axis with a single block, the last part may reach beyond it: so it does beyond the image.
+    units = [None if b >= n else b for b, n in zip(layout.block, layout.shape, strict=True)]
+    part = []
+    for a, (b, edge) in enumerate(zip(layout.block, edges, strict=True)):
+        least = math.lcm(edge, *(c[a] for c in chunks)) // edge
+        fits = least < b and (units[a] is None or b % least == 0)
+        part.append(least if fits else b)
+    growing = True
+    while growing:
+        growing = False
+        for a in sorted(range(3), key=lambda a: part[a] * edges[a]):
+            grown = list(part)
+            grown[a] = _next(part[a], units[a], layout.block[a])
+            if grown[a] != part[a] and math.prod(grown) * math.prod(edges) <= BLOCK_VOXELS:
+                part, growing = grown, True
+                break
+    return triple(part)
+
+
+def _next(now: int, unit: int | None, size: int) -> int:
     if now >= size:
         return now
     for factor in range(2, 9):

@@ -1,6 +1,7 @@
 """Tell what is constant in a program from what is an argument of the compiled function."""
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -44,7 +45,7 @@ def lift(program: Program, selects: bool = False) -> tuple[list[Any], Hashable, 
             op = step.op
             if isinstance(op, PlainFunction):
                 op = PlainFunction(op.function if function is None else function, op.halo, tuple(arguments))
-            steps.append(Step(op, parameters, step.boundary, step.boundary_value))
+            steps.append(replace(step, op=op, parameters=parameters))
         return Program(tuple(steps))
 
     return dynamic, key, rebuild

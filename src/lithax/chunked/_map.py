@@ -65,7 +65,7 @@ class MapJob:
 
         def work(block: Index) -> int:
             box = grid.box(block)
-            results = self._compute(cache, grid.start(block), box)
+            results = self._block(cache, grid.start(block), box)
             for collector, result in zip(collectors, results, strict=True):
                 if result is not None:
                     collector.add(box, result)
@@ -87,6 +87,20 @@ class MapJob:
             if owner(units, u, count) == index:
                 order += list(self.layout.grid.covering(units.box(u)))
         return order
+
+    def _block(self, cache: ChunkCache, start: Index, box: Box) -> Sequence[np.ndarray | None]:
+        """Compute one block, put together from parts where the layout says so."""
+        if self.request.core == self.layout.block:
+            return self._compute(cache, start, box)
+        results = [np.empty(box_shape(box), dtype) for dtype in self.kernel.out_dtypes]
+        parts = ChunkGrid(box_shape(box), self.request.core)
+        for index in parts:
+            inside = parts.box(index)
+            at = triple(s + p for s, p in zip(start, parts.start(index), strict=True))
+            made = self._compute(cache, at, shift(inside, triple(-s for s in start)))
+            for result, values in zip(results, made, strict=True):
+                result[inside] = values
+        return results
 
     def _compute(self, cache: ChunkCache, start: Index, box: Box) -> Sequence[np.ndarray | None]:
         request = self.request

@@ -17,6 +17,7 @@ from lithax.chunked import (
     Layout,
     MapJob,
     choose_layout,
+    choose_part,
     make_kernel,
     release_memory,
 )
@@ -235,7 +236,7 @@ class PreparedMap:
         request, itemsize = self.request, [d.itemsize for d in self.request.dtypes]
         blocks = [math.prod(s) * i for s, i in zip(request.block_shapes, itemsize, strict=True)]
         chunk_bytes = [math.prod(s.chunks) * s.dtype.itemsize for s in self.inputs.sources]
-        results = sum(math.prod(request.core) * d.itemsize for d in self.kernel.out_dtypes)
+        results = sum(math.prod(self.layout.block) * d.itemsize for d in self.kernel.out_dtypes)
         each = sum(blocks) + max(chunk_bytes) + self.kernel.temporary_bytes + 2 * results
         if self.inputs.selection is not None:
             widest = tuple(max(s[a] for s in request.block_shapes) for a in range(3))
@@ -243,7 +244,7 @@ class PreparedMap:
             each += results if request.keeps_old else 0
         units = 0
         for shard, d in zip(self.shards, self.kernel.out_dtypes, strict=True):
-            if shard is not None and math.prod(shard) > math.prod(request.core):
+            if shard is not None and math.prod(shard) > math.prod(self.layout.block):
                 units += 2 * math.prod(shard) * d.itemsize
         blocks_at_once = min(self.workers, len(self.layout.grid))
         return int(ALLOCATOR_OVERHEAD * each * blocks_at_once) + FIXED_BYTES + int(CACHE_OVERHEAD * self.cache) + units
@@ -292,6 +293,7 @@ def prepare_map(
         raise ValueError(f"where_input={where_input!r} must be 'exclude' or 'keep'.")
     inputs = gather_inputs(name, images, where, world, parameters)
     program = Program(as_steps(fn, parameters, halo=halo, boundary=boundary, boundary_value=boundary_value))
+    program = program.on_images(inputs.frame.shape)
     step = program.steps[0]
     if isinstance(step.op, PlainFunction) and isinstance(halo, list) and len(halo) != len(images):
         raise ValueError(f"halo={halo!r} lists {len(halo)} halos for {len(images)} images; give one per image.")
@@ -331,17 +333,19 @@ def prepare_map(
     multiple = tuple(s.denominator for s in program.scale)
     # The same blocks everywhere: a run that was cut off on this machine may go on elsewhere, on other numbers of processes.
     layout = choose_layout(frame.shape, chunk_shapes, units, ANY_MACHINE, multiple)
-    inner = tuple(math.ceil(b * s) for b, s in zip(layout.block, program.scale, strict=True))
-    block_shapes = tuple(
-        tuple(c + 2 * h for c, h in zip(inner, halos, strict=True)) for halos in program.halos(len(images))
-    )
+    halos = program.halos(len(images))
+    core = layout.block
+    if not any(map(any, halos)):
+        core = choose_part(layout, program.scale, [s.chunks for s in inputs.sources])
+    inner = tuple(math.ceil(c * s) for c, s in zip(core, program.scale, strict=True))
+    block_shapes = tuple(tuple(c + 2 * h for c, h in zip(inner, halo, strict=True)) for halo in halos)
     keeps_old = outs is not None and inputs.selection is not None
     declared = _dtypes(dtype, outs)
     request = KernelRequest(
         program=program,
         block_shapes=block_shapes,
         dtypes=tuple(s.dtype for s in inputs.sources),
-        core=layout.block,
+        core=core,
         image_shape=inputs.frame.shape,
         spacing=inputs.frame.voxel_length,
         origin=inputs.frame.voxel_origin,
@@ -376,7 +380,6 @@ def prepare_map(
         voxels = math.prod(frame.shape)
         held = sum(voxels * d.itemsize for d, s in zip(kernel.out_dtypes, stores, strict=False) if s is None)
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
-    halos = program.halos(len(images))
     halos += (halos[0],) * (len(sources) - len(halos))
     return PreparedMap(
         inputs, program, request, kernel, layout, frame, chunk_shapes, shard_shapes, outs, in_place, many, backend, count,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lithax.grid import ChunkGrid
 from lithax.images._call import merge_parameters, size_text
 from lithax.images._chunk_map import chunk_map, prepare_map
 from lithax.images._reduce import chunk_reduce, prepare_reduce
@@ -103,6 +104,7 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
         workers=min(prepared.workers, blocks),
         compilations=1 if prepared.backend == "jax" else 0,
         bytes_read=blocks
+        * len(ChunkGrid(prepared.layout.block, request.core))
         * sum(math.prod(s) * d.itemsize for s, d in zip(request.block_shapes, request.dtypes, strict=True)),
         bytes_written=math.prod(prepared.layout.shape) * sum(d.itemsize for d in prepared.kernel.out_dtypes),
         memory=prepared.working_bytes + prepared.held,

@@ -13,11 +13,11 @@ period that the block meets (one, for a block away from the faces), with the out
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lithax.arrays import boundary_index, check_boundary, fence, fori_loop, is_array, namespace, pad, refill
-from lithax.grid import Halo, add_halos, as_halos, triple
+from lithax.grid import Halo, Index, add_halos, as_halos, triple
 from lithax.ops._context import Context
 from lithax.ops._voxel_op import VoxelOp
 from lithax.typing import Array
@@ -63,6 +63,8 @@ class Step:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     boundary: str = "reflect"
     boundary_value: Any = 0
+    divides: tuple[bool, bool, bool] = (False, False, False)
+    """Along which axes the images are known to hold whole boxes of the scale."""
 
     def __post_init__(self):
         check_boundary(self.boundary)
@@ -81,7 +83,7 @@ class Step:
     @property
     def beyond(self) -> Halo:
         """How far a coarser voxel at an upper face lies beyond it; read on both sides, so that its rule finds its values."""
-        x, y, z = (math.ceil(s) - 1 for s in self.op.scale)
+        x, y, z = (0 if d else math.ceil(s) - 1 for s, d in zip(self.op.scale, self.divides, strict=True))
         return x, y, z
 
     @property
@@ -119,6 +121,11 @@ class Program:
 
     def __repr__(self) -> str:
         return " | ".join(map(repr, self.steps))
+
+    def on_images(self, shape: Index) -> "Program":
+        """Return the program for images of one shape: where they hold whole boxes of the scale, nothing is read beyond them."""
+        divides = triple(n % s == 0 for n, s in zip(shape, self.scale, strict=True))
+        return Program((*self.steps[:-1], replace(self.steps[-1], divides=divides)))
 
     @property
     def scale(self) -> tuple[Any, Any, Any]:
