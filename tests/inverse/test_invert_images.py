@@ -92,3 +92,44 @@ def test_two_grids_are_refused(scans, coefficients):
         lx.dect.invert(low, low, coefficients, halo=3)
     with pytest.raises(TypeError, match="are for images"):
         lx.dect.invert(*scans, coefficients, progress=False)
+
+
+def test_geometry_may_be_overridden(scans, coefficients, tmp_path):
+    low = lx.from_array(scans[0], chunks=8, voxel_origin=(1, 2, 3), voxel_length=0.5)
+    high = lx.from_array(scans[1], chunks=8)
+    with pytest.raises(ValueError, match="geometry='first'"):
+        lx.dect.invert(low, high, coefficients)
+    result = lx.dect.invert(low, high, coefficients, geometry="first", progress=False)
+    assert result.valid.frame.same_grid(low.frame)
+    expected = lx.dect.invert(*scans, coefficients)
+    np.testing.assert_array_equal(result.atomic_number.median, expected.atomic_number.median)
+    assert lx.plan(lx.dect.invert, low, high, coefficients, geometry="first").blocks == 8
+    with pytest.raises(ValueError, match="must be 'same'"):
+        lx.dect.invert(low, high, coefficients, geometry="second")
+    # Shapes must agree all the same.
+    with pytest.raises(ValueError, match="shape"):
+        lx.dect.invert(low, lx.from_array(scans[1][1:]), coefficients, geometry="first")
+
+
+@pytest.mark.parametrize("options", [{}, {"voxel_noise": (5.0, 3.0), "seed": 7}, {"backend": "jax"}])
+def test_planned(scans, coefficients, tmp_path, options):
+    low, high = (lx.from_array(v, chunks=8) for v in scans)
+    plan = lx.plan(lx.dect.invert, low, high, coefficients, store=tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    assert plan.blocks == 8
+    # 15 results: ten of float32, four counts of 32 bits, and the status.
+    assert plan.bytes_written == (14 * 4 + 1) * scans[0].size
+    assert plan.bytes_read >= 2 * 2 * scans[0].size
+    assert plan.seconds > 0
+    assert "time" in str(plan)
+
+
+def test_a_plan_foresees_what_is_left_out(scans, coefficients):
+    """Nothing is worked out where nothing is taken in: the mask reaches the pairs that are counted."""
+    low, high = (lx.from_array(v, chunks=8) for v in scans)
+    nowhere = lx.plan(lx.dect.invert, low, high, coefficients, where=np.zeros(SHAPE, bool))
+    assert nowhere.seconds > 0
+    with pytest.raises(TypeError, match="preview"):
+        lx.plan(lx.dect.invert, *scans, coefficients)
+    with pytest.raises(TypeError, match="no option"):
+        lx.plan(lx.dect.invert, low, high, coefficients, halo=1)

@@ -99,6 +99,9 @@ def test_errors(scans, calibration, tmp_path):
     moved = lx.from_array(np.asarray(scans[1]), voxel_origin=(0, 0, 1))
     with pytest.raises(ValueError, match="not on one grid"):
         Study.create(tmp_path / "other.zarr", scans[0], moved, calibration)
+    study = Study.create(tmp_path / "other.zarr", scans[0], moved, calibration, geometry="first")
+    assert study.high.frame.same_grid(study.low.frame)
+    np.testing.assert_array_equal(study.high, scans[1])
 
 
 def test_a_group_of_the_earlier_tool(scans, tmp_path):

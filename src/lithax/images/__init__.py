@@ -24,6 +24,7 @@ from lithax.images._open import open as open
 from lithax.images._open import open_image as open_image
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
+from lithax.images._plan import plans as plans
 from lithax.images._pyramid import pyramid as pyramid
 from lithax.images._raw import export_raw as export_raw
 from lithax.images._raw import import_raw as import_raw
@@ -39,4 +40,6 @@ from lithax.images._verify import Verification as Verification
 from lithax.images._verify import verify as verify
 from lithax.images._voxel_image import VoxelImage as VoxelImage
 from lithax.images._where import Domain as Domain
+from lithax.images._where import as_domain as as_domain
 from lithax.images._where import domain as domain
+from lithax.images._where import make_selection as make_selection

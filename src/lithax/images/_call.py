@@ -36,7 +36,9 @@ class Inputs:
         return self.images[0] if isinstance(self.images[0], VoxelImage) else None
 
 
-def gather_inputs(name: str, images: Sequence[Any], where: Any, world: Any, parameters: Any = ()) -> Inputs:
+def gather_inputs(
+    name: str, images: Sequence[Any], where: Any, world: Any, parameters: Any = (), geometry: str = "same"
+) -> Inputs:
     """Check the images and the selection of a call to the combinator `name`.
 
     Raises
@@ -46,6 +48,10 @@ def gather_inputs(name: str, images: Sequence[Any], where: Any, world: Any, para
     RuntimeError
         If called inside a function that JAX is compiling.
     """
+    if geometry not in ("same", "first"):
+        raise ValueError(
+            f"geometry={geometry!r} must be 'same' (images that lie elsewhere are refused) or 'first' (all lie where the first does)."
+        )
     check_launcher()
     refuse_tracers(name, (*images, parameters))
     if not images:
@@ -64,11 +70,11 @@ def gather_inputs(name: str, images: Sequence[Any], where: Any, world: Any, para
                 f"image {position} has shape {tuple(image.shape)}, the first {frame.shape}; images of one call must agree."
             )
         if isinstance(image, VoxelImage):
-            if not image.frame.same_grid(frame):
+            if geometry == "same" and not image.frame.same_grid(frame):
                 raise ValueError(
                     f"image {position} has its first voxel at {image.voxel_origin} and voxels of {image.voxel_length} "
                     f"{image.voxel_unit}, the first image {frame.voxel_origin} and {frame.voxel_length} {frame.voxel_unit}; "
-                    f"correct one of them with image.update(...)."
+                    f"correct one of them with image.update(...), or pass geometry='first' if their voxels correspond all the same."
                 )
             sources.append(image.stored)
         else:

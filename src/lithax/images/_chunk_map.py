@@ -63,6 +63,7 @@ def chunk_map(
     boundary: str | None = None,
     boundary_value: Any = None,
     halo: Any = None,
+    geometry: str = "same",
     seed: int = 0,
     backend: Any = "jax",
     device: Any = None,
@@ -111,6 +112,9 @@ def chunk_map(
     halo
         How far a plain function looks [voxel]: an integer, a tuple of three, or a list with one of these per image. It may return the core or
         the padded shape.
+    geometry
+        "same": images whose voxels are more than 1e-6 of a voxel from those of the first are refused. "first": origin, voxel length and
+        unit of the others are disregarded, the voxels of one index belong together.
     seed
         For operations with a context that are random.
     backend
@@ -168,6 +172,7 @@ def chunk_map(
             boundary=boundary,
             boundary_value=boundary_value,
             halo=halo,
+            geometry=geometry,
             seed=seed,
             backend=backend,
             device=device,
@@ -281,6 +286,7 @@ def prepare_map(
     boundary: str | None = None,
     boundary_value: Any = None,
     halo: Any = None,
+    geometry: str = "same",
     seed: int = 0,
     backend: Any = "jax",
     device: Any = None,
@@ -291,7 +297,7 @@ def prepare_map(
     """Check a call of `chunk_map`, choose its blocks and compile its function."""
     if where_input not in ("exclude", "keep"):
         raise ValueError(f"where_input={where_input!r} must be 'exclude' or 'keep'.")
-    inputs = gather_inputs(name, images, where, world, parameters)
+    inputs = gather_inputs(name, images, where, world, parameters, geometry)
     program = Program(as_steps(fn, parameters, halo=halo, boundary=boundary, boundary_value=boundary_value))
     program = program.on_images(inputs.frame.shape)
     step = program.steps[0]

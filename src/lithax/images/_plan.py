@@ -33,6 +33,8 @@ class Plan:
     memory_limit: int
     blocks_on_devices: int | None = None
     """Blocks that the devices hold at a time, by their memory budgets; None: as many as there are workers."""
+    seconds: float | None = None
+    """What the call is expected to take [s]; None: not known."""
 
     @property
     def fits(self) -> bool:
@@ -52,7 +54,22 @@ class Plan:
         ]
         if self.blocks_on_devices is not None:
             rows.append(("on devices", f"{self.blocks_on_devices} blocks at a time"))
+        if self.seconds is not None:
+            rows.append(("time", f"about {self.seconds:.3g} s"))
         return "\n".join(f"{name:<13} {value}" for name, value in rows)
+
+
+_PLANNERS: dict[Callable[..., Any], Callable[..., Plan]] = {}
+
+
+def plans(function: Callable[..., Any]) -> Callable[[Callable[..., Plan]], Callable[..., Plan]]:
+    """Let `plan` answer for `function` by what is decorated, which takes the same arguments."""
+
+    def register(planner: Callable[..., Plan]) -> Callable[..., Plan]:
+        _PLANNERS[function] = planner
+        return planner
+
+    return register
 
 
 def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options: Any) -> Plan:
@@ -61,14 +78,17 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
     Parameters
     ----------
     combinator
-        `chunk_map` or `chunk_reduce`.
+        `chunk_map` or `chunk_reduce`; or `lithax.dect.invert`, whose time is predicted as well, for which it does read a few blocks and
+        invert a part of them.
     first, *images, **options
         As for the combinator itself: its function or its measurement, the images, and the rest.
     """
     if combinator is chunk_reduce:
         return _plan_reduce(first, images, **options)
+    if combinator in _PLANNERS:
+        return _PLANNERS[combinator](first, *images, **options)
     if combinator is not chunk_map:
-        raise TypeError(f"plan() knows lx.chunk_map and lx.chunk_reduce, not {combinator!r}.")
+        raise TypeError(f"plan() knows lx.chunk_map, lx.chunk_reduce and lx.dect.invert, not {combinator!r}.")
     for name in ("path", "overwrite", "field_name", "field_unit", "progress", "resume", "resume_key", "hash_inputs"):
         options.pop(name, None)
     own = [
@@ -83,6 +103,7 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
         "boundary",
         "boundary_value",
         "halo",
+        "geometry",
         "seed",
         "backend",
         "device",

@@ -14,6 +14,7 @@ from lithax.inverse._inversion import Inversion as Inversion
 from lithax.inverse._inversion import Spread as Spread
 from lithax.inverse._invert import invert as invert
 from lithax.inverse._invert import solve as solve
+from lithax.inverse._plan import plan_inversion as plan_inversion
 from lithax.inverse._preview import Preview as Preview
 from lithax.inverse._preview import preview as preview
 from lithax.inverse._registration import shift_between as shift_between

@@ -13,7 +13,7 @@ from lithax.images import VoxelImage
 from lithax.inverse._distinct import distinct_statistics
 from lithax.inverse._draws import order_of, solve_draws
 from lithax.inverse._inversion import Inversion, pack
-from lithax.inverse._invert_images import OPTIONS, invert_images
+from lithax.inverse._invert_images import invert_images
 from lithax.inverse._pieces import curves
 from lithax.inverse._statistics import BAD_CALIBRATION, BELOW_AIR, NO_ROOT, OK, Wanted, statistics
 from lithax.models import Coefficients
@@ -245,8 +245,9 @@ def invert(
     backend
         For images: "numpy" (the default without an accelerator) or "jax".
     **options
-        For images: `where`, `chunks`, `shards`, `overwrite`, `device`, `memory_limit`, `workers`, `world`, `progress`,
-        `resume`, as of `lithax.chunk_map`, by which they are worked out.
+        For images: `where`, `geometry`, `chunks`, `shards`, `overwrite`, `device`, `memory_limit`, `workers`, `world`, `progress`,
+        `resume`, as of `lithax.chunk_map`, by which they are worked out. Scans of different geometry are refused, unless
+        ``geometry="first"`` says that their voxels correspond and lie where those of `low` do.
 
     Returns
     -------
@@ -267,10 +268,6 @@ def invert(
     wanted = check_wanted(below_air, whis, quantiles, moments, voxel_noise, seed)
     check_coefficients(coefficients)
     if isinstance(low, VoxelImage) or isinstance(high, VoxelImage):
-        if unknown := set(options) - set(OPTIONS):
-            raise TypeError(
-                f"invert() has no option {sorted(unknown)}; for images these are passed on: {', '.join(OPTIONS)}."
-            )
         table = curves(coefficients, density_line, image_dtype(low, high))
         return invert_images(low, high, table, wanted, store, path, backend, options)
     if store is not None or path is not None or backend is not None or options:

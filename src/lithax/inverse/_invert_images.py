@@ -17,6 +17,7 @@ from lithax.typing import Array
 OPTIONS = [
     "where",
     "where_input",
+    "geometry",
     "chunks",
     "shards",
     "overwrite",
@@ -58,7 +59,7 @@ def _put(values: np.ndarray, kept: np.ndarray, shape: tuple[int, ...]) -> np.nda
     return whole.reshape(shape)
 
 
-def invert_images(
+def chunk_map_options(
     low: Any,
     high: Any,
     table: Curves,
@@ -67,18 +68,19 @@ def invert_images(
     path: str | None,
     backend: str | None,
     options: dict[str, Any],
-) -> Inversion:
-    """Invert two images by `chunk_map`; results are images named `wanted.names`, in one group."""
+) -> dict[str, Any]:
+    """Return what `chunk_map` is called with besides `invert_block` and the images."""
+    if unknown := set(options) - set(OPTIONS):
+        raise TypeError(
+            f"invert() has no option {sorted(unknown)}; for images these are passed on: {', '.join(OPTIONS)}."
+        )
     for name, value in (("low", low), ("high", high)):
         if not isinstance(value, VoxelImage) and not is_array(value):
             raise TypeError(f"{name} is a {type(value).__name__}; give an image (lx.open, lx.from_array) or an array.")
     if backend is None:
         backend = "numpy" if jax.default_backend() == "cpu" else "jax"
     names = wanted.names
-    results = chunk_map(
-        invert_block,
-        low,
-        high,
+    return dict(
         parameters={"curves": table, "wanted": wanted},
         store=None if store is None else (store,) * len(names),
         path=None if store is None else tuple(f"{path}/{name}" if path else name for name in names),
@@ -87,4 +89,12 @@ def invert_images(
         backend=backend,
         **options,
     )
+
+
+def invert_images(low: Any, high: Any, table: Curves, wanted: Wanted, *where_and_how: Any) -> Inversion:
+    """Invert two images by `chunk_map`; results are images named `wanted.names`, in one group.
+
+    What follows is passed to `chunk_map_options`.
+    """
+    results = chunk_map(invert_block, low, high, **chunk_map_options(low, high, table, wanted, *where_and_how))
     return pack(results, wanted, table.draws, table.usable)

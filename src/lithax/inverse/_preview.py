@@ -13,7 +13,7 @@ from lithax.inverse._inversion import Inversion
 from lithax.inverse._invert import check_wanted, invert
 from lithax.models import Coefficients
 
-_VOXELS = 20_000
+PREVIEWED = 20_000
 """Voxels that are enough for a picture and for the pace."""
 
 
@@ -62,7 +62,7 @@ def preview(
             f"low has shape {tuple(low.shape)}, high {tuple(high.shape)}; give two scans of one shape, x y z."
         )
     if box is None:
-        edge = int(_VOXELS**0.5)
+        edge = int(PREVIEWED**0.5)
         x, y = (slice((n - min(n, edge)) // 2, (n + min(n, edge)) // 2) for n in low.shape[:2])
         box = (x, y, slice(low.shape[2] // 2, low.shape[2] // 2 + 1))
     box = triple(box)

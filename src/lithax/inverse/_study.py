@@ -64,6 +64,7 @@ class Study:
         *,
         mask: VoxelImage | None = None,
         segmentation: VoxelImage | None = None,
+        geometry: str = "same",
         overwrite: bool = False,
         **settings: Any,
     ) -> "Study":
@@ -81,6 +82,8 @@ class Study:
             Boolean, True is left out.
         segmentation
             Unsigned integers; with ``phases=`` only these are worked out.
+        geometry
+            "same": a `high` that is not on the grid of `low` is refused. "first": it is put there, voxel by voxel.
         overwrite
             Replace a study that is there.
         **settings
@@ -90,10 +93,14 @@ class Study:
         for name, image in (("low", low), ("high", high)):
             if not isinstance(image, VoxelImage):
                 raise TypeError(f"{name} is a {type(image).__name__}; give an image (lx.open, lx.from_array).")
-        if not low.frame.same_grid(high.frame):
+        if geometry not in ("same", "first"):
+            raise ValueError(f"geometry={geometry!r} must be 'same' or 'first'.")
+        if low.shape != high.shape or (geometry == "same" and not low.frame.same_grid(high.frame)):
             raise ValueError(
-                f"low and high are not on one grid: {low.frame.difference(high.frame, 1e-6)}; correct one of them with image.update(...)."
+                f"low and high are not on one grid: {low.frame.difference(high.frame, 1e-6)}; correct one of them with image.update(...), "
+                "or pass geometry='first' if their voxels correspond all the same."
             )
+        moved = {name: getattr(low, name) for name in ("voxel_origin", "voxel_length", "voxel_unit")}
         known = {**_DRAWING, **_INVERTING}
         _check_settings(settings)
         world = low.world
@@ -110,7 +117,8 @@ class Study:
         on_first(world, begin)
         for name, image in zip(INPUTS, (low, high, mask, segmentation), strict=True):
             if image is not None:
-                image.copy(place.store, place.child(name).path, overwrite=True, world=world)
+                own = moved if name == "high" else {}
+                image.copy(place.store, place.child(name).path, overwrite=True, world=world, **own)
         return cls(place, world)
 
     def _settings(self) -> dict[str, Any] | None:
