@@ -124,11 +124,10 @@ def test_planned(scans, coefficients, tmp_path, options):
     assert "time" in str(plan)
 
 
-def test_a_plan_foresees_what_is_left_out(scans, coefficients):
-    """Nothing is worked out where nothing is taken in: the mask reaches the pairs that are counted."""
+def test_a_plan_can_be_made_where_nothing_is_taken_in(scans, coefficients):
     low, high = (lx.from_array(v, chunks=8) for v in scans)
     nowhere = lx.plan(lx.dect.invert, low, high, coefficients, where=np.zeros(SHAPE, bool))
-    assert nowhere.seconds > 0
+    assert nowhere.seconds > 0  # blocks are looked at all the same
     with pytest.raises(TypeError, match="preview"):
         lx.plan(lx.dect.invert, *scans, coefficients)
     with pytest.raises(TypeError, match="no option"):

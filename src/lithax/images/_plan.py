@@ -88,7 +88,7 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
     if combinator in _PLANNERS:
         return _PLANNERS[combinator](first, *images, **options)
     if combinator is not chunk_map:
-        raise TypeError(f"plan() knows lx.chunk_map, lx.chunk_reduce and lx.dect.invert, not {combinator!r}.")
+        raise TypeError(f"plan() knows lx.chunk_map and lx.chunk_reduce, and lx.dect.invert; not {combinator!r}.")
     for name in ("path", "overwrite", "field_name", "field_unit", "progress", "resume", "resume_key", "hash_inputs"):
         options.pop(name, None)
     own = [

@@ -18,7 +18,17 @@ import numpy as np
 from lithax.arrays import to_numpy
 from lithax.chunked import ChunkCache, available_cores
 from lithax.grid import Box, ChunkGrid, box_shape
-from lithax.images import Plan, VoxelImage, as_domain, chunk_map, from_array, make_selection, plan, plans, world_or_connected
+from lithax.images import (
+    Plan,
+    VoxelImage,
+    as_domain,
+    chunk_map,
+    from_array,
+    make_selection,
+    plan,
+    plans,
+    world_or_connected,
+)
 from lithax.inverse._invert import check_coefficients, check_wanted, image_dtype, invert
 from lithax.inverse._invert_images import chunk_map_options, invert_block, invert_images
 from lithax.inverse._pieces import Curves, curves
