@@ -36,6 +36,7 @@ from lithax.inverse._preview import PREVIEWED
 from lithax.inverse._statistics import Wanted, statistics
 from lithax.models import Coefficients
 
+_QUIET = {"progress": False}
 _BLOCKS = 4
 """Blocks that are looked at, evenly spread over the image."""
 
@@ -127,18 +128,13 @@ def _seconds_of_pairs(blocks: Sequence[_Block], table: Curves, wanted: Wanted, b
     first, second = few[:, 0].copy(), few[:, 1].copy()
     if backend != "numpy":
         # An accelerator works out every voxel.
-        begin = _twice(lambda: invert_images(*_stacked(first, second), table, wanted, None, None, backend, _QUIET))
-        return begin * voxels / len(few)
-    places = tuple(np.arange(len(few), dtype=np.int32) for _ in range(3)) if wanted.noise is not None else None
+        low, high = (from_array(column[:, None, None]) for column in (first, second))
+        seconds = _twice(lambda: invert_images(low, high, table, wanted, None, None, backend, _QUIET))
+        return seconds * voxels / len(few)
+    position = np.arange(len(few), dtype=np.int32)
+    places = (position, position, position)
     seconds = _twice(lambda: statistics(table, first, second, wanted, places, available_cores()))
     return seconds * len(every) / len(few)
-
-
-_QUIET = {"progress": False}
-
-
-def _stacked(*columns: np.ndarray) -> list[VoxelImage]:
-    return [from_array(column[:, None, None]) for column in columns]
 
 
 def _seconds_of_voxels(
@@ -149,12 +145,10 @@ def _seconds_of_voxels(
     # Blocks at the far faces are smaller; all are filled up to one shape, side by side.
     both = [np.concatenate([_filled(getattr(b, name), shape) for b in blocks]) for name in ("low", "high")]
     taken = np.concatenate([_filled(b.kept, shape) for b in blocks])
-    grids = {"chunks": tuple(min(c, n) for c, n in zip(low.chunks, shape, strict=True))}
+    chunks = tuple(min(c, n) for c, n in zip(low.chunks, shape, strict=True))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        first, second = (
-            from_array(v, store=place / name, **grids) for v, name in zip(both, ("low", "high"), strict=True)
-        )
+        first, second = (from_array(v, chunks, place / name) for v, name in zip(both, ("low", "high"), strict=True))
         options = {**_QUIET, "overwrite": True, "where": None if taken.all() else taken, "workers": workers}
         seconds = _twice(lambda: invert_images(first, second, table, wanted, place / "out", None, "numpy", options))
     return seconds * sum(b.low.size for b in blocks) / taken.size
