@@ -132,3 +132,5 @@ def test_a_plan_can_be_made_where_nothing_is_taken_in(scans, coefficients):
         lx.plan(lx.dect.invert, *scans, coefficients)
     with pytest.raises(TypeError, match="no option"):
         lx.plan(lx.dect.invert, low, high, coefficients, halo=1)
+    with pytest.raises(TypeError, match=r"preview\(\) has no option \['where'\]"):
+        lx.dect.preview(low, high, coefficients, where=np.ones(SHAPE, bool))

@@ -1,5 +1,6 @@
 """Electron density and effective atomic number from two attenuations per voxel."""
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -117,6 +118,18 @@ def check_coefficients(coefficients: Any) -> Coefficients:
                 f"{share[1]:.3g} at the high one, but it falls with energy; the two energies are swapped, put the low one first."
             )
     return coefficients
+
+
+def bind_to_invert(low: Any, high: Any, coefficients: Any, **options: Any) -> tuple[Wanted, dict[str, Any]]:
+    """Fill in what `invert` takes by default; return what is asked of the draws, checked, and the other arguments by name.
+
+    So that what foresees `invert` has its arguments and its defaults, which are written once.
+    """
+    bound = inspect.signature(invert).bind(low, high, coefficients, **options)
+    bound.apply_defaults()
+    arguments = dict(bound.arguments)
+    check_coefficients(coefficients)
+    return check_wanted(**{name: arguments.pop(name) for name in STATISTICS}), arguments
 
 
 def solve(
@@ -289,3 +302,7 @@ def image_dtype(low: Any, high: Any) -> np.dtype:
             raise TypeError(f"{name} holds {dtype}; attenuations are real numbers.")
         found.append(real_dtype(namespace(), dtype))
     return np.dtype(np.float64 if np.float64 in found else np.float32)
+
+
+STATISTICS = {name: inspect.signature(invert).parameters[name].default for name in inspect.signature(check_wanted).parameters}  # fmt: skip
+"""Arguments of `invert` that say what is asked of the draws, and what they are by default."""

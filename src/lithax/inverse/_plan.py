@@ -29,7 +29,7 @@ from lithax.images import (
     plans,
     world_or_connected,
 )
-from lithax.inverse._invert import check_coefficients, check_wanted, image_dtype, invert
+from lithax.inverse._invert import bind_to_invert, image_dtype, invert
 from lithax.inverse._invert_images import chunk_map_options, invert_block, invert_images
 from lithax.inverse._pieces import Curves, curves
 from lithax.inverse._preview import PREVIEWED
@@ -42,23 +42,7 @@ _BLOCKS = 4
 
 
 @plans(invert)
-def plan_inversion(
-    low: Any,
-    high: Any,
-    coefficients: Coefficients,
-    *,
-    quantiles: Sequence[float] = (),
-    moments: bool = False,
-    whis: float = 1.5,
-    below_air: str = "drop",
-    density_line: tuple[Any, Any] | None = None,
-    voxel_noise: Sequence[float] | None = None,
-    seed: int = 0,
-    store: Any = None,
-    path: str | None = None,
-    backend: str | None = None,
-    **options: Any,
-) -> Plan:
+def plan_inversion(low: Any, high: Any, coefficients: Coefficients, **options: Any) -> Plan:
     """Work out what `lithax.dect.invert` would do with two images, and about how long it would take.
 
     Arguments are those of `lithax.dect.invert`. A few blocks are read and a part of them is inverted, with results in a temporary folder, so
@@ -69,15 +53,15 @@ def plan_inversion(
     TypeError, ValueError
         As `lithax.dect.invert`; and for arrays, whose inversion `lithax.dect.preview` foresees.
     """
-    wanted = check_wanted(below_air, whis, quantiles, moments, voxel_noise, seed)
-    check_coefficients(coefficients)
+    wanted, given = bind_to_invert(low, high, coefficients, **options)
     for name, value in (("low", low), ("high", high)):
         if not isinstance(value, VoxelImage):
             raise TypeError(
                 f"{name} is a {type(value).__name__}; plan works out the inversion of images, lx.dect.preview that of arrays."
             )
-    table = curves(coefficients, density_line, image_dtype(low, high))
-    arguments = chunk_map_options(low, high, table, wanted, store, path, backend, options)
+    table = curves(coefficients, given["density_line"], image_dtype(low, high))
+    options = given["options"]
+    arguments = chunk_map_options(low, high, table, wanted, given["store"], given["path"], given["backend"], options)
     worked_out = plan(chunk_map, invert_block, low, high, **arguments)
     selection = make_selection(as_domain(options.get("where")), low.frame)
     grid = ChunkGrid(low.shape, worked_out.block_shape)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lithax.grid import triple
 from lithax.inverse._inversion import Inversion
-from lithax.inverse._invert import check_wanted, invert
+from lithax.inverse._invert import STATISTICS, bind_to_invert, invert
 from lithax.models import Coefficients
 
 PREVIEWED = 20_000
@@ -56,7 +56,11 @@ def preview(
     -------
         The result on the box; it warns where many voxels have none, or where the scans seem to be swapped.
     """
-    check_wanted(**({"below_air": "drop", "whis": 1.5, "quantiles": (), "moments": False, "voxel_noise": None, "seed": 0} | {k: v for k, v in options.items() if k != "density_line"}))  # fmt: skip
+    bind_to_invert(low, high, coefficients, **options)
+    if refused := set(options) - {*STATISTICS, "density_line"}:
+        raise TypeError(
+            f"preview() has no option {sorted(refused)}; it has {', '.join((*STATISTICS, 'density_line'))}, as of invert."
+        )
     if tuple(low.shape) != tuple(high.shape) or len(low.shape) != 3:
         raise ValueError(
             f"low has shape {tuple(low.shape)}, high {tuple(high.shape)}; give two scans of one shape, x y z."

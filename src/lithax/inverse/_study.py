@@ -23,7 +23,7 @@ from lithax.images import (
 )
 from lithax.inverse._draw_coefficients import draw_coefficients
 from lithax.inverse._inversion import Inversion, pack
-from lithax.inverse._invert import check_wanted, invert
+from lithax.inverse._invert import STATISTICS, check_wanted, invert
 from lithax.inverse._pieces import curves
 from lithax.inverse._preview import Preview, preview
 from lithax.inverse._registration import TOLERATED, shift_between
@@ -34,7 +34,7 @@ from lithax.storage import Location, dual_energy_group, locate, own_attributes, 
 INPUTS = ("low", "high", "mask", "segmentation")
 OUTPUTS = "outputs"
 _DRAWING = {"draws": 1000, "seed": 0, "calibration_mode": "voxel", "prior": None, "bounds": [0.5, 10.0]}
-_INVERTING = {"below_air": "drop", "whis": 1.5, "quantiles": [], "moments": False, "voxel_noise": None, "phases": None}
+_INVERTING = {name: value for name, value in STATISTICS.items() if name != "seed"} | {"phases": None}
 
 
 class Study:
