@@ -16,6 +16,7 @@ from lithax.inverse._draws import order_of, solve_draws
 from lithax.inverse._inversion import Inversion, pack
 from lithax.inverse._invert_images import invert_images
 from lithax.inverse._pieces import curves
+from lithax.inverse._same_shape import check_same_shape
 from lithax.inverse._statistics import BAD_CALIBRATION, BELOW_AIR, NO_ROOT, OK, Wanted, statistics
 from lithax.models import Coefficients
 from lithax.typing import Array
@@ -199,8 +200,7 @@ def check_arrays(low: Any, high: Any) -> None:
             raise TypeError(f"{name} is a {type(value).__name__}; give an array, or an image (lx.open, lx.from_array).")
         if not namespace(value).isdtype(value.dtype, ("real floating", "integral")):
             raise TypeError(f"{name} holds {value.dtype}; attenuations are real numbers.")
-    if tuple(low.shape) != tuple(high.shape):
-        raise ValueError(f"low has shape {tuple(low.shape)}, high {tuple(high.shape)}; give two scans of one shape.")
+    check_same_shape(low, high)
 
 
 def invert(

@@ -11,6 +11,7 @@ import numpy as np
 from lithax.grid import triple
 from lithax.inverse._inversion import Inversion
 from lithax.inverse._invert import STATISTICS, bind_to_invert, invert
+from lithax.inverse._same_shape import check_same_shape
 from lithax.models import Coefficients
 
 PREVIEWED = 20_000
@@ -61,10 +62,7 @@ def preview(
         raise TypeError(
             f"preview() has no option {sorted(refused)}; it has {', '.join((*STATISTICS, 'density_line'))}, as of invert."
         )
-    if tuple(low.shape) != tuple(high.shape) or len(low.shape) != 3:
-        raise ValueError(
-            f"low has shape {tuple(low.shape)}, high {tuple(high.shape)}; give two scans of one shape, x y z."
-        )
+    check_same_shape(low, high, axes=3)
     if box is None:
         edge = int(PREVIEWED**0.5)
         x, y = (slice((n - min(n, edge)) // 2, (n + min(n, edge)) // 2) for n in low.shape[:2])

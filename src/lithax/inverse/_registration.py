@@ -9,6 +9,7 @@ import numpy as np
 from lithax.arrays import namespace
 from lithax.grid import triple
 from lithax.images import VoxelImage, chunk_map
+from lithax.inverse._same_shape import check_same_shape
 from lithax.ops import voxel_op
 from lithax.typing import Array
 
@@ -42,10 +43,7 @@ def shift_between(low: Any, high: Any, *, warn: bool = True) -> tuple[float, flo
     H. S. Stone et al., A fast direct Fourier-based algorithm for subpixel registration of images, IEEE Trans. Geoscience and Remote
     Sensing 39 (2001) 2235-2243. doi:10.1109/36.957286
     """
-    if tuple(low.shape) != tuple(high.shape) or len(low.shape) != 3:
-        raise ValueError(
-            f"low has shape {tuple(low.shape)}, high {tuple(high.shape)}; give two scans of one shape, x y z."
-        )
+    check_same_shape(low, high, axes=3)
     box = tuple(slice((n - min(n, _EDGE)) // 2, (n - min(n, _EDGE)) // 2 + min(n, _EDGE)) for n in low.shape)
     first, second = (np.asarray(v[box], np.float64) for v in (low, high))
     shift = _correlate(first, second)
