@@ -1,8 +1,10 @@
 """The harness: annotations checked at every call, one fixture for all array libraries, marks that are off at first."""
 
 import importlib
+import json
 import os
 import zlib
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -88,3 +90,20 @@ def strict_promotion():
 
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture
+def stored_bytes():
+    """``stored_bytes(folder)``: every stored byte by its place, but for when it was made; the folder goes by one name."""
+
+    def read(folder):
+        found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+        for name in [name for name in found if name.endswith("zarr.json")]:
+            document = json.loads(found[name].replace(str(folder).encode(), b"folder"))
+            provenance = document["attributes"].get("lithax", {}).get("provenance")
+            if provenance is not None:
+                del provenance["finished"]
+            found[name] = json.dumps(document, sort_keys=True).encode()
+        return found
+
+    return read

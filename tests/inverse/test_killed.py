@@ -54,20 +54,8 @@ def ends(*runs):
     return json.loads(done.stdout), done.stderr
 
 
-def files(folder):
-    """Return every stored byte by its place, but for the record of when it was made; the folder goes by one name."""
-    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
-    for name in [name for name in found if name.endswith("zarr.json")]:
-        document = json.loads(found[name].replace(str(folder).encode(), b"folder"))
-        provenance = document["attributes"].get("lithax", {}).get("provenance")
-        if provenance is not None:
-            del provenance["finished"]
-        found[name] = json.dumps(document, sort_keys=True).encode()
-    return found
-
-
 @pytest.mark.parametrize("kind", ["image", "study"])
-def test_killed_and_resumed(prepared, tmp_path, kind):
+def test_killed_and_resumed(prepared, stored_bytes, tmp_path, kind):
     """Killed while the results are being made, between blocks, in the middle of a stored object, and when nearly done."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
@@ -75,7 +63,7 @@ def test_killed_and_resumed(prepared, tmp_path, kind):
     moments = [("before rename", 7), ("before write", 20), ("half written", 18), ("before record", 60)]
     statuses, said = ends((kind, whole), *((kind, cut, *moment) for moment in moments), (kind, cut))
     assert statuses == [0, *(KILLED,) * len(moments), 0], said
-    assert files(cut) == files(whole)
+    assert stored_bytes(cut) == stored_bytes(whole)
 
 
 def test_an_unfinished_inversion_says_so(prepared, tmp_path):
