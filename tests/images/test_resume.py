@@ -109,6 +109,10 @@ def grid(shards):
     return {"chunks": CHUNKS, "shards": shards}
 
 
+def doubling(source, store, shards=None):
+    return {"kind": "new", "source": source, "store": store, "function": "double", "options": grid(shards)}
+
+
 def stored(path):
     """Return every stored byte by its place; of the metadata what does not tell of the time."""
     found = {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
@@ -156,7 +160,7 @@ MOMENTS = [
 def test_killed_at_a_chosen_moment_and_resumed(runner, source, whole, tmp_path, shards, moment, count):
     before = stored(source)
     store = tmp_path / "out.zarr"
-    spec = {"kind": "new", "source": source, "store": store, "function": "double", "options": grid(shards)}
+    spec = doubling(source, store, shards)
     assert runner.run(**spec, moment=moment, count=min(count, 3) if shards else count) == -signal.SIGKILL
     check_unfinished(store)
     assert runner.run(**spec, resume=True) == 0, runner.traceback()
@@ -238,7 +242,7 @@ def test_in_place_with_another_image(runner, source, tmp_path):
 
 
 def killed(runner, source, store, **more):
-    spec = {"kind": "new", "source": source, "store": store, "function": "double", "options": grid(None)}
+    spec = doubling(source, store)
     assert runner.run(**(spec | more), moment="after write", count=9) == -signal.SIGKILL, runner.traceback()
     return spec | more
 
@@ -435,15 +439,18 @@ def test_a_second_run_on_the_same_output_is_refused(runner, source, tmp_path):
     assert_same_bits(np.asarray(lx.open(store)), np.asarray(image) + 1)
 
 
-@pytest.mark.parametrize("kind", ["new", "in place"])
-def test_ctrl_c_drains_and_leaves_a_resumable_output(runner, source, tmp_path, kind):
+def run_of_kind(kind, source, tmp_path):
+    """Return a run that makes a new output or works in place: its specification, where it writes, and what must be there."""
     if kind == "new":
         store = tmp_path / "out.zarr"
-        spec = {"kind": "new", "source": source, "store": store, "function": "double", "options": grid(None)}
-        expected = np.asarray(lx.open(source)) * 2
-    else:
-        x, store = in_place_target(tmp_path)
-        spec, expected = {"kind": "in place", "store": store, "other": 3}, x + np.float32(3)
+        return doubling(source, store), store, np.asarray(lx.open(source)) * 2
+    x, store = in_place_target(tmp_path)
+    return {"kind": "in place", "store": store, "other": 3}, store, x + np.float32(3)
+
+
+@pytest.mark.parametrize("kind", ["new", "in place"])
+def test_ctrl_c_drains_and_leaves_a_resumable_output(runner, source, tmp_path, kind):
+    spec, store, expected = run_of_kind(kind, source, tmp_path)
     assert runner.run(**spec, moment="before write", count=4, action="interrupt") == 1
     text = runner.traceback()
     assert "KeyboardInterrupt" in text
@@ -458,13 +465,7 @@ def test_ctrl_c_drains_and_leaves_a_resumable_output(runner, source, tmp_path, k
 @pytest.mark.parametrize("moment", ["before write", "half written", "before rename", "before record", "half recorded"])
 @pytest.mark.parametrize("kind", ["new", "in place"])
 def test_a_full_disk(runner, source, tmp_path, kind, moment):
-    if kind == "new":
-        store = tmp_path / "out.zarr"
-        spec = {"kind": "new", "source": source, "store": store, "function": "double", "options": grid(None)}
-        expected = np.asarray(lx.open(source)) * 2
-    else:
-        x, store = in_place_target(tmp_path)
-        spec, expected = {"kind": "in place", "store": store, "other": 3}, x + np.float32(3)
+    spec, store, expected = run_of_kind(kind, source, tmp_path)
     before = stored(source)
     assert runner.run(**spec, moment=moment, count=3, action="full") == 1
     assert "No space left on device" in runner.traceback()
