@@ -10,7 +10,6 @@ import shutil
 import socket
 import sys
 import threading
-import time
 from functools import partial
 from importlib.metadata import version
 
@@ -22,6 +21,7 @@ if KIND in ("pinned", "apart") and hasattr(os, "sched_setaffinity"):
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
+from shared_requests import from_first  # noqa: E402
 
 import lithax as lx  # noqa: E402
 from lithax.sharded import exchange_faces, exchange_halo, make_mesh  # noqa: E402
@@ -46,17 +46,7 @@ def barrier():
 
 
 def share(read):
-    """Hand what the first process reads to the others, which wait asleep: MPI's own waiting would keep a core busy."""
-    if comm is None:
-        return read()
-    if first:
-        request = read()
-        for other in range(1, comm.Get_size()):
-            comm.send(request, dest=other)
-        return request
-    while not comm.iprobe(source=0):
-        time.sleep(0.001)
-    return comm.recv(source=0)
+    return read() if comm is None else from_first(comm, read)
 
 
 def versions():

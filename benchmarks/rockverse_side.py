@@ -1,7 +1,7 @@
 """RockVerse's side of the comparison, in its own environment: alone, or under mpiexec with several processes."""
 
 import shutil
-import time
+from functools import partial
 
 import dual_energy as dual_energy_data
 import numba
@@ -11,22 +11,12 @@ import zarr
 from rockverse.dect._cpu_functions import calc_rhoZ_arrays_cpu, fill_coeff_matrix_cpu
 from rockverse.voxel_image import from_array, import_raw, sphere_pack
 from rockverse.voxel_image.histogram import Histogram
+from shared_requests import from_first
 
 world = rockverse.mpi_comm
 first = world.Get_rank() == 0
 barrier = world.barrier
-
-
-def share(read):
-    """Hand what the first process reads to the others, which wait asleep: MPI's own waiting would keep a core busy."""
-    if first:
-        request = read()
-        for other in range(1, world.Get_size()):
-            world.send(request, dest=other)
-        return request
-    while not world.iprobe(source=0):
-        time.sleep(0.001)
-    return world.recv(source=0)
+share = partial(from_first, world)
 
 
 def versions():
