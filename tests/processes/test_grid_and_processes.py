@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax import numpy as jnp
 
 import lithax as lx
 from lithax.errors import IncompleteImageError, ProcessFailure
@@ -173,6 +174,30 @@ def test_a_raw_file_that_one_process_does_not_see(tmp_path, rng, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
+class SpreadOfResidual:
+    """Standard deviation of a residual: a loss whose states (count, mean, squared deviations) do not add up."""
+
+    def of(self, parameters, image, valid=None):
+        inside = jnp.ones(image.shape, bool) if valid is None else valid
+        residual = jnp.where(inside, image.astype(jnp.float64) ** 2 - parameters["offset"] * image, 0)
+        count = jnp.sum(inside)
+        mean = jnp.sum(residual) / jnp.maximum(count, 1)
+        return {"count": count, "mean": mean, "squares": jnp.sum(jnp.where(inside, (residual - mean) ** 2, 0))}
+
+    def combine(self, a, b):
+        count = a["count"] + b["count"]
+        share = b["count"] / count
+        step = b["mean"] - a["mean"]
+        return {
+            "count": count,
+            "mean": a["mean"] + share * step,
+            "squares": a["squares"] + b["squares"] + a["count"] * share * step**2,
+        }
+
+    def finish(self, state):
+        return jnp.sqrt(state["squares"] / state["count"])
+
+
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_reductions_have_the_same_bits(tmp_path, rng, count):
     """Sums of float64 in the order of the blocks: the same rounding however blocks are dealt out."""
@@ -187,13 +212,47 @@ def test_reductions_have_the_same_bits(tmp_path, rng, count):
         image, phase = (lx.open(tmp_path / name, world=world) for name in "ap")
         moments = lx.chunk_reduce(lx.measure.Moments(), image, where=region, progress=False)
         value, gradient = lx.chunk_value_and_grad(loss, {"gain": 1.5}, image, image, progress=False)
+        twice = lx.chunk_value_and_grad(SpreadOfResidual(), {"offset": 0.5}, image, where=region, progress=False)
         connected = lx.connectivity(phase, phases=1, progress=False)
         inside = lx.connectivity(phase, phases=1, where=region, progress=False)
-        return [repr(moments), float(value), float(gradient["gain"]), connected, inside]
+        spread = float(twice[0]), float(twice[1]["offset"])
+        return [repr(moments), float(value), float(gradient["gain"]), spread, connected, inside]
 
     expected = work()
+    of = np.where(region.contains(*np.indices(SHAPE)), data, np.nan)
+    assert expected[3][0] == pytest.approx(
+        np.nanstd(of**2 - 0.5 * of), rel=1e-12
+    )  # sums of 300 numbers in another order
     for found in succeeded(on_threads(count, work)):
         assert found == expected
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_what_is_told_does_not_grow_with_the_number_of_blocks(tmp_path, rng, count):
+    """Of a long state each process tells one, if any grouping gives the same bits; otherwise one for each node of a tree."""
+    data = values(rng, "u2")
+    lx.from_array(data, 2, tmp_path / "a")
+    long = lx.measure.ValueCounts(0, 9_999)
+    length = 8 * 10_000
+
+    class Grouped:
+        of, combine, finish = long.of, long.combine, long.finish
+
+    def told(world, measurement):
+        image, before = lx.open(tmp_path / "a", world=world), world.sent
+        found = lx.chunk_reduce(measurement, image, progress=False)
+        np.testing.assert_array_equal(found.counts[:200], np.bincount(data.ravel(), minlength=200))
+        return world.sent - before
+
+    def planned(world, measurement):
+        return lx.plan(lx.chunk_reduce, measurement, lx.open(tmp_path / "a", world=world))
+
+    for measurement, exact in ((long, True), (Grouped(), False)):
+        (plan, *_) = succeeded(on_threads(count, partial(planned, measurement=measurement)))
+        nodes = plan.bytes_told / count / plan.state_bytes
+        assert nodes == 1 if exact else 2 < nodes < plan.blocks / count
+        for sent in succeeded(on_threads(count, partial(told, measurement=measurement))):
+            assert length < sent <= nodes * length + 4000  # what is agreed on before, and counters beside the bins
 
 
 def test_no_process_waits_for_another_between_blocks(tmp_path, rng):

@@ -1,6 +1,8 @@
 """One block at a time: map, reduce and differentiate over images of any size."""
 
 from lithax.chunked._array_source import ArraySource as ArraySource
+from lithax.chunked._block_tree import BlockTree as BlockTree
+from lithax.chunked._block_tree import combine_nodes as combine_nodes
 from lithax.chunked._cache import ChunkCache as ChunkCache
 from lithax.chunked._components import Components as Components
 from lithax.chunked._components import find_components as find_components

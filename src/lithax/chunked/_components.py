@@ -103,7 +103,7 @@ def find_components(
         sizes_here = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         return _BlockLabels(read.start, sizes_here, touched[1:], cut, int(np.count_nonzero(read.valid)))
 
-    def take(block: _BlockLabels) -> None:
+    def take(_: int, block: _BlockLabels) -> None:
         nonlocal base, selected
         selected += block.selected
         sizes.append(block.sizes)

@@ -6,10 +6,9 @@ A loss is a measurement: the states s_i of the blocks are combined to S, and L =
 
 Where states add up, dS/ds_i is the identity: one pass sums the states and their derivatives ds_i/dp, of which there are as
 many rows as a state has numbers. Otherwise a first pass gives the states, the derivative of combining them is
-taken on the host, and a second pass pulls it back through every block.
+taken on the host, and a second pass pulls it back through every block. All are joined along one tree (`BlockTree`).
 """
 
-import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,8 +18,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.chunked._block_tree import BlockTree, Nodes, combine_nodes
 from lithax.chunked._device_turns import DeviceTurns, budgets_of, compiled_bytes, on_device
 from lithax.chunked._kernel import _COMPILED
+from lithax.chunked._layout import stretch
 from lithax.chunked._reduce import BlockReader, ReadBlock, each_block, to_host
 from lithax.geometry import Frame
 from lithax.ops import Program, as_steps
@@ -41,7 +42,7 @@ class LossOverBlocks:
     ):
         self.loss, self.model, self.reader, self.frame = loss, model, reader, frame
         self.run = run
-        # States of all processes, in the order of the blocks: then the bits do not depend on how blocks were dealt out.
+        # What the processes tell each other, in the order of the blocks.
         self._gather = gather
         self._devices, self._budgets = devices, budgets_of(devices)
         self._turns: dict[str, DeviceTurns] = {}
@@ -49,11 +50,7 @@ class LossOverBlocks:
 
     def value(self, parameters: Any) -> np.ndarray:
         """Return the loss."""
-        states = self._states(parameters, lambda differ, fixed, read: self._call("state", differ, fixed, read))
-        total = states[0]
-        for state in states[1:]:
-            total = self.loss.combine(total, state)
-        return self._finish(total)
+        return self._finish(self._combined(parameters, "state", self.loss.combine))
 
     def value_and_gradient(self, parameters: Any) -> tuple[np.ndarray, Any]:
         """Return the loss and its gradient, a pytree like `parameters` (None for what is not a real number)."""
@@ -62,11 +59,10 @@ class LossOverBlocks:
         return self._two_passes(parameters)
 
     def _one_pass(self, parameters: Any) -> tuple[np.ndarray, Any]:
-        pairs = self._states(parameters, lambda differ, fixed, read: self._call("jacobian", differ, fixed, read))
-        total, jacobian = pairs[0]
-        for state, rows in pairs[1:]:
-            total = self.loss.combine(total, state)
-            jacobian = jax.tree_util.tree_map(np.add, jacobian, rows)
+        def join(a: Any, b: Any) -> Any:
+            return self.loss.combine(a[0], b[0]), _add(a[1], b[1])
+
+        total, jacobian = self._combined(parameters, "jacobian", join)
         with jax.enable_x64(True):
             value, weights = self._finish_gradient(total)
         gradient = jax.tree_util.tree_map(
@@ -75,50 +71,61 @@ class LossOverBlocks:
         return value, _like(gradient, parameters)
 
     def _two_passes(self, parameters: Any) -> tuple[np.ndarray, Any]:
-        states = self._states(parameters, lambda differ, fixed, read: self._call("state", differ, fixed, read))
-        real = [eqx.partition(s, eqx.is_inexact_array_like) for s in states]
-
-        def combined(parts: list[Any]) -> Any:
-            whole = [eqx.combine(r, rest) for r, (_, rest) in zip(parts, real, strict=True)]
-            total = whole[0]
-            for state in whole[1:]:
-                total = self.loss.combine(total, state)
-            return jnp.asarray(self.loss.finish(total))
-
-        with jax.enable_x64(True):
-            value, pulled = jax.value_and_grad(combined)([r for r, _ in real])
-            cotangents = iter([to_host(p) for p in pulled])
-        # Blocks come in the order of the states, which is that of the cotangents.
-        by_start = dict(zip(self._starts, cotangents, strict=True))
-        gradients: list[Any] = []
-        alone = self.run.get("share", (0, 1))[1] == 1
-
-        def add(a: Any, b: Any) -> Any:
-            return jax.tree_util.tree_map(np.add, a, b)
-
-        def take(gradient: Any) -> None:
-            if alone and gradients:  # what is added at once need not be kept
-                gradient = add(gradients.pop(), gradient)
-            gradients.append(gradient)
-
-        def work(read: ReadBlock) -> Any:
-            differ, fixed = _split(parameters)
-            return self._call("pull", differ, fixed, read, by_start[read.start])
-
-        each_block(self.reader, work, take, **self.run)
-        every = [gradient for part in self._gather(gradients) for gradient in part]
-        total = functools.reduce(add, every)
-        return np.asarray(value), _like(total, parameters)
-
-    def _states(self, parameters: Any, of: Callable) -> list[Any]:
         differ, fixed = _split(parameters)
-        found: list[Any] = []
-        each_block(self.reader, lambda read: (read.start, of(differ, fixed, read)), found.append, **self.run)
-        every = [pair for part in self._gather(found) for pair in part]
-        if not every:
-            raise ValueError("where=... selects no voxel, so there is no loss; check its mask, phases and region.")
-        self._starts = [start for start, _ in every]
-        return [state for _, state in every]
+        own: list[tuple[int, Any]] = []
+        each_block(
+            self.reader,
+            lambda read: self._call("state", differ, fixed, read),
+            lambda position, state: own.append((position, state)),
+            **self.run,
+        )
+        positions = [position for position, _ in own]
+        real = [eqx.partition(state, _is_real) for _, state in own]
+
+        def nodes_of(parts: list[Any]) -> Any:
+            tree = BlockTree(self.loss.combine, self._own.start)
+            for position, part, (_, rest) in zip(positions, parts, real, strict=True):
+                tree.add(position, eqx.combine(part, rest))
+            nodes = tree.end(self._own.stop)
+            split = [eqx.partition(node, _is_real) for _, node in nodes]
+            return [r for r, _ in split], [(at, rest) for (at, _), (_, rest) in zip(nodes, split, strict=True)]
+
+        def finished(parts: list[list[Any]]) -> Any:
+            whole = [
+                [(int(at), eqx.combine(r, rest)) for r, (at, rest) in zip(reals, rests, strict=True)]
+                for reals, (_, rests) in zip(parts, every, strict=True)
+            ]
+            return jnp.asarray(self.loss.finish(combine_nodes(self.loss.combine, whole)))
+
+        # Who holds the states below a node joins them, and takes the derivative back to them; only nodes are told to others.
+        with jax.enable_x64(True):
+            nodes, pull, places = jax.vjp(nodes_of, [r for r, _ in real], has_aux=True)
+            every = self._gather(to_host((nodes, places)))
+            _check_any([rests for _, rests in every])
+            value, weights = jax.value_and_grad(finished)([reals for reals, _ in every])
+            (pulled,) = pull(weights[self.run.get("share", (0, 1))[0]])
+        cotangents = dict(zip(positions, map(to_host, pulled), strict=True))
+        tree = BlockTree(_add, self._own.start)
+        each_block(
+            self.reader,
+            lambda read: self._call("pull", differ, fixed, read, cotangents[self.reader.layout.place(read.start)]),
+            tree.add,
+            **self.run,
+        )
+        return np.asarray(value), _like(combine_nodes(_add, self._gather(tree.end(self._own.stop))), parameters)
+
+    @property
+    def _own(self) -> range:
+        return stretch(self.reader.layout.grid, self.run.get("share", (0, 1)))
+
+    def _combined(self, parameters: Any, what: str, combine: Callable[[Any, Any], Any]) -> Any:
+        """Return what all blocks give together, of a function that `_call` knows."""
+        differ, fixed = _split(parameters)
+        tree = BlockTree(combine, self._own.start)
+        each_block(self.reader, lambda read: self._call(what, differ, fixed, read), tree.add, **self.run)
+        every = self._gather(tree.end(self._own.stop))
+        _check_any(every)
+        return combine_nodes(combine, every)
 
     def _call(self, what: str, differ: Any, fixed: Any, read: ReadBlock, cotangent: Any = None) -> Any:
         function = self._function(what, fixed)
@@ -214,6 +221,19 @@ class LossOverBlocks:
         value, weights = jax.value_and_grad(finish)(real)
         flat = [np.ravel(np.asarray(w, np.float64)) for w in jax.tree_util.tree_leaves(weights)]
         return np.asarray(value), np.concatenate(flat)
+
+
+def _add(a: Any, b: Any) -> Any:
+    return jax.tree_util.tree_map(np.add, a, b)
+
+
+def _is_real(leaf: Any) -> bool:  # equinox's own question does not know what JAX differentiates
+    return isinstance(leaf, float | complex) or jnp.issubdtype(getattr(leaf, "dtype", np.int64), np.inexact)
+
+
+def _check_any(every: list[Nodes]) -> None:
+    if not any(every):
+        raise ValueError("where=... selects no voxel, so there is no loss; check its mask, phases and region.")
 
 
 def _split(parameters: Any) -> tuple[Any, Any]:

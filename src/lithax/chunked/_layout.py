@@ -27,6 +27,10 @@ class Layout:
     def grid(self) -> ChunkGrid:
         return ChunkGrid(self.shape, self.block)
 
+    def place(self, start: Index) -> int:
+        """Place in C order of the block that begins at a voxel."""
+        return self.grid.linear(triple(s // b for s, b in zip(start, self.block, strict=True)))
+
 
 def available_cores() -> int:
     """Number of cores that this process may use."""
@@ -36,6 +40,18 @@ def available_cores() -> int:
 def owner(grid: ChunkGrid, block: Index, count: int) -> int:
     """Return which of `count` processes works on a block: each has a stretch of them, as equal as can be."""
     return grid.linear(block) * count // len(grid)
+
+
+def stretch(grid: ChunkGrid, share: tuple[int, int]) -> range:
+    """Return the places, in C order, of the blocks of one process; `share` is its index and how many processes there are.
+
+    Examples
+    --------
+    >>> [stretch(ChunkGrid((5, 1, 1), (1, 1, 1)), (k, 3)) for k in range(3)]
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    index, count = share
+    return range(-(-index * len(grid) // count), -(-(index + 1) * len(grid) // count))
 
 
 def choose_layout(

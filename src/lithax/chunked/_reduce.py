@@ -1,5 +1,6 @@
 """Measure over a grid: every block gives a state, states are combined in the order of the blocks."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from lithax.chunked._block_tree import BlockTree, combine_nodes
 from lithax.chunked._cache import ChunkCache
 from lithax.chunked._device_turns import DeviceTurns, compiled_bytes, on_device
 from lithax.chunked._kernel import _COMPILED, _check_marked, _guard_elementwise, backend_namespace, to_backend
-from lithax.chunked._layout import Layout, owner
+from lithax.chunked._layout import Layout, stretch
 from lithax.chunked._lift import lift
 from lithax.chunked._padded import read_padded
 from lithax.chunked._pool import run_all
@@ -89,6 +91,8 @@ class BlockState:
     """Memory that this needs besides the block [byte]."""
     at_once: int | None = None
     """How many blocks the memory of the devices holds; None: any number."""
+    state_bytes: int | None = None
+    """Length of a state [byte]; None where no compiler says it."""
 
 
 def reduce_blocks(
@@ -105,42 +109,31 @@ def reduce_blocks(
 ) -> Any:
     """Return the combined state of all blocks; None if no voxel counts.
 
-    States are combined on the host in block order, so that float sums have the same bits for any number of
-    threads and processes.
+    States are combined on the host in block order along one tree, so that float sums have the same bits for any number of
+    threads and processes. Each process makes the nodes of its stretch, and the processes tell each other these.
     """
-    states: list[Any] = []
-
-    def take(one: Any) -> None:
-        # With several processes the states are kept: combining them block by block, in one order, gives the same bits
-        # however they were dealt out.
-        if states and share[1] == 1:
-            states[0] = measure.combine(states[0], one)
-        else:
-            states.append(one)
-
+    own = stretch(reader.layout.grid, share)
+    tree = BlockTree(measure.combine, own.start)
     each_block(
         reader,
         state.of,
-        take,
+        tree.add,
         workers=workers,
         label=label,
         show_progress=show_progress,
         share=share,
         watch=watch,
     )
-    every = [s for part in gather(states) for s in part]
-    if not every:
-        return None
-    total = every[0]
-    for other in every[1:]:
-        total = measure.combine(total, other)
-    return total
+    nodes = tree.end(own.stop)
+    if nodes and getattr(measure, "exact", False):
+        nodes = [(nodes[0][0], functools.reduce(measure.combine, [node for _, node in nodes]))]
+    return combine_nodes(measure.combine, gather(nodes))
 
 
 def each_block(
     reader: BlockReader,
     work: Callable[[ReadBlock], Any],
-    take: Callable[[Any], None],
+    take: Callable[[int, Any], None],
     *,
     workers: int,
     label: str,
@@ -150,12 +143,12 @@ def each_block(
 ) -> None:
     """Work on every block in which a voxel counts, in threads, and take the results in the order of the blocks.
 
+    `take` is given the place of the block in that order, and the result.
     Of several processes each works on a stretch of the blocks; `share` is this one's place among them, and their number.
     ``watch()`` raises if another process has failed.
     """
     grid = reader.layout.grid
-    index, count = share
-    blocks = [b for b in grid if owner(grid, b, count) == index]
+    blocks = [grid.index(position) for position in stretch(grid, share)]
     waiting: dict[Index, Any] = {}
     order = iter(blocks)
     expected = next(order, None)
@@ -172,7 +165,7 @@ def each_block(
         while expected in waiting:
             ready = waiting.pop(expected)
             if ready is not None:
-                take(ready)
+                take(grid.linear(expected), ready)
             expected = next(order, None)
 
     try:
@@ -282,7 +275,10 @@ def block_state(
             if program is not None:
                 _check_marked(traced.jaxpr.jaxpr)
             compiled = traced.lower().compile()
-            return compiled, compiled_bytes(compiled)
+            # On the host counts have 64 bits.
+            leaves = jax.tree_util.tree_leaves(traced.out_info)
+            states = sum(math.prod(leaf.shape) * max(leaf.dtype.itemsize, 8) for leaf in leaves)
+            return compiled, (*compiled_bytes(compiled), states)
 
     own: dict[str, Any] = {}  # where the measurement itself cannot be a key
 
@@ -296,7 +292,7 @@ def block_state(
                 own[str(device)] = build(device)
             return own[str(device)]
 
-    _, (temporary_bytes, block_bytes) = compiled_for(None if devices is None else devices[0])
+    _, (temporary_bytes, block_bytes, state_bytes) = compiled_for(None if devices is None else devices[0])
     turns = DeviceTurns(devices, block_bytes)
 
     def state(read: ReadBlock) -> Any:
@@ -306,11 +302,12 @@ def block_state(
             compiled, _ = compiled_for(device)
             return to_host(compiled(dynamic, lifted, read.blocks, read.valid, around, offset, first))
 
-    return BlockState(state, temporary_bytes, turns.at_once)
+    return BlockState(state, temporary_bytes, turns.at_once, state_bytes)
 
 
 def to_host(state: Any) -> Any:
     """Return a state with NumPy arrays for leaves."""
     from lithax.arrays import is_array, to_numpy
 
-    return jax.tree_util.tree_map(lambda leaf: to_numpy(leaf) if is_array(leaf) else leaf, state)
+    # JAX differentiates by arrays of a class of its own, which other processes could not read.
+    return jax.tree_util.tree_map(lambda leaf: np.asarray(to_numpy(leaf)) if is_array(leaf) else leaf, state)

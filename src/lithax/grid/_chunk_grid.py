@@ -69,6 +69,11 @@ class ChunkGrid:
         n = self.counts
         return (index[0] * n[1] + index[1]) * n[2] + index[2]
 
+    def index(self, place: int) -> Index:
+        """Index of the box at a place in C order."""
+        n = self.counts
+        return place // (n[1] * n[2]), place // n[2] % n[1], place % n[2]
+
 
 def box_shape(box: Box) -> Index:
     """Number of voxels of a box along each axis."""

@@ -111,6 +111,7 @@ class PreparedReduce:
     inputs: Inputs
     reader: BlockReader
     state: BlockState
+    exact: bool
     workers: int
     limit: int
 
@@ -132,7 +133,17 @@ class PreparedReduce:
             around = math.prod(b + 2 * w for b, w in zip(block, widest, strict=True))
             each += self.block_bytes + (2 + len(reader.selection.sources)) * around
         at_once = min(self.workers, len(reader.layout.grid))
-        return int(ALLOCATOR_OVERHEAD * each * at_once + CACHE_OVERHEAD * reader.cache.capacity) + FIXED_BYTES
+        states = (at_once + len(reader.layout.grid).bit_length()) * (self.state.state_bytes or 0) + 2 * self.bytes_told
+        return int(ALLOCATOR_OVERHEAD * each * at_once + CACHE_OVERHEAD * reader.cache.capacity) + states + FIXED_BYTES
+
+    @property
+    def bytes_told(self) -> int:
+        """How much the processes tell each process at the end, at most: the nodes of a tree over each one's blocks [byte]."""
+        count = self.inputs.world.count
+        if count == 1:
+            return 0
+        nodes = 1 if self.exact else 2 * (len(self.reader.layout.grid) // count + 1).bit_length()
+        return count * nodes * (self.state.state_bytes or 0)
 
     def check_memory(self) -> None:
         """Raise MemoryLimitError if the call needs more memory than it may."""
@@ -177,7 +188,7 @@ def prepare_reduce(
     devices = device_or_devices(inputs.world) if backend == "jax" else None
     state = block_state(measure, reader, inputs.frame, backend, program, devices)
     count, limit = workers_or_default(workers, inputs.world), limit_or_default(memory_limit, inputs.world)
-    return PreparedReduce(title, inputs, reader, state, count, limit)
+    return PreparedReduce(title, inputs, reader, state, bool(getattr(measure, "exact", False)), count, limit)
 
 
 def chunk_value_and_grad(

@@ -1,6 +1,6 @@
 """Histogram over equal bins or given edges."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -32,6 +32,8 @@ class Histogram(AbstractMeasurement):
     phases
         Values of a segmentation, given to `of` as the second block, to count apart.
     """
+
+    exact: ClassVar[bool] = True
 
     edges: Array
     narrow_edges: Array

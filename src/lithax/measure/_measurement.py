@@ -27,6 +27,10 @@ class AbstractMeasurement(eqx.Module):
     additive: ClassVar[bool] = False
     """Whether `finish` is a mean over voxels, so that one pass gives its gradient as well."""
 
+    exact: ClassVar[bool] = False
+    """Whether `combine` gives the same bits however states are grouped, as counts and extremes do: then a process tells the others
+    one state instead of a few, which matters where states are long."""
+
     @abc.abstractmethod
     def of(self, *blocks: Any, **keywords: Any) -> State:
         """Summarise one block: ``of(*blocks, valid=None)``.

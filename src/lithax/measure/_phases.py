@@ -1,7 +1,7 @@
 """Phases: which labels there are, and which row of a table a label belongs to."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -108,6 +108,8 @@ class _Occupied(AbstractMeasurement):
 
     The segmentation is the last block.
     """
+
+    exact: ClassVar[bool] = True
 
     starts: Array
     bits: int = eqx.field(static=True)

@@ -1,7 +1,7 @@
 """Histogram of integers and booleans: one counter per value."""
 
 import operator
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -30,6 +30,8 @@ class ValueCounts(AbstractMeasurement):
     phases
         Values of a segmentation, given to `of` as the second block, to count apart.
     """
+
+    exact: ClassVar[bool] = True
 
     low: int = eqx.field(static=True)
     high: int = eqx.field(static=True)

@@ -27,9 +27,12 @@ class ThreadWorld(AbstractWorld):
         self._meeting = meeting
         self.exchanges = 0
         """How often the processes have met."""
+        self.sent = 0
+        """What this one told the others [byte]; counted once, however many they are."""
 
     def _exchange(self, message: bytes) -> list[bytes]:
         self.exchanges += 1
+        self.sent += len(message)
         self._meeting.board[self.index] = message
         self._meeting.barrier.wait(self._meeting.patience)
         messages = list(self._meeting.board)
