@@ -44,6 +44,24 @@ def test_data_types(rng, tmp_path, dtype, suffix):
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+@pytest.mark.parametrize("suffix", ["npy", "tif"])
+def test_where_no_file_can_be_made(values, tmp_path, suffix):
+    image = lx.from_array(values)
+    (tmp_path / f"folder.{suffix}").mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(IsADirectoryError, match="is a directory; give the name of a file"):
+            export_file(image, tmp_path / f"folder.{suffix}", overwrite=overwrite)
+    with pytest.raises(FileNotFoundError, match=r"directory .*none' of file does not exist; make it first"):
+        export_file(image, tmp_path / "none" / f"a.{suffix}")
+    (tmp_path / f"a.{suffix}").write_text("kept")
+    with pytest.raises(FileExistsError, match="exists; pass overwrite=True"):
+        export_file(image, tmp_path / f"a.{suffix}")
+    assert (tmp_path / f"a.{suffix}").read_text() == "kept"
+    assert {path.name for path in tmp_path.rglob("*")} == {f"folder.{suffix}", f"a.{suffix}"}
+    export_file(image, tmp_path / f"a.{suffix}", overwrite=True)
+    np.testing.assert_array_equal(import_file(tmp_path / f"a.{suffix}")[:], values)
+
+
 def test_what_is_no_stack(tmp_path, values):
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((4, 5, 3), "u1"), photometric="rgb")
     (tmp_path / "text.tif").write_text("not a picture")

@@ -17,7 +17,7 @@ from lithax.images._pyramid import pyramid
 from lithax.images._raw import export_raw, fill_from_file, import_raw
 from lithax.images._voxel_image import VoxelImage
 from lithax.runtime import SerialWorld
-from lithax.storage.formats import TIFF_SUFFIXES, TiffSource, write_tiff
+from lithax.storage.formats import TIFF_SUFFIXES, TiffSource, check_new_file, replacing, write_tiff
 
 RAW_SUFFIXES = (".raw", ".bin", ".dat", ".img", ".vol")
 
@@ -108,14 +108,14 @@ def export_file(
         If an option does not go with the file, or its format has no such data type.
     FileExistsError
         If the file exists and `overwrite` is False.
+    IsADirectoryError, FileNotFoundError
+        If it is a directory, or its directory does not exist.
     """
     kind, file = file_format(file), Path(file)
     if kind in ("raw", "zarr"):
         return export_raw(image, file, overwrite=overwrite, progress=progress, **options)
     if options:
         raise ValueError(f"{', '.join(options)}: these are for raw files; {file.name} is a {kind} file.")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"directory {str(file.parent)!r} of file does not exist; make it first.")
 
     def write() -> None:
         if kind == "npy":
@@ -194,10 +194,8 @@ def _between(source: Any, target: Any, options: dict[str, Any]) -> Iterator[Voxe
 
 
 def _write_npy(image: VoxelImage, file: Path, overwrite: bool, progress: bool) -> None:
-    if file.exists() and not overwrite:
-        raise FileExistsError(f"file={str(file)!r} exists; pass overwrite=True to replace it.")
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
-    try:
+    check_new_file(file, overwrite)
+    with replacing(file) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", image.dtype, image.shape)
         with progress_of(image.shape, SerialWorld(), "export", progress) as bar:
             for n in range(len(image.stored.unit_grid)):
@@ -206,9 +204,6 @@ def _write_npy(image: VoxelImage, file: Path, overwrite: bool, progress: bool) -
                 bar.add(out[box].size)
         out.flush()
         del out
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _planes(image: VoxelImage, bar: Any) -> Iterator[np.ndarray]:

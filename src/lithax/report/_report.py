@@ -24,6 +24,7 @@ from lithax.report._settings import Settings
 from lithax.report._steps import Steps
 from lithax.report._truth import Criterion, Held, criteria, hold
 from lithax.runtime import check_launcher, connected
+from lithax.storage.formats import replacing
 from lithax.viz import load_matplotlib
 
 _SUMMARY = {
@@ -279,9 +280,8 @@ def _write(
 
 def _replace(path: Path, text: str) -> None:
     """Write a file as a whole: nobody finds half of it."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def _table(numbers: Sequence[Number]) -> str:

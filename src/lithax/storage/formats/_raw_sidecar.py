@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lithax.errors import MetadataError
+from lithax.storage.formats._new_file import replacing
 from lithax.storage.formats._raw_dtype import raw_dtype, raw_order, with_byteorder
 
 _FORMAT = "lithax-raw"
@@ -56,12 +56,8 @@ def write_sidecar(file: str | os.PathLike[str], description: RawDescription) -> 
     if description.parts is None:
         del document["parts"]
     path = sidecar_path(file)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -1,13 +1,13 @@
 """Writing a raw file, whole or not at all."""
 
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lithax.grid import Box, Index, box_shape
+from lithax.storage.formats._new_file import check_new_file, unfinished_name
 from lithax.storage.formats._positional_file import PositionalFile
 from lithax.storage.formats._raw_dtype import raw_dtype, raw_order
 from lithax.storage.formats._transpose import copy_reversed
@@ -39,8 +39,8 @@ class RawSink:
     ------
     FileExistsError
         If there is such a file and `overwrite` is False.
-    FileNotFoundError
-        If its directory does not exist.
+    IsADirectoryError, FileNotFoundError
+        If it is a directory, or its directory does not exist.
     ValueError
         If its name ends with ".gz": it would be taken for a compressed file.
     OSError
@@ -66,15 +66,10 @@ class RawSink:
             self.temporary = part_of
             self._content = PositionalFile(part_of.open("r+b", buffering=0))
             return
-        if self.file.is_dir():
-            raise IsADirectoryError(f"file={str(self.file)!r} is a directory; give the name of a file.")
+        check_new_file(self.file, overwrite)
         if self.file.suffix.lower() == ".gz":
             raise ValueError(f"file={str(self.file)!r} must not end with .gz: raw files are written uncompressed.")
-        if self.file.exists() and not overwrite:
-            raise FileExistsError(f"file={str(self.file)!r} exists; pass overwrite=True to replace it.")
-        if not self.file.parent.is_dir():
-            raise FileNotFoundError(f"directory {str(self.file.parent)!r} of file does not exist; make it first.")
-        self.temporary = self.file.with_name(f".{self.file.name}.{secrets.token_hex(4)}.partial")
+        self.temporary = unfinished_name(self.file)
         self._content = PositionalFile(self.temporary.open("xb", buffering=0))
         try:
             self._content.reserve(int(np.prod(shape, dtype=np.int64)) * self.stored_dtype.itemsize)

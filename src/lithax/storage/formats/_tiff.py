@@ -1,8 +1,6 @@
 """Stacks of pages in a TIFF file: z, y, x, also compressed, by tifffile."""
 
-import contextlib
 import os
-import secrets
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from lithax.grid import Box, Index
+from lithax.storage.formats._new_file import check_new_file, replacing
 from lithax.storage.formats._transpose import copy_reversed
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -163,13 +162,14 @@ def write_tiff(
         If TIFF has no such data type.
     FileExistsError
         If there is such a file and `overwrite` is False.
+    IsADirectoryError, FileNotFoundError
+        If it is a directory, or its directory does not exist.
     """
     tifffile = _tifffile()
     file = Path(file)
+    check_new_file(file, overwrite)
     if dtype.kind == "c" or dtype.itemsize > 8 or dtype.kind not in "buif":
         raise TypeError(f"voxels of {dtype} cannot be written to a TIFF file; export their real and imaginary parts.")
-    if file.exists() and not overwrite:
-        raise FileExistsError(f"file={str(file)!r} exists; pass overwrite=True to replace it.")
     stored = np.dtype("uint8") if dtype.kind == "b" else dtype.newbyteorder("=")
     nx, ny, nz = shape
     large = nx * ny * nz * stored.itemsize > 2**31
@@ -179,11 +179,6 @@ def write_tiff(
         unit = {"um": "micron", "\N{MICRO SIGN}m": "micron"}.get(voxel_unit, voxel_unit)
         axes = {"axes": "ZYX", "spacing": hz, "unit": unit}
         options = {"imagej": True, "resolution": (1 / hx, 1 / hy), "metadata": axes}
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with replacing(file) as temporary:
         tifffile.imwrite(temporary, iter(planes), shape=(nz, ny, nx), dtype=stored, photometric="minisblack", **options)
-        temporary.replace(file)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
     return file
