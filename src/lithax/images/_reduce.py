@@ -167,24 +167,11 @@ def prepare_reduce(
     world: Any = None,
 ) -> PreparedReduce:
     """Check a call of `chunk_reduce`, choose its blocks and compile its measurement."""
-    for method in ("of", "combine", "finish"):
-        if not callable(getattr(measure, method, None)):
-            raise TypeError(
-                f"measure is a {type(measure).__name__} without the method {method!r}; give a measurement such as "
-                f"lx.measure.Moments(), or an object with of, combine and finish."
-            )
+    _check_methods("measure", measure, "a measurement such as lx.measure.Moments()")
     inputs = gather_inputs(name, images, where, world)
-    halos = [(0, 0, 0)] * len(images)
-    rule: tuple[str, Any] = ("nearest", 0)
-    program = None
-    title = type(measure).__name__
-    if fn is not None:
-        program = _same_grid(Program(as_steps(fn)), "fn")
-        if inputs.selection is not None:
-            program.check_selection()
-        halos[0], rule = program.halos(1)[0], program.reading_rule
-        title = f"{title} of {program!r}"
-    reader = make_reader(inputs, tuple(halos), backend, memory_limit, rule)
+    program = None if fn is None else _program_on(inputs, "fn", fn)
+    title = type(measure).__name__ if program is None else f"{type(measure).__name__} of {program!r}"
+    reader = _reader_for(program, inputs, backend, memory_limit)
     devices = device_or_devices(inputs.world) if backend == "jax" else None
     state = block_state(measure, reader, inputs.frame, backend, program, devices)
     count, limit = workers_or_default(workers, inputs.world), limit_or_default(memory_limit, inputs.world)
@@ -303,25 +290,15 @@ def chunk_loss(
 
 
 def _loss_over(name, loss, parameters, images, model, where, memory_limit, workers, world, progress) -> LossOverBlocks:
-    for method in ("of", "combine", "finish"):
-        if not callable(getattr(loss, method, None)):
-            raise TypeError(
-                f"loss is a {type(loss).__name__} without the method {method!r}; give lx.measure.MeanSquaredError(...), "
-                f"lx.measure.MeanLoss(function), or an object with of, combine and finish."
-            )
+    _check_methods("loss", loss, "lx.measure.MeanSquaredError(...), lx.measure.MeanLoss(function)")
     inputs = gather_inputs(name, images, where, world)
     world = inputs.world
     check_same(world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model))
-    halos = [(0, 0, 0)] * len(images)
-    rule: tuple[str, Any] = ("nearest", 0)
+    program = None
     if model is not None:
-        program = _same_grid(Program(as_steps(model(parameters))), "model")
-        if inputs.selection is not None:
-            program.check_selection()
+        program = _program_on(inputs, "model", model(parameters))
         check_plain_functions(program, inputs.sources[0].dtype)
-        halos[0] = program.halos(1)[0]
-        rule = program.reading_rule
-    reader = make_reader(inputs, tuple(halos), "jax", memory_limit, rule)
+    reader = _reader_for(program, inputs, "jax", memory_limit)
     run = {
         "workers": workers_or_default(workers, world),
         "label": type(loss).__name__,
@@ -332,12 +309,35 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
     return LossOverBlocks(loss, model, reader, inputs.frame, run, world.gather, device_or_devices(world))
 
 
-def _same_grid(program: Program, name: str) -> Program:
+def _check_methods(name: str, measurement: Any, examples: str) -> None:
+    """Refuse what is no measurement."""
+    for method in ("of", "combine", "finish"):
+        if not callable(getattr(measurement, method, None)):
+            raise TypeError(
+                f"{name} is a {type(measurement).__name__} without the method {method!r}; give {examples}, "
+                "or an object with of, combine and finish."
+            )
+
+
+def _program_on(inputs: Inputs, name: str, operation: Any) -> Program:
+    """Return the program of an operation that is applied to the first image before it is measured."""
+    program = Program(as_steps(operation))
     if program.scale != (1, 1, 1):
         raise ValueError(
             f"{name} gives {program!r}, whose result is on another grid than the image; use chunk_map first."
         )
+    if inputs.selection is not None:
+        program.check_selection()
     return program
+
+
+def _reader_for(program: Program | None, inputs: Inputs, backend: Any, memory_limit: Any) -> BlockReader:
+    """Return a reader of blocks with the halo that a program on the first image needs."""
+    none = ((0, 0, 0),) * len(inputs.sources)
+    if program is None:
+        return make_reader(inputs, none, backend, memory_limit)
+    halos = (program.halos(1)[0], *none[1:])
+    return make_reader(inputs, halos, backend, memory_limit, program.reading_rule)
 
 
 def make_reader(
