@@ -6,6 +6,7 @@ from lithax.chunked._block_tree import combine_nodes as combine_nodes
 from lithax.chunked._cache import ChunkCache as ChunkCache
 from lithax.chunked._components import Components as Components
 from lithax.chunked._components import find_components as find_components
+from lithax.chunked._freed_memory import release_memory as release_memory
 from lithax.chunked._gradient import LossOverBlocks as LossOverBlocks
 from lithax.chunked._gradient import has_real_numbers as has_real_numbers
 from lithax.chunked._kernel import Kernel as Kernel
@@ -24,7 +25,6 @@ from lithax.chunked._map import MapJob as MapJob
 from lithax.chunked._memory import ALLOCATOR_OVERHEAD as ALLOCATOR_OVERHEAD
 from lithax.chunked._memory import CACHE_OVERHEAD as CACHE_OVERHEAD
 from lithax.chunked._memory import FIXED_BYTES as FIXED_BYTES
-from lithax.chunked._memory import release_memory as release_memory
 from lithax.chunked._progress import Progress as Progress
 from lithax.chunked._reduce import BlockReader as BlockReader
 from lithax.chunked._reduce import BlockState as BlockState
