@@ -17,7 +17,7 @@ from lithax.images._pyramid import pyramid
 from lithax.images._raw import export_raw, fill_from_file, import_raw
 from lithax.images._voxel_image import VoxelImage
 from lithax.runtime import SerialWorld
-from lithax.storage.formats import TIFF_SUFFIXES, TiffSource, check_new_file, replacing, write_tiff
+from lithax.storage.formats import TIFF_SUFFIXES, TiffSource, check_new_file, write_tiff, written_whole
 
 RAW_SUFFIXES = (".raw", ".bin", ".dat", ".img", ".vol")
 
@@ -195,7 +195,7 @@ def _between(source: Any, target: Any, options: dict[str, Any]) -> Iterator[Voxe
 
 def _write_npy(image: VoxelImage, file: Path, overwrite: bool, progress: bool) -> None:
     check_new_file(file, overwrite)
-    with replacing(file) as temporary:
+    with written_whole(file) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", image.dtype, image.shape)
         with progress_of(image.shape, SerialWorld(), "export", progress) as bar:
             for n in range(len(image.stored.unit_grid)):

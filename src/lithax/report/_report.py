@@ -24,7 +24,7 @@ from lithax.report._settings import Settings
 from lithax.report._steps import Steps
 from lithax.report._truth import Criterion, Held, criteria, hold
 from lithax.runtime import check_launcher, connected
-from lithax.storage.formats import replacing
+from lithax.storage.formats import written_whole
 from lithax.viz import load_matplotlib
 
 _SUMMARY = {
@@ -280,7 +280,7 @@ def _write(
 
 def _replace(path: Path, text: str) -> None:
     """Write a file as a whole: nobody finds half of it."""
-    with replacing(path) as temporary:
+    with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

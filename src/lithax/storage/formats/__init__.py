@@ -4,7 +4,7 @@ from lithax.storage.formats._exact_cast import cast_exactly as cast_exactly
 from lithax.storage.formats._fiji import fiji_macro as fiji_macro
 from lithax.storage.formats._fiji import fiji_type as fiji_type
 from lithax.storage.formats._new_file import check_new_file as check_new_file
-from lithax.storage.formats._new_file import replacing as replacing
+from lithax.storage.formats._new_file import written_whole as written_whole
 from lithax.storage.formats._raw_dtype import raw_dtype as raw_dtype
 from lithax.storage.formats._raw_dtype import raw_order as raw_order
 from lithax.storage.formats._raw_dtype import with_byteorder as with_byteorder

@@ -32,8 +32,8 @@ def unfinished_name(file: Path) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Give the name under which to write a file: it takes its own at the end, and is removed on an exception."""
+def written_whole(file: Path) -> Iterator[Path]:
+    """Give the name under which to write a file; it takes its own at the end, and is removed on an exception."""
     temporary = unfinished_name(file)
     try:
         yield temporary

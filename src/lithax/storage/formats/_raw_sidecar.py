@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lithax.errors import MetadataError
-from lithax.storage.formats._new_file import replacing
+from lithax.storage.formats._new_file import written_whole
 from lithax.storage.formats._raw_dtype import raw_dtype, raw_order, with_byteorder
 
 _FORMAT = "lithax-raw"
@@ -56,7 +56,7 @@ def write_sidecar(file: str | os.PathLike[str], description: RawDescription) -> 
     if description.parts is None:
         del document["parts"]
     path = sidecar_path(file)
-    with replacing(path) as temporary:
+    with written_whole(path) as temporary:
         temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from lithax.grid import Box, Index
-from lithax.storage.formats._new_file import check_new_file, replacing
+from lithax.storage.formats._new_file import check_new_file, written_whole
 from lithax.storage.formats._transpose import copy_reversed
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -179,6 +179,6 @@ def write_tiff(
         unit = {"um": "micron", "\N{MICRO SIGN}m": "micron"}.get(voxel_unit, voxel_unit)
         axes = {"axes": "ZYX", "spacing": hz, "unit": unit}
         options = {"imagej": True, "resolution": (1 / hx, 1 / hy), "metadata": axes}
-    with replacing(file) as temporary:
+    with written_whole(file) as temporary:
         tifffile.imwrite(temporary, iter(planes), shape=(nz, ny, nx), dtype=stored, photometric="minisblack", **options)
     return file
