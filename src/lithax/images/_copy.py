@@ -10,7 +10,7 @@ from lithax.chunked import Progress
 from lithax.grid import Box, ChunkGrid, Index, World, box_shape
 from lithax.images._create import new_image, refuse_itself
 from lithax.images._values import check_values
-from lithax.images._voxel_image import VoxelImage
+from lithax.images._voxel_image import VoxelImage, description_of
 from lithax.storage import AbstractStoredArray, StoredArray, locate, map_threads, same_encoding
 
 MEMORY = 512 * 2**20
@@ -39,12 +39,7 @@ def copy_image(
     options: dict[str, Any] = {
         "chunks": "auto" if chunks is None else chunks,
         "shards": shards,
-        "field_name": metadata.field_name,
-        "field_unit": metadata.field_unit,
-        "description": metadata.description,
-        "voxel_origin": image.voxel_origin,
-        "voxel_length": image.voxel_length,
-        "voxel_unit": image.voxel_unit,
+        **description_of(image),
         "fill_value": source.fill_value,
         "attributes": source.free_attributes(),
         "world": image.world,

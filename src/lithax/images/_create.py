@@ -19,7 +19,7 @@ from lithax.images._collective import (
     world_or_connected,
 )
 from lithax.images._values import check_values
-from lithax.images._voxel_image import VoxelImage, metadata_changes
+from lithax.images._voxel_image import VoxelImage, description_of, geometry_of, metadata_changes
 from lithax.runtime import check_launcher
 from lithax.storage import (
     AbstractStoredArray,
@@ -171,9 +171,7 @@ def new_image(
         state, run = "writing", {"function": filled_by}
     metadata = Metadata(
         **metadata_changes(frame, texts),
-        voxel_origin=frame.voxel_origin,
-        voxel_length=frame.voxel_length,
-        voxel_unit=frame.voxel_unit,
+        **geometry_of(frame),
         state=state,
         run=run,
     )
@@ -182,7 +180,7 @@ def new_image(
     place = locate(store, path, storage_options=storage_options)
     refuse_memory("store", place.label, place.in_memory, world)
     call = {"shape": frame.shape, "dtype": dtype.str, "chunks": chunk, "shards": shard, "store": place.label}
-    check_same(world, filled_by or "create", lambda: call | {"overwrite": overwrite} | texts | _geometry(frame))
+    check_same(world, filled_by or "create", lambda: call | {"overwrite": overwrite} | texts | geometry_of(frame))
     with cleared_together(world), contextlib.ExitStack() as stack:
 
         def begin() -> StoredArray:
@@ -209,10 +207,6 @@ def new_image(
             on_first(world, lambda: image.stored.update_metadata(state="complete", run=None))
             if not world.first:
                 image.stored.reload_metadata()
-
-
-def _geometry(frame: Frame) -> dict[str, Any]:
-    return {name: getattr(frame, name) for name in ("voxel_origin", "voxel_length", "voxel_unit")}
 
 
 def empty(shape: Sequence[int], dtype: Any, **options: Any) -> VoxelImage:
@@ -276,18 +270,7 @@ def _like(image: Any, options: dict[str, Any]) -> dict[str, Any]:
     taken: dict[str, Any] = {"shape": image.shape, "dtype": image.dtype, "world": image.world}
     if "chunks" not in options and "shards" not in options:
         taken |= {"chunks": image.chunks, "shards": image.shards}
-    return taken | _description(image)
-
-
-def _description(image: VoxelImage) -> dict[str, Any]:
-    return {
-        "field_name": image.field_name,
-        "field_unit": image.field_unit,
-        "description": image.description,
-        "voxel_origin": image.voxel_origin,
-        "voxel_length": image.voxel_length,
-        "voxel_unit": image.voxel_unit,
-    }
+    return taken | description_of(image)
 
 
 def from_array(
@@ -376,7 +359,7 @@ def _readable(array: Any) -> tuple[Any, dict[str, Any]]:
     if library == "zarr":
         array = VoxelImage(open_array(locate(array), read_only=True))
     if isinstance(array, VoxelImage):
-        return _Stored(array), _description(array)
+        return _Stored(array), description_of(array)
     if library == "xarray":
         return _from_xarray(array)
     return (_SlicedDask(array) if library == "dask" else _Sliced(array)), {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from lithax.errors import IncompleteImageError, ResumeError
 from lithax.images._collective import on_first, refuse_memory, see_array, together
-from lithax.images._voxel_image import VoxelImage, metadata_changes
+from lithax.images._voxel_image import VoxelImage, geometry_of, metadata_changes
 from lithax.images._where import Domain
 from lithax.storage import (
     Location,
@@ -88,9 +88,7 @@ def new_outputs(
                     overwrite=overwrite,
                     metadata=Metadata(
                         **texts[k],
-                        voxel_origin=prepared.frame.voxel_origin,
-                        voxel_length=prepared.frame.voxel_length,
-                        voxel_unit=str(prepared.frame.voxel_unit),
+                        **geometry_of(prepared.frame),
                         state="writing",
                         run=identity,
                     ),

@@ -12,7 +12,7 @@ from lithax.images._chunk_map import chunk_map
 from lithax.images._collective import on_first, refuse_memory, see_array, together
 from lithax.images._copy import copy_image
 from lithax.images._create import new_image
-from lithax.images._voxel_image import VoxelImage
+from lithax.images._voxel_image import VoxelImage, geometry_of
 from lithax.ops import coarsen
 from lithax.storage import (
     Location,
@@ -234,9 +234,7 @@ def _target(level: VoxelImage, place: Location, name: str, frame: Frame) -> Voxe
         fill_value=level.fill_value,
         field_name=level.field_name,
         field_unit=level.field_unit,
-        voxel_origin=frame.voxel_origin,
-        voxel_length=frame.voxel_length,
-        voxel_unit=frame.voxel_unit,
+        **geometry_of(frame),
         world=level.world,
         state="writing",
         turn=True,

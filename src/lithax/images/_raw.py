@@ -14,7 +14,7 @@ from lithax.grid import Box, ChunkGrid, Index, World, shift
 from lithax.images._collective import check_same, cleared_together, on_first, together, world_or_connected
 from lithax.images._copy import progress_of
 from lithax.images._create import new_image
-from lithax.images._voxel_image import VoxelImage
+from lithax.images._voxel_image import DESCRIBED, VoxelImage, description_of
 from lithax.storage import AbstractStoredArray, StoredArray, map_threads
 from lithax.storage.formats import (
     RawDescription,
@@ -31,7 +31,6 @@ from lithax.storage.formats import (
     write_sidecar,
 )
 
-_DESCRIBED = ("field_name", "field_unit", "description", "voxel_origin", "voxel_length", "voxel_unit")
 # What is read or written at once, at most, where a single unit is not larger [byte].
 _PIECE = 256 * 2**20
 
@@ -112,7 +111,7 @@ def import_raw(
             source = opened.enter_context(
                 RawPair(files, **layout) if isinstance(files, tuple) else RawSource(files, **layout)
             )
-        known |= {name: value for name, value in zip(_DESCRIBED, given, strict=True) if value is not None}
+        known |= {name: value for name, value in zip(DESCRIBED, given, strict=True) if value is not None}
         with new_image(
             source.shape,
             source.dtype,
@@ -154,7 +153,7 @@ def _layout(
         "offset": told.offset if offset is None else offset,
         "order": told.order if order is None else order,
     }
-    known = {name: getattr(told, name) for name in _DESCRIBED}
+    known = description_of(told)
     if told.parts is None:
         return file, layout, known
     folder = Path(file).parent
@@ -308,12 +307,7 @@ def export_raw(
         shape=image.shape,
         dtype=target,
         order=order,
-        voxel_length=image.voxel_length,
-        voxel_origin=image.voxel_origin,
-        voxel_unit=image.voxel_unit,
-        field_name=image.field_name,
-        field_unit=image.field_unit,
-        description=image.description,
+        **description_of(image),
         parts=(names[0].name, names[1].name) if split_complex else None,
     )
     macro = _macro(file, told) if fiji_macro else None

@@ -6,7 +6,7 @@ import numpy as np
 
 from lithax.geometry import AbstractRegion
 from lithax.images._chunk_map import chunk_map
-from lithax.images._voxel_image import VoxelImage
+from lithax.images._voxel_image import VoxelImage, geometry_of
 from lithax.storage import Metadata, create_array, locate
 
 
@@ -47,9 +47,7 @@ def _region_image(
             dtype=np.dtype(bool),
             chunks=image.chunks,
             shards=image.shards,
-            metadata=Metadata(
-                voxel_origin=image.voxel_origin, voxel_length=image.voxel_length, voxel_unit=str(image.voxel_unit)
-            ),
+            metadata=Metadata(**geometry_of(image.frame)),
         ),
         image.world,
     )

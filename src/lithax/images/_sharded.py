@@ -8,8 +8,8 @@ import numpy as np
 
 from lithax.grid import Box, Index
 from lithax.images._collective import together, world_or_connected
-from lithax.images._create import _description, new_image
-from lithax.images._voxel_image import VoxelImage
+from lithax.images._create import new_image
+from lithax.images._voxel_image import VoxelImage, description_of
 from lithax.sharded import load, make_mesh
 from lithax.storage import map_threads
 
@@ -101,7 +101,7 @@ def save(
     }
     if chunks is None and shards is None:
         chunks = "auto" if world.count == 1 else _fitting_chunks(array)
-    known: dict[str, Any] = {} if like is None else _description(like) | {"field_name": "", "field_unit": ""}
+    known: dict[str, Any] = {} if like is None else description_of(like) | {"field_name": "", "field_unit": ""}
     with new_image(
         size,
         np.dtype(array.dtype),

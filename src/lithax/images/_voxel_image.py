@@ -19,6 +19,8 @@ Triple = tuple[float, float, float]
 
 _TEXTS = ("field_name", "field_unit", "description")
 _GEOMETRY = ("voxel_origin", "voxel_length", "voxel_unit")
+DESCRIBED = (*_TEXTS, *_GEOMETRY)
+"""What is known of an image besides its voxels; arguments of `create`."""
 
 
 class VoxelImage(ArithmeticMixin):
@@ -465,6 +467,16 @@ class VoxelImage(ArithmeticMixin):
         return html(self)
 
 
+def description_of(image: Any) -> dict[str, Any]:
+    """Return what is known of an image, or of a raw file, besides its voxels."""
+    return {name: getattr(image, name) for name in DESCRIBED}
+
+
+def geometry_of(frame: Frame) -> dict[str, Any]:
+    """Return where a frame lies and how large its voxels are, in the words of `create`."""
+    return {name: getattr(frame, name) for name in _GEOMETRY}
+
+
 def metadata_changes(frame: Frame, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Check changes of metadata against a frame and return them in the form that is stored.
 
@@ -473,10 +485,10 @@ def metadata_changes(frame: Frame, changes: Mapping[str, Any]) -> dict[str, Any]
     TypeError, ValueError
         If a name is unknown or a value wrong.
     """
-    unknown = set(changes) - {*_TEXTS, *_GEOMETRY}
+    unknown = set(changes) - set(DESCRIBED)
     if unknown:
         raise TypeError(
-            f"{', '.join(sorted(unknown))} cannot be updated; what can is {', '.join((*_TEXTS, *_GEOMETRY))}. "
+            f"{', '.join(sorted(unknown))} cannot be updated; what can is {', '.join(DESCRIBED)}. "
             "Use image.attrs for metadata of your own."
         )
     for name in _TEXTS:
