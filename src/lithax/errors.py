@@ -31,3 +31,17 @@ class NotElementwiseError(LithaxError, ValueError):
 
 class ProcessFailure(LithaxError, RuntimeError):
     """Another process of the same world failed."""
+
+
+class NoDisplayError(LithaxError, RuntimeError):
+    """No window can be opened here; `reason` says why."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"no window can be opened: {self.reason}. In Jupyter, pip install ipympl and run '%matplotlib widget' first; on "
+            "a desktop, pip install 'lithax[desktop]'; or write the picture to a file with viewer.save('picture.png')."
+        )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import lithax as lx
+from lithax.errors import NoDisplayError
 from lithax.testing import on_threads
 from lithax.viz import OrthogonalViewer, ViewState, levels_of, render
 from lithax.viz._render import ViewCache
@@ -372,12 +373,19 @@ class TestBadInput:
         viewer.refresh()
         assert viewer.picture.notes == ("every voxel is 7",)
 
-    def test_no_display(self, rock, monkeypatch):
+    @pytest.mark.parametrize(
+        ("display", "words"),
+        [("", "there is no display here"), (":987", r"draws into files only \(.*nothing answers at DISPLAY=:987")],
+    )
+    def test_no_display(self, rock, monkeypatch, display, words):
         from matplotlib import pyplot
 
         monkeypatch.setattr(matplotlib, "get_backend", lambda **options: "agg")
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setenv("DISPLAY", display)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
         viewer = viewer_of(rock)
-        with pytest.raises(RuntimeError, match=r"no window can be opened: matplotlib uses 'agg'.*%matplotlib widget"):
+        with pytest.raises(NoDisplayError, match=rf"no window can be opened: .*{words}.*%matplotlib widget"):
             viewer.show()
         assert not pyplot.get_fignums()
 

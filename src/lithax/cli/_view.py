@@ -5,6 +5,7 @@ import webbrowser
 import click
 
 from lithax.cli._parameters import PATH, tell
+from lithax.errors import NoDisplayError
 
 
 @click.command("view")
@@ -59,8 +60,11 @@ def view_command(
         options = {} if part is None else {"part": part}
         try:
             OrthogonalViewer(image, window=False, segmentation=phases, **options).show(block=True)
-        except RuntimeError as error:
-            raise click.ClickException(f"{error} Or look at it in a browser: lithax view --web {store}") from error
+        except NoDisplayError as error:
+            raise click.ClickException(
+                f"no window can be opened: {error.reason}. Look at it in a browser: lithax view --web {store}; or, on a "
+                "desktop, pip install 'lithax[desktop]'."
+            ) from error
         return
     from lithax.web import serve
 

@@ -268,7 +268,9 @@ def _structure(picture: Picture) -> Any:
     look = state.look
     return (
         tuple(picture.panels),
-        picture.arrangement,
+        # To a hundredth of a pixel: the slices keep their axes, and the toolbar its history, when one zooms.
+        {name: tuple(round(1e4 * v) for v in r) for name, r in picture.arrangement.rectangles.items()},
+        tuple(round(1e4 * v) for v in picture.arrangement.size),
         state.show_guide_lines,
         state.show_axes,
         state.layout,

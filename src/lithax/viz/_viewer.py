@@ -118,6 +118,7 @@ class OrthogonalViewer:
         self._cache = ViewCache()
         self._picture: Picture | None = None
         self._busy = False
+        self._dragging = False
         self.redraws = 0
         """How often something was drawn."""
         self._attach(window if window is not None else has_window())
@@ -150,8 +151,11 @@ class OrthogonalViewer:
         """
         state = self._state.replace(**changes)
         picture = render(state, self._cache, pixel_ratio=self._pixel_ratio())
+        renamed = state.image is not self._state.image
         self._state = state
         self._draw(picture)
+        if renamed:
+            self._name_window()
 
     def refresh(self) -> None:
         """Read again and draw, because voxels may have been written."""
@@ -312,7 +316,7 @@ class OrthogonalViewer:
 
         Raises
         ------
-        RuntimeError
+        NoDisplayError
             If there is no display.
         """
         if not self._windowed:
@@ -322,11 +326,12 @@ class OrthogonalViewer:
         pyplot.show(block=block)
 
     def close(self) -> None:
-        """Close the window."""
+        """Close the window; the viewer can be used on, and shown again."""
         if self._windowed:
             from matplotlib import pyplot
 
             pyplot.close(self.figure)
+            self._on_close(None)  # widgets do not tell
 
     def _repr_png_(self) -> bytes:
         return encode(self.figure, "png", dpi=round(self.figure.dpi))
@@ -344,12 +349,15 @@ class OrthogonalViewer:
         style = figure_style(self._state)
         self._screen = Screen(managed_figure(**style) if windowed else plain_figure(**style))
         self._windowed = windowed
+        self._name_window()
         connect = self.figure.canvas.mpl_connect
         # matplotlib keeps weak references to methods: a viewer that nobody holds is forgotten with its window.
         connect("button_press_event", self._on_press)
         connect("button_release_event", self._on_release)
+        connect("draw_event", self._on_draw)
         connect("scroll_event", self._on_scroll)
         connect("resize_event", self._on_resize)
+        connect("close_event", self._on_close)
         self.update()
 
     def _draw(self, picture: Picture) -> None:
@@ -370,6 +378,15 @@ class OrthogonalViewer:
         self.redraws += 1
         self.figure.canvas.draw_idle()
 
+    def _name_window(self) -> None:
+        """Call the window what the image is called: the end of its address, and what its voxels are."""
+        if not self._windowed:
+            return
+        stored, name = self.image.stored, self.image.field_name
+        place = "" if stored.in_memory else _end_of(stored.where)
+        title = " · ".join(part for part in (place, name) if part) or "image in memory"
+        self.figure.canvas.manager.set_window_title(title)
+
     def _pixel_ratio(self) -> float:
         return float(getattr(self.figure.canvas, "device_pixel_ratio", 1.0) or 1.0)
 
@@ -388,6 +405,7 @@ class OrthogonalViewer:
         return point["x"], point["y"], point["z"]
 
     def _on_press(self, event: Any) -> None:
+        self._dragging = self._tool_active()
         if self._tool_active() or event.inaxes is None:
             return
         if event.inaxes in (self.ax_histogram, self.ax_color_bar):
@@ -422,7 +440,8 @@ class OrthogonalViewer:
         if name is None or self._tool_active():
             return
         step = 1 if event.step > 0 else -1
-        if event.key == "control":
+        # A window without the focus hears of no key, but the event knows.
+        if event.key == "control" or "ctrl" in event.modifiers:
             self.zoom_at(self._place(name, event), _ZOOM_STEP**step)
             return
         normal = ({0, 1, 2} - {"xyz".index(name[0]), "xyz".index(name[1])}).pop()
@@ -450,21 +469,39 @@ class OrthogonalViewer:
 
     def _on_release(self, event: Any) -> None:
         """Take over what the zoom and pan tools of the toolbar did to the axes."""
-        name = self._panel_of(event)
-        if name is None or not self._tool_active():
-            return
-        axes = self._screen.panels[name].axes
-        seen = (*axes.get_xlim(), *axes.get_ylim())
-        if np.allclose(seen, self.picture.panels[name].window):
+        self._dragging = False
+        if self._tool_active():
+            self._take_over()
+
+    def _on_draw(self, event: Any) -> None:
+        """Take over what the buttons of the toolbar that go home, back and forward did to the axes."""
+        if self._windowed and not self._busy and not self._dragging:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Make what the axes of a slice were set to the window of all slices."""
+        changed = {name: self._screen.panels[name].axes for name in self.picture.panels}
+        changed = {
+            name: (*axes.get_xlim(), *axes.get_ylim())
+            for name, axes in changed.items()
+            if not np.allclose((*axes.get_xlim(), *axes.get_ylim()), self.picture.panels[name].window)
+        }
+        if not changed:
             return
         frame: Frame = self._state.frame
         center = [0.5 * (a + b) for a, b in self._state.window]
         factors = []
-        for axis, low, high in ((name[0], *seen[:2]), (name[1], *seen[2:])):
-            number = "xyz".index(axis)
-            center[number] = 0.5 * (low + high)
-            factors.append(frame.dimensions[number] / abs(high - low))
+        for name, seen in changed.items():
+            for axis, low, high in ((name[0], *seen[:2]), (name[1], *seen[2:])):
+                number = "xyz".index(axis)
+                center[number] = 0.5 * (low + high)
+                factors.append(frame.dimensions[number] / abs(high - low))
         self.update(zoom=max(1.0, min(factors)), center=tuple(center))
+
+    def _on_close(self, event: Any) -> None:
+        """Go on without a window: its canvas is gone, but the viewer may be asked, changed, and shown again."""
+        if self._windowed:
+            self._attach(False)
 
     def _on_resize(self, event: Any) -> None:
         if self._busy or not self._windowed:
@@ -472,6 +509,13 @@ class OrthogonalViewer:
         size = tuple(float(v) for v in self.figure.get_size_inches())
         if min(size) > 1 and not np.allclose(size, self.picture.arrangement.size, atol=0.02):
             self.update(figure_style={**self._state.figure_style, "figsize": size})
+
+
+def _end_of(address: str) -> str:
+    """Return the name of a store, and what follows it: rock.ome.zarr/0 of /data/rock.ome.zarr/0."""
+    parts = address.rstrip("/").split("/")
+    stores = [number for number, part in enumerate(parts) if ".zarr" in part]
+    return "/".join(parts[stores[-1] :]) if stores else parts[-1]
 
 
 def format_record(record: dict[str, Any], state: ViewState) -> str:

@@ -1,13 +1,10 @@
 """Figures with and without a window."""
 
+import os
 import sys
 from typing import Any
 
-_NO_DISPLAY = (
-    "no window can be opened: matplotlib uses {backend!r}{why}. In Jupyter, pip install ipympl and run '%matplotlib widget' "
-    "first; in a script, run where there is a display and install a backend such as PySide6; or write the picture to a "
-    "file with viewer.save('picture.png')."
-)
+from lithax.errors import NoDisplayError
 
 
 def plain_figure(figsize: tuple[float, float], dpi: float, facecolor: Any) -> Any:
@@ -29,20 +26,30 @@ def managed_figure(figsize: tuple[float, float], dpi: float, facecolor: Any) -> 
 
     Raises
     ------
-    RuntimeError
+    NoDisplayError
         If there is no display.
     """
     import matplotlib
-    from matplotlib import pyplot
 
-    name = matplotlib.get_backend()
-    if not _interactive(name):
-        raise RuntimeError(_NO_DISPLAY.format(backend=name, why=", which draws into files only"))
     try:
+        from matplotlib import pyplot
+
+        name = matplotlib.get_backend()
+        if not _interactive(name):
+            raise NoDisplayError(_obstacle(name))
         with pyplot.ioff():  # a notebook shows the viewer when it is asked to, not twice
             return pyplot.figure(figsize=figsize, dpi=dpi, facecolor=facecolor)
     except ImportError as error:
-        raise RuntimeError(_NO_DISPLAY.format(backend=name, why=f", and {error}")) from error
+        raise NoDisplayError(f"matplotlib cannot use {matplotlib.get_backend()!r}, {error}") from error
+
+
+def _obstacle(backend: str) -> str:
+    """Say why matplotlib, left to itself, draws into files only."""
+    where = {name: os.environ[name] for name in ("WAYLAND_DISPLAY", "DISPLAY") if os.environ.get(name)}
+    if sys.platform == "linux" and not where:
+        return "there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set)"
+    answer = "".join(f", or nothing answers at {name}={value}" for name, value in where.items())
+    return f"matplotlib uses {backend!r}, which draws into files only (no toolkit for windows is installed{answer})"
 
 
 def has_window() -> bool:
