@@ -113,9 +113,11 @@ def tutorials(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Open a pyramid in napari, by its OME-Zarr plugin."""
-    session.install(".", "napari[pyside6]>=0.5", "napari-ome-zarr>=0.6")
-    session.run("python", "tests/interop/in_napari.py", *session.posargs, env={"QT_QPA_PLATFORM": "offscreen"})
+    """Use the viewer in windows of Qt and in JupyterLab, by mouse; open a pyramid in napari, by its OME-Zarr plugin."""
+    session.install(".[desktop,notebook]", "jupyterlab>=4.2", "napari[pyside6]>=0.5", "napari-ome-zarr>=0.6")
+    programs = session.posargs or ["in_a_window.py", "in_jupyter.py", "in_napari.py"]
+    for program in programs:
+        session.run("python", f"tests/interop/{program}", env={"QT_QPA_PLATFORM": "offscreen"})
 
 
 @nox.session

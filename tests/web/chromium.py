@@ -45,22 +45,29 @@ def visit(url, ready, seconds=60):
     return asyncio.run(_visit(url, ready, seconds))
 
 
+@contextlib.contextmanager
+def running(profile, *flags):
+    """Start Chromium with a profile folder of its own; yield the address of the list of its pages."""
+    arguments = [chromium(), *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        line = next(line for line in process.stderr if "DevTools listening on" in line)
+        port = line.split(":")[2].split("/")[0]
+        yield f"http://127.0.0.1:{port}/json"
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.stderr.close()
+
+
 async def _visit(url, ready, seconds):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         log = Path(profile) / "net.json"  # of the whole browser, workers included
-        arguments = [chromium(), *FLAGS, f"--user-data-dir={profile}", f"--log-net-log={log}", "about:blank"]
-        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        try:
-            line = next(line for line in process.stderr if "DevTools listening on" in line)
-            port = line.split(":")[2].split("/")[0]
+        with running(profile, f"--log-net-log={log}") as tabs:
             async with asyncio.timeout(seconds):
-                complaints, frames = await _watch(f"http://127.0.0.1:{port}/json", url, ready)
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
-            process.stderr.close()
+                complaints, frames = await _watch(tabs, url, ready)
         asked = set(re.findall(r'"url":"((?:https?|wss?)://[^"]+)"', log.read_text()))
         return {url for url in asked if not OF_THE_BROWSER.match(url)}, complaints, frames
 
