@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lithax.arrays import merge_labels
-from lithax.chunked import ArraySource, BlockReader, ChunkCache, Layout, Selection, find_components
+from lithax.chunked import EDGE, ArraySource, BlockReader, ChunkCache, Layout, Selection, find_components
 from lithax.geometry import Frame
 
 FACES = scipy.ndimage.generate_binary_structure(3, 1)  # 6 neighbours
@@ -24,8 +24,8 @@ def by_blocks(phase, block, selected=None):
         (source,), Layout(phase.shape, block), selection, ChunkCache(2**20), True, (halo,), "nearest", 0
     )
     found = find_components(reader, lambda values: values != 0, workers=2, label="", show_progress=False)
-    rows = zip(found.voxels, found.low, found.high, found.edge, strict=True)
-    return found.selected, sorted((int(n), tuple(low), tuple(high), bool(edge)) for n, low, high, edge in rows)
+    rows = enumerate(zip(found.count, found.voxels, found.largest, strict=True))
+    return found.selected, {touched: tuple(map(int, row)) for touched, row in rows if row[0]}
 
 
 def at_once(phase, selected=None):
@@ -33,13 +33,14 @@ def at_once(phase, selected=None):
     selected = np.ones(phase.shape, bool) if selected is None else selected
     inner = scipy.ndimage.binary_erosion(selected, FACES, border_value=0)  # no neighbour outside, image faces included
     labels, count = scipy.ndimage.label(phase & selected, FACES)
-    components = []
+    components = {}
     for number in range(1, count + 1):
         own = labels == number
-        low = tuple(bool(np.take(own, 0, axis).any()) for axis in range(3))
-        high = tuple(bool(np.take(own, -1, axis).any()) for axis in range(3))
-        components.append((int(own.sum()), low, high, bool((own & ~inner).any())))
-    return int(selected.sum()), sorted(components)
+        touched = sum(1 << axis for axis in range(3) if np.take(own, 0, axis).any())
+        touched += sum(8 << axis for axis in range(3) if np.take(own, -1, axis).any())
+        touched += EDGE * bool((own & ~inner).any())
+        components.setdefault(touched, []).append(int(own.sum()))
+    return int(selected.sum()), {k: (len(sizes), sum(sizes), max(sizes)) for k, sizes in components.items()}
 
 
 @st.composite
@@ -67,13 +68,13 @@ def test_a_winding_channel_is_one_component():
     for k, row in enumerate(range(1, 13, 2)):
         phase[row, 0 if k % 2 else -1] = True
     assert by_blocks(phase, (2, 3, 2))[1] == at_once(phase)[1]
-    assert len(by_blocks(phase, (2, 3, 2))[1]) == 1
+    assert [count for count, _, _ in by_blocks(phase, (2, 3, 2))[1].values()] == [1]
 
 
 def test_voxels_that_touch_at_an_edge_are_apart():
     phase = np.zeros((4, 4, 4), bool)
     phase[1, 1, 1] = phase[2, 2, 1] = True
-    assert len(by_blocks(phase, (2, 2, 2))[1]) == 2
+    assert by_blocks(phase, (2, 2, 2))[1] == {0: (2, 2, 1)}
 
 
 def test_the_border_of_the_selection_counts_as_a_face():
@@ -82,13 +83,11 @@ def test_the_border_of_the_selection_counts_as_a_face():
     phase[2:4, 3, 3] = True
     selected = np.zeros((8, 8, 8), bool)
     selected[2:7, 1:7, 1:7] = True
-    ((voxels, low, high, edge),) = by_blocks(phase, (3, 3, 3), selected)[1]
-    assert (voxels, edge) == (2, True)
-    assert not any(low + high)
+    assert by_blocks(phase, (3, 3, 3), selected)[1] == {EDGE: (1, 2, 2)}
 
 
 def test_no_voxel_of_the_phase_is_no_component():
-    assert by_blocks(np.zeros((5, 4, 3), bool), (2, 2, 2)) == (60, [])
+    assert by_blocks(np.zeros((5, 4, 3), bool), (2, 2, 2)) == (60, {})
 
 
 @pytest.mark.parametrize("count", [1, 5])

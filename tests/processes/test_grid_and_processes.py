@@ -309,6 +309,22 @@ def test_components_are_the_same_for_any_number_of_processes(tmp_path_factory, s
     assert succeeded(on_threads(count, work)) == [expected] * count
 
 
+def test_faces_go_to_the_process_behind_them_only(tmp_path, rng):
+    """Each of eight processes has a layer of the image; all it tells is shorter than the numbers on one face of it in 64 bits."""
+    coarse = rng.random((32, 8, 8)) < 0.31
+    image = lx.from_array(np.kron(coarse, np.ones((4, 4, 4), bool)), 16, tmp_path / "a")
+    assert lx.plan(lx.chunk_reduce, lx.measure.Moments(), image).blocks == 8 * 4
+
+    def work(world):
+        before = world.sent
+        return lx.connectivity(lx.open(tmp_path / "a", world=world), progress=False), world.sent - before
+
+    expected = lx.connectivity(image, progress=False)
+    for found, sent in succeeded(on_threads(8, work)):
+        assert found == expected
+        assert sent < 8 * 32 * 32
+
+
 def test_a_report_is_the_work_of_one_process(monkeypatch, tmp_path):
     from lithax.runtime import _connect
 

@@ -53,6 +53,7 @@ def test_one_process_asks_nobody():
     world.check()
     assert world.broadcast(3) == world.reduce(3, max) == 3
     assert world.gather(3) == [3]
+    assert world.give({0: 3}) == {0: 3}
     assert world.neighbours == (0,)
     assert world.cores == (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),)
     error = OSError("torn")
@@ -68,6 +69,26 @@ def test_values_come_in_the_order_of_the_processes(count):
 
     expected = list(range(count)), 0, "".join(map(str, range(count)))
     assert on_threads(count, work) == [expected] * count
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_is_given_to_one_reaches_only_that_one(count):
+    def work(world):
+        first = world.give({k: (world.index, k) for k in range(world.index, world.count)})
+        return first, world.give({0: world.index} if world.index % 2 else {})
+
+    for index, (first, second) in enumerate(on_threads(count, work)):
+        assert first == {k: (k, index) for k in range(index + 1)}
+        assert second == ({k: k for k in range(1, count, 2)} if index == 0 else {})
+
+
+def test_what_cannot_be_given_is_said():
+    for error in on_threads(2, lambda world: world.give({2: "nobody"})):
+        assert "values is for process 2; there are the processes 0 to 1" in str(error)
+    first, second = on_threads(2, lambda world: world.give({1: lambda: 0} if world.first else {}))
+    assert isinstance(first, TypeError)
+    assert isinstance(second, ProcessFailure)
+    assert "values cannot be sent to other processes" in str(second)
 
 
 def test_cores_that_several_may_use_are_divided():

@@ -96,6 +96,10 @@ class World(Protocol):
         """Return every process's value, in order of `index`, everywhere."""
         ...
 
+    def give(self, values: Mapping[int, Any]) -> dict[int, Any]:
+        """Give some processes a value each; return those given to this one, by who gave them."""
+        ...
+
     def reduce(self, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
         """Combine every process's value, from the first to the last, everywhere."""
         ...

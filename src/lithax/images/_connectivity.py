@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.chunked import find_components
+from lithax.chunked import EDGE, find_components, spanning
 from lithax.grid import triple
 from lithax.images._call import gather_inputs, workers_or_default, world_of
 from lithax.images._collective import check_same, together
@@ -90,24 +90,20 @@ def connectivity(
         found = find_components(
             reader,
             phase,
-            world.gather,
+            world,
             workers=workers_or_default(workers, world),
             label="connected components",
             show_progress=progress and world.first,
-            share=(world.index, world.count),
-            watch=world.check,
         )
     if found.selected == 0:
         raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to connect.")
-    spans = found.low & found.high
-    total = int(found.voxels.sum())
-    connected = int(found.voxels[found.edge].sum())
+    total, connected = int(found.voxels.sum()), found.touching(EDGE)
     return Connectivity(
         selected=found.selected,
-        components=len(found.voxels),
+        components=int(found.count.sum()),
         total=total,
         connected=connected,
         isolated=total - connected,
-        percolating=triple(int(found.voxels[spans[:, axis]].sum()) for axis in range(3)),
-        largest=int(found.voxels.max(initial=0)),
+        percolating=triple(found.touching(spanning(axis)) for axis in range(3)),
+        largest=int(found.largest.max()),
     )

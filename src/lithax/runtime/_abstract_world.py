@@ -11,7 +11,7 @@ import pickle
 import socket
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lithax.errors import ProcessFailure
@@ -43,6 +43,10 @@ class AbstractWorld(ABC):
     @abstractmethod
     def _exchange(self, message: bytes) -> list[bytes]:
         """Return the messages of all processes, in the order of their index."""
+
+    @abstractmethod
+    def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
+        """Send messages to other processes, and return those from others, who send so many bytes each."""
 
     @abstractmethod
     def _post(self, message: bytes) -> None:
@@ -123,6 +127,35 @@ class AbstractWorld(ABC):
             Returns the combination of two values.
         """
         return functools.reduce(combine, self._meet("reduce()", value))
+
+    def give(self, values: Mapping[int, Any]) -> dict[int, Any]:
+        """Give some of the processes a value each, which no other one sees; return those given to this one.
+
+        Every process must call it, also one that gives nothing.
+
+        Parameters
+        ----------
+        values
+            Anything that can be pickled, by the index of the process that gets it.
+
+        Returns
+        -------
+            The values, by the index of the process that gave them, in that order.
+        """
+        if wrong := [k for k in values if not 0 <= k < self.count]:
+            raise ValueError(f"values is for process {wrong[0]}; there are the processes 0 to {self.count - 1}.")
+        own = {self.index: values[self.index]} if self.index in values else {}
+        if self.count == 1:
+            return own
+        messages, error = {}, None
+        try:
+            messages = {k: pickle.dumps(value) for k, value in values.items() if k != self.index}
+        except Exception as problem:  # the others wait
+            error = TypeError(f"values cannot be sent to other processes: {problem}")
+        everyone = self._meet("give()", {k: len(message) for k, message in messages.items()}, error=error)
+        sizes = {k: sent[self.index] for k, sent in enumerate(everyone) if self.index in sent}
+        received = {k: pickle.loads(message) for k, message in self._deliver(messages, sizes).items()}
+        return dict(sorted((own | received).items()))
 
     def agree(self, error: BaseException | None = None, *, same_type: bool = False) -> None:
         """Raise on every process if one of them has an error; return otherwise.

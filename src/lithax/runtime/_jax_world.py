@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from lithax.errors import ProcessFailure
@@ -41,21 +42,37 @@ class JaxWorld(AbstractWorld):
     def _exchange(self, message: bytes) -> list[bytes]:
         number = self._exchanges
         self._exchanges += 1
-        parts = [message[at : at + _PART] for at in range(0, len(message), _PART)] or [b""]
-        for k, part in enumerate(parts):
-            self._client.key_value_set_bytes(f"{_ROOM}/{number}/{self.index}/{k}", struct.pack("<q", len(parts)) + part)
-        self._parts[number] = len(parts)
-        received = [message if k == self.index else self._fetch(number, k) for k in range(self.count)]
+        self._parts[number] = self._put(f"{_ROOM}/{number}/{self.index}", message)
+        received = [message if k == self.index else self._fetch(f"{_ROOM}/{number}/{k}")[0] for k in range(self.count)]
         # Whoever has come to this exchange has read everything of the one before.
         for k in range(self._parts.pop(number - 1, 0)):
             self._client.key_value_delete(f"{_ROOM}/{number - 1}/{self.index}/{k}")
         return received
 
-    def _fetch(self, number: int, sender: int) -> bytes:
-        first = self._wait_for(f"{_ROOM}/{number}/{sender}/0")
+    def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
+        number = self._exchanges  # every delivery follows an exchange of its own
+        for k, message in messages.items():
+            self._put(f"{_ROOM}/given/{number}/{self.index}/{k}", message)
+        received = {}
+        for k in sizes:
+            name = f"{_ROOM}/given/{number}/{k}/{self.index}"
+            received[k], parts = self._fetch(name)
+            for part in range(parts):
+                self._client.key_value_delete(f"{name}/{part}")
+        return received
+
+    def _put(self, name: str, message: bytes) -> int:
+        """Leave a message in parts, and return their number."""
+        parts = [message[at : at + _PART] for at in range(0, len(message), _PART)] or [b""]
+        for k, part in enumerate(parts):
+            self._client.key_value_set_bytes(f"{name}/{k}", struct.pack("<q", len(parts)) + part)
+        return len(parts)
+
+    def _fetch(self, name: str) -> tuple[bytes, int]:
+        first = self._wait_for(f"{name}/0")
         (count,) = struct.unpack_from("<q", first)
-        rest = [self._wait_for(f"{_ROOM}/{number}/{sender}/{k}")[8:] for k in range(1, count)]
-        return b"".join([first[8:], *rest])
+        rest = [self._wait_for(f"{name}/{k}")[8:] for k in range(1, count)]
+        return b"".join([first[8:], *rest]), count
 
     def _wait_for(self, key: str) -> bytes:
         while True:

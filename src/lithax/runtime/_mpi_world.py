@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from lithax.runtime._abstract_world import AbstractWorld
 
 _FAILED = 7
 """Tag of the messages in which a process says that it failed."""
+_GIVEN = 8
+"""Tag of what one process gives another."""
 
 
 class MpiWorld(AbstractWorld):
@@ -39,6 +42,16 @@ class MpiWorld(AbstractWorld):
         _wait(self._comm.Iallgatherv([message, MPI.BYTE], [received, *places, MPI.BYTE]))
         view = memoryview(received)
         return [bytes(view[a:b]) for a, b in itertools.pairwise(starts)]
+
+    def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
+        from mpi4py import MPI
+
+        received = {k: bytearray(size) for k, size in sizes.items()}
+        waiting = [self._comm.Irecv([into, MPI.BYTE], k, _GIVEN) for k, into in received.items()]
+        waiting += [self._comm.Isend([message, MPI.BYTE], k, _GIVEN) for k, message in messages.items()]
+        for request in waiting:
+            _wait(request)
+        return {k: bytes(message) for k, message in received.items()}
 
     def _post(self, message: bytes) -> None:
         self._sent = [self._comm.Isend(message, k, _FAILED) for k in range(self.count) if k != self.index]

@@ -1,5 +1,7 @@
 """One process on its own."""
 
+from collections.abc import Mapping
+
 from lithax.runtime._abstract_world import AbstractWorld
 
 
@@ -11,6 +13,9 @@ class SerialWorld(AbstractWorld):
 
     def _exchange(self, message: bytes) -> list[bytes]:
         return [message]
+
+    def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
+        return {}
 
     def _post(self, message: bytes) -> None:
         pass

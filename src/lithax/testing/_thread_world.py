@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +16,9 @@ class _Meeting:
         self.barrier = threading.Barrier(count)
         self.patience = patience
         self.board: list[bytes] = [b""] * count
+        self.given: dict[tuple[int, int], queue.SimpleQueue[bytes]] = {
+            (k, other): queue.SimpleQueue() for k in range(count) for other in range(count)
+        }
         self.posts: list[queue.SimpleQueue[bytes]] = [queue.SimpleQueue() for _ in range(count)]
 
 
@@ -28,7 +31,7 @@ class ThreadWorld(AbstractWorld):
         self.exchanges = 0
         """How often the processes have met."""
         self.sent = 0
-        """What this one told the others [byte]; counted once, however many they are."""
+        """What this one told the others [byte]; what it tells all of them is counted once."""
 
     def _exchange(self, message: bytes) -> list[bytes]:
         self.exchanges += 1
@@ -38,6 +41,12 @@ class ThreadWorld(AbstractWorld):
         messages = list(self._meeting.board)
         self._meeting.barrier.wait(self._meeting.patience)
         return messages
+
+    def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
+        for k, message in messages.items():
+            self.sent += len(message)
+            self._meeting.given[self.index, k].put(message)
+        return {k: self._meeting.given[k, self.index].get(timeout=self._meeting.patience) for k in sizes}
 
     def _post(self, message: bytes) -> None:
         for k, box in enumerate(self._meeting.posts):

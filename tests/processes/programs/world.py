@@ -18,6 +18,10 @@ assert world.broadcast(f"from {world.index}") == "from 0"
 long = 3 * 2**20  # more than one message of the coordinator of jax.distributed
 assert world.gather(bytes([world.index]) * (world.index * long)) == [bytes([k]) * (k * long) for k in everyone]
 assert world.reduce(str(world.index), lambda a, b: f"({a}{b})").endswith(f"{world.count - 1})")
+given = world.give({k: (world.index, bytes([k]) * ((k + 1) * long)) for k in everyone if (k + world.index) % 2 == 0})
+assert list(given) == [k for k in everyone if (k + world.index) % 2 == 0]
+assert all(value == (k, bytes([world.index]) * ((world.index + 1) * long)) for k, value in given.items())
+assert world.give({}) == {}
 world.barrier()
 world.agree()
 
