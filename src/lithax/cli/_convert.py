@@ -4,19 +4,14 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import CHUNKS, LENGTH, OVERWRITE, PATH, QUIET, SHAPE, tell
+from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, raw_layout, tell
 
 
 @click.command("convert")
 @click.argument("source")
 @click.argument("target")
 @PATH
-@click.option("--shape", type=SHAPE, help="Voxels of a raw file along x, y, z, such as 512,512,400.")
-@click.option("--dtype", help="Type of its voxels: u1, <u2 (little-endian), >u2 (big-endian), <f4, ...")
-@click.option("--order", type=click.Choice(["F", "C"]), help="F: x runs fastest in a raw file (default); C: z does.")
-@click.option("--offset", type=int, help="Bytes before its first voxel.")
-@click.option("--voxel-length", type=LENGTH, help="Edge of a voxel, one number or three.")
-@click.option("--unit", "voxel_unit", help="Its unit: um, mm, ...")
+@raw_layout()
 @click.option("--chunks", type=CHUNKS, help="Edge of the chunks of a store, one number or three.  [default: about 128]")
 @OVERWRITE
 @QUIET

@@ -4,18 +4,13 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import CHUNKS, LENGTH, OVERWRITE, QUIET, SHAPE, connect, say, tell
+from lithax.cli._parameters import CHUNKS, OVERWRITE, QUIET, connect, raw_layout, say, tell
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.argument("store")
-@click.option("--shape", type=SHAPE, help="Voxels along x, y, z, such as 512,512,400.")
-@click.option("--dtype", help="Type of the voxels: u1, <u2 (little-endian), >u2 (big-endian), <f4, ...")
-@click.option("--order", type=click.Choice(["F", "C"]), help="F: x runs fastest in the file (default); C: z does.")
-@click.option("--offset", type=int, help="Bytes before the first voxel.")
-@click.option("--voxel-length", type=LENGTH, help="Edge of a voxel, one number or three.")
-@click.option("--unit", "voxel_unit", help="Its unit: um, mm, ...")
+@raw_layout("", "the", "the file", "the first voxel")
 @click.option("--chunks", type=CHUNKS, help="Edge of the chunks, one number or three.  [default: about 128]")
 @click.option("--field-name", help="What the voxels are: attenuation, grey level, phase, ...")
 @click.option("--field-unit", help="Their unit.")

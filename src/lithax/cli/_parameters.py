@@ -44,6 +44,29 @@ CHUNKS = Triple(int, "chunk shape")
 LENGTH = Triple(float, "length")
 
 
+def raw_layout(
+    of: str = " of a raw file", its: str = "its", file: str = "a raw file", first: str = "its first voxel"
+) -> Callable[..., Any]:
+    """Add the options that say what a raw file cannot say of itself; the arguments are words of their help."""
+    options = (
+        click.option("--shape", type=SHAPE, help=f"Voxels{of} along x, y, z, such as 512,512,400."),
+        click.option("--dtype", help=f"Type of {its} voxels: u1, <u2 (little-endian), >u2 (big-endian), <f4, ..."),
+        click.option(
+            "--order", type=click.Choice(["F", "C"]), help=f"F: x runs fastest in {file} (default); C: z does."
+        ),
+        click.option("--offset", type=int, help=f"Bytes before {first}."),
+        click.option("--voxel-length", type=LENGTH, help="Edge of a voxel, one number or three."),
+        click.option("--unit", "voxel_unit", help="Its unit: um, mm, ..."),
+    )
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):  # as decorators, from the lowest to the uppermost
+            command = option(command)
+        return command
+
+    return add
+
+
 def connect() -> Any:
     """Return the processes that a launcher such as mpiexec has started to work together; this one alone without a launcher."""
     from lithax.runtime import connect

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import LENGTH, SHAPE, tell
+from lithax.cli._parameters import raw_layout, tell
 
 
 @click.command("report")
@@ -16,12 +16,7 @@ from lithax.cli._parameters import LENGTH, SHAPE, tell
     type=click.Path(file_okay=False),
     help="Folder for the files.  [default: INPUT-report, or finney-report]",
 )
-@click.option("--shape", type=SHAPE, help="Voxels of a raw file along x, y, z, such as 512,512,400.")
-@click.option("--dtype", help="Type of its voxels: u1, <u2 (little-endian), >u2 (big-endian), <f4, ...")
-@click.option("--order", type=click.Choice(["F", "C"]), help="F: x runs fastest in the file (default); C: z does.")
-@click.option("--offset", type=int, help="Bytes before the first voxel.")
-@click.option("--voxel-length", type=LENGTH, help="Edge of a voxel, one number or three.")
-@click.option("--unit", "voxel_unit", help="Its unit: um, mm, ...")
+@raw_layout(file="the file", first="the first voxel")
 @click.option(
     "--filter",
     "filter_",
