@@ -8,7 +8,8 @@ import lithax as lx
 pytest.importorskip("xraydb")
 
 # Mass attenuation with coherent scattering [cm²/g] at 50, 80 and 100 keV: J. H. Hubbell, S. M. Seltzer, Tables of X-ray
-# mass attenuation coefficients, NISTIR 5632 (1995), doi 10.18434/T4D01F.
+# mass attenuation coefficients, NISTIR 5632 (1995), doi 10.18434/T4D01F; the pages ElemTab/z13, z14, z20 and ComTab/water of
+# physics.nist.gov/PhysRefData/XrayMassCoef, of which the package roentgen carries copies.
 NIST = {
     "H2O": [0.2269, 0.1837, 0.1707],
     "Al": [0.3681, 0.2018, 0.1704],
