@@ -109,6 +109,8 @@ CASES = [
     Case("porosity", measure.Porosity((0, 3)), lambda rng, shape: (labels(rng, shape, np.uint16),)),
     Case("profile along x", measure.Profile(0), floats),
     Case("profile along z", measure.Profile(2), words),
+    Case("sums of cells", measure.CellSums(3), dirty),
+    Case("voxels of phases in cells", measure.CellSums(2, (0, 3)), lambda rng, shape: (labels(rng, shape),)),
     Case("mean squared error", measure.MeanSquaredError(), pair, {"parameters": None}),
     Case("mean squared error of a model", measure.MeanSquaredError(lambda p, x: p * x), pair, SCALE),
     Case("mean loss", measure.MeanLoss(lambda p, x, y: abs(p * x - y)), pair, SCALE),

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from lithax.images import chunk_reduce, from_array
-from lithax.report._cell_sums import CellSums, cell_edge
+from lithax.measure import CellSums
 from lithax.report._region_of_interest import CELLS, border_air, find_core, largest_cylinder
 
 SHAPE = (72, 80, 64)
 
 
 def cells(image, count=CELLS):
-    return chunk_reduce(CellSums(cell_edge(image.shape, count), image.shape), image)
+    return chunk_reduce(CellSums.dividing(image.shape, count), image)
 
 
 def core_image(axis, rng, center=(37.0, 42.0, 30.0), radius=24.0, ends=None):

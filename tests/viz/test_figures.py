@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lithax.geometry import Frame
-from lithax.measure import histogram, profile
+from lithax.measure import RepresentativeVolume, SubCubes, histogram, profile
 from lithax.viz import (
     Estimate,
     Mark,
@@ -27,10 +27,13 @@ def values(rng):
     return rng.normal(1000, 50, (16, 15, 14)).round().astype("u2")
 
 
+def sub_cubes(mean, deviations):
+    return tuple(SubCubes(4 * 2**n, 8 ** (3 - n), mean, found) for n, found in enumerate(deviations))
+
+
 def drawn(values):
     levels = histogram(values, "values")
     pore = values < 990
-    edges = [4.0, 8.0, 16.0, 32.0]
     return {
         "histogram": draw_histogram(levels, behind=levels, marks=[Mark(990, "here", "red")]),
         "flat histogram": draw_histogram(histogram(np.full((3, 3, 3), 5, "u1"), "values")),
@@ -42,10 +45,10 @@ def drawn(values):
         ),
         "edge": draw_edge([-1, 1], [10, 20], (np.array([-1, 1]), np.array([10, 20])), pore=10, grain=20),
         "sub-cubes": draw_representative_volume(
-            edges, [0.3] * 4, [0.2, 0.1, 0.01, np.nan], [512, 64, 8, 1], amplitude=3.0, limit=0.05, reached=16.0, unit="µm"
+            RepresentativeVolume(sub_cubes(0.3, [0.2, 0.1, 0.01, np.nan]), 16, 0.05, 3.0), Frame((64,) * 3, 2.0, 0.0, "um")
         ),
         "nothing reached": draw_representative_volume(
-            edges, [0.0] * 4, [0.0] * 4, [512, 64, 8, 1], amplitude=np.nan, limit=0.05, reached=None
+            RepresentativeVolume(sub_cubes(0.0, [0.0] * 4), None, 0.05, np.nan)
         ),
         "comparison": draw_comparison(
             [("a", [Estimate("one", 0.36, 0.001, "truth"), Estimate("two", 0.4)])], 0.36, 0.005

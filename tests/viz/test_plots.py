@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lithax as lx
-from lithax.viz import encode, histogram, profiles, side_by_side
+from lithax.viz import encode, histogram, profiles, representative_volume, side_by_side
 
 
 @pytest.fixture
@@ -70,3 +70,20 @@ def test_images_of_other_places_are_not_compared(rock, values):
         side_by_side(rock, lx.from_array(values[:3], voxel_length=2.0, voxel_unit="um"))
     with pytest.raises(ValueError, match="plane='yx' must be"):
         side_by_side(rock, rock, plane="yx")
+
+
+def test_porosity_against_the_size_of_the_window(rng):
+    pores = rng.random((32, 32, 32)) < 0.4
+    place = {"chunks": 16, "voxel_length": 2.0, "voxel_unit": "um"}
+    figure = representative_volume(lx.from_array(pores, **place), cells=16)
+    left, right = figure.axes
+    windows = pores.reshape(16, 2, 16, 2, 16, 2).mean((1, 3, 5))
+    assert left.lines[0].get_xdata()[0] == 4.0  # µm
+    assert left.lines[0].get_ydata()[0] == pytest.approx(100 * windows.mean())
+    spread = next(line for line in right.lines if line.get_label() == "at least 8 sub-cubes")
+    assert spread.get_ydata()[0] == pytest.approx(100 * windows.std(ddof=1) / windows.mean())
+    assert left.get_xlabel() == "edge of the sub-cubes [µm]"
+    labels = lx.from_array(np.where(pores, 5, 6).astype("u1"), **place)
+    assert encode(representative_volume(labels, 5, cells=16)) == encode(figure)
+    with pytest.raises(ValueError, match="where takes in no whole window"):
+        representative_volume(labels, 5, where=lx.regions.Sphere((9.0, 9.0, 9.0), 1.0), cells=16)

@@ -1,5 +1,7 @@
 """Measurements: summaries of voxels as monoids, the same on an array, block by block, and across processes."""
 
+from lithax.measure._cell_sums import Cells as Cells
+from lithax.measure._cell_sums import CellSums as CellSums
 from lithax.measure._half_contrast import Peaks as Peaks
 from lithax.measure._half_contrast import half_contrast as half_contrast
 from lithax.measure._half_contrast import peaks as peaks
@@ -26,6 +28,9 @@ from lithax.measure._porosity import porosity as porosity
 from lithax.measure._profile import Profile as Profile
 from lithax.measure._profile import ProfileResult as ProfileResult
 from lithax.measure._profile import profile as profile
+from lithax.measure._representative_volume import RepresentativeVolume as RepresentativeVolume
+from lithax.measure._representative_volume import SubCubes as SubCubes
+from lithax.measure._representative_volume import representative_volume as representative_volume
 from lithax.measure._sum import Count as Count
 from lithax.measure._sum import Mean as Mean
 from lithax.measure._sum import Sum as Sum

@@ -51,7 +51,7 @@ class Porosity(AbstractMeasurement):
 
     def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
         if self.pore_phases is None and not namespace(segmentation).isdtype(segmentation.dtype, "bool"):
-            raise _unnamed(segmentation.dtype)
+            raise unnamed_pores(segmentation.dtype)
 
         def of_piece(labels: Array, valid: Array | None) -> State:
             pore = labels
@@ -83,11 +83,12 @@ def porosity(image: Any, pore_phase: Phases | None = None, where: Any = None) ->
     source = Source(image, where)
     dtype = check_segmentation(source.dtype, "image")
     if pore_phase is None and dtype != np.bool_:
-        raise _unnamed(dtype)
+        raise unnamed_pores(dtype)
     return source.reduce(Porosity(pore_phase))
 
 
-def _unnamed(dtype: Any) -> ValueError:
+def unnamed_pores(dtype: Any) -> ValueError:
+    """Return the error for a segmentation that does not say which of its values is pore."""
     return ValueError(
         f"pore_phase is missing: a segmentation of dtype {dtype} does not say which of its values is pore. "
         "Give pore_phase=0 or whichever it is (only of booleans, True is pore)."

@@ -8,14 +8,21 @@ from typing import Any
 
 from lithax.geometry import AbstractRegion
 from lithax.images import Connectivity, VoxelImage, chunk_map, chunk_reduce, connectivity
-from lithax.measure import HistogramResult, Moments, MomentsResult, Profile, ProfileResult
+from lithax.measure import (
+    Cells,
+    CellSums,
+    HistogramResult,
+    Moments,
+    MomentsResult,
+    Profile,
+    ProfileResult,
+    RepresentativeVolume,
+)
 from lithax.ops import threshold
-from lithax.report._cell_sums import Cells, CellSums, cell_edge
 from lithax.report._depth import DepthProfile, GreyByDepth, square_depth
 from lithax.report._grey_levels import REACH, Balance, Edge, Interior, balance, edge, interior
 from lithax.report._number import grouped
 from lithax.report._region_of_interest import AIR, CELLS, border_air, find_core, largest_cylinder
-from lithax.report._representative_volume import RepresentativeVolume, representative_volume
 from lithax.report._segmentation import (
     Thresholds,
     choose_threshold,
@@ -189,7 +196,7 @@ def _region_of_scan(image: VoxelImage, settings: Settings, show: dict[str, Any])
     whole = Region(None, "the whole image", "asked for" if settings.roi == "none" else "the image shows no core in air")
     if settings.roi == "none":
         return whole, []
-    cells = chunk_reduce(CellSums(cell_edge(image.shape, CELLS), image.shape), image, **show)
+    cells = chunk_reduce(CellSums.dividing(image.shape, CELLS), image, **show)
     core = find_core(cells, image.frame)
     if core is not None:
         name = f"a cylinder along {'xyz'[core.axis]}, {_size(core.region, image)}"
@@ -266,9 +273,9 @@ def _pore_space(pores: VoxelImage, where: Any, steps: Steps) -> PoreSpace:
     joined = connectivity(pores, where=where, **show)
     steps("Pores: profiles, sub-cubes, surface")
     profiles = tuple(chunk_reduce(Profile(axis), pores, where=where, **show) for axis in range(3))
-    cells = chunk_reduce(CellSums(cell_edge(pores.shape), pores.shape), pores, where=where, **show)
+    cells = chunk_reduce(CellSums.dividing(pores.shape), pores, where=where, **show)
     surface = specific_surface(pores, where, **show)
-    return PoreSpace(pores, joined, profiles, cells, representative_volume(cells), surface)
+    return PoreSpace(pores, joined, profiles, cells, RepresentativeVolume.of(cells), surface)
 
 
 def _border_warning(space: PoreSpace) -> list[str]:

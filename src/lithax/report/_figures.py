@@ -8,7 +8,6 @@ import numpy as np
 from lithax.report._analysis import Analysis
 from lithax.report._finney_demo import Continuous
 from lithax.report._grey_levels import transition
-from lithax.report._representative_volume import FEWEST
 from lithax.report._segmentation import SENSITIVITY, share_up_to
 from lithax.report._truth import OTSU_TOLERANCE, Held
 from lithax.viz import (
@@ -22,7 +21,6 @@ from lithax.viz import (
     draw_sensitivity,
     encode,
     orthogonal,
-    unit_symbol,
 )
 
 OTSU, HALF, PORE, GRAIN = "#d1495b", "#e09f3e", "#1f77b4", "#8d8478"
@@ -129,23 +127,10 @@ def _profiles(analysis: Analysis) -> Picture:
 
 
 def _sub_cubes(analysis: Analysis) -> Picture | None:
-    volume, image = analysis.space.representative, analysis.image
+    volume = analysis.space.representative
     if not volume.sizes:
         return None
-    lengths = image.voxel_length
-    cubic = max(lengths) - min(lengths) < 1e-9 * max(lengths)
-    factor, unit = (lengths[0], unit_symbol(str(image.voxel_unit))) if cubic and image.voxel_unit else (1.0, "voxel")
-    figure = draw_representative_volume(
-        [factor * s.edge for s in volume.sizes],
-        [s.mean for s in volume.sizes],
-        [s.deviation for s in volume.sizes],
-        [s.number for s in volume.sizes],
-        amplitude=volume.amplitude * factor**1.5,
-        limit=volume.limit,
-        reached=None if volume.edge is None else factor * volume.edge,
-        fewest=FEWEST,
-        unit=unit,
-    )
+    figure = draw_representative_volume(volume, analysis.image.frame)
     return Picture("sub_cubes", "Porosity of sub-cubes against their size.", "svg", encode(figure))
 
 

@@ -9,7 +9,6 @@ from lithax.report._analysis import Analysis, GreyLevels
 from lithax.report._finney_demo import Continuous, specific_surface
 from lithax.report._number import Number, grouped
 from lithax.report._porosity import porosity_numbers
-from lithax.report._representative_volume import FEWEST
 from lithax.report._segmentation import SENSITIVITY, share_up_to
 from lithax.report._truth import Held
 from lithax.viz import unit_symbol
@@ -217,10 +216,10 @@ def _representative_numbers(analysis: Analysis, unit: str) -> list[Number]:
     volume = analysis.space.representative
     largest = next((s for s in volume.sizes if s.edge == volume.largest), None)
     if largest is None:
-        evidence = f"no size has {FEWEST} sub-cubes in the region of interest"
+        evidence = f"no size has {volume.fewest} sub-cubes in the region of interest"
     else:
         evidence = f"{largest.number} sub-cubes of {largest.edge} voxels: {100 * largest.mean:.2f} ± {100 * largest.deviation:.2f} %"
-    method = f"smallest edge of sub-cubes whose porosities have a standard deviation below {100 * volume.limit:g} % of their mean, of at least {FEWEST} that do not overlap"
+    method = f"smallest edge of sub-cubes whose porosities have a standard deviation below {100 * volume.limit:g} % of their mean, of at least {volume.fewest} that do not overlap"
     if volume.edge is None:
         return [
             Number(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lithax.geometry import Cylinder, Frame
-from lithax.report._cell_sums import Cells
+from lithax.measure import Cells
 
 AGREEMENT = 0.9
 """Share of disc and bright cells, overlap over union, above which a core is believed."""

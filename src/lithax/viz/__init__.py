@@ -31,6 +31,7 @@ from lithax.viz._pixels import colorize as colorize
 from lithax.viz._pixels import grey_pixels as grey_pixels
 from lithax.viz._plots import histogram as histogram
 from lithax.viz._plots import profiles as profiles
+from lithax.viz._plots import representative_volume as representative_volume
 from lithax.viz._render import render as render
 from lithax.viz._scale_bar import draw_scale_bar as draw_scale_bar
 from lithax.viz._scale_bar import round_length as round_length

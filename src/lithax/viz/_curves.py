@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lithax.geometry import Frame
-from lithax.measure import ProfileResult
+from lithax.measure import ProfileResult, RepresentativeVolume
 from lithax.viz._figure import ACCENT, FAINT, GRAIN, INK, PORE, TRUTH, drawing
 from lithax.viz._unit import unit_symbol
 
@@ -128,37 +128,28 @@ def draw_edge(
     return figure
 
 
-def draw_representative_volume(
-    edges: Sequence[float],
-    mean: Sequence[float],
-    deviation: Sequence[float],
-    number: Sequence[int],
-    *,
-    amplitude: float,
-    limit: float,
-    reached: float | None,
-    fewest: int = 8,
-    unit: str = "voxel",
-) -> Any:
+def draw_representative_volume(volume: RepresentativeVolume, frame: Frame | None = None) -> Any:
     """Draw mean and standard deviation of the porosity of sub-cubes against their edge, and the relative deviation.
+
+    Sizes with too few sub-cubes to judge by are drawn hollow; dashed, the fall with the square root of the volume.
 
     Parameters
     ----------
-    edges
-        Of the sub-cubes [unit].
-    mean, deviation, number
-        Of their porosities [-]; NaN deviation where there is a single sub-cube.
-    amplitude
-        Of the line ``amplitude * edge**(-3/2)``.
-    limit
-        Relative deviation that is asked for [-].
-    reached
-        Smallest edge that keeps to it [unit].
-    fewest
-        Sub-cubes that are enough; sizes with fewer are drawn hollow.
-    unit
-        Of the edges.
+    volume
+        What `measure.representative_volume` found.
+    frame
+        Where the voxels are: edges are drawn in its unit if the voxels are cubes, and in voxels otherwise.
     """
+    factor, unit = 1.0, "voxel"
+    if frame is not None and str(frame.voxel_unit):
+        lengths = frame.voxel_length
+        if max(lengths) - min(lengths) < 1e-9 * max(lengths):
+            factor, unit = lengths[0], unit_symbol(str(frame.voxel_unit))
+    edges = [factor * s.edge for s in volume.sizes]
+    mean, deviation = [s.mean for s in volume.sizes], [s.deviation for s in volume.sizes]
+    number, fewest, limit = [s.number for s in volume.sizes], volume.fewest, volume.limit
+    amplitude = volume.amplitude * factor**1.5
+    reached = None if volume.edge is None else factor * volume.edge
     x, m, s, n = (np.asarray(v, np.float64) for v in (edges, mean, deviation, number))
     enough = n >= fewest
     with drawing(9.2, 3.0) as figure:

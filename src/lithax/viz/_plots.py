@@ -1,4 +1,4 @@
-"""Plots of an image in one line: its histogram, and its mean slice by slice."""
+"""Plots of an image in one line: its histogram, its mean slice by slice, its porosity against the size of the window."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,8 @@ import numpy as np
 from lithax.images import VoxelImage
 from lithax.measure import histogram as measure_histogram
 from lithax.measure import profile
-from lithax.viz._curves import draw_profiles
+from lithax.measure import representative_volume as measure_representative_volume
+from lithax.viz._curves import draw_profiles, draw_representative_volume
 from lithax.viz._figure import INK, drawing
 from lithax.viz._phase_colors import PhaseColors, phase_color
 from lithax.viz._unit import unit_symbol
@@ -91,3 +92,25 @@ def profiles(image: VoxelImage, *, axes: Sequence[int] = (0, 1, 2), where: Any =
     share = image.dtype.kind == "b"
     label = f"share of {image.field_name or 'True'} in the slice [%]" if share else f"mean {_label(image)}"
     return draw_profiles(found, image.frame, mean=mean, label=label, factor=100.0 if share else 1.0)
+
+
+def representative_volume(
+    image: VoxelImage, pore_phase: Any = None, *, where: Any = None, limit: float = 0.05, cells: int = 32
+) -> Any:
+    """Measure the porosity of cubic windows of every size, and draw how it varies from place to place: the REV plot.
+
+    Parameters
+    ----------
+    image, pore_phase, where, limit, cells
+        As in `lithax.measure.representative_volume`. All processes of the image must call this together.
+
+    Returns
+    -------
+        A figure of matplotlib, without a window; see `encode`.
+    """
+    found = measure_representative_volume(image, pore_phase, where=where, limit=limit, cells=cells)
+    if not found.sizes:
+        raise ValueError(
+            "where takes in no whole window, not even of the smallest size; choose a larger region, or more cells=."
+        )
+    return draw_representative_volume(found, image.frame)

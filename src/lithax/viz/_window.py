@@ -41,9 +41,10 @@ def managed_figure(figsize: tuple[float, float], dpi: float, facecolor: Any) -> 
             figure = pyplot.figure(figsize=figsize, dpi=dpi, facecolor=facecolor)
     except ImportError as error:
         raise NoDisplayError(f"matplotlib cannot use {matplotlib.get_backend()!r}, {error}") from error
-    if hasattr(figure.canvas, "capture_scroll"):  # a widget of ipympl
-        figure.canvas.capture_scroll = True  # the wheel leafs through the slices, and does not scroll the page as well
-        figure.canvas.toolbar_position = "right"  # on the left it lies over the labels
+    canvas: Any = figure.canvas
+    if hasattr(canvas, "capture_scroll"):  # a widget of ipympl
+        canvas.capture_scroll = True  # the wheel leafs through the slices, and does not scroll the page as well
+        canvas.toolbar_position = "right"  # on the left it lies over the labels
     return figure
 
 
