@@ -86,4 +86,4 @@ def test_porosity_against_the_size_of_the_window(rng):
     labels = lx.from_array(np.where(pores, 5, 6).astype("u1"), **place)
     assert encode(representative_volume(labels, 5, cells=16)) == encode(figure)
     with pytest.raises(ValueError, match="where takes in no whole window"):
-        representative_volume(labels, 5, where=lx.regions.Sphere((9.0, 9.0, 9.0), 1.0), cells=16)
+        representative_volume(labels, 5, where=lx.regions.Sphere((10.0, 10.0, 10.0), 1.0), cells=16)
