@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lithax.images import from_array
+from lithax.images import from_array, pyramid
 from lithax.regions import Sphere
 from lithax.viz import cut, orthogonal, slice_pixels
 
@@ -32,8 +32,28 @@ def test_the_middle_is_the_default(image):
 def test_large_slices_are_thinned_out():
     image = from_array(np.zeros((1700, 30, 4), "u1"))
     xy, _, yz = cut(image)
-    assert xy.values.shape == (567, 10)  # every third voxel: at most 800 pixels
+    assert xy.values.shape == (850, 15)  # every second voxel: about 800 pixels
     assert yz.values.shape == (30, 4)
+
+
+def test_a_coarser_level_is_read_where_it_is_sharp_enough(monkeypatch, rng):
+    """Of 32³ voxels in about 8 pixels: the level of 8³, and not one voxel of the others."""
+    monkeypatch.setattr("lithax.viz._orthogonal.PIXELS", 8)
+    place = {"voxel_length": 2.0, "voxel_origin": (5.0, 0.0, 0.0), "voxel_unit": "um", "chunks": 8}
+    rock = from_array(rng.integers(0, 255, (32, 32, 32)).astype("u1"), **place)
+    pores = from_array(np.asarray(rock) < 100, **place)
+    for image in (rock, pores):
+        pyramid(image, smallest=8, progress=False)
+    coarse, dark = rock.levels[-1][:], pores.levels[-1][:]
+    for image in (rock, pores):
+        monkeypatch.setattr(image.stored, "read_chunk", None)
+    xy, xz, yz = cut(rock, (9, 14, 25), overlay=pores)
+    np.testing.assert_array_equal(xy.values, coarse[:, :, 6])
+    np.testing.assert_array_equal(xz.values, coarse[:, 3, :])
+    np.testing.assert_array_equal(yz.values, coarse[2, :, :])
+    np.testing.assert_array_equal(yz.overlay, dark[2, :, :])
+    assert xy.extent == (4.0, 68.0, -1.0, 63.0)
+    assert xy.position == 50.0
 
 
 def test_overlay_and_region_come_along(image):

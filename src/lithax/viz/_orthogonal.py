@@ -8,12 +8,15 @@ import numpy as np
 from lithax.geometry import AbstractRegion
 from lithax.images import VoxelImage
 from lithax.viz._figure import FAINT, OVERLAY, drawing
+from lithax.viz._levels import levels_of
 from lithax.viz._pixels import blend, grey_pixels
+from lithax.viz._plane import Plane, on_plane
+from lithax.viz._plane_reader import PlaneReader
 from lithax.viz._scale_bar import draw_scale_bar
 from lithax.viz._unit import unit_symbol
 
 PIXELS = 800
-"""Longest edge of a slice as drawn; of a larger one every second, third, ... voxel is shown."""
+"""About as many, and less than twice as many, pixels the longest edge of a slice is drawn with, if it has so many voxels."""
 
 _PLANES = (("xy", 0, 1, 2), ("xz", 0, 2, 1), ("yz", 1, 2, 0))  # name, axis across, axis up, normal
 
@@ -43,7 +46,7 @@ def cut(
     overlay: VoxelImage | None = None,
     region: AbstractRegion | None = None,
 ) -> tuple[Slice, Slice, Slice]:
-    """Read the three slices through a voxel.
+    """Read the three slices through a voxel: only the chunks that they cut, of a coarser level where there is one.
 
     Parameters
     ----------
@@ -68,26 +71,31 @@ def cut(
         raise IndexError(f"point={point} is not a voxel of an image of shape {image.shape}.")
     if overlay is not None and overlay.shape != image.shape:
         raise ValueError(f"overlay has shape {overlay.shape}, the image {image.shape}; they must agree.")
+    levels, reader = levels_of(image), PlaneReader()
+    lower, upper = image.frame.extent
+    place = image.frame.index_to_coordinate(*middle)
     slices = []
     for name, across, up, normal in _PLANES:
-        step = -(-max(image.shape[across], image.shape[up]) // PIXELS)
-        selection: list[Any] = [slice(None, None, step)] * 3
-        selection[normal] = middle[normal]
-        coordinates: list[Any] = [image.frame.axis_coordinates(axis)[selection[axis]] for axis in range(3)]
+        window = (lower[across], upper[across]), (lower[up], upper[up])
+        size = max(b - a for a, b in window) / PIXELS
+        # The reader knows the plane of y and z with z across.
+        axes = (across, up) if normal else (up, across)
+        plane = Plane(levels, axes, place, window if normal else (window[1], window[0]), (size, size))
+
+        def turned(values: np.ndarray, normal: int = normal) -> np.ndarray:
+            return values if normal else values.T
+
         shaded = None
         if region is not None:
-            x, y, z = (
-                np.reshape(c, tuple(-1 if a == axis else 1 for a in range(3))) for axis, c in enumerate(coordinates)
-            )
-            shaded = ~np.squeeze(np.asarray(region.contains(x, y, z)), axis=normal)
-        low, high = image.frame.extent
+            shaded = turned(~on_plane(region.contains, axes, plane.places, place[normal]))
+        left, right, bottom, top = plane.extent
         slices.append(
             Slice(
                 name,
-                float(coordinates[normal]),
-                np.asarray(image[tuple(selection)]),
-                (low[across], high[across], low[up], high[up]),
-                None if overlay is None else np.asarray(overlay[tuple(selection)], bool),
+                place[normal],
+                turned(plane.read(reader)),
+                (left, right, bottom, top) if normal else (bottom, top, left, right),
+                None if overlay is None else turned(plane.read_beside(reader, overlay)).astype(bool),
                 shaded,
             )
         )

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from lithax.geometry import Frame
 from lithax.measure import HistogramResult
 from lithax.viz._distribution import MANY_PHASES, Distribution, distribution
 from lithax.viz._layout import GAPS, Arrangement, arrange
-from lithax.viz._levels import levels_of, sharp_enough
 from lithax.viz._phase_colors import paint_phases, phase_color
 from lithax.viz._picture import Curve, Entry, HistogramPicture, PanelPicture, Picture, phase_name, unit_of
 from lithax.viz._pixels import blend, colorize
+from lithax.viz._plane import Plane, on_plane
 from lithax.viz._plane_reader import PlaneReader
 from lithax.viz._scale_bar import round_length
 from lithax.viz._unit import unit_symbol
@@ -150,29 +149,21 @@ def _panel(
     window = state.window
     point = state.reference_point
     pixel = tuple((window[a][1] - window[a][0]) / max(1.0, n) for a, n in zip(axes, pixels, strict=True))
-    number = sharp_enough(state.levels, axes, (pixel[0], pixel[1]))
-    level = state.levels[number]
-    frame = _same_unit(level.frame, state.frame)
-    steps = [max(1, int(size / frame.voxel_length[a] + 1e-6)) for a, size in zip(axes, pixel, strict=True)]
-    (columns, left, right), (rows, bottom, top) = (
-        _samples(frame, a, window[a], step) for a, step in zip(axes, steps, strict=True)
-    )
-    position = frame.coordinate_to_index(*point, outside="clip")[normal]
-    values = state.shown_part(reader.read(level.stored, normal, position, columns, rows)).T
-    # Where the pixels are, for everything else that is asked about them.
-    places = [frame.axis_coordinates(a)[i] for a, i in zip(axes, (columns, rows), strict=True)]
+    plane = Plane(state.levels, axes, point, (window[across], window[up]), (pixel[0], pixel[1]))
+    values = state.shown_part(plane.read(reader)).T
+    places = plane.places
 
     look = state.look
     rgb = colorize(values, *limits, colors, _bytes(look.not_a_number))
     labels = masked = None
     if state.segmentation is not None:
-        labels = _overlay(state, state.segmentation, reader, axes, places, (pixel[0], pixel[1])).T
+        labels = plane.read_beside(reader, state.segmentation).T
         rgb = paint_phases(rgb, labels, state.segmentation_alpha, state.segmentation_colors)
     if state.mask is not None:
-        masked = _overlay(state, state.mask, reader, axes, places, (pixel[0], pixel[1])).T.astype(bool)
+        masked = plane.read_beside(reader, state.mask).T.astype(bool)
     outlines: tuple[np.ndarray, ...] = ()
     if state.region is not None:
-        outside = ~_on_plane(state.region.contains, axes, places, point[normal]).T
+        outside = ~on_plane(state.region.contains, axes, places, point[normal]).T
         masked = outside if masked is None else masked | outside
         if state.show_region_outline:
             outlines = _outline(state, axes, point[normal])
@@ -191,7 +182,7 @@ def _panel(
         values=values,
         masked=masked,
         labels=labels,
-        extent=(left, right, bottom, top),
+        extent=plane.extent,
         window=(*window[across], *window[up]),
         title=f"{name} at {third} = {point[normal]:.4g} {unit}".rstrip(),
         guide=(point[across], point[up]) if state.show_guide_lines else None,
@@ -200,60 +191,15 @@ def _panel(
         contours=_contours(values, places, state.contours),
         outlines=outlines,
         scale_bar=scale_bar,
-        level=number,
-        step=max(steps),
+        level=plane.number,
+        step=max(plane.steps),
     )
-
-
-def _same_unit(frame: Frame, other: Frame) -> Frame:
-    return frame if str(frame.voxel_unit) == str(other.voxel_unit) else frame.to(str(other.voxel_unit))
-
-
-def _samples(frame: Frame, axis: int, window: tuple[float, float], step: int) -> tuple[np.ndarray, float, float]:
-    """Return the voxels drawn along an axis, the middle one of every `step`, and where their pixels begin and end."""
-    n, h, lower = frame.shape[axis], frame.voxel_length[axis], frame.extent[0][axis]
-    # Groups are counted from the first voxel of the image, so that moving the window does not change what is drawn.
-    first = max(0, int((window[0] - lower) / h / step + 1e-9))
-    last = min(-(-n // step), int(np.ceil((window[1] - lower) / h / step - 1e-9)))
-    groups = np.arange(first, max(last, first + 1))
-    return np.minimum(groups * step + step // 2, n - 1), lower + first * step * h, lower + (groups[-1] + 1) * step * h
-
-
-def _overlay(
-    state: ViewState,
-    value: Any,
-    reader: PlaneReader,
-    axes: tuple[int, int],
-    places: list[np.ndarray],
-    pixel: tuple[float, float],
-) -> np.ndarray:
-    """Return the voxels of a mask or segmentation at the places of the pixels, from a coarser level where there is one."""
-    normal = 3 - sum(axes)
-    source, frame = value, state.frame
-    if hasattr(value, "stored"):
-        levels = levels_of(value)
-        level = levels[sharp_enough(levels, axes, pixel)]
-        source, frame = level.stored, _same_unit(level.frame, state.frame)
-    across, up = (
-        np.clip(np.floor((p - frame.voxel_origin[a]) / frame.voxel_length[a] + 0.5), 0, frame.shape[a] - 1).astype(int)
-        for a, p in zip(axes, places, strict=True)
-    )
-    position = frame.coordinate_to_index(*state.reference_point, outside="clip")[normal]
-    return reader.read(source, normal, position, across, up)
-
-
-def _on_plane(function: Any, axes: tuple[int, int], places: list[np.ndarray], position: float) -> np.ndarray:
-    """Return a function of coordinates on a plane, shape (across, up)."""
-    coordinates: list[Any] = [np.full((1, 1), position)] * 3
-    coordinates[axes[0]], coordinates[axes[1]] = places[0][:, None], places[1][None, :]
-    found = np.asarray(function(*coordinates))
-    return np.broadcast_to(found, (places[0].size, places[1].size))
 
 
 def _outline(state: ViewState, axes: tuple[int, int], position: float) -> tuple[np.ndarray, ...]:
     assert state.region is not None
     places = [np.linspace(*state.window[a], OUTLINE) for a in axes]
-    distance = _on_plane(state.region.signed_distance, axes, places, position)
+    distance = on_plane(state.region.signed_distance, axes, places, position)
     return _lines(places, distance.T, 0.0)
 
 
