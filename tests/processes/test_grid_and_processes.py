@@ -353,6 +353,9 @@ def test_memory_of_one_process_is_refused(tmp_path, rng):
     for result in on_threads(2, lambda world: lx.chunk_map(abs, lx.open(tmp_path / "a", world=world))):
         assert isinstance(result, ValueError)
         assert "store=memory is the memory of one process, and 2 work together" in str(result)
+    for result in on_threads(2, lambda world: lx.zeros((4, 4, 4), "u1", store="memory://shared", world=world)):
+        assert isinstance(result, ValueError)
+        assert "store=memory://shared is the memory of one process" in str(result)
 
 
 def test_a_store_that_one_process_does_not_see(tmp_path, rng, monkeypatch):
@@ -401,6 +404,38 @@ def test_different_arguments_are_named(tmp_path, rng):
     def exported(world):
         return lx.open(tmp_path / "a", world=world).export_raw(tmp_path / "b", order="FC"[world.index])
 
+    def updated(world):
+        return lx.open(tmp_path / "a", world=world).update(description=f"of {world.index}", voxel_length=2)
+
+    def packed(world):
+        return lx.sphere_pack((9, 9, 9), sphere_radius=1 + world.index / 8, store=tmp_path / "b", world=world)
+
+    def filled(world):
+        return lx.full((4, 4, 4), "u1", 3 + world.index, store=tmp_path / "b", world=world)
+
+    def coarser(world):
+        return lx.pyramid(lx.open(tmp_path / "a", world=world), smallest=4 + 4 * world.index, progress=False)
+
+    def connected(world):
+        return lx.connectivity(lx.open(tmp_path / "p", world=world), phases=world.index, progress=False)
+
+    def restricted(world):
+        image = lx.open(tmp_path / "a", world=world)
+        return lx.measure.moments(image, where=lx.regions.Sphere((world.index, 0, 0), 3))
+
+    lx.from_array(values(rng, "u1"), 4, tmp_path / "p")
+    for call, told in {
+        updated: "update() was called with different arguments: changes.description is 'of 0' in process 0 and 'of 1'",
+        packed: "sphere_pack() was called with different arguments: sphere_radius is 1.0 in process 0 and 1.125",
+        filled: "create() was called with different arguments: fill_value is '3' in process 0 and '4' in process 1",
+        coarser: "pyramid() was called with different arguments: scales is [[2, 2, 2], [2, 2, 2]] in process 0 and [[2, 2, 2]]",
+        connected: "connectivity() was called with different arguments: phases is '0' in process 0 and '1'",
+        restricted: "chunk_reduce() was called with different arguments: where.region is '",
+    }.items():
+        for result in on_threads(2, call):
+            assert isinstance(result, ValueError), call
+            assert told in str(result)
+    assert lx.open(tmp_path / "a").description == ""
     for result in on_threads(2, made):
         assert "create() was called with different arguments: shape is (4, 4, 4) in process 0 and (4, 4, 5)" in str(
             result
@@ -409,9 +444,7 @@ def test_different_arguments_are_named(tmp_path, rng):
         assert "export_raw() was called with different arguments: order is 'F' in process 0 and 'C'" in str(result)
     for result in on_threads(2, filtered):
         assert isinstance(result, ValueError)
-        assert "different arguments: parameters is " in str(result)
-        assert "'1.0'" in str(result)
-        assert "'2.0'" in str(result)
+        assert "different arguments: parameters.sigma is '1.0' in process 0 and '2.0'" in str(result)
     for result in on_threads(2, elsewhere):
         assert "different arguments: store is " in str(result)
     first, second = on_threads(2, refused)

@@ -81,6 +81,27 @@ def test_a_pipeline_gives_the_same_bytes(mpiexec, succeeded, scan, alone, tmp_pa
     assert chunks_of(tmp_path) == chunks_of(folder)
 
 
+@pytest.mark.mpi
+@pytest.mark.parametrize(("kind", "count"), [("mpi", 2), ("mpi", 3), ("jax", 2)])
+def test_everything_that_images_can_do(mpiexec, succeeded, everything_alone, tmp_path, kind, count):
+    """Making, changing, filtering, measuring, coarser levels, files: what one process finds, and the same chunks."""
+    expected, folder = everything_alone
+    (line,) = succeeded(mpiexec(count, "everything", kind, tmp_path))
+    assert json.loads(line) == expected
+    assert chunks_of(tmp_path) == chunks_of(folder)
+
+
+@pytest.fixture(scope="module")
+def everything_alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("everything")
+    program = Path(__file__).parent / "programs" / "everything.py"
+    done = subprocess.run(
+        [sys.executable, str(program), "serial", str(folder)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), folder
+
+
 def chunks_of(folder):
     files = sorted(p for p in Path(folder).rglob("*") if p.is_file() and p.name != "zarr.json")
     return {str(p.relative_to(folder)): p.read_bytes() for p in files if p.suffix != ".json"}

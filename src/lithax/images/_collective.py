@@ -86,11 +86,18 @@ def check_same(world: World, name: str, parts: Callable[[], Mapping[str, Any]]) 
             part = min(
                 different, key=lambda k: (k != "function", k in ("computation", "arrays", "chunks", "shards"), k)
             )
+            part, first, here = _inside(part, everyone[0].get(part), other.get(part))
             error = ValueError(
-                f"{name}() was called with different arguments: {part} is {_short(everyone[0].get(part))} in process 0 and "
-                f"{_short(other.get(part))} in process {index}; every process must make the same call."
+                f"{name}() was called with different arguments: {part} is {_short(first)} in process 0 and "
+                f"{_short(here)} in process {index}; every process must make the same call."
             )
             world.agree(error)
+
+
+def described(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return options in a form that processes can compare; of objects that only say where they lie in memory, the type."""
+    texts = {name: repr(value) for name, value in options.items()}
+    return {name: type(options[name]).__name__ if " at 0x" in text else text for name, text in texts.items()}
 
 
 def see_array(place: Location, world: World) -> AbstractStoredArray:
@@ -110,13 +117,23 @@ def see_array(place: Location, world: World) -> AbstractStoredArray:
         ) from error
 
 
-def refuse_memory(name: str, label: str, in_memory: bool, world: World) -> None:
+def refuse_memory(name: str, label: str, unshared: bool, world: World) -> None:
     """Raise ValueError if a result would be kept where the processes do not see each other's part of it."""
-    if in_memory and world.count > 1:
+    if unshared and world.count > 1:
         raise ValueError(
             f"{name}={label} is the memory of one process, and {world.count} work together, none of which would see what the others "
-            f"made; pass store= with a place that all of them reach."
+            f"made; pass store= with a place that all of them reach, or make an image of this process alone with world=lithax.runtime.SerialWorld()."
         )
+
+
+def _inside(part: str, first: Any, other: Any) -> tuple[str, Any, Any]:
+    """Go down to the first entry in which two descriptions of one form differ."""
+    if isinstance(first, Mapping) and isinstance(other, Mapping) and first.keys() == other.keys():
+        name = next(name for name in first if first[name] != other[name])
+        return _inside(f"{part}.{name}", first[name], other[name])
+    if isinstance(first, list) and isinstance(other, list) and len(first) == len(other) == 1:
+        return _inside(part, first[0], other[0])
+    return part, first, other
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,7 @@
 """New images: of one value, or filled from an array of any library."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from lithax.grid import Box, Index, World
 from lithax.images._collective import (
     check_same,
     cleared_together,
+    described,
     on_first,
     refuse_memory,
     see_array,
@@ -147,6 +148,7 @@ def new_image(
     filled_by: str | None = None,
     storage_options: Any = None,
     turn: bool = False,
+    compared: Mapping[str, Any] | None = None,
     **zarr_options: Any,
 ) -> Iterator[VoxelImage]:
     """Make an image, and give the ``with`` block time to fill it; the arguments are those of `create`, and:
@@ -160,6 +162,8 @@ def new_image(
         unfinished; if the block fails, on any process, the image is removed.
     turn
         Write the metadata of an array with the axes z, y, x, as OME-Zarr asks.
+    compared
+        What else every process must have passed: arguments of the function that fills it, by name.
     """
     if world is None:
         check_launcher()
@@ -178,9 +182,10 @@ def new_image(
     chunk, shard = resolve_chunks(frame.shape, chunks, shards, processes=world.count)
     check_options(zarr_options)
     place = locate(store, path, storage_options=storage_options)
-    refuse_memory("store", place.label, place.in_memory, world)
+    refuse_memory("store", place.label, place.unshared, world)
     call = {"shape": frame.shape, "dtype": dtype.str, "chunks": chunk, "shards": shard, "store": place.label}
-    check_same(world, filled_by or "create", lambda: call | {"overwrite": overwrite} | texts | geometry_of(frame))
+    call |= {"overwrite": overwrite} | described(zarr_options) | dict(compared or {})
+    check_same(world, filled_by or "create", lambda: call | texts | geometry_of(frame))
     with cleared_together(world), contextlib.ExitStack() as stack:
 
         def begin() -> StoredArray:

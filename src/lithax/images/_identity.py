@@ -97,6 +97,12 @@ def call_of(inputs: Any, **what: Any) -> dict[str, Any]:
 def _describe_tree(value: Any) -> str:
     leaves = jax.tree_util.tree_leaves(value)
     numbers = (int, float, complex, str)
+    if (
+        isinstance(value, (*numbers, tuple, list, dict))
+        and len(leaves) < 9
+        and all(isinstance(v, numbers) for v in leaves)
+    ):
+        return repr(value)
     texts = [repr(v) if isinstance(v, numbers) else type(v).__name__ for v in leaves]
     arrays = _digest_of_arrays([v for v in leaves if hasattr(v, "dtype")]) or ""
     name = getattr(value, "__qualname__", type(value).__qualname__)

@@ -62,7 +62,7 @@ def new_outputs(
     _check_apart(prepared, store, places)
     world = prepared.inputs.world
     for place in places:
-        refuse_memory("store", place.label, place.in_memory, world)
+        refuse_memory("store", place.label, place.unshared, world)
     texts = [
         metadata_changes(prepared.frame, {"field_name": n or "", "field_unit": u or ""})
         for n, u in zip(names, units, strict=True)

@@ -9,7 +9,7 @@ from lithax.errors import IncompleteImageError
 from lithax.geometry import Frame
 from lithax.grid import Index, triple
 from lithax.images._chunk_map import chunk_map
-from lithax.images._collective import on_first, refuse_memory, see_array, together
+from lithax.images._collective import check_same, on_first, refuse_memory, see_array, together
 from lithax.images._copy import copy_image
 from lithax.images._create import new_image
 from lithax.images._voxel_image import VoxelImage, geometry_of
@@ -110,7 +110,7 @@ def pyramid(
             )
     method = _method(image, method)
     place = levels_beside(image.stored) if beside else locate(store, path)
-    refuse_memory("store", place.label, place.in_memory, image.world)
+    refuse_memory("store", place.label, place.unshared, image.world)
     scales, frames = _scales(image.frame, smallest)
     plan = {
         "shape": list(image.shape),
@@ -119,6 +119,8 @@ def pyramid(
         "method": method,
         "scales": [list(scale) for scale in scales],
     }
+    call = {"image": image.stored.where, "store": place.label, "overwrite": overwrite, "resume": resume}
+    check_same(image.world, "pyramid", lambda: call | plan)
     name = on_first(image.world, lambda: _begin(place, plan, overwrite, resume))
     name = image.world.broadcast(name)
 

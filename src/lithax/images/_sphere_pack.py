@@ -117,6 +117,7 @@ def sphere_pack(
         voxel_origin=frame.voxel_origin,
         world=world,
         filled_by="sphere_pack",
+        compared={"sphere_radius": float(sphere_radius), "fill_value": solid.item()},
         **known | options,
     ) as image:
         write_units(image.stored, values_of, image.world)

@@ -11,7 +11,7 @@ import numpy as np
 from lithax.geometry import Frame, UnknownUnit
 from lithax.grid import Box, ChunkGrid, Index
 from lithax.images._arithmetic import ArithmeticMixin
-from lithax.images._collective import on_first, world_or_connected
+from lithax.images._collective import check_same, on_first, world_or_connected
 from lithax.images._values import basic_selection, check_values
 from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes
 
@@ -318,6 +318,8 @@ class VoxelImage(ArithmeticMixin):
         """
         self._stored.check_writable()
         wanted = metadata_changes(self.frame, changes)
+        place = "memory" if self._stored.in_memory else self._stored.where
+        check_same(self._world, "update", lambda: {"image": place, "changes": wanted})
 
         def write() -> None:
             self._stored.update_metadata(**wanted)

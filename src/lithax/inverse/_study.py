@@ -104,7 +104,7 @@ class Study:
         known = {**_DRAWING, **_INVERTING}
         _check_settings(settings)
         world = low.world
-        refuse_memory("store", place.label, place.in_memory, world)
+        refuse_memory("store", place.label, place.unshared, world)
         document = {"calibration": calibration.to_dict(), **known, **settings, "made": {}}
         document = json.loads(json.dumps(document))
         check_same(world, "Study.create", lambda: {"store": place.label, "settings": document, "overwrite": overwrite})

@@ -53,6 +53,12 @@ class Location:
         """Whether the store lies in the memory of this process."""
         return isinstance(self.store, MemoryStore)
 
+    @property
+    def unshared(self) -> bool:
+        """Whether other processes cannot reach it: memory of this one, also behind a URL (``memory://``)."""
+        protocol = getattr(getattr(self.store, "fs", None), "protocol", ())
+        return self.in_memory or protocol == "memory" or "memory" in protocol
+
     def key(self, name: str) -> str:
         """Return the key of an object of this node."""
         return f"{self.path}/{name}" if self.path else name
