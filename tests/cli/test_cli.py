@@ -156,6 +156,8 @@ def test_other_chunks_and_levels(run, voxels):
     assert "holds a pyramid already" in run("pyramid", "rock.zarr").output
     assert run("pyramid", "rock.zarr", "rock.ome.zarr", "--method", "first", "--smallest", "3").exit_code == 0
     assert len(lx.open("rock.ome.zarr").levels) == 2
+    assert run("pyramid", "rock.zarr", "shards.ome.zarr", "--chunks", "2", "--shards", "4").exit_code == 0
+    assert (lx.open("shards.ome.zarr").chunks, lx.open("shards.ome.zarr").shards) == ((2, 2, 2), (4, 4, 4))
 
 
 def test_verify_says_what_is_damaged_and_fails(run, voxels, tmp_path):

@@ -100,6 +100,31 @@ def test_other_programs_read_it(image, tmp_path, beside):
         assert tuple(translation["translation"]) == level.voxel_origin[::-1]
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_levels_have_the_chunks_and_shards_asked_for(image, tmp_path, beside):
+    group = tmp_path / "rock.zarr/levels" if beside else tmp_path / "rock.ome.zarr"
+    plain = lx.pyramid(image, tmp_path / "plain", smallest=3, progress=False)
+    made = lx.pyramid(image, None if beside else group, smallest=3, chunks=4, shards=8, progress=False)
+    levels = made.levels if beside else (made, *made.levels)
+    layouts = {(22, 20, 9): (4, 4, 4, 8, 8, 8), (11, 10, 5): (4, 4, 4, 8, 8, 8)}
+    layouts |= {(6, 5, 3): (4, 4, 3, 8, 8, 3), (3, 3, 2): (3, 3, 2, 3, 3, 2)}
+    assert [(*level.chunks, *level.shards) for level in levels] == [layouts[level.shape] for level in levels]
+    for level, other in zip(levels[::-1], (plain, *plain.levels)[::-1], strict=False):
+        np.testing.assert_array_equal(level[:], other[:])
+    files = [path for path in (group / "0/c").glob("**/*") if path.is_file()]
+    assert len(files) == (4 if beside else 18)  # one for each shard
+    yaozarrs.validate_zarr_store(str(group))
+    assert OmeImage.from_zarr(zarr.open_group(group, mode="r")).attributes.ome.version == "0.5"
+    np.testing.assert_array_equal(zarr.open_group(group, mode="r")["0"][:], levels[0][:].transpose(2, 1, 0))
+    copy = levels[0].copy(tmp_path / "copy")
+    assert (copy.chunks, copy.shards) == (levels[0].chunks, levels[0].shards)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "copy", mode="r")[:], levels[0][:])
+    assert all(level.shards is None for level in (plain, *plain.levels))
+    with pytest.raises(ValueError, match=r"chunks=\(3, 3, 3\) must divide shards=\(8, 8, 8\)"):
+        lx.pyramid(image, tmp_path / "other", chunks=3, shards=8)
+    assert not (tmp_path / "other").exists()
+
+
 def test_without_our_own_metadata_it_reads_the_same(image, tmp_path):
     lx.pyramid(image, tmp_path / "rock.ome.zarr", smallest=6, progress=False)
     for path in (tmp_path / "rock.ome.zarr").glob("**/zarr.json"):
@@ -177,7 +202,7 @@ def test_what_was_cut_off_is_finished(image, tmp_path, monkeypatch, beside):
     assert image.levels == ()
     with pytest.raises(IncompleteImageError, match="pass resume=True"):
         lx.pyramid(image, *store, smallest=6, progress=False)
-    with pytest.raises(IncompleteImageError, match="with the method and smallest= of then"):
+    with pytest.raises(IncompleteImageError, match="with the method, smallest=, chunks= and shards= of then"):
         lx.pyramid(image, *store, smallest=3, resume=True, progress=False)
     monkeypatch.setattr(_pyramid, "chunk_map", lambda *a, **k: calls.append(a) or real(*a, **k))
     calls.clear()

@@ -18,25 +18,30 @@ from napari.plugins import _initialize_plugins
 import lithax as lx
 
 
-def main() -> int:
+def show(store: Path, **layout: int) -> None:
     values = np.arange(30 * 24 * 20, dtype="u2").reshape(30, 24, 20)
+    place = {"voxel_length": (1, 1.5, 1.75), "voxel_origin": (4, 5, 6), "voxel_unit": "um"}
+    made = lx.pyramid(lx.from_array(values, field_name="grey", **place), store, smallest=8, progress=False, **layout)
+    viewer = ViewerModel()
+    (layer,) = viewer.open(str(store), plugin="napari-ome-zarr")
+    assert layer.multiscale
+    assert [level.shape for level in layer.data] == [level.shape[::-1] for level in (made, *made.levels)]
+    for shown, level in zip(layer.data, (made, *made.levels), strict=True):
+        np.testing.assert_array_equal(np.asarray(shown), level[:].transpose(2, 1, 0))
+    np.testing.assert_allclose(layer.scale, made.voxel_length[::-1])
+    # The plugin (0.10) reads the scale of a level and leaves its translation out; the day it does not, this says so.
+    place = "is taken over" if np.allclose(layer.translate, made.voxel_origin[::-1]) else "is left out by the plugin"
+    print(
+        f"napari shows {layer.name!r}: {[d.shape for d in layer.data]}, shards {made.shards}, scale {layer.scale}; the "
+        f"origin {place}"
+    )
+
+
+def main() -> int:
+    _initialize_plugins()
     with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "rock.ome.zarr"
-        place = {"voxel_length": (1, 1.5, 1.75), "voxel_origin": (4, 5, 6), "voxel_unit": "um"}
-        made = lx.pyramid(lx.from_array(values, field_name="grey", **place), store, smallest=8, progress=False)
-        _initialize_plugins()
-        viewer = ViewerModel()
-        (layer,) = viewer.open(str(store), plugin="napari-ome-zarr")
-        assert layer.multiscale
-        assert [level.shape for level in layer.data] == [level.shape[::-1] for level in (made, *made.levels)]
-        for shown, level in zip(layer.data, (made, *made.levels), strict=True):
-            np.testing.assert_array_equal(np.asarray(shown), level[:].transpose(2, 1, 0))
-        np.testing.assert_allclose(layer.scale, made.voxel_length[::-1])
-        # The plugin (0.10) reads the scale of a level and leaves its translation out; the day it does not, this says so.
-        place = (
-            "is taken over" if np.allclose(layer.translate, made.voxel_origin[::-1]) else "is left out by the plugin"
-        )
-        print(f"napari shows {layer.name!r}: {[d.shape for d in layer.data]}, scale {layer.scale}; the origin {place}")
+        show(Path(folder) / "rock.ome.zarr")
+        show(Path(folder) / "shards.ome.zarr", chunks=8, shards=16)
     return 0
 
 

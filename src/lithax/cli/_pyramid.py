@@ -1,8 +1,10 @@
 """``lithax pyramid``."""
 
+from typing import Any
+
 import click
 
-from lithax.cli._parameters import OVERWRITE, PATH, QUIET, connect, say, tell
+from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, connect, say, tell
 
 
 @click.command("pyramid")
@@ -23,6 +25,8 @@ from lithax.cli._parameters import OVERWRITE, PATH, QUIET, connect, say, tell
     show_default=True,
     help="Voxels along the longest axis of the coarsest level, at most.",
 )
+@click.option("--chunks", type=CHUNKS, help="Edge of the chunks, one number or three.  [default: about 128]")
+@click.option("--shards", type=CHUNKS, help="Edge of the shards, multiples of the chunks.  [default: none]")
 @OVERWRITE
 @click.option("--resume", is_flag=True, help="Go on with a pyramid that was cut off.")
 @QUIET
@@ -33,6 +37,8 @@ def pyramid_command(
     path: str | None,
     method: str,
     smallest: int,
+    chunks: Any,
+    shards: Any,
     overwrite: bool,
     resume: bool,
     quiet: bool,
@@ -41,11 +47,12 @@ def pyramid_command(
 
     Without TARGET the levels are made inside STORE, beside the image, and take about a seventh of its size. With TARGET a
     new OME-Zarr 0.5 group is made, with a copy of the image and all levels, for napari, Fiji, neuroglancer and others.
-    Under mpiexec the processes share the work.
+    Shards put many chunks into one file, which file systems and object stores prefer to thousands of small ones. Under mpiexec the processes share the work.
 
     \b
     lithax pyramid rock.zarr
     lithax pyramid rock.zarr rock.ome.zarr
+    lithax pyramid rock.zarr rock.ome.zarr --chunks 64 --shards 512
     lithax pyramid phases.zarr phases.ome.zarr --method mode
     mpiexec -n 4 lithax pyramid rock.zarr --resume
     """
@@ -54,7 +61,7 @@ def pyramid_command(
 
     world = connect()
     image = open_image(store, path=path, mode="r+" if target is None else "r", world=world)
-    options = {"method": method, "smallest": smallest, "overwrite": overwrite, "resume": resume}
-    made = pyramid(image, target, progress=not quiet, **options)
+    options = {"method": method, "smallest": smallest, "chunks": chunks, "shards": shards}
+    made = pyramid(image, target, overwrite=overwrite, resume=resume, progress=not quiet, **options)
     for level in (made, *made.levels):
         say(world, repr(level))

@@ -24,6 +24,7 @@ from lithax.storage import (
     open_array,
     own_attributes,
     replacing,
+    resolve_chunks,
     write_group,
 )
 
@@ -40,6 +41,8 @@ def pyramid(
     *,
     method: str = "auto",
     smallest: int = 64,
+    chunks: Any = None,
+    shards: Any = None,
     overwrite: bool = False,
     resume: bool = False,
     memory_limit: int | str | None = None,
@@ -66,6 +69,9 @@ def pyramid(
         voxels in the middle (a segmentation); "mean" for the rest.
     smallest
         Levels are added until no axis has more voxels than this.
+    chunks, shards
+        Of all levels, as for `create`; both are cut to the levels that are smaller. By default chunks of about 128³
+        voxels (in a copy of an image with shards, its chunks), and no shards. Shards put many chunks into one file.
     overwrite
         Replace a pyramid that is there.
     resume
@@ -112,22 +118,26 @@ def pyramid(
     place = levels_beside(image.stored) if beside else locate(store, path)
     refuse_memory("store", place.label, place.unshared, image.world)
     scales, frames = _scales(image.frame, smallest)
+    layouts = [_layout(image, frame.shape, chunks, shards) for frame in frames]
     plan = {
         "shape": list(image.shape),
         "dtype": image.dtype.str,
         "beside": beside,
         "method": method,
         "scales": [list(scale) for scale in scales],
+        # Of the finest one that is made.
+        "layout": {key: value and list(value) for key, value in layouts[len(layouts) > 1 if beside else 0].items()},
     }
     call = {"image": image.stored.where, "store": place.label, "overwrite": overwrite, "resume": resume}
     check_same(image.world, "pyramid", lambda: call | plan)
     name = on_first(image.world, lambda: _begin(place, plan, overwrite, resume))
     name = image.world.broadcast(name)
 
-    first = image if beside else _finest(image, place)
+    first = image if beside else _finest(image, place, layouts[0])
     level = first
-    for number, (scale, frame) in enumerate(zip(scales, frames[1:], strict=True), 0 if beside else 1):
-        target = _target(level, place, str(number), frame)
+    each = zip(scales, frames[1:], layouts[1:], strict=True)
+    for number, (scale, frame, layout) in enumerate(each, 0 if beside else 1):
+        target = _target(level, place, str(number), frame, layout)
         if target.metadata.state != "complete":
             operation = coarsen(method, scale)
             options: dict[str, Any] = {"memory_limit": memory_limit, "workers": workers, "progress": progress}
@@ -171,6 +181,19 @@ def _scales(frame: Frame, smallest: int) -> tuple[list[Index], list[Frame]]:
     return scales, frames
 
 
+def _layout(image: VoxelImage, shape: Index, chunks: Any, shards: Any) -> dict[str, Index | None]:
+    """Return chunk and shard of the level of a shape: those of the finest level, as far as they reach into it."""
+    if chunks is None and shards is None:
+        finest = shape == image.shape and image.shards is not None
+        return {"chunks": image.chunks if finest else resolve_chunks(shape)[0], "shards": None}
+    chunk, shard = resolve_chunks(image.shape, "auto" if chunks is None else chunks, shards, image.world.count)
+    cut = triple(min(c, n) for c, n in zip(chunk, shape, strict=True))
+    if shard is None:
+        return {"chunks": cut, "shards": None}
+    whole = (min(s // c, -(-n // c)) * e for s, c, e, n in zip(shard, chunk, cut, shape, strict=True))
+    return {"chunks": cut, "shards": triple(whole)}
+
+
 def _method(image: VoxelImage, method: str) -> str:
     if method != "auto":
         coarsen(method)
@@ -195,7 +218,7 @@ def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool)
             if own.get("state") != "complete":
                 raise IncompleteImageError(
                     f"the pyramid at {place.label} was cut off while it was made; pass resume=True to go on"
-                    + ("" if same else " with the method and smallest= of then")
+                    + ("" if same else " with the method, smallest=, chunks= and shards= of then")
                     + ", or overwrite=True to begin again."
                 )
             raise FileExistsError(f"store={place.label} holds a pyramid already; pass overwrite=True to replace it.")
@@ -207,13 +230,20 @@ def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool)
     return name
 
 
-def _finest(image: VoxelImage, place: Location) -> VoxelImage:
+def _finest(image: VoxelImage, place: Location, layout: dict[str, Index | None]) -> VoxelImage:
     """Return the copy of the image in the group; it is made, unless an earlier attempt came so far."""
     there = _complete(place.child("0"), image)
     if there is not None:
         return there
-    options: dict[str, Any] = {} if image.shards is None else {"chunks": image.chunks}
-    return copy_image(image, place.store, place.child("0").path, overwrite=True, turn=True, **options)
+    return copy_image(
+        image,
+        place.store,
+        place.child("0").path,
+        chunks=layout["chunks"],
+        shards=layout["shards"],
+        overwrite=True,
+        turn=True,
+    )
 
 
 def _complete(place: Location, image: VoxelImage) -> VoxelImage | None:
@@ -222,7 +252,7 @@ def _complete(place: Location, image: VoxelImage) -> VoxelImage | None:
     return found if found is not None and found.metadata.state == "complete" else None
 
 
-def _target(level: VoxelImage, place: Location, name: str, frame: Frame) -> VoxelImage:
+def _target(level: VoxelImage, place: Location, name: str, frame: Frame, layout: dict[str, Index | None]) -> VoxelImage:
     """Return the image that is to become a level: new, or begun by an earlier attempt."""
     here = place.child(name)
     if level.world.broadcast(here.node() is not None if level.world.first else None):
@@ -231,6 +261,8 @@ def _target(level: VoxelImage, place: Location, name: str, frame: Frame) -> Voxe
     with new_image(
         frame.shape,
         level.dtype,
+        chunks=layout["chunks"],
+        shards=layout["shards"],
         store=here.store,
         path=here.path,
         fill_value=level.fill_value,
