@@ -123,7 +123,7 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Time lithax beside RockVerse, scipy and bare reading and writing, and renew docs/benchmarks.md."""
-    session.install(".")
+    session.install(".[viz,web]")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

@@ -10,6 +10,7 @@ from benchmarks import processes, report
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
 from benchmarks.sides import Unavailable
+from benchmarks.viewer import Viewer
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -30,6 +31,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--memory", type=int, default=1024, help="edge of the image whose peak memory is watched [voxel]"
     )
+    parser.add_argument(
+        "--viewer",
+        type=int,
+        default=1000,
+        help="edge of the image that the viewer moves in, half of that with a pyramid",
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / ".benchmarks", help="for inputs, stores and RockVerse")
     parser.add_argument("--dry", action="store_true", help="print the table, write no file")
     return parser.parse_args()
@@ -43,8 +50,11 @@ def main() -> None:
         *processes.rows(options.large, options.chunk, options.repeats),
     ]
     table = [row for row in every if options.only in row.measure]
+    viewer = Viewer(options.folder.resolve(), options.viewer, options.pairs)
+    timed = [measure for measure in viewer.measures() if options.only in measure.name]
     if options.list:
-        print("\n".join([*(row.measure for row in table), "processes: meetings", "memory", "import"]))
+        names = [*(row.measure for row in table), *(measure.name for measure in timed)]
+        print("\n".join([*names, "processes: meetings", "memory", "import"]))
         return
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}
     results = {(result["measure"], result["against"]): result for result in record["results"]}
@@ -55,6 +65,16 @@ def main() -> None:
             for result in bench.run(row):
                 print(report.line(result), flush=True)
                 results[result.measure, result.against] = result.record()
+        times = {each["measure"]: each for each in record.get("viewer", [])}
+        for measure in timed:
+            print(measure.name, flush=True)
+            times[measure.name] = report.timed(measure.name, measure.limit)
+            try:
+                times[measure.name]["seconds"] = measure.take()
+            except Unavailable as error:
+                print(error)
+                times[measure.name]["error"] = str(error)
+        record["viewer"] = [times[measure.name] for measure in viewer.measures() if measure.name in times]
         single = {
             "processes: meetings": bench.meetings,
             "memory": lambda: bench.memory(options.memory, options.chunk),
@@ -74,6 +94,7 @@ def main() -> None:
         record |= {"machine": report.machine(), "versions": record.get("versions", {}) | bench.sides.versions()}
     finally:
         bench.sides.close()
+        viewer.close()
     text = report.document(record)
     print(text)
     if not options.dry:

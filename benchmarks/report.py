@@ -84,6 +84,26 @@ def meeting_lines(facts: dict[str, int]) -> str:
     )
 
 
+def timed(measure: str, limit: float | None) -> dict[str, Any]:
+    """Return a line of the viewer's table, still without its seconds."""
+    return {"measure": measure, "limit": limit, "seconds": [], "error": ""}
+
+
+def viewer_lines(every: list[dict[str, Any]]) -> str:
+    lines = ["| measure | median [s] (min to max) | wanted [s] | met |", "|---|---|---|---|"]
+    for each in every:
+        limit, taken = each["limit"], each["seconds"]
+        wanted = "" if limit is None else f"< {limit:g}"
+        if taken:
+            middle = statistics.median(taken)
+            found = f"**{seconds(middle)}** ({seconds(min(taken))} to {seconds(max(taken))})"
+            met = "" if limit is None else "yes" if middle < limit else "no"
+        else:
+            found, met = f"not measured: {each['error']}", "" if limit is None else "no"
+        lines.append(f"| {each['measure'].removeprefix('viewer: ')} | {found} | {wanted} | {met} |".replace("  ", " "))
+    return "\n".join(lines)
+
+
 def import_lines(taken: dict[str, list[float]]) -> str:
     middle = {name: statistics.median(values) for name, values in taken.items()}
     more = middle["lithax"] - middle["jax, zarr"]
@@ -103,6 +123,8 @@ def document(record: dict[str, Any]) -> str:
         f"Python {on['python']}; {', '.join(dict.fromkeys(versions.split(', ')))}.",
         table([Result(**result) for result in record["results"]]),
     ]
+    if record.get("viewer"):
+        parts += ["## Viewer", viewer_lines(record["viewer"])]
     if "processes: meetings" in record:
         parts += ["## Meetings of processes", meeting_lines(record["processes: meetings"])]
     if "memory" in record:

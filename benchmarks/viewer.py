@@ -1,20 +1,110 @@
-"""How fast the viewer answers: ``python -m benchmarks.viewer [--folder FOLDER] [--edge 1000]``.
+"""How fast the viewer answers: seconds against a limit, each measure in processes of its own.
 
 The images are made of grey values with noise, which compress as those of a micro-CT scan do. Of the image with a pyramid
 only what the viewer asks for is stored: the coarse levels, and the chunks that the sample for the histogram takes.
 """
 
-import argparse
+import importlib.util
 import json
+import os
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from benchmarks.sides import Unavailable
+
+CHROMIUM = Path(__file__).parent.parent / "tests" / "web" / "chromium.py"
+FIRST_PICTURES = 3
+LEVELS = 4
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A measure: what it is called, seconds that are allowed (None: said for information), and what takes the seconds."""
+
+    name: str
+    limit: float | None
+    take: Callable[[], list[float]]
+
+
+class Viewer:
+    """The measures of one run; their images are made when one is first taken, and removed in the end.
+
+    Parameters
+    ----------
+    folder
+        For the images: 6 GB for an edge of 1000.
+    edge
+        Of the image without levels; that of the pyramid is twice as long, that of the web viewer half [voxel].
+    repeats
+        Moves of the reference point; a third as many processes are started for a first picture.
+    """
+
+    def __init__(self, folder: Path, edge: int, repeats: int):
+        self.folder, self.edge, self.repeats = folder / "viewer", edge, repeats
+        self._taken: dict[str, dict[str, list[float]]] = {}
+
+    def measures(self) -> Iterator[Timed]:
+        plain, large, web = (f"uint16 {edge}³" for edge in (self.edge, 2 * self.edge, web_edge(self.edge)))
+        for program, image, measure, limit in (
+            ("moves", plain, "move of the reference point, anywhere", 0.1),
+            ("moves", plain, "move of the reference point, within decoded layers", 0.1),
+            ("first", f"{large} with pyramid", "first picture, cold, after the import", 1.0),
+            ("first", f"{large} with pyramid", "move of the reference point, anywhere", 0.1),
+            ("web", web, "web viewer, first slice", 2.0),
+            ("web", web, "web viewer, the client has drawn", None),
+        ):
+            yield Timed(f"viewer: {measure}, {image}", limit, lambda p=program, m=measure: self._take(p)[m])
+
+    def _take(self, program: str) -> dict[str, list[float]]:
+        if program not in self._taken:
+            place = self.folder / program
+            if not (place / "complete").exists():
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir(parents=True)
+                MAKE[program](place, self.edge)
+                (place / "complete").touch()
+            found: dict[str, list[float]] = {}
+            for _ in range(1 if program == "moves" else max(1, self.repeats // FIRST_PICTURES)):
+                if program == "first":
+                    forget(place)
+                command = [sys.executable, "-m", "benchmarks.viewer", program, str(place), str(self.repeats)]
+                done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+                if done.returncode:
+                    raise Unavailable((done.stderr.strip() or "it said nothing").splitlines()[-1])
+                for measure, seconds in json.loads(done.stdout.splitlines()[-1]).items():
+                    found.setdefault(measure, []).extend(seconds)
+            self._taken[program] = found
+        return self._taken[program]
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def web_edge(edge: int) -> int:
+    return 512 if edge == 1000 else edge // 2
+
+
+def forget(folder: Path) -> None:
+    """Drop the files from the memory of the operating system, where it can be asked to."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    os.sync()
+    for path in folder.glob("**/*"):
+        if path.is_file():
+            number = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(number)
+
+
+# The images
 
 
 def make_block(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -25,7 +115,7 @@ def make_block(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return (9000 + 12000 * grain + random.normal(0, 600, shape)).astype("u2")
 
 
-def fill(image, blocks: list[np.ndarray], indices=None) -> None:
+def fill(image: Any, blocks: list[np.ndarray], indices: Any = None) -> None:
     """Write chunks of an image, taken in turn from a few blocks."""
     from lithax.grid import ChunkGrid
 
@@ -35,19 +125,21 @@ def fill(image, blocks: list[np.ndarray], indices=None) -> None:
         image[box] = blocks[number % len(blocks)][tuple(slice(0, s.stop - s.start) for s in box)]
 
 
-def make(folder: Path, edge: int) -> None:
+def make_image(folder: Path, edge: int) -> None:
+    import lithax as lx
+
+    image = lx.create((edge,) * 3, "u2", store=folder / "image", voxel_length=2.0, voxel_unit="um")
+    fill(image, [make_block(image.chunks, seed) for seed in range(4)])
+
+
+def make_pyramid(folder: Path, edge: int) -> None:
     import lithax as lx
     from lithax.grid import ChunkGrid
     from lithax.viz._distribution import SAMPLE_CHUNKS, spread
 
-    image = lx.create((edge,) * 3, "u2", store=folder / "image", voxel_length=2.0, voxel_unit="um")
-    blocks = [make_block(image.chunks, seed) for seed in range(4)]
-    fill(image, blocks)
-    (folder / "pyramid").mkdir()
-    for level in range(4):
-        size = 2 * edge // 2**level
+    for level in range(LEVELS):
         image = lx.create(
-            (size,) * 3,
+            (2 * edge // 2**level,) * 3,
             "u2",
             store=folder / "pyramid" / str(level),
             chunks=128 if level == 0 else 64,
@@ -60,8 +152,22 @@ def make(folder: Path, edge: int) -> None:
         fill(image, blocks, sample if level < 2 else None)
 
 
-def moves(folder: Path, repeats: int) -> dict[str, float]:
-    """Seconds of a move of the reference point, drawn to the last pixel: near (what was decoded is kept) and anywhere."""
+def make_halves(folder: Path, edge: int) -> None:
+    """Dark up to the middle of x, bright beyond: so a slice is known when it is seen."""
+    import lithax as lx
+
+    edge = web_edge(edge)
+    noise = np.random.default_rng(0).standard_normal((edge,) * 3, "f4") * np.float32(600)
+    noise[: edge // 2] += 9000
+    noise[edge // 2 :] += 21000
+    lx.from_array(noise.astype("u2"), store=folder / "image", voxel_length=2.0, voxel_unit="um")
+
+
+# The programs: each prints the seconds of its measures
+
+
+def moves(folder: Path, repeats: int) -> dict[str, list[float]]:
+    """Time moves of the reference point, drawn to the last pixel: near (what was decoded is kept) and anywhere."""
     import lithax as lx
 
     image = lx.open(folder / "image", mode="r")
@@ -69,74 +175,84 @@ def moves(folder: Path, repeats: int) -> dict[str, float]:
     viewer.figure.canvas.draw()
     random = np.random.default_rng(0)
     first = [c * (n // 2 // c) for n, c in zip(image.shape, image.chunks, strict=True)]
-    found: dict[str, list[float]] = {"within a layer of chunks": [], "anywhere": []}
-    viewer.reference_voxel = tuple(f + 1 for f in first)
-    for name, times in found.items():
-        for _ in range(repeats):
-            if name == "anywhere":
-                voxel = tuple(int(random.integers(0, n)) for n in image.shape)
-            else:
-                voxel = tuple(int(f + random.integers(0, c)) for f, c in zip(first, image.chunks, strict=True))
-            before = time.perf_counter()
-            viewer.reference_voxel = voxel
-            viewer.figure.canvas.draw()
-            times.append(time.perf_counter() - before)
-    return {name: statistics.median(times) for name, times in found.items()}
+    beyond = [min(c, n - f) for f, c, n in zip(first, image.chunks, image.shape, strict=True)]
+
+    def near() -> tuple[int, ...]:
+        return tuple(int(f + random.integers(0, b)) for f, b in zip(first, beyond, strict=True))
+
+    def anywhere() -> tuple[int, ...]:
+        return tuple(int(random.integers(0, n)) for n in image.shape)
+
+    viewer.reference_voxel = near()
+    return {
+        "move of the reference point, within decoded layers": [moved(viewer, near()) for _ in range(repeats)],
+        "move of the reference point, anywhere": [moved(viewer, anywhere()) for _ in range(repeats)],
+    }
 
 
-FIRST = """
-import sys, time
-import lithax as lx
-folder = sys.argv[1]
-before = time.perf_counter()
-levels = [lx.open(f"{folder}/pyramid/{n}", mode="r") for n in range(4)]
-viewer = lx.viz.OrthogonalViewer(levels[0], levels=levels, window=False)
-viewer.save(f"{folder}/first.png")
-first = time.perf_counter() - before
-times = []
-for n in range(7):
-    before = time.perf_counter()
-    viewer.reference_voxel = tuple((997 * (n + 1) * (k + 3)) % levels[0].shape[k] for k in range(3))
+def moved(viewer: Any, voxel: tuple[int, ...]) -> float:
+    start = time.perf_counter()
+    viewer.reference_voxel = voxel
     viewer.figure.canvas.draw()
-    times.append(time.perf_counter() - before)
-print(first, sorted(times)[3])
-"""
+    return time.perf_counter() - start
 
 
-def first_picture(folder: Path, repeats: int) -> dict[str, float]:
-    """Seconds from the end of the import to a picture in a file, each in a new process; and of moves anywhere after it."""
-    done = []
-    for _ in range(repeats):
-        output = subprocess.run([sys.executable, "-c", FIRST, str(folder)], check=True, capture_output=True, text=True)
-        done.append([float(word) for word in output.stdout.split()])
-    return {"first picture": statistics.median(d[0] for d in done), "anywhere": statistics.median(d[1] for d in done)}
+def first(folder: Path, repeats: int) -> dict[str, list[float]]:
+    """Time the way from the end of the import to a picture in a file, and moves after it."""
+    import lithax as lx
+
+    start = time.perf_counter()
+    levels = [lx.open(folder / "pyramid" / str(number), mode="r") for number in range(LEVELS)]
+    viewer = lx.viz.OrthogonalViewer(levels[0], levels=levels, window=False)
+    viewer.save(folder / "first.png")
+    taken = time.perf_counter() - start
+    random = np.random.default_rng(0)
+    return {
+        "first picture, cold, after the import": [taken],
+        "move of the reference point, anywhere": [
+            moved(viewer, tuple(int(random.integers(0, n)) for n in levels[0].shape)) for _ in range(repeats)
+        ],
+    }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="where the images are, or are made and left (6 GB); else temporary")
-    parser.add_argument(
-        "--edge", type=int, default=1000, help="of the image; that of the pyramid is twice as long [voxel]"
-    )
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--make-only", action="store_true")
-    arguments = parser.parse_args()
-    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="lithax-viewer-"))
-    try:
-        if not (folder / "pyramid").exists():
-            folder.mkdir(exist_ok=True)
-            make(folder, arguments.edge)
-        if not arguments.make_only:
-            edge = arguments.edge
-            result = {
-                f"move, uint16 {edge}³ [s]": moves(folder, arguments.repeats),
-                f"uint16 {2 * edge}³ with pyramid [s]": first_picture(folder, 3),
-            }
-            print(json.dumps(result, indent=2, ensure_ascii=False))
-    finally:
-        if arguments.folder is None:
-            shutil.rmtree(folder)
+def web(folder: Path, repeats: int) -> dict[str, list[float]]:
+    """Time the way from the address to the first slice in headless Chromium, and to the picture of the client."""
+    import lithax as lx
+    from lithax.web import serve
+
+    specification = importlib.util.spec_from_file_location("chromium", CHROMIUM)
+    assert specification is not None
+    assert specification.loader is not None
+    chromium = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(chromium)
+    if chromium.chromium() is None:
+        raise SystemExit("Chromium is not installed: apt install chromium")
+
+    def halves(picture: Any, top: float, bottom: float) -> bool:
+        """Whether the dark half and the bright one are seen, in a band of the picture's height, on the left."""
+        pixels = np.asarray(picture.convert("L"), float)
+        height, width = pixels.shape
+        rows = pixels[int(top * height) : int(bottom * height)]
+        dark, bright = (rows[:, int(a * width) : int(b * width)].mean() for a, b in ((0.10, 0.16), (0.22, 0.28)))
+        return bool(bright > 150 > 80 > dark)
+
+    def drawn(picture: Any) -> bool:
+        """Whether the client is there, with its toolbar and the first slice below it."""
+        toolbar = np.asarray(picture.convert("L"))[: int(0.03 * picture.height)].max() > 60
+        return bool(toolbar) and halves(picture, 0.10, 0.18)
+
+    with serve(lx.open(folder / "image", mode="r")) as server:
+        _, _, frames = chromium.visit(server.url, drawn)
+    return {
+        "web viewer, first slice": [next(taken for taken, picture in frames if halves(picture, 0.32, 0.44))],
+        "web viewer, the client has drawn": [frames[-1][0]],
+    }
+
+
+MAKE = {"moves": make_image, "first": make_pyramid, "web": make_halves}
+RUN = {"moves": moves, "first": first, "web": web}
 
 
 if __name__ == "__main__":
-    main()
+    _, program, place, count = sys.argv
+    print(json.dumps(RUN[program](Path(place), int(count))))
