@@ -1,6 +1,7 @@
 """On which devices this process computes."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -159,16 +160,20 @@ _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 def report() -> str:
     """Return which process runs on which machine and on which devices, one line each; every process must call it.
 
+    Launchers that name a killed process by its PID do not say which one of yours it was: here it stands.
+
     Examples
     --------
     >>> print(report())  # doctest: +SKIP
-    process 0 of 2 on node17: cuda:0 (NVIDIA H200)
-    process 1 of 2 on node17: cuda:1 (NVIDIA H200)
+    process 0 of 2 on node17 (PID 7849): cuda:0 (NVIDIA H200)
+    process 1 of 2 on node17 (PID 7850): cuda:1 (NVIDIA H200)
     """
     from lithax.runtime._connect import connected
 
     world = connected()
     own = ", ".join(f"{d.platform}:{d.id} ({d.device_kind})" for d in world.devices)
     hosts = world.hosts
-    lines = world.gather(own)
-    return "\n".join(f"process {k} of {world.count} on {hosts[k]}: {line}" for k, line in enumerate(lines))
+    lines = world.gather((os.getpid(), own))
+    return "\n".join(
+        f"process {k} of {world.count} on {hosts[k]} (PID {pid}): {line}" for k, (pid, line) in enumerate(lines)
+    )

@@ -13,6 +13,9 @@ from lithax.storage._journal import Journal
 
 kind, folder, how, who, when = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 world = lx.runtime.connect(kind)
+report = lx.runtime.report()
+if world.first:
+    print(report, flush=True)
 calls = 0
 
 
