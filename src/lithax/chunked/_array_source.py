@@ -11,6 +11,8 @@ from lithax.grid import Box, ChunkGrid, Index, triple
 class ArraySource:
     """Blocks of an array of any library; nothing is copied but the blocks."""
 
+    layered_axis = 0
+
     def __init__(self, array: Any):
         self._array = to_numpy(array)
         if self._array.ndim != 3:

@@ -23,6 +23,11 @@ class BlockSource(Protocol):
         """Shape of the smallest piece that is decoded at once."""
         ...
 
+    @property
+    def layered_axis(self) -> int | None:
+        """The axis of which a few layers of a chunk are read for much less than the chunk; None if there is none."""
+        ...
+
     def read(self, box: Box) -> np.ndarray:
         """Return the voxels of a box of non-negative, in-range, unit-step slices."""
         ...

@@ -123,6 +123,11 @@ class AbstractStoredArray(abc.ABC):
     def workers(self) -> int:
         """How many threads reading or writing a large part of this array uses by default."""
 
+    @property
+    def layered_axis(self) -> int | None:
+        """The axis of which a few layers of a chunk are read for much less than the chunk; None if there is none."""
+        return None
+
     @abc.abstractmethod
     def check_writable(self) -> None:
         """Raise PermissionError if the array is read-only."""

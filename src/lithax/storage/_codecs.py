@@ -5,16 +5,17 @@ directly because they decide the speed: plain bytes are a view, and blosc decode
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, SupportsSyncCodec
 from zarr.buffer.cpu import numpy_buffer_prototype
-from zarr.codecs import BloscCodec, BytesCodec
+from zarr.codecs import BloscCodec, BytesCodec, TransposeCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.sync import sync
 
+from lithax.storage._blosc import check_buffer, read_part
 from lithax.storage._objects import Payload
 
 _PROTOTYPE = numpy_buffer_prototype()
@@ -42,13 +43,32 @@ class CodecChain:
         self._array_steps = [step for step in steps if isinstance(step[0], ArrayArrayCodec | ArrayBytesCodec)]
         self._bytes_steps = steps[len(self._array_steps) :]
         # Memory is stored as it is: the steps on arrays are a view.
-        self._plain = len(self._array_steps) == 1 and _is_plain(self._array_steps[0][0], self._dtype)
+        *turns, last = [codec for codec, _ in self._array_steps]
+        self._plain = not turns and _is_plain(last, self._dtype)
+        self._order = self._layer_order(turns, last)
+
+    def _layer_order(self, turns: Sequence[Any], last: Any) -> tuple[int, ...] | None:
+        """Return the order in which the axes are stored, if the bytes of a layer of the first of them can be had alone."""
+        compressors = [codec for codec, _ in self._bytes_steps]
+        in_parts = not compressors or (len(compressors) == 1 and isinstance(compressors[0], BloscCodec))
+        turned = len(self._shape) == 3 and all(isinstance(turn, TransposeCodec) for turn in turns)
+        if not (in_parts and turned and _is_plain(last, self._dtype)):
+            return None
+        order: tuple[int, ...] = (0, 1, 2)
+        for turn in turns:
+            order = tuple(order[axis] for axis in turn.order)
+        return order
 
     def encoded_size(self, nbytes: int) -> int:
         """Return how many bytes `nbytes` become; only for chains whose result has a fixed size."""
         for codec, spec in (*self._array_steps, *self._bytes_steps):
             nbytes = codec.compute_encoded_size(nbytes, spec)
         return nbytes
+
+    @property
+    def layered_axis(self) -> int | None:
+        """The axis of which `decode_layers` decodes some layers for less than the whole chunk; None if there is none."""
+        return None if self._order is None else self._order[0]
 
     def encode(self, values: np.ndarray) -> Payload:
         """Encode a whole chunk; where nothing is compressed the result may be a view of `values`."""
@@ -79,7 +99,7 @@ class CodecChain:
         """
         for position, (codec, spec) in reversed(list(enumerate(self._bytes_steps))):
             if isinstance(codec, BloscCodec):
-                _check_blosc(data)
+                check_buffer(data, len(data))
             if self._plain and position == 0 and isinstance(codec, BloscCodec):
                 return self._decode_blosc(codec, data, out)
             data = np.asarray(_run(codec, "decode", _buffer(data), spec).as_numpy_array())
@@ -90,26 +110,47 @@ class CodecChain:
             buffer = _run(codec, "decode", buffer, spec)
         return np.asarray(buffer.as_numpy_array()).astype(self._dtype, copy=False).reshape(self._shape)
 
+    def decode_layers(self, read: Callable[[int, int], np.ndarray], length: int, layers: slice) -> np.ndarray:
+        """Decode the layers ``layers.start ... layers.stop`` along `layered_axis`.
+
+        Parameters
+        ----------
+        read
+            Returns some of the encoded bytes.
+        length
+            How many there are.
+        layers
+            Which layers of the chunk.
+
+        Returns
+        -------
+            The layers, in any memory order; maybe a view of what `read` returned.
+
+        Raises
+        ------
+        Exception
+            Of whatever kind the codec raises, if the bytes are damaged.
+        """
+        assert self._order is not None
+        shape = [self._shape[axis] for axis in self._order]
+        layer = self._nbytes // shape[0]
+        start, stop = layers.start * layer, layers.stop * layer
+        if self._bytes_steps:
+            codec: Any = self._bytes_steps[0][0]
+            data = read_part(read, length, self._nbytes, start, stop, codec._blosc_codec.decode)
+        elif length != self._nbytes:
+            raise ValueError(f"it has {length} bytes instead of {self._nbytes}")
+        else:
+            data = read(start, stop)
+        values = data.view(self._dtype).reshape(-1, *shape[1:])
+        return values.transpose(np.argsort(self._order))
+
     def _decode_blosc(self, codec: BloscCodec, data: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         # numcodecs checks that the target is large enough, not that it is filled.
-        size = _blosc_header(data, 4)
-        if size != self._nbytes:
-            raise ValueError(f"it holds {size} bytes instead of {self._nbytes}")
+        check_buffer(data, len(data), self._nbytes)
         target = np.empty(self._shape, self._dtype) if out is None else out
         codec._blosc_codec.decode(data, target)
         return target
-
-
-def _blosc_header(data: np.ndarray, position: int) -> int:
-    return int.from_bytes(data[position : position + 4].tobytes(), "little")
-
-
-def _check_blosc(data: np.ndarray) -> None:
-    """Blosc trusts its header, and would read beyond the end of bytes that were cut off."""
-    if len(data) < 16 or _blosc_header(data, 12) != len(data):
-        raise ValueError(
-            f"it has {len(data)} bytes, and says {_blosc_header(data, 12) if len(data) >= 16 else 'nothing'}"
-        )
 
 
 def _is_plain(codec: Any, dtype: np.dtype) -> bool:

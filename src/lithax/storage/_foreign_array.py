@@ -82,6 +82,11 @@ class ForeignArray(AbstractStoredArray):
     def workers(self) -> int:
         return default_workers(remote=isinstance(objects_of(self.store), StoreObjects))
 
+    @property
+    def layered_axis(self) -> int | None:
+        stored = None if self._source is None else self._source.layered_axis
+        return None if stored is None else self._axes.index(stored)
+
     def check_writable(self) -> None:
         raise PermissionError(
             f"the image at {self.where} is {self.kind} that lithax reads but does not write; "

@@ -35,6 +35,11 @@ class ObjectReader(Protocol):
     that the object is shorter than what is asked for.
     """
 
+    @property
+    def size(self) -> int | None:
+        """Number of bytes, where parts cost little to read; None where every part is a request of its own."""
+        ...
+
     def whole(self) -> np.ndarray: ...
 
     def span(self, start: int, stop: int) -> np.ndarray: ...
@@ -82,15 +87,15 @@ def objects_of(store: Store) -> Objects:
 class _OpenFile:
     def __init__(self, descriptor: int):
         self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
+        self.size = os.fstat(descriptor).st_size
 
     def whole(self) -> np.ndarray:
-        return self.span(0, self._size)
+        return self.span(0, self.size)
 
     def span(self, start: int, stop: int) -> np.ndarray:
-        length = min(stop, self._size) - start
+        length = min(stop, self.size) - start
         if start < 0 or length < 0:
-            raise ValueError(f"bytes {start} to {stop} lie outside an object of {self._size} bytes")
+            raise ValueError(f"bytes {start} to {stop} lie outside an object of {self.size} bytes")
         data = np.empty(length, np.uint8)
         view = data.data
         done = 0
@@ -102,7 +107,7 @@ class _OpenFile:
         return data
 
     def suffix(self, length: int) -> np.ndarray:
-        return self.span(self._size - length, self._size)
+        return self.span(self.size - length, self.size)
 
 
 class _OpenFileBySeek(_OpenFile):
@@ -111,7 +116,7 @@ class _OpenFileBySeek(_OpenFile):
     def span(self, start: int, stop: int) -> np.ndarray:
         os.lseek(self._descriptor, start, os.SEEK_SET)
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            return np.frombuffer(bytearray(file.read(min(stop, self._size) - start)), np.uint8)
+            return np.frombuffer(bytearray(file.read(min(stop, self.size) - start)), np.uint8)
 
 
 _open_file = _OpenFile if hasattr(os, "preadv") else _OpenFileBySeek
@@ -195,6 +200,7 @@ class _Bytes:
 
     def __init__(self, data: np.ndarray):
         self._data = data
+        self.size = len(data)
 
     def whole(self) -> np.ndarray:
         return self._data
@@ -247,6 +253,8 @@ class MemoryObjects:
 
 
 class _StoreReader:
+    size = None
+
     def __init__(self, objects: "StoreObjects", key: str):
         self._objects = objects
         self._key = key

@@ -189,6 +189,10 @@ class StoredArray(AbstractStoredArray):
             self._read_from_unit(unit, box, out)
         return out
 
+    @property
+    def layered_axis(self) -> int | None:
+        return self._chain.layered_axis
+
     def read_unit(self, unit: Index) -> Payload | None:
         """Return the stored bytes of a unit, or None if nothing is stored for it."""
         data = self._objects.read(self.unit_key(unit))
@@ -463,7 +467,7 @@ class StoredArray(AbstractStoredArray):
             return self._chain.decode(data, out)
 
     @contextmanager
-    def _damage(self, unit: Index, kind: type[Exception] = Exception) -> Iterator[None]:
+    def _damage(self, unit: Index, kind: type[Exception] | tuple[type[Exception], ...] = Exception) -> Iterator[None]:
         try:
             yield
         except MemoryError:
@@ -498,13 +502,20 @@ class StoredArray(AbstractStoredArray):
                 chunk = self.grid.box(index)
                 part = intersect(box, chunk)
                 target = out[shift(part, (x, y, z))]
-                # A whole chunk that is one piece of `out` is decoded where it belongs.
-                direct = target if target.shape == self._chunks and target.flags.c_contiguous else None
-                values = None if opened is None else opened.chunk(index, direct)
-                if values is None:
-                    target[...] = self._fill
-                elif values is not direct:
-                    target[...] = values[shift(part, (chunk[0].start, chunk[1].start, chunk[2].start))]
+                inner = shift(part, (chunk[0].start, chunk[1].start, chunk[2].start))
+                axis = self.layered_axis
+                if opened is None:
+                    values = None
+                elif axis is not None and 2 * target.shape[axis] <= self._chunks[axis]:
+                    values = opened.layers(index, inner[axis])
+                    inner = triple(slice(None) if a == axis else s for a, s in enumerate(inner))
+                else:
+                    # A whole chunk that is one piece of `out` is decoded where it belongs.
+                    direct = target if target.shape == self._chunks and target.flags.c_contiguous else None
+                    values = opened.chunk(index, direct)
+                    if values is not None and values is direct:
+                        continue
+                target[...] = self._fill if values is None else values[inner]
 
     def __repr__(self) -> str:
         return (
@@ -544,24 +555,51 @@ class _OpenUnit:
             return None
         return None if data is None else self._array._decode(index, data, out)
 
+    def layers(self, index: Index, layers: slice) -> np.ndarray | None:
+        """Return some layers of a chunk along the array's `layered_axis`, or None if it is not stored."""
+        chain = self._array._chain
+        if self._reader.size is None or self._parts is not None:
+            try:
+                data = self._encoded(index)
+            except FileNotFoundError:
+                return None
+            if data is None:
+                return None
+            with self._array._damage(self._unit):
+                return chain.decode_layers(lambda a, b: data[a:b], len(data), layers)
+        span = self._span(index)
+        if span is None:
+            return None
+        start, stop = span
+        # Blosc raises RuntimeError; a disk that fails says so itself.
+        with self._array._damage(self._unit, (ValueError, RuntimeError)):
+            return chain.decode_layers(lambda a, b: self._reader.span(start + a, start + b), stop - start, layers)
+
     def _encoded(self, index: Index) -> np.ndarray | None:
         layout = self._array._layout
         if layout is None:
             return self._reader.whole()
-        place = _modulo(index, layout.counts)
         if self._parts is not None:
-            return self._parts.get(place)
+            return self._parts.get(_modulo(index, layout.counts))
+        span = self._span(index)
+        if span is None:
+            return None
+        with self._array._damage(self._unit, ValueError):
+            return self._reader.span(*span)
+
+    def _span(self, index: Index) -> tuple[int, int] | None:
+        """Return where in the object a chunk begins and ends, or None if it is not stored."""
+        layout = self._array._layout
+        if layout is None:
+            assert self._reader.size is not None
+            return 0, self._reader.size
         # Only bytes that are wrong are damage: a network that fails says so itself.
         if self._index is None:
             with self._array._damage(self._unit, ValueError):
                 encoded = layout.read_index(self._reader)
             with self._array._damage(self._unit):
                 self._index = layout.decode_index(encoded)
-        span = layout.span(self._index, place)
-        if span is None:
-            return None
-        with self._array._damage(self._unit, ValueError):
-            return self._reader.span(*span)
+        return layout.span(self._index, _modulo(index, layout.counts))
 
 
 def same_encoding(source: StoredArray, target: StoredArray) -> bool:

@@ -60,6 +60,11 @@ class RawPair:
         """One plane of the files."""
         return self._real.chunks
 
+    @property
+    def layered_axis(self) -> int | None:
+        """None: a chunk is a single layer."""
+        return None
+
     def read(self, box: Box) -> np.ndarray:
         """Return the voxels of a box, in C order."""
         return self.arrange(self.read_stored(box))

@@ -142,6 +142,11 @@ class RawSource:
         nx, ny, nz = self._shape
         return (nx, ny, 1) if self.order == "F" else (1, ny, nz)
 
+    @property
+    def layered_axis(self) -> int | None:
+        """None: a chunk is a single layer."""
+        return None
+
     def read(self, box: Box) -> np.ndarray:
         """Return the voxels of a box, in C order and the byte order of this machine.
 
