@@ -5,12 +5,10 @@ import sys
 import threading
 import traceback
 
-import numpy as np
 import pytest
 
 from lithax import chunk_map, chunk_reduce, chunk_value_and_grad
 from lithax.chunked import _progress
-from lithax.chunked._cache import ChunkCache
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
 from lithax.images import from_array
@@ -176,47 +174,6 @@ def test_ctrl_c_in_the_thread_that_waits():
     with pytest.raises(KeyboardInterrupt):
         run_all(range(1000), work, 3, interrupted)
     assert len(finished) < 100
-
-
-def test_a_chunk_that_two_threads_want_is_decoded_once():
-    decoded = []
-    gate = threading.Barrier(4)
-
-    class Source:
-        def read_chunk(self, index):
-            decoded.append(index)
-            return np.full((4, 4), index[0])
-
-    source, cache = Source(), ChunkCache(10**6)
-
-    def want(n):
-        gate.wait()
-        return [cache.get(source, (k, 0, 0))[0, 0] for k in range(20)]
-
-    results = []
-    run_all(range(4), want, 4, lambda _, found: results.append(found))
-    assert results == [list(range(20))] * 4
-    assert sorted(decoded) == [(k, 0, 0) for k in range(20)]
-
-
-def test_the_cache_keeps_what_it_may_and_survives_failures():
-    class Source:
-        fails = True
-
-        def read_chunk(self, index):
-            if self.fails and index == (1,):
-                raise OSError("unreadable")
-            return np.zeros(100, np.uint8)
-
-    source, cache = Source(), ChunkCache(250)
-    with pytest.raises(OSError, match="unreadable"):
-        cache.get(source, (1,))
-    source.fails = False
-    for k in range(5):
-        cache.get(source, (k,))
-    assert cache._bytes <= 250
-    assert [index for _, index in cache._chunks] == [(3,), (4,)]
-    assert ChunkCache(0).get(source, (0,)).shape == (100,)
 
 
 # Progress

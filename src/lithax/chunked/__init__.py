@@ -4,10 +4,12 @@ from lithax.chunked._array_source import ArraySource as ArraySource
 from lithax.chunked._block_tree import BlockTree as BlockTree
 from lithax.chunked._block_tree import combine_nodes as combine_nodes
 from lithax.chunked._cache import ChunkCache as ChunkCache
+from lithax.chunked._cache import layers_fit as layers_fit
 from lithax.chunked._components import EDGE as EDGE
 from lithax.chunked._components import Components as Components
 from lithax.chunked._components import find_components as find_components
 from lithax.chunked._components import spanning as spanning
+from lithax.chunked._freed_memory import keep_freed_memory as keep_freed_memory
 from lithax.chunked._freed_memory import release_memory as release_memory
 from lithax.chunked._gradient import LossOverBlocks as LossOverBlocks
 from lithax.chunked._gradient import has_real_numbers as has_real_numbers

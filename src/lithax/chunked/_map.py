@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import namespace
-from lithax.chunked._cache import ChunkCache
+from lithax.chunked._cache import ChunkCache, layers_fit
 from lithax.chunked._kernel import Kernel, KernelRequest, fill_of
 from lithax.chunked._layout import Layout, owner
 from lithax.chunked._padded import empty_block, read_padded
@@ -61,7 +61,7 @@ class MapJob:
         total = sum(math.prod(box_shape(grid.box(b))) for b in order)
         already = total - sum(math.prod(box_shape(grid.box(b))) for b in todo)
         progress = Progress(total, self.label, self.show_progress, already)
-        cache = ChunkCache(self.cache_bytes)
+        cache = ChunkCache(self.cache_bytes, self._returns())
 
         def work(block: Index) -> int:
             box = grid.box(block)
@@ -79,14 +79,36 @@ class MapJob:
 
     def _order(self) -> list[Index]:
         # All blocks of one unit follow each other, so that few units are open at a time; units are dealt out whole.
-        unit = triple(math.lcm(self.layout.block[a], *(s.unit[a] for s in self.sinks)) for a in range(3))
-        units = ChunkGrid(self.layout.shape, unit)
-        index, count = self.share
+        units = self._units
         order = []
         for u in units:
-            if owner(units, u, count) == index:
+            if self._owns(u):
                 order += list(self.layout.grid.covering(units.box(u)))
         return order
+
+    @property
+    def _units(self) -> ChunkGrid:
+        unit = triple(math.lcm(self.layout.block[a], *(s.unit[a] for s in self.sinks)) for a in range(3))
+        return ChunkGrid(self.layout.shape, unit)
+
+    def _owns(self, unit: Index) -> bool:
+        index, count = self.share
+        return owner(self._units, unit, count) == index
+
+    def _returns(self) -> Callable[[BlockSource, Index], bool]:
+        """Return what tells whether a chunk is that of a block still to come, and will be kept until then."""
+        sources = (*self.sources, *(self.selection.sources if self.selection is not None else ()))
+        fit = layers_fit(self.cache_bytes, sources)
+        units, scale = self._units, self.request.program.scale
+        last = triple(n - 1 for n in units.counts)
+
+        def returns(source: BlockSource, index: Index) -> bool:
+            if not fit:
+                return False
+            voxel = (int(i * c / s) for i, c, s in zip(index, source.chunks, scale, strict=True))
+            return self._owns(triple(min(v // u, e) for v, u, e in zip(voxel, units.chunks, last, strict=True)))
+
+        return returns
 
     def _block(self, cache: ChunkCache, start: Index, box: Box) -> Sequence[np.ndarray | None]:
         """Compute one block, put together from parts where the layout says so."""

@@ -42,15 +42,11 @@ def read_padded(
     for runs in itertools.product(*(r.runs for r in rows)):
         box = triple(slice(src, src + n) for _, src, n in runs)
         for index in grid.covering(box):
-            whole = grid.box(index)
-            part = intersect(box, whole)
-            chunk = cache.get(source, index)
+            part = intersect(box, grid.box(index))
             target = tuple(
                 slice(p.start - src + dst, p.stop - src + dst) for p, (dst, src, _) in zip(part, runs, strict=True)
             )
-            out[target] = chunk[
-                tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, whole, strict=True))
-            ]
+            out[target] = cache.part(source, index, part)
     for axis, r in enumerate(rows):
         if r.filled.size:
             at: list[Any] = [slice(None)] * 3

@@ -20,6 +20,7 @@ from lithax.chunked import (
     check_plain_functions,
     choose_layout,
     has_real_numbers,
+    layers_fit,
     reduce_blocks,
 )
 from lithax.errors import MemoryLimitError
@@ -352,6 +353,6 @@ def make_reader(
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
     every = halos + (max(halos),) * (len(sources) - len(halos))
     capacity = cache_bytes(sources, every, layout.block, limit_or_default(memory_limit, inputs.world))
-    return BlockReader(
-        inputs.sources, layout, inputs.selection, ChunkCache(capacity), backend == "jax", halos, rule[0], rule[1]
-    )
+    fit = layers_fit(capacity, sources)
+    cache = ChunkCache(capacity, lambda source, index: fit)
+    return BlockReader(inputs.sources, layout, inputs.selection, cache, backend == "jax", halos, rule[0], rule[1])
