@@ -297,24 +297,40 @@ class TestLevels:
         with pytest.raises(ValueError, match="is in '', the image in 'mm'"):
             levels_of(large, [other])
 
-    def test_moving_within_a_layer_of_chunks_decodes_nothing(self, large):
+    def test_moving_on_within_a_layer_of_chunks_decodes_nothing(self, large):
         cache = ViewCache()
-        state = ViewState(image=large, reference_voxel=(10, 10, 1), histogram="full")
-        render(state, cache)
-        before = cache.reader.decoded
-        render(state.replace(reference_voxel=(50, 40, 6)), cache)
-        assert cache.reader.decoded == before
-        render(state.replace(reference_voxel=(70, 40, 6)), cache)
-        assert cache.reader.decoded > before
+
+        def decoded(*voxel):
+            before = cache.reader.decoded
+            state = ViewState(image=large, reference_voxel=voxel, histogram="full")
+            picture, anew = render(state, cache), render(state)
+            for name, panel in picture.panels.items():
+                np.testing.assert_array_equal(panel.values, anew.panels[name].values)
+            return cache.reader.decoded - before
+
+        assert decoded(10, 10, 1) > 0
+        assert decoded(11, 11, 2) > 0  # somebody moves: neighbouring planes are kept from here on
+        assert decoded(50, 40, 6) == 0
+        assert decoded(11, 11, 2) == 0
+        assert decoded(70, 40, 6) > 0  # another layer along x
+        assert decoded(11, 40, 1) == 0
+
+    def test_a_jump_keeps_nothing_but_the_planes(self, large):
+        cache = ViewCache()
+        for voxel in ((10, 10, 1), (200, 100, 1), (100, 300, 1)):
+            render(ViewState(image=large, reference_voxel=voxel, histogram="full"), cache)
+        assert all(1 in slab.shape for _, slab in cache.reader._slabs.values())
 
     def test_only_the_chunks_that_are_cut_are_read(self, large, monkeypatch):
         known = lx.measure.histogram(large)
         read = []
-        real = large.stored.read_chunk
-        monkeypatch.setattr(large.stored, "read_chunk", lambda index: read.append(index) or real(index))
+        whole, part = large.stored.read_chunk, large.stored.read
+        chunk_of = lambda box: tuple(s.start // c for s, c in zip(box, large.chunks, strict=True))  # noqa: E731
+        monkeypatch.setattr(large.stored, "read_chunk", lambda index: read.append(index) or whole(index))
+        monkeypatch.setattr(large.stored, "read", lambda box, out=None: read.append(chunk_of(box)) or part(box, out))
         render(ViewState(image=large, reference_voxel=(200, 100, 4), show_xy_plane=False, histogram=known))
         assert {index for index in read if index[0] != 3 and index[1] != 1} == set()
-        assert len(read) == 15
+        assert len(read) == 16
 
 
 class TestBadInput:
@@ -715,3 +731,71 @@ assert not pyplot.get_fignums()
 """
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
+
+
+class TestDrawing:
+    """What did not change is put back as pixels: it must not be seen."""
+
+    def changes(self, viewer):
+        yield lambda: setattr(viewer, "reference_voxel", (5, 10, 3))
+        yield lambda: setattr(viewer, "reference_voxel", (6, 11, 4))
+        yield lambda: viewer.update(limits=(100, 500))
+        yield lambda: viewer.update(zoom=2, center=(10.0, 20.0, 8.0))
+        yield lambda: viewer.ax_xz.xaxis.label.set_color("red")
+        yield lambda: viewer.ax_histogram.yaxis.label.set_text("share")
+        yield lambda: viewer.ax_xy.set_title("here")
+        yield lambda: viewer.figure.set_facecolor("lightgrey")
+        yield lambda: viewer.figure.set_size_inches(7, 6)
+        yield lambda: viewer.figure.set_dpi(80)
+        yield lambda: viewer.ax_color_bar.set_visible(False)
+
+    def test_after_a_change_all_is_as_if_drawn_for_the_first_time(self, rock):
+        viewer = lx.viz.OrthogonalViewer(rock, window=False)
+        canvas = viewer.figure.canvas
+        canvas.draw()
+        for change in self.changes(viewer):
+            change()
+            canvas.draw()
+            moved = np.asarray(canvas.buffer_rgba()).copy()
+            for axes in viewer.figure.axes:
+                for artist in (axes, axes.xaxis, axes.yaxis):
+                    if hasattr(artist, "_drawn"):
+                        artist._drawn = None
+            canvas.draw()
+            # Ticks end at the frame of a slice: where they overlap, half-transparent pixels may be painted twice.
+            difference = np.abs(moved.astype(int) - np.asarray(canvas.buffer_rgba()))
+            assert (difference > 0).mean() < 2e-4
+            assert difference.mean() < 0.01
+
+    def test_what_stays_is_drawn_once(self, rock, monkeypatch):
+        from matplotlib.axis import Axis
+
+        viewer = lx.viz.OrthogonalViewer(rock, window=False)
+        viewer.figure.canvas.draw()
+        drawn = []
+        real = Axis._update_ticks
+        monkeypatch.setattr(Axis, "_update_ticks", lambda axis: drawn.append(axis) or real(axis))
+        viewer.reference_voxel = (7, 7, 7)
+        viewer.figure.canvas.draw()
+        assert drawn == []
+        viewer.update(zoom=2)
+        viewer.figure.canvas.draw()
+        assert drawn != []
+
+    def test_a_figure_of_lines_has_them_all(self, rock, tmp_path):
+        viewer = lx.viz.OrthogonalViewer(rock, window=False)
+        viewer.figure.canvas.draw()
+        viewer.reference_voxel = (7, 7, 7)
+        viewer.save(tmp_path / "slices.svg")
+        assert "voxels per bin" in (tmp_path / "slices.svg").read_text()
+
+    def test_the_scale_bar_is_as_long_as_it_says(self, rock):
+        viewer = lx.viz.OrthogonalViewer(rock, window=False)
+        for size in ((7, 6), (4, 5)):
+            viewer.figure.set_size_inches(*size)
+            viewer.figure.canvas.draw()
+            axes = viewer.ax_xy
+            (bar,) = (artist for artist in axes.artists if hasattr(artist, "length"))
+            low, high = axes.transData.transform([(0, 0), (bar.length, 0)])[:, 0]
+            assert bar.get_children()[1].get_width() == pytest.approx(high - low)
+            assert bar.length == viewer.picture.panels["xy"].scale_bar[0]

@@ -1,5 +1,6 @@
 """From voxel values to colours: pure functions of arrays."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -68,23 +69,29 @@ def colorize(
         Colour of NaN.
     """
     values = np.asarray(values)
-    last = len(table) - 1
-
-    def place(numbers: np.ndarray) -> np.ndarray:
-        if not high > low:
-            return np.full(numbers.shape, last // 2 + 1, np.intp)
-        share = np.clip((numbers - low) / (high - low), 0.0, 1.0)
-        return np.round(last * np.nan_to_num(share, nan=0.0)).astype(np.intp)
-
     if values.dtype.kind == "b":
         values = values.view(np.uint8)
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 and values.size > 1 << 14:
-        # One colour for each possible value, then a look-up.
-        info = np.iinfo(values.dtype)
-        colors = table[place(np.arange(info.min, info.max + 1, dtype=np.float64))]
-        return colors[values.astype(np.intp) - info.min]
+        colors = _color_of_each(values.dtype, float(low), float(high), table.tobytes())
+        return colors[values.astype(np.intp) - np.iinfo(values.dtype).min]
     with np.errstate(invalid="ignore", over="ignore"):
-        pixels = table[place(values.astype(np.float64))]
+        pixels = table[_place(values.astype(np.float64), low, high, len(table))]
     if values.dtype.kind == "f":
         pixels[np.isnan(values)] = not_a_number
     return pixels
+
+
+def _place(numbers: np.ndarray, low: float, high: float, count: int) -> np.ndarray:
+    """Return which of `count` colours numbers have."""
+    if not high > low:
+        return np.full(numbers.shape, (count - 1) // 2 + 1, np.intp)
+    share = np.clip((numbers - low) / (high - low), 0.0, 1.0)
+    return np.round((count - 1) * np.nan_to_num(share, nan=0.0)).astype(np.intp)
+
+
+@functools.lru_cache(4)  # three slices have the same colours, and the next three, too
+def _color_of_each(dtype: np.dtype, low: float, high: float, table: bytes) -> np.ndarray:
+    """Return the colour of each value that a small integer can have."""
+    colors = np.frombuffer(table, np.uint8).reshape(-1, 3)
+    info = np.iinfo(dtype)
+    return colors[_place(np.arange(info.min, info.max + 1, dtype=np.float64), low, high, len(colors))]

@@ -1,8 +1,8 @@
 """Voxels of a plane of any image, reading only the chunks that it cuts and keeping a little of what was decoded.
 
-A chunk that a plane cuts holds the neighbours of the plane, too. Of every chunk decoded a *slab* is kept: the voxels that
-are drawn (every second, third, ... of a large image) of as many neighbouring planes as fit into a small memory. So
-moving on within a layer of chunks decodes nothing.
+Of a chunk only the plane is kept that was asked for. When the next one lies beside it, a person moves through the image: then a *slab*
+is kept, as many neighbouring planes as fit into a small memory, of the voxels that are drawn (every second, third, ... of a large
+image). So moving on within a slab decodes nothing, and a jump to another place pays for no more than it shows.
 """
 
 import threading
@@ -11,18 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from lithax.chunked import ChunkCache
-from lithax.grid import BlockSource, Index
+from lithax.chunked import keep_freed_memory
+from lithax.grid import BlockSource, ChunkGrid, Index, triple
 from lithax.storage import default_workers, map_threads
 
-SLAB = 64 * 2**20
+SLAB = 16 * 2**20
 """Bytes of a slab at most, if it holds more than one plane."""
 
-SLABS = 384 * 2**20
-"""Bytes of all slabs that are kept."""
-
-CHUNKS = 64 * 2**20
-"""Bytes of decoded chunks that are kept: planes that cross in a chunk decode it once."""
+SLABS = 256 * 2**20
+"""Bytes of all planes and slabs that are kept."""
 
 
 class PlaneReader:
@@ -34,7 +31,7 @@ class PlaneReader:
         """Chunks read so far."""
         self._slabs: OrderedDict[tuple[Any, ...], tuple[Any, np.ndarray]] = OrderedDict()
         self._bytes = 0
-        self._chunks = ChunkCache(CHUNKS)
+        self._last: dict[tuple[Any, ...], int] = {}  # the plane asked for last, of each source and direction
         self._sources: dict[int, Any] = {}  # the cache knows sources by their identity, which must not be reused
         self._lock = threading.Lock()
 
@@ -43,7 +40,7 @@ class PlaneReader:
         with self._lock:
             self._slabs.clear()
             self._bytes = 0
-            self._chunks = ChunkCache(CHUNKS)
+            self._last.clear()
             self._sources.clear()
 
     def read(self, source: BlockSource, normal: int, position: int, across: np.ndarray, up: np.ndarray) -> np.ndarray:
@@ -65,27 +62,26 @@ class PlaneReader:
             Shape (len(across), len(up)); it may be read-only.
         """
         axes = _axes(normal)
-        plane_bytes = max(1, across.size * up.size * np.dtype(source.dtype).itemsize)
-        chunk = source.chunks[normal]
-        thickness = min(chunk, max(1, SLAB // plane_bytes))
-        layer = position // chunk
-        first = layer * chunk + (position - layer * chunk) // thickness * thickness
-        last = min(first + thickness, (layer + 1) * chunk, source.shape[normal])
-        key = (id(source), normal, first, across.tobytes(), up.tobytes())
+        series = (id(source), normal, across.tobytes(), up.tobytes())
+        plane, slab = (position, position + 1), _slab_around(source, normal, position, across.size * up.size)
         with self._lock:
-            found = self._slabs.get(key)
-            if found is not None:
+            before = self._last.get(series)
+            self._last[series] = position
+            moves_on = before is not None and 0 < abs(position - before) <= slab[1] - slab[0]
+            kept = next((span for span in (slab, plane) if (*series, span) in self._slabs), None)
+            span = kept or (slab if moves_on else plane)
+            key = (*series, span)
+            if kept:
                 self._slabs.move_to_end(key)
-        if found is None:
-            indices: list[np.ndarray] = [np.arange(first, last)] * 3
+            voxels = self._slabs[key][1] if kept else None
+        if voxels is None:
+            indices: list[np.ndarray] = [np.arange(*span)] * 3
             indices[axes[0]], indices[axes[1]] = across, up
-            slab = self._decode(source, indices)
+            voxels = self._decode(source, indices)
             with self._lock:
-                self._keep(key, source, slab)
-        else:
-            slab = found[1]
-        plane = slab.take(position - first, axis=normal)
-        return plane.T if axes[0] > axes[1] else plane
+                self._keep(key, source, voxels)
+        values = voxels.take(position - span[0], axis=normal)
+        return values.T if axes[0] > axes[1] else values
 
     def _keep(self, key: tuple[Any, ...], source: BlockSource, slab: np.ndarray) -> None:
         if key in self._slabs:
@@ -99,20 +95,35 @@ class PlaneReader:
     def _decode(self, source: BlockSource, indices: list[np.ndarray]) -> np.ndarray:
         """Return the voxels at the given indices along each axis."""
         self._sources[id(source)] = source
+        keep_freed_memory()
+        grid = ChunkGrid(source.shape, source.chunks)
         slab = np.empty(tuple(i.size for i in indices), source.dtype)
         parts = [_by_chunk(i, c) for i, c in zip(indices, source.chunks, strict=True)]
 
+        layered, count = source.layered_axis, [len(i) for i in indices]
+        thin = (
+            layered is not None
+            and 2 * count[layered] <= source.chunks[layered]
+            and count[layered] == np.ptp(indices[layered]) + 1
+        )
+
         def read(index: Index) -> None:
-            chunk = self._chunks.get(source, index)
-            inner = tuple(part[i][1] for part, i in zip(parts, index, strict=True))
+            inner = [part[i][1] for part, i in zip(parts, index, strict=True)]
             outer = tuple(part[i][0] for part, i in zip(parts, index, strict=True))
-            if all(isinstance(part, slice) for part in inner):
-                slab[outer] = chunk[inner]
+            if thin and layered is not None:
+                box = list(grid.box(index))
+                first = box[layered].start + int(inner[layered][0])
+                box[layered] = slice(first, first + inner[layered].size)
+                inner[layered] = inner[layered] - inner[layered][0]
+                chunk = source.read(triple(box))
             else:
-                slab[outer] = chunk[np.ix_(*(np.arange(n)[part] for n, part in zip(chunk.shape, inner, strict=True)))]
+                chunk = source.read_chunk(index)
+            strided = [_as_slice(i) for i in inner]
+            slab[outer] = chunk[tuple(strided)] if all(strided) else chunk[np.ix_(*inner)]
 
         wanted = [(i, j, k) for i in parts[0] for j in parts[1] for k in parts[2]]
-        map_threads(read, wanted, getattr(source, "workers", None) or default_workers())
+        workers = getattr(source, "workers", None) or default_workers()
+        map_threads(read, wanted, 1 if thin and workers <= 4 else workers)
         self.decoded += len(wanted)
         return slab
 
@@ -122,18 +133,27 @@ def _axes(normal: int) -> tuple[int, int]:
     return {0: (2, 1), 1: (0, 2), 2: (0, 1)}[normal]
 
 
-def _by_chunk(indices: np.ndarray, chunk: int) -> dict[int, tuple[slice, Any]]:
-    """Return for every chunk along an axis which of the indices lie in it, and where in it: a slice where they are regular."""
+def _slab_around(source: BlockSource, normal: int, position: int, voxels: int) -> tuple[int, int]:
+    """Return the first plane, and the one after the last, of the slab in which a plane of so many voxels lies."""
+    chunk = source.chunks[normal]
+    thickness = min(chunk, max(1, SLAB // max(1, voxels * np.dtype(source.dtype).itemsize)))
+    layer = position // chunk
+    first = layer * chunk + (position - layer * chunk) // thickness * thickness
+    return first, min(first + thickness, (layer + 1) * chunk, source.shape[normal])
+
+
+def _by_chunk(indices: np.ndarray, chunk: int) -> dict[int, tuple[slice, np.ndarray]]:
+    """Return for every chunk along an axis which of the indices lie in it, and where in it."""
     numbers = indices // chunk
     found = {}
     for number in np.unique(numbers):
         start, stop = np.searchsorted(numbers, [number, number + 1])
-        inside = indices[start:stop] - number * chunk
-        steps = np.diff(inside)
-        if steps.size == 0 or (steps[0] > 0 and np.all(steps == steps[0])):
-            step = int(steps[0]) if steps.size else 1
-            where: Any = slice(int(inside[0]), int(inside[-1]) + 1, step)
-        else:
-            where = inside
-        found[int(number)] = (slice(int(start), int(stop)), where)
+        found[int(number)] = (slice(int(start), int(stop)), indices[start:stop] - number * chunk)
     return found
+
+
+def _as_slice(indices: np.ndarray) -> slice | None:
+    """Return ascending indices as a slice, which copies nothing; None if they are not regular."""
+    steps = np.diff(indices)
+    step = int(steps[0]) if steps.size else 1
+    return slice(int(indices[0]), int(indices[-1]) + 1, step) if np.all(steps == step) else None

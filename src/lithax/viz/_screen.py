@@ -38,18 +38,20 @@ class Screen:
                 self._counted = counted
 
     def _build(self, picture: Picture) -> None:
+        from lithax.viz._still_axes import FramedAxes, StillAxes
+
         self.figure.clear()
         self.figure.set_facecolor(picture.state.figure_style.get("facecolor", "white"))
         width, height = picture.arrangement.size
 
-        def axes(name: str) -> Any:
+        def axes(name: str, **options: Any) -> Any:
             if name not in picture.arrangement.rectangles:
                 return None
             x, y, w, h = picture.arrangement.rectangles[name]
-            return self.figure.add_axes((x / width, y / height, w / width, h / height), label=name)
+            return self.figure.add_axes((x / width, y / height, w / width, h / height), label=name, **options)
 
-        self.panels = {name: _Panel(axes(name), name, picture) for name in picture.panels}
-        self.histogram, self.color_bar = axes("histogram"), axes("color_bar")
+        self.panels = {name: _Panel(axes(name, axes_class=FramedAxes), name, picture) for name in picture.panels}
+        self.histogram, self.color_bar = (axes(name, axes_class=StillAxes) for name in ("histogram", "color_bar"))
         if picture.notes:
             self.figure.text(
                 0.08 / width, 0.07 / height, " · ".join(picture.notes), fontsize=8, color="#a04000", va="bottom"
@@ -165,6 +167,7 @@ class _Panel:
         unit = unit_of(state)
         options = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", **state.image_style}
         self.image = axes.imshow(shown.pixels, extent=shown.extent, **options)
+        axes.autoscale(False)
         self.image.mouseover = False  # the status bar has words of its own
         self._lines: list[Any] = []
         look = state.look
@@ -173,9 +176,9 @@ class _Panel:
             if shown.guide is not None
             else ()
         )
-        self._title = axes.set_title("", loc="left", pad=4)
+        # The height is what it is by default; to find that out takes longer than to draw.
+        self._title = axes.set_title("", loc="left", pad=4, y=1.0)
         self._bar: Any = None
-        self._bar_shown: Any = None
         for spine in axes.spines.values():
             spine.set(visible=True, color=FAINT, linewidth=0.6)
         if not state.show_axes:
@@ -203,8 +206,9 @@ class _Panel:
         axes, look = self.axes, picture.state.look
         self.image.set_data(shown.pixels)
         self.image.set_extent(shown.extent)
-        axes.set_xlim(shown.window[:2])
-        axes.set_ylim(shown.window[2:])
+        if (*axes.get_xlim(), *axes.get_ylim()) != shown.window:  # after the same again ticks are drawn again
+            axes.set_xlim(shown.window[:2])
+            axes.set_ylim(shown.window[2:])
         self._title.set_text(shown.title)
         if shown.guide is not None:
             self._guides[0].set_xdata([shown.guide[0]] * 2)
@@ -212,9 +216,15 @@ class _Panel:
         for line in self._lines:
             line.remove()
         self._lines = [made for made in self._line_collections(shown, look) if made is not None]
-        if (shown.scale_bar, shown.window) != self._bar_shown:
+        if shown.scale_bar != (None if self._bar is None else (self._bar.length, self._bar.label)):
             self._show_scale_bar(shown.scale_bar)
-            self._bar_shown = shown.scale_bar, shown.window
+
+    def _show_scale_bar(self, scale_bar: tuple[float, str] | None) -> None:
+        from lithax.viz._drawn_scale_bar import DrawnScaleBar
+
+        if self._bar is not None:
+            self._bar.remove()
+        self._bar = None if scale_bar is None else self.axes.add_artist(DrawnScaleBar(*scale_bar))
 
     def _line_collections(self, shown: PanelPicture, look: Template) -> Any:
         left, right, bottom, top = shown.window
@@ -231,35 +241,6 @@ class _Panel:
         if not len(segments):
             return None
         return self.axes.add_collection(LineCollection(segments, zorder=order, **options), autolim=False)
-
-    def _show_scale_bar(self, scale_bar: tuple[float, str] | None) -> None:
-        from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
-        if self._bar is not None:
-            self._bar.remove()
-        self._bar = None
-        if scale_bar is None:
-            return
-        length, label = scale_bar
-        bottom, top = self.axes.get_ylim()
-        height = self.axes.get_window_extent().height
-        self._bar = AnchoredSizeBar(
-            self.axes.transData,
-            length,
-            label,
-            "lower left",
-            pad=0.35,
-            borderpad=0.5,
-            sep=3,
-            color="white",
-            frameon=True,
-            size_vertical=0.025 * self.axes.figure.dpi * (top - bottom) / height,
-            fill_bar=True,
-        )
-        self._bar.patch.set(facecolor="black", alpha=0.6, linewidth=0, boxstyle="round,pad=0,rounding_size=0.25")
-        self._bar.txt_label.get_children()[0].set(fontsize=8)
-        self._bar.set_zorder(6)
-        self.axes.add_artist(self._bar)
 
 
 def _structure(picture: Picture) -> Any:
