@@ -51,7 +51,7 @@ class ChunkCache:
         whole = grid.box(index)
         axis = source.layered_axis
         thin = axis is not None and _FEW * (box[axis].stop - box[axis].start) <= source.chunks[axis]
-        if not thin or self._returns(source, index):
+        if axis is None or not thin or self._returns(source, index):
             values = self.get(source, index)
         elif (kept := self._kept.get((id(source), index))) is not None:
             values = kept  # this is no reason to keep it longer
