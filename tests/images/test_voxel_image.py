@@ -196,6 +196,24 @@ def test_chunk_slices_tile_the_image(order, unit):
         image.chunk_slices(0, unit="block")
 
 
+def test_a_unit_given_with_a_length_is_that_of_the_origin_too():
+    image = lx.zeros((4, 4, 4), "u1", voxel_length=(1, 2, 3), voxel_origin=(10, 20, -30), voxel_unit="um")
+    image.update(voxel_length=(0.001, 0.002, 0.004), voxel_unit="mm")
+    np.testing.assert_allclose(image.voxel_origin, (0.01, 0.02, -0.03), rtol=1e-15)  # a product of two floats
+    image.update(voxel_origin=0, voxel_unit="um")
+    np.testing.assert_allclose(image.voxel_length, (1, 2, 4), rtol=1e-15)
+    image.update(voxel_unit="mm")  # alone it only says what the numbers mean
+    np.testing.assert_allclose(image.voxel_length, (1, 2, 4), rtol=1e-15)
+    unitless = lx.zeros((4, 4, 4), "u1", voxel_origin=(0, 3, 0))
+    with pytest.raises(
+        ValueError, match=r"voxel_unit='um' with voxel_length= alone leaves voxel_origin=.*give voxel_origin="
+    ):
+        unitless.update(voxel_length=2.5, voxel_unit="um")
+    assert unitless.voxel_unit == ""
+    unitless.update(voxel_length=2.5, voxel_origin=(0, 7.5, 0), voxel_unit="um")
+    assert lx.zeros((2, 2, 2), "u1").update(voxel_length=2.5, voxel_unit="um").voxel_origin == (0, 0, 0)
+
+
 def test_updates_survive_reopening(tmp_path):
     image = lx.create(SHAPE, "u1", store=tmp_path / "a")
     assert image.update(voxel_length=2, voxel_unit="mm", field_name="CT", field_unit="HU", description="a") is image

@@ -303,7 +303,9 @@ class VoxelImage(ArithmeticMixin):
         Parameters
         ----------
         **changes
-            Any of `field_name`, `field_unit`, `description`, `voxel_length`, `voxel_origin`, `voxel_unit`.
+            Any of `field_name`, `field_unit`, `description`, `voxel_length`, `voxel_origin`, `voxel_unit`. A unit
+            given alone says what the numbers mean, and changes none of them; given with the length or the origin of a
+            voxel, the other of the two is converted to it.
 
         Returns
         -------
@@ -497,11 +499,30 @@ def metadata_changes(frame: Frame, changes: Mapping[str, Any]) -> dict[str, Any]
         if name in changes and not isinstance(changes[name], str):
             raise TypeError(f"{name}={changes[name]!r} must be text.")
     geometry = {name: changes[name] for name in _GEOMETRY if name in changes}
+    dataclasses.replace(frame, **geometry)
+    geometry = _in_one_unit(frame, geometry)
     checked = dataclasses.replace(frame, **geometry) if geometry else frame
     return {
         **{name: changes[name] for name in _TEXTS if name in changes},
         **{name: getattr(checked, name) for name in geometry},
     }
+
+
+def _in_one_unit(frame: Frame, geometry: dict[str, Any]) -> dict[str, Any]:
+    """Return changes of a frame so that lengths and origin are in the unit it will have."""
+    unit = geometry.get("voxel_unit", frame.voxel_unit)
+    names = ("voxel_length", "voxel_origin")
+    missing = [name for name in names if name not in geometry]
+    if str(unit) == str(frame.voxel_unit) or len(missing) != 1 or not any(getattr(frame, missing[0])):
+        return geometry
+    (name,) = missing
+    try:
+        return {**geometry, name: getattr(frame.to(unit), name)}
+    except ValueError as error:
+        raise ValueError(
+            f"voxel_unit={unit!r} with {names[name == names[0]]}= alone leaves {name}={getattr(frame, name)} in "
+            f"{str(frame.voxel_unit)!r}, which cannot be converted; give {name}= in {unit!r} as well."
+        ) from error
 
 
 def _to_arrays(selection: Any) -> Any:
