@@ -1,9 +1,13 @@
 """The command line does what the functions do, explains itself, and says in one line what went wrong."""
 
 import json
+import shutil
+import subprocess
+import sys
 import urllib.request
 import webbrowser
 from itertools import pairwise
+from pathlib import Path
 
 import click
 import numpy as np
@@ -111,7 +115,7 @@ def test_a_report(run, rng, tmp_path):
         (["info", "nothing.zarr"], "Error: "),
         (["import", "nothing.raw", "x.zarr"], "'nothing.raw' does not exist"),
         (["import", "short.raw", "x.zarr", "--shape", "9,8,7", "--dtype", "u1"], "Error: "),
-        (["import", "short.raw", "x.zarr"], "shape and dtype must be given"),
+        (["import", "short.raw", "x.zarr"], "--shape and --dtype must be given"),
         (["import", "short.raw", "x.zarr", "--shape", "9", "--dtype", "u1"], "write three along x, y and z"),
         (["import", "short.raw", "x.zarr", "--voxel-length", "two"], "write one number, or three"),
         (["report", "nothing.raw"], "does not exist"),
@@ -141,7 +145,7 @@ def test_formats_into_each_other(run, voxels, tmp_path):
     np.testing.assert_array_equal(last[:], voxels)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]  # nothing in between is left
     refused = run("convert", "rock.zarr", "rock.npy")
-    assert (refused.exit_code, "pass overwrite=True" in refused.output) == (1, True)
+    assert (refused.exit_code, "pass --overwrite" in refused.output) == (1, True)
 
 
 def test_other_chunks_and_levels(run, voxels):
@@ -194,3 +198,16 @@ def test_view_in_a_browser(run, voxels, monkeypatch):
 def test_where_it_went_wrong_is_shown_when_asked(run, monkeypatch):
     monkeypatch.setenv("LITHAX_TRACEBACK", "1")
     assert isinstance(run("info", "nothing.zarr").exception, FileNotFoundError)
+
+
+def test_a_command_of_one_process_is_not_run_by_two(run, voxels, tmp_path):
+    beside = Path(sys.executable).with_name("mpiexec")
+    launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if launcher is None:
+        pytest.skip("mpiexec is not installed: pip install 'lithax[mpi]'")
+    lx.from_array(voxels, store="rock.zarr")
+    lithax = [launcher, "-n", "2", sys.executable, "-c", "from lithax.cli import main; main()"]
+    done = subprocess.run([*lithax, "export", "rock.zarr", "rock.raw"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done
+    assert done.stderr.count("lithax export works in one process, and a launcher such as mpiexec has started 2") == 1
+    assert not (tmp_path / "rock.raw").exists()

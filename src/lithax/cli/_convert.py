@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, raw_layout, tell
+from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, alone, raw_layout, tell
 
 
 @click.command("convert")
@@ -16,6 +16,7 @@ from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, raw_layout, t
 @OVERWRITE
 @QUIET
 @tell
+@alone
 def convert_command(source: str, target: str, path: str | None, overwrite: bool, quiet: bool, **options: Any) -> None:
     """Turn an image or a file into another format, which the ending of TARGET names.
 

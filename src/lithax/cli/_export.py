@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import OVERWRITE, QUIET, tell
+from lithax.cli._parameters import OVERWRITE, QUIET, alone, tell
 
 
 @click.command("export")
@@ -22,6 +22,7 @@ from lithax.cli._parameters import OVERWRITE, QUIET, tell
 @OVERWRITE
 @QUIET
 @tell
+@alone
 def export_command(
     store: str, file: str, path: str | None, fiji_macro: bool, overwrite: bool, quiet: bool, **options: Any
 ) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from lithax.cli._parameters import tell
+from lithax.cli._parameters import alone, tell
 
 
 @click.command("info")
@@ -10,6 +10,7 @@ from lithax.cli._parameters import tell
 @click.option("--path", help="Path of the image inside the store.")
 @click.option("--statistics", is_flag=True, help="Also read all voxels: smallest, largest, mean, percentiles.")
 @tell
+@alone
 def info_command(store: str, path: str | None, statistics: bool) -> None:
     """Show what an image is, without reading its voxels.
 

@@ -80,6 +80,41 @@ def say(world: Any, text: str) -> None:
         click.echo(text)
 
 
+def alone(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse to be run by a launcher: every process would do the same."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        world = connect()
+        if world.count == 1:
+            return command(*arguments, **options)
+        if world.first:
+            name = click.get_current_context().info_name
+            click.echo(
+                f"Error: lithax {name} works in one process, and a launcher such as mpiexec has started {world.count}; run it "
+                "without the launcher. Those that share their work are import, pyramid, rechunk and verify.",
+                err=True,
+            )
+        raise click.exceptions.Exit(2)
+
+    return run
+
+
+_OPTIONS = (
+    ("overwrite=True", "--overwrite"),
+    ("resume=True", "--resume"),
+    ("shape and dtype must", "--shape and --dtype must"),
+)
+"""Words of the library's errors, and what they are on the command line."""
+
+
+def _worded(error: BaseException) -> str:
+    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    for word, option in _OPTIONS:
+        text = text.replace(word, option)
+    return text
+
+
 def tell(command: Callable[..., Any]) -> Callable[..., Any]:
     """Show an expected error as one line; with LITHAX_TRACEBACK=1 in the environment as Python shows it."""
 
@@ -90,7 +125,6 @@ def tell(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*arguments, **options)
         except EXPECTED as error:
-            notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-            raise click.ClickException(f"{error}{notes}") from error
+            raise click.ClickException(_worded(error)) from error
 
     return run

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import raw_layout, tell
+from lithax.cli._parameters import alone, raw_layout, tell
 
 
 @click.command("report")
@@ -44,6 +44,7 @@ from lithax.cli._parameters import raw_layout, tell
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report in the folder.")
 @click.option("--quiet", is_flag=True, help="Say nothing while working.")
 @tell
+@alone
 def report_command(
     source: str | None,
     output: str | None,

@@ -4,7 +4,7 @@ import webbrowser
 
 import click
 
-from lithax.cli._parameters import PATH, tell
+from lithax.cli._parameters import PATH, alone, tell
 from lithax.errors import NoDisplayError
 
 
@@ -24,6 +24,7 @@ from lithax.errors import NoDisplayError
 )
 @click.option("--no-browser", is_flag=True, help="With --web: only say the address.")
 @tell
+@alone
 def view_command(
     store: str,
     path: str | None,

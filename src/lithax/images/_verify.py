@@ -64,7 +64,7 @@ class Verification:
         lines = [f"{self.where}: {len(self.defects) or 'no'} defect{'s' if len(self.defects) != 1 else ''}"]
         lines += [f"  {defect}" for defect in self.defects]
         lines.append(
-            f"  {self.images} array{'s' if self.images != 1 else ''}, {self.chunks} chunks read, {self.empty} of them not "
+            f"  {self.images} array{'s' if self.images != 1 else ''}, {self.chunks} chunk{'s' if self.chunks != 1 else ''} read, {self.empty} of them not "
             f"stored (fill value), {self.hashes} content hash{'es' if self.hashes != 1 else ''} compared"
         )
         return "\n".join(lines)
