@@ -95,6 +95,7 @@ def alone(command: Callable[..., Any]) -> Callable[..., Any]:
                 "without the launcher. Those that share their work are import, pyramid, rechunk and verify.",
                 err=True,
             )
+        world.barrier()  # or the launcher might end the first process before it has spoken
         raise click.exceptions.Exit(2)
 
     return run
