@@ -16,6 +16,7 @@ from lithax.arrays._control import fori_loop as fori_loop
 from lithax.arrays._derivative import with_derivative as with_derivative
 from lithax.arrays._label import label_block as label_block
 from lithax.arrays._label import merge_labels as merge_labels
+from lithax.arrays._namespace import as_real as as_real
 from lithax.arrays._namespace import is_array as is_array
 from lithax.arrays._namespace import is_jax as is_jax
 from lithax.arrays._namespace import is_traced as is_traced

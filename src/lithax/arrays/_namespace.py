@@ -66,3 +66,9 @@ def real_dtype(xp: Any, dtype: Any) -> Any:
     if xp.isdtype(dtype, "bool"):
         return xp.float32
     return xp.float64 if xp.iinfo(dtype).bits >= 32 else xp.float32
+
+
+def as_real(x: Any) -> Any:
+    """Return an array in the type in which a real-valued filter of it works; see `real_dtype`."""
+    xp = namespace(x)
+    return xp.astype(x, real_dtype(xp, x.dtype), copy=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Inexact, Shaped
 
-from lithax.arrays import namespace, real_dtype
+from lithax.arrays import as_real
 from lithax.grid import Halo, as_halo
 from lithax.ops._gaussian import gaussian_radius, gaussian_weights
 from lithax.ops._parameters import cast, is_number, per_axis, spacing_per_axis
@@ -64,8 +64,7 @@ def derivative(block: Shaped[Any, "x y z"], *, axis: Any, spacing: Any = 1.0) ->
     ValueError
         If there is no such axis, or `spacing` is not positive.
     """
-    xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     return central_difference(x, axis_number(axis), spacing_per_axis(spacing)[axis_number(axis)])
 
 
@@ -94,8 +93,7 @@ def sobel(block: Shaped[Any, "x y z"], *, axis: Any) -> Inexact[Any, "x-2 y-2 z-
     ValueError
         If there is no such axis.
     """
-    xp = namespace(block)
-    return sobel_component(xp.astype(block, real_dtype(xp, block.dtype), copy=False), axis_number(axis))
+    return sobel_component(as_real(block), axis_number(axis))
 
 
 @voxel_op(halo=1)
@@ -118,8 +116,7 @@ def laplacian(block: Shaped[Any, "x y z"], *, spacing: Any = 1.0) -> Inexact[Any
     ValueError
         If `spacing` is not positive.
     """
-    xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     total = None
     for axis, h in enumerate(spacing_per_axis(spacing)):
         inner = x
@@ -191,8 +188,7 @@ def gaussian_derivative(
     ValueError
         If `sigma` is not positive, or an array without `radius`; if `order` is negative; if `spacing` is not positive.
     """
-    xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     radii = smoothing_radius(sigma, radius, truncate)
     sigmas, steps, orders = per_axis(sigma, "sigma"), spacing_per_axis(spacing), as_halo(order, "order")
     taps = [2 * r + 1 for r in radii]

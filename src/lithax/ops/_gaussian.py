@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Bool, Inexact, Shaped
 
-from lithax.arrays import is_traced, namespace, real_dtype
+from lithax.arrays import as_real, is_traced, namespace
 from lithax.grid import Halo, as_halo
 from lithax.ops._masked import normalised, weighted
 from lithax.ops._parameters import cast, is_number, per_axis
@@ -89,9 +89,8 @@ def _gaussian_masked(
     truncate: float | int = 4.0,
 ) -> Inexact[Any, "_ _ _"]:
     # Normalised convolution: the weights of the voxels left out are shared among the others.
-    xp = namespace(block)
     radii = gaussian_radius(sigma, radius, truncate)
-    x, weight = weighted(xp.astype(block, real_dtype(xp, block.dtype), copy=False), valid)
+    x, weight = weighted(as_real(block), valid)
     return normalised(_smooth(x, sigma, radii), _smooth(weight, sigma, radii))
 
 
@@ -129,6 +128,5 @@ def gaussian(
     Masked form: Knutsson and Westin, Normalized and differential convolution, CVPR (1993), eq. 4.
     doi:10.1109/CVPR.1993.341081
     """
-    xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     return _smooth(x, sigma, gaussian_radius(sigma, radius, truncate))

@@ -4,7 +4,7 @@ from typing import Any
 
 from jaxtyping import Float, Shaped
 
-from lithax.arrays import fence, namespace, real_dtype
+from lithax.arrays import as_real, fence
 from lithax.grid import Halo
 from lithax.ops._derivative import central_difference, gaussian_pass, smoothing_radius, sobel_component
 from lithax.ops._parameters import per_axis, spacing_per_axis
@@ -57,8 +57,7 @@ def gradient_magnitude(
     ValueError
         If `sigma` is not positive, or an array without `radius`; if `spacing` is not positive.
     """
-    xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     steps = spacing_per_axis(spacing)
     if sigma is None:
         inner = [shifted(x, axis, 1, x.shape[axis] - 2) for axis in range(3)]
@@ -92,6 +91,5 @@ def sobel_magnitude(block: Shaped[Any, "x y z"]) -> Float[Any, "x-2 y-2 z-2"]:
     block
         Any field of real numbers, one value per voxel; padded by one voxel.
     """
-    xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     return _magnitude(*(sobel_component(x, axis) for axis in range(3)))

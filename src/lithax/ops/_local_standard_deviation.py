@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Bool, Float, Shaped
 
-from lithax.arrays import fence, namespace, real_dtype
+from lithax.arrays import as_real, fence, namespace
 from lithax.ops._masked import weighted, where_present
 from lithax.ops._separable import AXES, CHEAP, shifted, windows
 from lithax.ops._smooth_root import smooth_root
@@ -45,9 +45,8 @@ def _deviation(mean: Array, count: Any, sizes: tuple[int, int, int]) -> tuple[Ar
 def _standard_deviation_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
 ) -> Float[Any, "_ _ _"]:
-    xp = namespace(block)
     sizes = window_size(size, radius)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     x, weight = weighted(x, valid)
     variance, count = _deviation(trim(x, sizes), trim(weight, sizes), sizes)
     return where_present(count > 0, smooth_root(variance))
@@ -86,7 +85,6 @@ def local_standard_deviation(
     Chan, Golub and LeVeque, Algorithms for computing the sample variance, The American Statistician 37 (1983), eq. 1.5.
     doi:10.1080/00031305.1983.10483115
     """
-    xp = namespace(block)
     sizes = window_size(size, radius)
-    x = trim(xp.astype(block, real_dtype(xp, block.dtype), copy=False), sizes)
+    x = trim(as_real(block), sizes)
     return smooth_root(_deviation(x, 1.0, sizes)[0])

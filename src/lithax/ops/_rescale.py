@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Inexact, Shaped
 
-from lithax.arrays import namespace, real_dtype
+from lithax.arrays import as_real, namespace
 from lithax.ops._extremum import on_ordered
 from lithax.ops._parameters import cast, check_interval, is_number
 from lithax.ops._voxel_op import voxel_op
@@ -115,7 +115,7 @@ def rescale(
         If the two ends of `input_range` are equal, or a range is not two numbers.
     """
     xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     low, high = (cast(v, x.dtype) for v in _interval(input_range, "input_range"))
     start, stop = (cast(v, x.dtype) for v in _interval(output_range, "output_range"))
     if is_number(low) and is_number(high) and not high - low != 0:
@@ -148,6 +148,5 @@ def standardize(block: Shaped[Any, "x y z"], *, mean: Any, standard_deviation: A
         raise ValueError(
             f"standard_deviation={standard_deviation!r} must be positive; a constant image cannot be standardized."
         )
-    xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     return (x - cast(mean, x.dtype)) * (1.0 / cast(standard_deviation, x.dtype))

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxtyping import Bool, Shaped
 
-from lithax.arrays import namespace, orderable, real_dtype
+from lithax.arrays import as_real, namespace, orderable, real_dtype
 from lithax.ops._parameters import cast, check_interval, is_number
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
@@ -111,5 +111,5 @@ def soft_threshold(block: Shaped[Any, "x y z"], *, value: Any, width: Any) -> Sh
     if is_number(width) and not width > 0:
         raise ValueError(f"width={width!r} must be positive; for a sharp threshold use threshold.")
     xp = namespace(block)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     return 0.5 * xp.tanh((x - cast(value, x.dtype)) * (0.5 / cast(width, x.dtype))) + 0.5

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Bool, Inexact, Shaped
 
-from lithax.arrays import namespace, real_dtype
+from lithax.arrays import as_real
 from lithax.ops._masked import normalised, weighted
 from lithax.ops._separable import along_axes, windows
 from lithax.ops._voxel_op import voxel_op
@@ -20,9 +20,8 @@ def _box_sum(x: Array, sizes: tuple[int, int, int]) -> Array:
 def _uniform_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
 ) -> Inexact[Any, "_ _ _"]:
-    xp = namespace(block)
     sizes = window_size(size, radius)
-    x, weight = weighted(xp.astype(block, real_dtype(xp, block.dtype), copy=False), valid)
+    x, weight = weighted(as_real(block), valid)
     return normalised(_box_sum(x, sizes), _box_sum(weight, sizes))
 
 
@@ -51,7 +50,6 @@ def uniform(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     ValueError
         If `size` and `radius` are both given, or one is not a whole number of the right sign.
     """
-    xp = namespace(block)
     sizes = window_size(size, radius)
-    x = xp.astype(block, real_dtype(xp, block.dtype), copy=False)
+    x = as_real(block)
     return _box_sum(x, sizes) / float(sizes[0] * sizes[1] * sizes[2])
