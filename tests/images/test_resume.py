@@ -314,9 +314,6 @@ def test_another_run_is_refused_and_what_differs_is_named(runner, source, tmp_pa
 
     refused(lambda v: v * 2, image, r"comes from another call \(computation: \"key:double\" then", resume_key="other")
     refused(lambda v: v * 2, moved, r"geometry: .*inputs: ")
-    refused(
-        lambda v: v * 2, image, r"computation: .*then, null now", resume_key=None, error=ResumeError, resume="force"
-    ) if False else None
     refused(lambda v: v * 2, image, r"grid: ", chunks=20)
     refused(lambda v: v * 2, image, r"dtype: ", dtype="f8")
     refused(lambda v: v * 2, image, r"seed: 0 then, 4 now", seed=4)
