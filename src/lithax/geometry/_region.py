@@ -10,6 +10,8 @@ region itself: it is a pytree.
 """
 
 import abc
+import operator
+from functools import reduce
 from typing import Any
 
 import equinox as eqx
@@ -79,18 +81,12 @@ class Union(AbstractRegion):
 
     def contains(self, x: Any, y: Any, z: Any) -> Array:
         """Tell which points belong to any of the regions."""
-        result = self.regions[0].contains(x, y, z)
-        for region in self.regions[1:]:
-            result = result | region.contains(x, y, z)
-        return result
+        return reduce(operator.or_, (region.contains(x, y, z) for region in self.regions))
 
     def signed_distance(self, x: Any, y: Any, z: Any) -> Array:
         """Return the smallest of the distances: exact outside, a bound inside."""
-        result = self.regions[0].signed_distance(x, y, z)
-        for region in self.regions[1:]:
-            distance = region.signed_distance(x, y, z)
-            result = namespace(result, distance).minimum(result, distance)
-        return result
+        distances = (region.signed_distance(x, y, z) for region in self.regions)
+        return reduce(lambda a, b: namespace(a, b).minimum(a, b), distances)
 
 
 class Intersection(AbstractRegion):
@@ -103,18 +99,12 @@ class Intersection(AbstractRegion):
 
     def contains(self, x: Any, y: Any, z: Any) -> Array:
         """Tell which points belong to all of the regions."""
-        result = self.regions[0].contains(x, y, z)
-        for region in self.regions[1:]:
-            result = result & region.contains(x, y, z)
-        return result
+        return reduce(operator.and_, (region.contains(x, y, z) for region in self.regions))
 
     def signed_distance(self, x: Any, y: Any, z: Any) -> Array:
         """Return the largest of the distances: exact inside, a bound outside."""
-        result = self.regions[0].signed_distance(x, y, z)
-        for region in self.regions[1:]:
-            distance = region.signed_distance(x, y, z)
-            result = namespace(result, distance).maximum(result, distance)
-        return result
+        distances = (region.signed_distance(x, y, z) for region in self.regions)
+        return reduce(lambda a, b: namespace(a, b).maximum(a, b), distances)
 
 
 class Complement(AbstractRegion):
