@@ -151,6 +151,23 @@ def test_what_cannot_be_sent_is_said():
     assert isinstance(second, TypeError)
 
 
+class Accelerator:
+    """As much of a GPU as can be had without one."""
+
+    platform = "gpu"
+
+
+@pytest.mark.parametrize(
+    ("count", "dealt"), [(1, ["012"]), (2, ["02", "1"]), (3, ["0", "1", "2"]), (4, ["0", "1", "2", "0"])]
+)
+def test_accelerators_of_a_machine_are_dealt_out_in_turn(monkeypatch, count, dealt):
+    """Each of as many processes as GPUs has one; of more processes some share."""
+    local = [Accelerator() for _ in range(3)]
+    monkeypatch.setattr("jax.local_devices", lambda: local)
+    found = on_threads(count, lambda world: "".join(str(local.index(d)) for d in world.devices))
+    assert found == dealt
+
+
 def test_devices_are_chosen_by_number():
     with runtime.using(devices=[0]) as chosen:
         assert runtime.devices() == chosen
