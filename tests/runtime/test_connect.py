@@ -6,8 +6,10 @@ import pytest
 
 from lithax import runtime
 from lithax.errors import ProcessFailure
+from lithax.images._collective import together
 from lithax.runtime import _connect, _launcher
 from lithax.testing import on_threads
+from lithax.testing._thread_world import ThreadWorld
 
 LAUNCHERS = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"]
 
@@ -80,6 +82,20 @@ def test_what_is_given_to_one_reaches_only_that_one(count):
     for index, (first, second) in enumerate(on_threads(count, work)):
         assert first == {k: (k, index) for k in range(index + 1)}
         assert second == ({k: k for k in range(1, count, 2)} if index == 0 else {})
+
+
+def test_nobody_waits_for_what_one_that_failed_would_give(monkeypatch):
+    deliver = ThreadWorld._deliver
+    monkeypatch.setattr(ThreadWorld, "_deliver", lambda w, m, s: deliver(w, m, s) if w.index != 1 else 1 / 0)
+
+    def work(world):
+        with together(world):
+            world.give(dict.fromkeys(range(3), "something"))
+
+    first, second, third = on_threads(3, work)
+    assert isinstance(second, ZeroDivisionError)
+    assert isinstance(first, ProcessFailure)
+    assert isinstance(third, ProcessFailure)
 
 
 def test_what_cannot_be_given_is_said():

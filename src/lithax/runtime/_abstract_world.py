@@ -46,7 +46,10 @@ class AbstractWorld(ABC):
 
     @abstractmethod
     def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
-        """Send messages to other processes, and return those from others, who send so many bytes each."""
+        """Send messages to other processes, and return those from others, who send so many bytes each.
+
+        One that fails here sends nothing more, so whoever waits for it must `check` now and then.
+        """
 
     @abstractmethod
     def _post(self, message: bytes) -> None:

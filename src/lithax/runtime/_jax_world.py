@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lithax.errors import ProcessFailure
@@ -56,7 +56,7 @@ class JaxWorld(AbstractWorld):
         received = {}
         for k in sizes:
             name = f"{_ROOM}/given/{number}/{k}/{self.index}"
-            received[k], parts = self._fetch(name)
+            received[k], parts = self._fetch(name, self.check)
             for part in range(parts):
                 self._client.key_value_delete(f"{name}/{part}")
         return received
@@ -68,14 +68,15 @@ class JaxWorld(AbstractWorld):
             self._client.key_value_set_bytes(f"{name}/{k}", struct.pack("<q", len(parts)) + part)
         return len(parts)
 
-    def _fetch(self, name: str) -> tuple[bytes, int]:
-        first = self._wait_for(f"{name}/0")
+    def _fetch(self, name: str, check: Callable[[], None] = lambda: None) -> tuple[bytes, int]:
+        first = self._wait_for(f"{name}/0", check)
         (count,) = struct.unpack_from("<q", first)
-        rest = [self._wait_for(f"{name}/{k}")[8:] for k in range(1, count)]
+        rest = [self._wait_for(f"{name}/{k}", check)[8:] for k in range(1, count)]
         return b"".join([first[8:], *rest]), count
 
-    def _wait_for(self, key: str) -> bytes:
+    def _wait_for(self, key: str, check: Callable[[], None] = lambda: None) -> bytes:
         while True:
+            check()
             try:
                 return self._client.blocking_key_value_get_bytes(key, _PATIENCE)
             except Exception as error:

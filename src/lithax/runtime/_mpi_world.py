@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class MpiWorld(AbstractWorld):
         waiting = [self._comm.Irecv([into, MPI.BYTE], k, _GIVEN) for k, into in received.items()]
         waiting += [self._comm.Isend([message, MPI.BYTE], k, _GIVEN) for k, message in messages.items()]
         for request in waiting:
-            _wait(request)
+            _wait(request, self.check)
         return {k: bytes(message) for k, message in received.items()}
 
     def _post(self, message: bytes) -> None:
@@ -73,9 +73,10 @@ class MpiWorld(AbstractWorld):
             self._comm.Abort(1)
 
 
-def _wait(request: Any) -> None:
+def _wait(request: Any, check: Callable[[], None] = lambda: None) -> None:
     # MPI would wait with a busy loop, and take a core from a process that still computes.
     pause = 0.0
     while not request.Test():
+        check()
         time.sleep(pause)
         pause = min(pause * 1.2 + 1e-5, 5e-3)

@@ -5,6 +5,7 @@ import sys
 
 from lithax import runtime
 from lithax.errors import ProcessFailure
+from lithax.images._collective import together
 
 world = runtime.connect(sys.argv[1])
 assert runtime.connect() is world
@@ -54,6 +55,21 @@ except FileExistsError as raised:
     assert str(raised) == "taken"
 else:
     raise AssertionError
+
+# One fails while another waits for what it gives.
+deliver = type(world)._deliver
+if world.index == 1:
+    type(world)._deliver = lambda self, messages, sizes: 1 / 0
+try:
+    with together(world):
+        world.give({0: b"x" * long} if world.index == 1 else {1: b"y" * long})
+except ZeroDivisionError:
+    assert world.index == 1
+except ProcessFailure as raised:
+    assert "ZeroDivisionError" in str(raised)
+else:
+    raise AssertionError
+type(world)._deliver = deliver
 
 # What came before is forgotten.
 world.check()
