@@ -198,7 +198,9 @@ def _slabs(
         zip(axis_names(mesh), counts_of(mesh), filled, widths, strict=True)
     ):
         if width:
-            lower, upper = (_layers(block, slabs, axis, width + 1, at_end=at_end) for at_end in (False, True))
+            # Only "mirror" leaves out the layer at the face, and asks for one more.
+            depth = width + (boundary == "mirror")
+            lower, upper = (_layers(block, slabs, axis, depth, at_end=at_end) for at_end in (False, True))
             slabs.append(_slabs_along(lower, upper, axis, name, count, size, width, boundary, value))
         else:
             slabs.append(None)
@@ -233,14 +235,20 @@ def _slabs_along(
     boundary: str,
     value: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return what lies below and above a part, of which the first and the last ``width + 1`` layers are given."""
-    ring = boundary == "wrap"
-    low = _from(jax.lax.slice_in_dim(upper, 1, width + 1, axis=axis), name, count, -1, ring=ring)
-    high = _from(jax.lax.slice_in_dim(lower, 0, width, axis=axis), name, count, 1, ring=ring)
+    """Return what lies below and above a part, of which the first and the last layers are given, as many as the rule asks for."""
+    ring, depth = boundary == "wrap", lower.shape[axis]
+    down, up = (
+        jax.lax.slice_in_dim(lower, 0, width, axis=axis),
+        jax.lax.slice_in_dim(upper, depth - width, depth, axis=axis),
+    )
+    if name is not None and count == 2:
+        low, high = _swapped(down, up, axis, name, ring=ring)
+    else:
+        low, high = _from(up, name, count, -1, ring=ring), _from(down, name, count, 1, ring=ring)
     if ring:
         return low, high
     first = boundary_index(np.arange(-width, 0), size, boundary)
-    last = boundary_index(size + np.arange(width), size, boundary) - (size - width - 1)
+    last = boundary_index(size + np.arange(width), size, boundary) - (size - depth)
     outside = [_rows(part, index, axis) for part, index in ((lower, first), (upper, last))]
     if boundary == "constant":
         outside = [jnp.full_like(o, value) for o in outside]
@@ -249,6 +257,17 @@ def _slabs_along(
     # The first part is at the lower face of the image, the last one at the upper face.
     place = jax.lax.axis_index(name)
     return jnp.where(place == 0, outside[0], low), jnp.where(place == count - 1, outside[1], high)
+
+
+def _swapped(down: jax.Array, up: jax.Array, axis: int, name: str, *, ring: bool) -> tuple[jax.Array, jax.Array]:
+    """Return what lies below and above one of two parts, which have only each other: one exchange instead of two."""
+    there = [(0, 1), (1, 0)]
+    if ring:
+        both = jax.lax.ppermute(jnp.concatenate([up, down], axis), name, there)
+        low, high = jnp.split(both, 2, axis)
+        return low, high
+    seen = jax.lax.ppermute(jnp.where(jax.lax.axis_index(name) == 0, up, down), name, there)
+    return seen, seen  # on one side of it lies the face of the image
 
 
 def _rows(part: jax.Array, index: np.ndarray, axis: int) -> jax.Array:
