@@ -295,7 +295,7 @@ def image_dtype(low: Any, high: Any) -> np.dtype:
     """Return the type in which two images are worked on; refuse what are not real numbers."""
     found = []
     for name, value in (("low", low), ("high", high)):
-        if not hasattr(value, "dtype"):
+        if not isinstance(value, VoxelImage) and not is_array(value):
             raise TypeError(f"{name} is a {type(value).__name__}; give an image (lx.open, lx.from_array) or an array.")
         dtype = np.dtype(str(value.dtype).rsplit(".", 1)[-1])
         if dtype.kind not in "iuf":

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lithax.arrays import is_array, namespace
-from lithax.images import VoxelImage, chunk_map
+from lithax.arrays import namespace
+from lithax.images import chunk_map
 from lithax.inverse._distinct import distinct_statistics
 from lithax.inverse._inversion import Inversion, pack
 from lithax.inverse._pieces import Curves
@@ -60,23 +60,13 @@ def _put(values: np.ndarray, kept: np.ndarray, shape: tuple[int, ...]) -> np.nda
 
 
 def chunk_map_options(
-    low: Any,
-    high: Any,
-    table: Curves,
-    wanted: Wanted,
-    store: Any,
-    path: str | None,
-    backend: str | None,
-    options: dict[str, Any],
+    table: Curves, wanted: Wanted, store: Any, path: str | None, backend: str | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what `chunk_map` is called with besides `invert_block` and the images."""
     if unknown := set(options) - set(OPTIONS):
         raise TypeError(
             f"invert() has no option {sorted(unknown)}; for images these are passed on: {', '.join(OPTIONS)}."
         )
-    for name, value in (("low", low), ("high", high)):
-        if not isinstance(value, VoxelImage) and not is_array(value):
-            raise TypeError(f"{name} is a {type(value).__name__}; give an image (lx.open, lx.from_array) or an array.")
     if backend is None:
         backend = "numpy" if jax.default_backend() == "cpu" else "jax"
     names = wanted.names
@@ -96,5 +86,5 @@ def invert_images(low: Any, high: Any, table: Curves, wanted: Wanted, *where_and
 
     What follows is passed to `chunk_map_options`.
     """
-    results = chunk_map(invert_block, low, high, **chunk_map_options(low, high, table, wanted, *where_and_how))
+    results = chunk_map(invert_block, low, high, **chunk_map_options(table, wanted, *where_and_how))
     return pack(results, wanted, table.draws, table.usable)

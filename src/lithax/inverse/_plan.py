@@ -61,7 +61,7 @@ def plan_inversion(low: Any, high: Any, coefficients: Coefficients, **options: A
             )
     table = curves(coefficients, given["density_line"], image_dtype(low, high))
     options = given["options"]
-    arguments = chunk_map_options(low, high, table, wanted, given["store"], given["path"], given["backend"], options)
+    arguments = chunk_map_options(table, wanted, given["store"], given["path"], given["backend"], options)
     worked_out = plan(chunk_map, invert_block, low, high, **arguments)
     selection = make_selection(as_domain(options.get("where")), low.frame)
     grid = ChunkGrid(low.shape, worked_out.block_shape)
