@@ -26,7 +26,7 @@ CREATION = [
 ]
 NAMES = [
     *CREATION,
-    *["open", "import_raw", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
+    *["open", "import_raw", "simulated_scan", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
     *[
         "chunk_map",

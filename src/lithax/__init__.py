@@ -30,6 +30,7 @@ from lithax.images import plan as plan
 from lithax.images import pyramid as pyramid
 from lithax.images import save as save
 from lithax.images import shard as shard
+from lithax.images import simulated_scan as simulated_scan
 from lithax.images import sphere_pack as sphere_pack
 from lithax.images import verify as verify
 from lithax.images import zeros as zeros

@@ -35,6 +35,7 @@ from lithax.images._region_mask import inside as inside
 from lithax.images._region_mask import mask as mask
 from lithax.images._sharded import save as save
 from lithax.images._sharded import shard as shard
+from lithax.images._simulated_scan import simulated_scan as simulated_scan
 from lithax.images._sphere_pack import sphere_pack as sphere_pack
 from lithax.images._verify import Verification as Verification
 from lithax.images._verify import verify as verify
