@@ -20,9 +20,13 @@ def mpiexec():
     if launcher is None:
         pytest.skip("mpiexec is not installed: pip install 'lithax[mpi]'")
 
-    def start(count: int, program: str, *arguments: object, patience: float = 120) -> subprocess.CompletedProcess[str]:
+    def start(
+        count: int, program: str, *arguments: object, patience: float = 120, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         command = [launcher, "-n", str(count), sys.executable, str(PROGRAMS / f"{program}.py"), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
+        return subprocess.run(
+            command, env=os.environ | environment, capture_output=True, text=True, timeout=patience, check=False
+        )
 
     return start
 

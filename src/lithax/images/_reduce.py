@@ -57,8 +57,9 @@ def chunk_reduce(
     ----------
     measure
         A measurement of `lithax.measure`, or anything with ``of(*blocks, valid)``, ``combine(a, b)`` and ``finish(state)``.
-        States are combined in the order of the blocks: integers are exact, and float sums have the same bits for any number
-        of threads and processes on one chunk grid.
+        States are combined along one tree over the blocks in their order: integers are exact, and float sums have the same bits for any
+        number of threads and processes on one chunk grid. If it says ``exact = True``, any grouping gives the same bits, and
+        processes tell each other less.
     *images
         Images (or arrays) on one grid of voxels.
     fn
@@ -128,7 +129,8 @@ class PreparedReduce:
         """An upper bound of the memory that the call needs [byte]."""
         reader, block = self.reader, self.reader.layout.block
         each = self.block_bytes + math.prod(block) + self.state.temporary_bytes
-        each += max(math.prod(s.chunks) * s.dtype.itemsize for s in reader.sources)
+        # A chunk as it is stored (noise does not get shorter), and decoded.
+        each += 2 * max(math.prod(s.chunks) * s.dtype.itemsize for s in reader.sources)
         if reader.selection is not None:  # flags, and the blocks with what is left out replaced
             widest = [max(h[a] for h in reader.halos) for a in range(3)]
             around = math.prod(b + 2 * w for b, w in zip(block, widest, strict=True))

@@ -13,6 +13,9 @@ from lithax.images import export_file, import_file
 kind, folder = sys.argv[1], Path(sys.argv[2])
 world = lx.runtime.connect(kind)
 assert lx.runtime.connect() is lx.runtime.connect(kind) is world
+if len(sys.argv) > 3:  # each process computes on several devices
+    chosen = lx.runtime.using(devices=list(map(int, sys.argv[3].split(","))))
+    assert len(chosen.__enter__()) == len(lx.runtime.devices()) > 1
 quiet = {"progress": False}
 rng = np.random.default_rng(5)
 SHAPE = (21, 18, 25)
