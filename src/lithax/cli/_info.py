@@ -49,16 +49,22 @@ def info_command(store: str, path: str | None, statistics: bool) -> None:
         "state": metadata.state,
         "store": image.stored.where,
     }
+    _show(rows)
     if statistics:
         levels, found = histogram(image), moments(image, skip_nan=True)
         low, middle, high = levels.percentile([1, 50, 99])
-        rows |= {
-            "minimum": f"{levels.minimum:.6g}",
-            "maximum": f"{levels.maximum:.6g}",
-            "mean": f"{found.mean:.6g}",
-            "deviation": f"{found.standard_deviation:.6g}",
-            "percentiles": f"{low:.6g} (1 %), {middle:.6g} (50 %), {high:.6g} (99 %)",
-        }
+        _show(
+            {
+                "minimum": f"{levels.minimum:.6g}",
+                "maximum": f"{levels.maximum:.6g}",
+                "mean": f"{found.mean:.6g}",
+                "deviation": f"{found.standard_deviation:.6g}",
+                "percentiles": f"{low:.6g} (1 %), {middle:.6g} (50 %), {high:.6g} (99 %)",
+            }
+        )
+
+
+def _show(rows: dict[str, str]) -> None:
     for name, value in rows.items():
         if value:
             click.echo(f"{name:<14}{value}")

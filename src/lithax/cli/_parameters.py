@@ -105,6 +105,9 @@ _OPTIONS = (
     ("overwrite=True", "--overwrite"),
     ("resume=True", "--resume"),
     ("shape and dtype must", "--shape and --dtype must"),
+    ("part=None has no default", "--part is missing"),
+    ("part=None", "--part is missing"),
+    ("part='real'", "--part 'real'"),
 )
 """Words of the library's errors, and what they are on the command line."""
 
