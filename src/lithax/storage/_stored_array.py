@@ -169,10 +169,6 @@ class StoredArray(AbstractStoredArray):
         """Return the key of a unit inside the store."""
         return self._prefix + self._encode_key(tuple(unit))
 
-    def chunk_key(self, index: Index) -> str:
-        """Return the key of the object that holds a chunk."""
-        return self.unit_key(self.unit_of(index))
-
     # Reading
 
     def read_chunk(self, index: Index) -> np.ndarray:

@@ -15,7 +15,6 @@ from lithax.viz._figure import encode as encode
 from lithax.viz._figure import load_matplotlib as load_matplotlib
 from lithax.viz._histogram import Mark as Mark
 from lithax.viz._histogram import draw_histogram as draw_histogram
-from lithax.viz._levels import HasLevels as HasLevels
 from lithax.viz._levels import levels_of as levels_of
 from lithax.viz._levels import sharp_enough as sharp_enough
 from lithax.viz._orthogonal import Slice as Slice

@@ -1,24 +1,13 @@
 """Coarser levels of an image: the seam between those who build pyramids and those who draw.
 
 Levels are images of the same space with larger voxels, each with its own `frame`; an OME-Zarr pyramid is a sequence of
-them. An image may know its own: then it has a property `levels`.
+them. An image that has a pyramid knows its own: ``image.levels``.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 from lithax.geometry import Frame
 from lithax.images import VoxelImage
-
-
-@runtime_checkable
-class HasLevels(Protocol):
-    """An image that knows its coarser levels."""
-
-    @property
-    def levels(self) -> Sequence[VoxelImage]:
-        """Images of decreasing resolution over the same space; the image itself may stand first, or be left out."""
-        ...
 
 
 def levels_of(image: VoxelImage, levels: Sequence[VoxelImage] | None = None) -> tuple[VoxelImage, ...]:
