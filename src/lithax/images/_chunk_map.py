@@ -261,7 +261,7 @@ class PreparedMap:
             way_out = (
                 "give store= so that the result is written instead of kept, "
                 if self.held > self.limit // 2
-                else "use smaller chunks or fewer workers, "
+                else "use smaller chunks (image.copy(store, chunks=64)) or fewer workers (workers=1), "
             )
             raise MemoryLimitError(
                 f"the call needs up to {size_text(need)} ({size_text(self.working_bytes)} for {self.workers} blocks in flight, "

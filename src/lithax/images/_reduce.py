@@ -153,7 +153,8 @@ class PreparedReduce:
         if self.memory > self.limit:
             raise MemoryLimitError(
                 f"the call needs up to {size_text(self.memory)} for {self.workers} blocks in flight, memory_limit is "
-                f"{size_text(self.limit)}; use smaller chunks or fewer workers, or raise memory_limit."
+                f"{size_text(self.limit)}; use smaller chunks (image.copy(store, chunks=64)) or fewer workers (workers=1), or raise "
+                "memory_limit."
             )
 
 
