@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lithax.chunked import BlockTree, combine_nodes
+from lithax.chunked import BlockTree, combine_nodes, most_nodes
 
 
 def join(a, b):
@@ -40,8 +40,7 @@ def test_any_division_of_the_blocks_makes_the_same_tree(count, left_out, cuts):
             if position in present:
                 tree.add(position, f"{position}.")
         parts.append(tree.end(stop))
-        # Two nodes of each size at most: what is told to others is short.
-        assert len(parts[-1]) <= 2 * math.ceil(math.log2(stop - first + 1))
+        assert len(parts[-1]) <= (most_nodes(stop - first) if stop > first else 0)
     assert combine_nodes(join, parts) == whole(present, count, 0, 2 ** math.ceil(math.log2(count)))
 
 

@@ -3,6 +3,7 @@
 from lithax.chunked._array_source import ArraySource as ArraySource
 from lithax.chunked._block_tree import BlockTree as BlockTree
 from lithax.chunked._block_tree import combine_nodes as combine_nodes
+from lithax.chunked._block_tree import most_nodes as most_nodes
 from lithax.chunked._cache import ChunkCache as ChunkCache
 from lithax.chunked._cache import layers_fit as layers_fit
 from lithax.chunked._components import EDGE as EDGE

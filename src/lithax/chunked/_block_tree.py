@@ -71,3 +71,14 @@ def combine_nodes(combine: Callable[[Any, Any], Any], parts: Iterable[Nodes]) ->
             tree.add(position, state)
     root = tree.end()
     return root[0][1] if root else None
+
+
+def most_nodes(blocks: int) -> int:
+    """Return how many nodes a stretch of so many blocks has at most: two of each size, of which the largest is half as long.
+
+    Examples
+    --------
+    >>> most_nodes(1), most_nodes(5), most_nodes(512)
+    (1, 4, 18)
+    """
+    return max(1, 2 * (blocks.bit_length() - 1))

@@ -21,6 +21,7 @@ from lithax.chunked import (
     choose_layout,
     has_real_numbers,
     layers_fit,
+    most_nodes,
     reduce_blocks,
 )
 from lithax.errors import MemoryLimitError
@@ -145,7 +146,7 @@ class PreparedReduce:
         count = self.inputs.world.count
         if count == 1:
             return 0
-        nodes = 1 if self.exact else 2 * (len(self.reader.layout.grid) // count + 1).bit_length()
+        nodes = 1 if self.exact else most_nodes(-(-len(self.reader.layout.grid) // count))
         return count * nodes * (self.state.state_bytes or 0)
 
     def check_memory(self) -> None:
