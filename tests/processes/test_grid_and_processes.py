@@ -299,7 +299,8 @@ def test_components_are_the_same_for_any_number_of_processes(tmp_path_factory, s
     """Against one process on one chunk, where nothing is joined across faces."""
     folder = tmp_path_factory.mktemp("connected")
     data = np.random.default_rng(seed).random(shape) < 0.4
-    region = lx.regions.Sphere(tuple(n / 2 for n in shape), 0.6 * max(shape)) if inside else None
+    # About a voxel, so that it holds one in the smallest images, too.
+    region = lx.regions.Sphere(tuple(n // 2 for n in shape), 0.6 * max(shape)) if inside else None
     lx.from_array(data, tuple(map(min, chunk, shape)), folder / "a")
 
     def work(world):
