@@ -22,10 +22,12 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
         (one, apart),
     )
     half = Rival("1 process, half the image", (Call("pinned", "chain", options | {"half": True}),), 0.9)
+    # The same in the same turns: what two busy cores of this machine are to one.
+    machine = Rival("2 programs apart, a half each", (Call("apart-2", "chain", options | {"half": True}),), 0.9)
     yield Row(
         f"processes: weak scaling from 1 to 2, the same chain, float32 {edge}³, a core for each",
         Call("pinned-2", "chain", options),
-        (half,),
+        (half, machine),
     )
     long = options | {"repeats": repeats}
     serial = Rival("without a launcher", (Call("free", "chain", long),), 1.05, speed=False)
