@@ -799,3 +799,21 @@ class TestDrawing:
             low, high = axes.transData.transform([(0, 0), (bar.length, 0)])[:, 0]
             assert bar.get_children()[1].get_width() == pytest.approx(high - low)
             assert bar.length == viewer.picture.panels["xy"].scale_bar[0]
+
+    @pytest.mark.parametrize("zoom", [1, 3])
+    @pytest.mark.parametrize("size", [(9, 7.5), (4.13, 3.77)])
+    def test_the_pixels_of_a_slice_are_those_that_matplotlib_chooses(self, rock, zoom, size):
+        from matplotlib.image import AxesImage
+
+        viewer = lx.viz.OrthogonalViewer(rock, window=False, zoom=zoom, show_scale_bar=False)
+        viewer.figure.set_size_inches(*size)
+        viewer.figure.canvas.draw()
+        renderer = viewer.figure.canvas.get_renderer()
+        for axes in (viewer.ax_xy, viewer.ax_xz, viewer.ax_zy):
+            (image,) = axes.images
+            own, left, bottom, _ = image.make_image(renderer)
+            expected, *corner, _ = AxesImage.make_image(image, renderer)
+            assert own.shape == expected.shape
+            assert (left, bottom) == tuple(np.floor(np.add(corner, 0.5)))
+            # Where the border of a voxel is the centre of a pixel, rounding decides.
+            assert (own != expected).any(axis=-1).mean() < 0.01

@@ -22,6 +22,10 @@ SLABS = 256 * 2**20
 """Bytes of all planes and slabs that are kept."""
 
 
+_NEAR = 4
+"""A plane lies near the last one if it is within this part of a slab."""
+
+
 class PlaneReader:
     """Reads planes, and keeps slabs of them."""
 
@@ -67,7 +71,7 @@ class PlaneReader:
         with self._lock:
             before = self._last.get(series)
             self._last[series] = position
-            moves_on = before is not None and 0 < abs(position - before) <= slab[1] - slab[0]
+            moves_on = before is not None and 0 < _NEAR * abs(position - before) <= slab[1] - slab[0]
             kept = next((span for span in (slab, plane) if (*series, span) in self._slabs), None)
             span = kept or (slab if moves_on else plane)
             key = (*series, span)

@@ -162,11 +162,14 @@ class _Panel:
     """The axes of one slice and what stands in them."""
 
     def __init__(self, axes: Any, name: str, picture: Picture):
+        from lithax.viz._slice_image import SliceImage
+
         self.axes = axes
         state, shown = picture.state, picture.panels[name]
         unit = unit_of(state)
         options = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", **state.image_style}
         self.image = axes.imshow(shown.pixels, extent=shown.extent, **options)
+        self.image.__class__ = SliceImage
         axes.autoscale(False)
         self.image.mouseover = False  # the status bar has words of its own
         self._lines: list[Any] = []
