@@ -36,7 +36,7 @@ class PlaneReader:
         self._slabs: OrderedDict[tuple[Any, ...], tuple[Any, np.ndarray]] = OrderedDict()
         self._bytes = 0
         self._last: dict[tuple[Any, ...], int] = {}  # the plane asked for last, of each source and direction
-        self._sources: dict[int, Any] = {}  # the cache knows sources by their identity, which must not be reused
+        self._sources: dict[int, Any] = {}  # planes are known by the identity of their source, which must not be reused
         self._lock = threading.Lock()
 
     def clear(self) -> None:
@@ -126,8 +126,10 @@ class PlaneReader:
             slab[outer] = chunk[tuple(strided)] if all(strided) else chunk[np.ix_(*inner)]
 
         wanted = [(i, j, k) for i in parts[0] for j in parts[1] for k in parts[2]]
-        workers = getattr(source, "workers", None) or default_workers()
-        map_threads(read, wanted, 1 if thin and workers <= 4 else workers)
+        cores = default_workers()
+        workers = getattr(source, "workers", None) or cores
+        # Layers on a local disk are so quickly there that threads would only wait for the interpreter.
+        map_threads(read, wanted, 1 if thin and workers <= cores else workers)
         self.decoded += len(wanted)
         return slab
 
