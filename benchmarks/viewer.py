@@ -71,6 +71,7 @@ class Viewer:
                 place.mkdir(parents=True)
                 MAKE[program](place, self.edge)
                 (place / "complete").touch()
+                os.sync()  # what is still being written would take the cores' time
             found: dict[str, list[float]] = {}
             for _ in range(1 if program == "moves" else max(1, self.repeats // FIRST_PICTURES)):
                 if program == "first":

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import lithax as lx
+from lithax.chunked import ChunkCache
 from lithax.errors import NoDisplayError
 from lithax.testing import on_threads
 from lithax.viz import OrthogonalViewer, ViewState, levels_of, render
@@ -320,6 +321,24 @@ class TestLevels:
         for voxel in ((10, 10, 1), (200, 100, 1), (100, 300, 1)):
             render(ViewState(image=large, reference_voxel=voxel, histogram="full"), cache)
         assert all(1 in slab.shape for _, slab in cache.reader._slabs.values())
+
+    def test_chunks_of_an_image_that_fits_into_memory_are_decoded_once(self, large, monkeypatch):
+        read = []
+        whole = large.stored.read_chunk
+        monkeypatch.setattr(large.stored, "read_chunk", lambda index: read.append(index) or whole(index))
+        known = lx.measure.histogram(large)
+        read.clear()
+        cache = ViewCache()
+        for voxel in ((200, 100, 4), (20, 110, 1), (300, 70, 6), (200, 400, 7)):
+            render(ViewState(image=large, reference_voxel=voxel, show_xy_plane=False, histogram=known), cache)
+        assert read
+        assert len(set(read)) == len(read)
+        cache.clear()
+        render(ViewState(image=large, reference_voxel=(200, 100, 4), show_xy_plane=False, histogram=known), cache)
+        assert len(set(read)) < len(read)
+        cache.reader._chunks = ChunkCache(large.nbytes - 1)
+        render(ViewState(image=large, reference_voxel=(20, 110, 1), show_xy_plane=False, histogram=known), cache)
+        assert not cache.reader._chunks._kept
 
     def test_only_the_chunks_that_are_cut_are_read(self, large, monkeypatch):
         known = lx.measure.histogram(large)

@@ -2,7 +2,8 @@
 
 Of a chunk only the plane is kept that was asked for. When the next one lies beside it, a person moves through the image: then a *slab*
 is kept, as many neighbouring planes as fit into a small memory, of the voxels that are drawn (every second, third, ... of a large
-image). So moving on within a slab decodes nothing, and a jump to another place pays for no more than it shows.
+image). So moving on within a slab decodes nothing, and a jump to another place pays for no more than it shows. The decoded chunks themselves
+are kept of images that fit into a part of the memory as a whole.
 """
 
 import threading
@@ -10,8 +11,9 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+import psutil
 
-from lithax.chunked import keep_freed_memory
+from lithax.chunked import ChunkCache, keep_freed_memory
 from lithax.grid import BlockSource, ChunkGrid, Index, triple
 from lithax.storage import default_workers, map_threads
 
@@ -33,6 +35,7 @@ class PlaneReader:
         self.capacity = capacity
         self.decoded = 0
         """Chunks read so far."""
+        self._chunks = _chunk_cache()
         self._slabs: OrderedDict[tuple[Any, ...], tuple[Any, np.ndarray]] = OrderedDict()
         self._bytes = 0
         self._last: dict[tuple[Any, ...], int] = {}  # the plane asked for last, of each source and direction
@@ -42,6 +45,7 @@ class PlaneReader:
     def clear(self) -> None:
         """Forget everything, because the stored voxels may have changed."""
         with self._lock:
+            self._chunks = _chunk_cache()
             self._slabs.clear()
             self._bytes = 0
             self._last.clear()
@@ -111,6 +115,11 @@ class PlaneReader:
             and count[layered] == np.ptp(indices[layered]) + 1
         )
 
+        chunks = self._chunks
+        size = int(np.prod(source.shape, dtype=np.int64)) * np.dtype(source.dtype).itemsize
+        if size > chunks.capacity:  # chunks would be gone before a plane comes by again
+            chunks = ChunkCache(0, lambda source, index: False)
+
         def read(index: Index) -> None:
             inner = [part[i][1] for part, i in zip(parts, index, strict=True)]
             outer = tuple(part[i][0] for part, i in zip(parts, index, strict=True))
@@ -119,17 +128,15 @@ class PlaneReader:
                 first = box[layered].start + int(inner[layered][0])
                 box[layered] = slice(first, first + inner[layered].size)
                 inner[layered] = inner[layered] - inner[layered][0]
-                chunk = source.read(triple(box))
+                chunk = chunks.part(source, index, triple(box))
             else:
-                chunk = source.read_chunk(index)
+                chunk = chunks.get(source, index)
             strided = [_as_slice(i) for i in inner]
             slab[outer] = chunk[tuple(strided)] if all(strided) else chunk[np.ix_(*inner)]
 
         wanted = [(i, j, k) for i in parts[0] for j in parts[1] for k in parts[2]]
-        cores = default_workers()
-        workers = getattr(source, "workers", None) or cores
-        # Layers on a local disk are so quickly there that threads would only wait for the interpreter.
-        map_threads(read, wanted, 1 if thin and workers <= cores else workers)
+        # Also where one thread would be as quick, as for layers in the page cache: a directory may be on another machine.
+        map_threads(read, wanted, getattr(source, "workers", None) or default_workers())
         self.decoded += len(wanted)
         return slab
 
@@ -163,3 +170,8 @@ def _as_slice(indices: np.ndarray) -> slice | None:
     steps = np.diff(indices)
     step = int(steps[0]) if steps.size else 1
     return slice(int(indices[0]), int(indices[-1]) + 1, step) if np.all(steps == step) else None
+
+
+def _chunk_cache() -> ChunkCache:
+    """Return a cache for the decoded chunks of images that fit into an eighth of the memory that is free."""
+    return ChunkCache(psutil.virtual_memory().available // 8, lambda source, index: False)
