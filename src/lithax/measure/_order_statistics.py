@@ -66,7 +66,8 @@ def bisected(
 ) -> list[float]:
     """Return the values at some ranks, from a function that counts the voxels below the first and between all edges.
 
-    64-bit integers beyond 2⁵³ are found to the precision of float64.
+    64-bit integers beyond 2⁵³ are found to the precision of float64. Where voxels are +infinity, those of the largest finite number of
+    their type are taken for infinite, too: a histogram has both in its last bin.
     """
     keys = _FloatKeys(dtype) if dtype.kind == "f" else _IntegerKeys()
     brackets = dict.fromkeys(ranks, (keys.key(minimum), keys.key(maximum) + 1))
