@@ -114,15 +114,15 @@ def test_the_same_on_every_library(xp, rng):
 
 def test_the_compiled_form_is_the_same(rng):
     """What an accelerator runs, here compiled for the processor."""
-    from lithax.inverse._pieces import curves
-    from lithax.inverse._statistics import Wanted, statistics
+    from lithax.inverse._monotone_pieces import curves
+    from lithax.inverse._statistics import StatisticsRequest, statistics
 
     coefficients = scattered(rng, 40, 0.1)
     low, high = (v.ravel() for v in scan(rng))
     table = curves(coefficients)
     with jax.enable_x64(True):
-        compiled = jax.jit(lambda t, a, b: statistics(t, a, b, Wanted()))(table, low, high)
-        for a, b in zip(compiled, statistics(table, low, high, Wanted()), strict=True):
+        compiled = jax.jit(lambda t, a, b: statistics(t, a, b, StatisticsRequest()))(table, low, high)
+        for a, b in zip(compiled, statistics(table, low, high, StatisticsRequest()), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9)  # fused multiply-adds, twice through a cubic step
 
 

@@ -92,7 +92,7 @@ def test_several_arrays_and_results(rng):
 def test_halos_add():
     program = Program(as_steps(chain(partial(ahead, reach=2), lambda v: v, aside, ahead)))
     assert program.halos(1) == ((3, 2, 0),)
-    assert program.rest(0) == (1, 2, 0)
+    assert program.halo_after(0) == (1, 2, 0)
     assert not program.elementwise
     assert Program(as_steps(chain(lambda v: v, lambda v: -v))).elementwise
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lithax import ops
-from lithax.ops._selection import merge_sort, select, selection_network
+from lithax.ops._selection_network import merge_sort, select, selection_network
 
 
 @pytest.mark.parametrize("wires", range(1, 12))

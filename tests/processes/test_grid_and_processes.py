@@ -249,7 +249,7 @@ def test_what_is_told_does_not_grow_with_the_number_of_blocks(tmp_path, rng, cou
 
     for measurement, exact in ((long, True), (Grouped(), False)):
         (plan, *_) = succeeded(on_threads(count, partial(planned, measurement=measurement)))
-        nodes = plan.bytes_told / count / plan.state_bytes
+        nodes = plan.bytes_exchanged / count / plan.state_bytes
         assert nodes == 1 if exact else 2 < nodes < plan.blocks / count
         for sent in succeeded(on_threads(count, partial(told, measurement=measurement))):
             assert length < sent <= nodes * length + 4000  # what is agreed on before, and counters beside the bins

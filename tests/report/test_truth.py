@@ -100,7 +100,7 @@ def test_agreement_in_words():
 
 
 class Outcome:
-    """As much of a `Held` as the criteria look at."""
+    """As much of a `Comparison` as the criteria look at."""
 
     def __init__(self, blur, otsu, balance):
         self.blur, self.otsu, self.balance, self.voxelised = blur, otsu, balance, 0.36

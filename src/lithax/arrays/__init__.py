@@ -14,6 +14,8 @@ from lithax.arrays._control import cond as cond
 from lithax.arrays._control import fence as fence
 from lithax.arrays._control import fori_loop as fori_loop
 from lithax.arrays._derivative import with_derivative as with_derivative
+from lithax.arrays._fold_pieces import PIECE as PIECE
+from lithax.arrays._fold_pieces import fold_pieces as fold_pieces
 from lithax.arrays._label import label_block as label_block
 from lithax.arrays._label import merge_labels as merge_labels
 from lithax.arrays._namespace import as_real as as_real
@@ -24,8 +26,6 @@ from lithax.arrays._namespace import namespace as namespace
 from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
 from lithax.arrays._orderable import orderable as orderable
-from lithax.arrays._pieces import PIECE as PIECE
-from lithax.arrays._pieces import fold_pieces as fold_pieces
 from lithax.arrays._wide import wide_scope as wide_scope
 from lithax.arrays._wide import widest_float as widest_float
 from lithax.arrays._wide import widest_integer as widest_integer

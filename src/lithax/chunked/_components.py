@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import label_block, merge_labels
-from lithax.chunked._layout import owner
+from lithax.chunked._block_layout import owner
 from lithax.chunked._reduce import BlockReader, ReadBlock, each_block
 from lithax.grid import Index, World, triple
 from lithax.runtime import SerialWorld
@@ -145,10 +145,10 @@ def find_components(
                 else:
                     goes_on[np.unique(face)] = True
                     faces[axis, side] = face
-        if read.around is None:
+        if read.valid_padded is None:
             touched[touched > 0] |= EDGE
         else:
-            touched[np.unique(labels[_at_border(read.around, read, shape)])] |= EDGE
+            touched[np.unique(labels[_at_border(read.valid_padded, read, shape)])] |= EDGE
         goes_on[0] = False
         number = np.where(goes_on, np.cumsum(goes_on), 0).astype(np.uint32)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -248,7 +248,7 @@ def _touching(low: np.ndarray, low_base: int, high: np.ndarray, high_base: int) 
     return pairs + np.array([low_base, high_base])
 
 
-def _at_border(around: np.ndarray, read: ReadBlock, shape: Index) -> np.ndarray:
+def _at_border(valid_padded: np.ndarray, read: ReadBlock, shape: Index) -> np.ndarray:
     """Voxels of the core with a face on the border of the selection or of the image."""
     core = read.valid.shape
     center = tuple(slice(1, n + 1) for n in core)
@@ -256,7 +256,7 @@ def _at_border(around: np.ndarray, read: ReadBlock, shape: Index) -> np.ndarray:
     for axis in range(3):
         for step in (-1, 1):
             moved = tuple(slice(s.start + step, s.stop + step) if a == axis else s for a, s in enumerate(center))
-            border |= ~around[moved]
+            border |= ~valid_padded[moved]
         first, last = -read.start[axis], shape[axis] - 1 - read.start[axis]
         at = [slice(None)] * 3
         for layer in (first, last):

@@ -55,7 +55,7 @@ class Kernel:
     at_once: int | None = None
     """How many blocks the memory of the devices holds; None: any number."""
 
-    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None) -> tuple[np.ndarray, ...]:
+    def __call__(self, blocks, offset, valid=None, donor_voxel=None, old=None) -> tuple[np.ndarray, ...]:
         raise NotImplementedError
 
 
@@ -170,7 +170,7 @@ class _JaxKernel(Kernel):
         request = self.request
         natural: list[np.dtype] = []
 
-        def kernel(dynamic, blocks, offset, shape, valid, first_valid, old, seed):
+        def kernel(dynamic, blocks, offset, shape, valid, donor_voxel, old, seed):
             program = _guard_elementwise(rebuild(dynamic))
             image_shape = static_shape or (shape[0], shape[1], shape[2])
             outs = program.on_block(
@@ -180,7 +180,7 @@ class _JaxKernel(Kernel):
                 spacing=request.spacing,
                 origin=request.origin,
                 valid=valid if request.guards else None,
-                first_valid=(first_valid[0], first_valid[1], first_valid[2]) if request.guards else None,
+                donor_voxel=(donor_voxel[0], donor_voxel[1], donor_voxel[2]) if request.guards else None,
                 seed=seed,
             )
             return _finish(request, outs, valid, old, natural)
@@ -209,11 +209,11 @@ class _JaxKernel(Kernel):
             out_dtypes = tuple(np.dtype(o.dtype) for o in jax.tree_util.tree_leaves(traced.out_info))
         return compiled, digest, out_dtypes, tuple(natural), compiled_bytes(compiled)
 
-    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
+    def __call__(self, blocks, offset, valid=None, donor_voxel=None, old=None):
         request = self.request
         with self.scope(), _on(self.device):
             seed = np.int64(request.seed) if self.x64 else np.int32(request.seed)
-            first = np.asarray(first_valid, np.int32) if request.selects else None
+            first = np.asarray(donor_voxel, np.int32) if request.selects else None
             outs = self.call(
                 self.dynamic,
                 list(blocks),
@@ -239,11 +239,11 @@ class _OnDevices(Kernel):
         self.out_dtypes, self.natural_dtypes = model.out_dtypes, model.natural_dtypes
         self.computation, self.temporary_bytes = model.computation, model.temporary_bytes
 
-    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
+    def __call__(self, blocks, offset, valid=None, donor_voxel=None, old=None):
         with self._turns.take() as device:
             if device not in self._kernels:
                 self._kernels[device] = _JaxKernel(self.request, device)
-            return self._kernels[device](blocks, offset, valid, first_valid, old)
+            return self._kernels[device](blocks, offset, valid, donor_voxel, old)
 
 
 class _EagerKernel(Kernel):
@@ -298,7 +298,7 @@ class _EagerKernel(Kernel):
             _check_core(request, tuple(getattr(out, "shape", ())), core, shapes)
         return tuple(numpy_dtype(o.dtype) for o in outs)
 
-    def __call__(self, blocks, offset, valid=None, first_valid=None, old=None):
+    def __call__(self, blocks, offset, valid=None, donor_voxel=None, old=None):
         request = self.request
         blocks = [self.to_backend(b) for b in blocks]
         if valid is not None:
@@ -310,7 +310,7 @@ class _EagerKernel(Kernel):
             spacing=request.spacing,
             origin=request.origin,
             valid=valid if request.guards else None,
-            first_valid=triple(map(int, first_valid)) if request.guards and first_valid is not None else None,
+            donor_voxel=triple(map(int, donor_voxel)) if request.guards and donor_voxel is not None else None,
             seed=request.seed,
         )
         old = None if old is None else [self.to_backend(o) for o in old]

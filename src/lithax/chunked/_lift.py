@@ -62,11 +62,11 @@ def _hashable(leaf: Any) -> Hashable:
     try:
         hash(leaf)
     except TypeError:
-        return _Same(leaf)
+        return _IdentityKey(leaf)
     return type(leaf), leaf
 
 
-class _Same:
+class _IdentityKey:
     """A key for what has no hash: equal to itself only, and keeping it alive."""
 
     def __init__(self, value: Any):
@@ -76,7 +76,7 @@ class _Same:
         return id(self.value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.value is self.value
+        return isinstance(other, _IdentityKey) and other.value is self.value
 
 
 def _step_key(step: Step) -> Hashable:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import namespace
+from lithax.chunked._block_layout import Layout, owner
 from lithax.chunked._cache import ChunkCache, layers_fit
 from lithax.chunked._kernel import Kernel, KernelRequest, fill_of
-from lithax.chunked._layout import Layout, owner
 from lithax.chunked._padded import empty_block, read_padded
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
-from lithax.chunked._selection import Selection
+from lithax.chunked._valid_blocks import Selection
 from lithax.errors import ResumeError
 from lithax.grid import BlockSink, BlockSource, Box, ChunkGrid, Halo, Index, box_shape, shift, triple
 

@@ -9,16 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from lithax.chunked._block_layout import Layout, stretch
 from lithax.chunked._block_tree import BlockTree, combine_nodes
 from lithax.chunked._cache import ChunkCache
 from lithax.chunked._device_turns import DeviceTurns, compiled_bytes, on_device
 from lithax.chunked._kernel import _COMPILED, _check_marked, _guard_elementwise, backend_namespace, to_backend
-from lithax.chunked._layout import Layout, stretch
 from lithax.chunked._lift import lift
 from lithax.chunked._padded import read_padded
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
-from lithax.chunked._selection import Selection
+from lithax.chunked._valid_blocks import Selection
 from lithax.geometry import Frame
 from lithax.grid import BlockSource, Halo, Index, box_shape, triple
 from lithax.ops import Context, Program
@@ -47,15 +47,15 @@ class BlockReader:
         inner = tuple(slice(0, n) for n in box_shape(grid.box(block)))
         valid = np.zeros(core, bool)
         first = (0, 0, 0)
-        around = None
+        valid_padded = None
         if self.selection is None:
             valid[inner] = True
         else:
             widest = triple(max(h[a] for h in self.halos) for a in range(3))
             begin = triple(s - w for s, w in zip(start, widest, strict=True))
             shape = triple(c + 2 * w for c, w in zip(core, widest, strict=True))
-            around = self.selection.block(self.cache, begin, shape, widest, self.boundary, self.compiled)
-            center = around[tuple(slice(w, w + c) for w, c in zip(widest, core, strict=True))]
+            valid_padded = self.selection.block(self.cache, begin, shape, widest, self.boundary, self.compiled)
+            center = valid_padded[tuple(slice(w, w + c) for w, c in zip(widest, core, strict=True))]
             valid[inner] = center[inner]
             first = triple(map(int, np.unravel_index(int(np.argmax(valid)), core)))
             if not valid[first]:
@@ -68,17 +68,17 @@ class BlockReader:
             if self.selection is not None and not any(halo):
                 values = np.where(valid, values, values[first])
             blocks.append(values)
-        return ReadBlock(start, blocks, valid, around, first)
+        return ReadBlock(start, blocks, valid, valid_padded, first)
 
 
 @dataclass
 class ReadBlock:
-    """One block of every image: `valid` over the core, `around` over the core and its halo (None: no selection)."""
+    """One block of every image: `valid` over the core, `valid_padded` over the core and its halo (None: no selection)."""
 
     start: Index
     blocks: list[np.ndarray]
     valid: np.ndarray
-    around: np.ndarray | None
+    valid_padded: np.ndarray | None
     first: Index
 
 
@@ -195,7 +195,7 @@ def block_state(
             return {}
         return {"block": Context(tuple(offset), frame.shape, frame.voxel_length, frame.voxel_origin, valid)}
 
-    def after(program: Program | None, blocks: list[Any], offset: Any, around: Any, first: Any) -> list[Any]:
+    def after(program: Program | None, blocks: list[Any], offset: Any, valid_padded: Any, first: Any) -> list[Any]:
         if program is None:
             return blocks
         made = program.on_block(
@@ -204,8 +204,8 @@ def block_state(
             shape=frame.shape,
             spacing=frame.voxel_length,
             origin=frame.voxel_origin,
-            valid=around,
-            first_valid=None if around is None else tuple(first),
+            valid=valid_padded,
+            donor_voxel=None if valid_padded is None else tuple(first),
         )
         return [made, *blocks[1:]]
 
@@ -214,8 +214,8 @@ def block_state(
 
         def state_on_host(read: ReadBlock) -> Any:
             arrays = [to_backend(xp, b) for b in read.blocks]
-            around = None if read.around is None else to_backend(xp, read.around)
-            arrays = after(program, arrays, read.start, around, read.first)
+            valid_padded = None if read.valid_padded is None else to_backend(xp, read.valid_padded)
+            arrays = after(program, arrays, read.start, valid_padded, read.first)
             flags = to_backend(xp, read.valid)
             return to_host(measure.of(*arrays, valid=flags, **context(read.start, flags)))
 
@@ -229,20 +229,26 @@ def block_state(
     lifted, program_key, rebuild_program = (
         ([], None, None) if program is None else lift(program, reader.selection is not None)
     )
-    around_shape = None
+    valid_padded_shape = None
     if program is not None and reader.selection is not None:
         widest = triple(max(h[a] for h in reader.halos) for a in range(3))
-        around_shape = triple(c + 2 * w for c, w in zip(core, widest, strict=True))
+        valid_padded_shape = triple(c + 2 * w for c, w in zip(core, widest, strict=True))
 
     def kernel(
-        arrays: list[Any], parameters: list[Any], blocks: list[Any], valid: Any, around: Any, offset: Any, first: Any
+        arrays: list[Any],
+        parameters: list[Any],
+        blocks: list[Any],
+        valid: Any,
+        valid_padded: Any,
+        offset: Any,
+        first: Any,
     ) -> Any:
         supply = iter(arrays)
         filled = [next(supply) if w else leaf for w, leaf in zip(where, fixed, strict=True)]
         rebuilt = jax.tree_util.tree_unflatten(structure, filled)
         at = (offset[0], offset[1], offset[2])
         own = None if rebuild_program is None else _guard_elementwise(rebuild_program(parameters))
-        blocks = after(own, blocks, at, around, (first[0], first[1], first[2]))
+        blocks = after(own, blocks, at, valid_padded, (first[0], first[1], first[2]))
         return rebuilt.of(*blocks, valid=valid, **context(at, valid))
 
     key = (
@@ -252,7 +258,7 @@ def block_state(
         tuple((a.shape, str(a.dtype)) for a in dynamic),
         program_key,
         tuple((np.shape(a), str(a.dtype)) for a in lifted),
-        around_shape,
+        valid_padded_shape,
         reader.halos,
         core,
         tuple(d.str for d in dtypes),
@@ -268,7 +274,7 @@ def block_state(
                 [like(np.shape(a), a.dtype) for a in lifted],
                 [like(s, d) for s, d in zip(shapes, dtypes, strict=True)],
                 like(core, np.bool_),
-                None if around_shape is None else like(around_shape, np.bool_),
+                None if valid_padded_shape is None else like(valid_padded_shape, np.bool_),
                 like((3,), np.int64),
                 like((3,), np.int64),
             )
@@ -297,10 +303,10 @@ def block_state(
 
     def state(read: ReadBlock) -> Any:
         offset, first = np.asarray(read.start, np.int64), np.asarray(read.first, np.int64)
-        around = None if around_shape is None else read.around
+        valid_padded = None if valid_padded_shape is None else read.valid_padded
         with turns.take() as device, jax.enable_x64(True):
             compiled, _ = compiled_for(device)
-            return to_host(compiled(dynamic, lifted, read.blocks, read.valid, around, offset, first))
+            return to_host(compiled(dynamic, lifted, read.blocks, read.valid, valid_padded, offset, first))
 
     return BlockState(state, temporary_bytes, turns.at_once, state_bytes)
 

@@ -100,7 +100,7 @@ def described(options: Mapping[str, Any]) -> dict[str, str]:
     return {name: type(options[name]).__name__ if " at 0x" in text else text for name, text in texts.items()}
 
 
-def see_array(place: Location, world: World) -> AbstractStoredArray:
+def open_shared_array(place: Location, world: World) -> AbstractStoredArray:
     """Open an array that the first process has just made.
 
     Raises

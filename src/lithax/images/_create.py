@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from lithax.images._collective import (
     cleared_together,
     described,
     on_first,
+    open_shared_array,
     refuse_memory,
-    see_array,
     together,
     world_or_connected,
 )
@@ -147,7 +147,7 @@ def new_image(
     run: Any = None,
     filled_by: str | None = None,
     storage_options: Any = None,
-    turn: bool = False,
+    axes: Literal["xyz", "zyx"] = "xyz",
     compared: Mapping[str, Any] | None = None,
     **zarr_options: Any,
 ) -> Iterator[VoxelImage]:
@@ -160,8 +160,8 @@ def new_image(
     filled_by
         Name of the function that fills it in the ``with`` block. Until the block ends the image calls itself
         unfinished; if the block fails, on any process, the image is removed.
-    turn
-        Write the metadata of an array with the axes z, y, x, as OME-Zarr asks.
+    axes
+        "zyx" writes the metadata of an array with the axes z, y, x, as OME-Zarr asks.
     compared
         What else every process must have passed: arguments of the function that fills it, by name.
     """
@@ -198,14 +198,14 @@ def new_image(
                     shards=shard,
                     metadata=metadata,
                     overwrite=overwrite,
-                    turn=turn,
+                    axes=axes,
                     **zarr_options,
                 )
             )
 
         stored: AbstractStoredArray | None = on_first(world, begin)
         with together(world):
-            image = VoxelImage(see_array(place, world) if stored is None else stored, world)
+            image = VoxelImage(open_shared_array(place, world) if stored is None else stored, world)
         with together(world):
             yield image
         if filled_by is not None:

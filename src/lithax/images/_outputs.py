@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from lithax.errors import IncompleteImageError, ResumeError
-from lithax.images._collective import on_first, refuse_memory, see_array, together
+from lithax.images._collective import on_first, open_shared_array, refuse_memory, together
 from lithax.images._voxel_image import VoxelImage, geometry_of, metadata_changes
 from lithax.images._where import Domain
 from lithax.storage import (
@@ -102,7 +102,9 @@ def new_outputs(
     result = on_first(world, make)
     finished = world.broadcast(None if result is None else result[1])
     with together(world):
-        images = [VoxelImage(see_array(place, world), world) for place in places] if result is None else result[0]
+        images = (
+            [VoxelImage(open_shared_array(place, world), world) for place in places] if result is None else result[0]
+        )
     return images, finished
 
 

@@ -35,7 +35,7 @@ class Plan:
     """Blocks that the devices hold at a time, by their memory budgets; None: as many as there are workers."""
     state_bytes: int | None = None
     """Length of what a measurement keeps of a block, before states are joined [byte]; None for a map, or if not known."""
-    bytes_told: int = 0
+    bytes_exchanged: int = 0
     """What each process is told by all at the end of a measurement, at most [byte]."""
     seconds: float | None = None
     """What the call is expected to take [s]; None: not known."""
@@ -58,8 +58,8 @@ class Plan:
         ]
         if self.blocks_on_devices is not None:
             rows.append(("on devices", f"{self.blocks_on_devices} blocks at a time"))
-        if self.bytes_told:
-            rows.append(("to be told", f"at most {size_text(self.bytes_told)} by the other processes"))
+        if self.bytes_exchanged:
+            rows.append(("to be told", f"at most {size_text(self.bytes_exchanged)} by the other processes"))
         if self.seconds is not None:
             rows.append(("time", f"about {self.seconds:.3g} s"))
         return "\n".join(f"{name:<13} {value}" for name, value in rows)
@@ -158,5 +158,5 @@ def _plan_reduce(measure: Any, images: tuple[Any, ...], **options: Any) -> Plan:
         memory_limit=prepared.limit,
         blocks_on_devices=prepared.state.at_once,
         state_bytes=prepared.state.state_bytes,
-        bytes_told=prepared.bytes_told,
+        bytes_exchanged=prepared.bytes_exchanged,
     )

@@ -9,7 +9,7 @@ from lithax.errors import IncompleteImageError
 from lithax.geometry import Frame
 from lithax.grid import Index, triple
 from lithax.images._chunk_map import chunk_map
-from lithax.images._collective import check_same, on_first, refuse_memory, see_array, together
+from lithax.images._collective import check_same, on_first, open_shared_array, refuse_memory, together
 from lithax.images._copy import copy_image
 from lithax.images._create import new_image
 from lithax.images._voxel_image import VoxelImage, geometry_of
@@ -242,13 +242,13 @@ def _finest(image: VoxelImage, place: Location, layout: dict[str, Index | None])
         chunks=layout["chunks"],
         shards=layout["shards"],
         overwrite=True,
-        turn=True,
+        axes="zyx",
     )
 
 
 def _complete(place: Location, image: VoxelImage) -> VoxelImage | None:
     with together(image.world):
-        found = None if place.node() is None else VoxelImage(see_array(place, image.world), image.world)
+        found = None if place.node() is None else VoxelImage(open_shared_array(place, image.world), image.world)
     return found if found is not None and found.metadata.state == "complete" else None
 
 
@@ -257,7 +257,7 @@ def _target(level: VoxelImage, place: Location, name: str, frame: Frame, layout:
     here = place.child(name)
     if level.world.broadcast(here.node() is not None if level.world.first else None):
         with together(level.world):
-            return VoxelImage(see_array(here, level.world), level.world)
+            return VoxelImage(open_shared_array(here, level.world), level.world)
     with new_image(
         frame.shape,
         level.dtype,
@@ -271,6 +271,6 @@ def _target(level: VoxelImage, place: Location, name: str, frame: Frame, layout:
         **geometry_of(frame),
         world=level.world,
         state="writing",
-        turn=True,
+        axes="zyx",
     ) as made:
         return made

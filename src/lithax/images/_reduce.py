@@ -134,14 +134,16 @@ class PreparedReduce:
         each += 2 * max(math.prod(s.chunks) * s.dtype.itemsize for s in reader.sources)
         if reader.selection is not None:  # flags, and the blocks with what is left out replaced
             widest = [max(h[a] for h in reader.halos) for a in range(3)]
-            around = math.prod(b + 2 * w for b, w in zip(block, widest, strict=True))
-            each += self.block_bytes + (2 + len(reader.selection.sources)) * around
+            valid_padded = math.prod(b + 2 * w for b, w in zip(block, widest, strict=True))
+            each += self.block_bytes + (2 + len(reader.selection.sources)) * valid_padded
         at_once = min(self.workers, len(reader.layout.grid))
-        states = (at_once + len(reader.layout.grid).bit_length()) * (self.state.state_bytes or 0) + 2 * self.bytes_told
+        states = (at_once + len(reader.layout.grid).bit_length()) * (
+            self.state.state_bytes or 0
+        ) + 2 * self.bytes_exchanged
         return int(ALLOCATOR_OVERHEAD * each * at_once + CACHE_OVERHEAD * reader.cache.capacity) + states + FIXED_BYTES
 
     @property
-    def bytes_told(self) -> int:
+    def bytes_exchanged(self) -> int:
         """How much the processes tell each process at the end, at most: the nodes of a tree over each one's blocks [byte]."""
         count = self.inputs.world.count
         if count == 1:

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from lithax.inverse._pieces import Curves
-from lithax.inverse._statistics import Wanted, statistics
+from lithax.inverse._monotone_pieces import Curves
+from lithax.inverse._statistics import StatisticsRequest, statistics
 
 
 def distinct_statistics(
-    table: Curves, low: np.ndarray, high: np.ndarray, wanted: Wanted, places: Any = None, workers: int = 1
+    table: Curves, low: np.ndarray, high: np.ndarray, wanted: StatisticsRequest, places: Any = None, workers: int = 1
 ) -> tuple[np.ndarray, ...]:
     """Return `statistics`, working out each distinct pair of values once.
 

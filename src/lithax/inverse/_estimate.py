@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.inverse._pieces import HIGHEST
+from lithax.inverse._monotone_pieces import HIGHEST
 from lithax.models import Coefficients
 from lithax.typing import Array
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import equinox as eqx
 
-from lithax.inverse._statistics import SPREAD, Wanted
+from lithax.inverse._statistics import SPREAD, StatisticsRequest
 
 
 class Spread(eqx.Module):
@@ -50,7 +50,7 @@ class Inversion(eqx.Module):
         return f"Inversion(shape {tuple(self.valid.shape)}, {self.draws} draws, {self.bad_calibration} of them without a calibration)"
 
 
-def pack(results: Sequence[Any], wanted: Wanted, draws: int, usable: int) -> Inversion:
+def pack(results: Sequence[Any], wanted: StatisticsRequest, draws: int, usable: int) -> Inversion:
     """Put the results of `statistics`, in their order, where they belong."""
     named = dict(zip(wanted.names, results, strict=True))
 

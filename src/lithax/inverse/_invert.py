@@ -15,14 +15,16 @@ from lithax.inverse._distinct import distinct_statistics
 from lithax.inverse._draws import order_of, solve_draws
 from lithax.inverse._inversion import Inversion, pack
 from lithax.inverse._invert_images import invert_images
-from lithax.inverse._pieces import curves
+from lithax.inverse._monotone_pieces import curves
 from lithax.inverse._same_shape import check_same_shape
-from lithax.inverse._statistics import BAD_CALIBRATION, BELOW_AIR, NO_ROOT, OK, Wanted, statistics
+from lithax.inverse._statistics import BAD_CALIBRATION, BELOW_AIR, NO_ROOT, OK, StatisticsRequest, statistics
 from lithax.models import Coefficients
 from lithax.typing import Array
 
 
-def invert_arrays(low: Array, high: Array, coefficients: Coefficients, wanted: Wanted, density_line: Any) -> Inversion:
+def invert_arrays(
+    low: Array, high: Array, coefficients: Coefficients, wanted: StatisticsRequest, density_line: Any
+) -> Inversion:
     """Invert arrays of one shape, of any array library, where they are."""
     xp = namespace(low, high)
     shape = tuple(low.shape)
@@ -71,7 +73,7 @@ def on_host(array: Array) -> bool:
 
 def check_wanted(
     below_air: str, whis: float, quantiles: Sequence[float], moments: bool, voxel_noise: Any, seed: int
-) -> Wanted:
+) -> StatisticsRequest:
     """Check what is asked of the draws."""
     if below_air not in ("drop", "zero"):
         raise ValueError(f"below_air={below_air!r} must be 'drop' or 'zero'.")
@@ -89,7 +91,7 @@ def check_wanted(
             )
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise ValueError(f"seed={seed!r} must be an integer.")
-    return Wanted(below_air, float(whis), tuple(map(float, quantiles)), bool(moments), noise, int(seed))
+    return StatisticsRequest(below_air, float(whis), tuple(map(float, quantiles)), bool(moments), noise, int(seed))
 
 
 def check_coefficients(coefficients: Any) -> Coefficients:
@@ -121,7 +123,7 @@ def check_coefficients(coefficients: Any) -> Coefficients:
     return coefficients
 
 
-def bind_to_invert(low: Any, high: Any, coefficients: Any, **options: Any) -> tuple[Wanted, dict[str, Any]]:
+def bind_to_invert(low: Any, high: Any, coefficients: Any, **options: Any) -> tuple[StatisticsRequest, dict[str, Any]]:
     """Fill in what `invert` takes by default; return what is asked of the draws, checked, and the other arguments by name.
 
     So that what foresees `invert` has its arguments and its defaults, which are written once.

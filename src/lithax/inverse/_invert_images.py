@@ -9,8 +9,8 @@ from lithax.arrays import namespace
 from lithax.images import chunk_map
 from lithax.inverse._distinct import distinct_statistics
 from lithax.inverse._inversion import Inversion, pack
-from lithax.inverse._pieces import Curves
-from lithax.inverse._statistics import Wanted, statistics
+from lithax.inverse._monotone_pieces import Curves
+from lithax.inverse._statistics import StatisticsRequest, statistics
 from lithax.ops import Context, voxel_op
 from lithax.typing import Array
 
@@ -34,7 +34,9 @@ UNITS = {"electron_density": "g/cm3", "atomic_number": ""}
 
 
 @voxel_op(context=True, static=("wanted",))
-def invert_block(low: Array, high: Array, *, block: Context, curves: Curves, wanted: Wanted) -> tuple[Array, ...]:
+def invert_block(
+    low: Array, high: Array, *, block: Context, curves: Curves, wanted: StatisticsRequest
+) -> tuple[Array, ...]:
     """Invert one block: the statistics that `wanted` names.
 
     In host memory NumPy does the work, and only for voxels that are taken in.
@@ -60,7 +62,7 @@ def _put(values: np.ndarray, kept: np.ndarray, shape: tuple[int, ...]) -> np.nda
 
 
 def chunk_map_options(
-    table: Curves, wanted: Wanted, store: Any, path: str | None, backend: str | None, options: dict[str, Any]
+    table: Curves, wanted: StatisticsRequest, store: Any, path: str | None, backend: str | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what `chunk_map` is called with besides `invert_block` and the images."""
     if unknown := set(options) - set(OPTIONS):
@@ -81,7 +83,7 @@ def chunk_map_options(
     )
 
 
-def invert_images(low: Any, high: Any, table: Curves, wanted: Wanted, *where_and_how: Any) -> Inversion:
+def invert_images(low: Any, high: Any, table: Curves, wanted: StatisticsRequest, *where_and_how: Any) -> Inversion:
     """Invert two images by `chunk_map`; results are images named `wanted.names`, in one group.
 
     What follows is passed to `chunk_map_options`.

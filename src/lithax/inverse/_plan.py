@@ -31,9 +31,9 @@ from lithax.images import (
 )
 from lithax.inverse._invert import bind_to_invert, image_dtype, invert
 from lithax.inverse._invert_images import chunk_map_options, invert_block, invert_images
-from lithax.inverse._pieces import Curves, curves
+from lithax.inverse._monotone_pieces import Curves, curves
 from lithax.inverse._preview import PREVIEWED
-from lithax.inverse._statistics import Wanted, statistics
+from lithax.inverse._statistics import StatisticsRequest, statistics
 from lithax.models import Coefficients
 
 _QUIET = {"progress": False}
@@ -92,7 +92,7 @@ class _Block:
             kept = selection.block(ChunkCache(0), begin, box_shape(box), (0, 0, 0), "reflect", False)
         return cls(first, second, kept)
 
-    def to_invert(self, wanted: Wanted, dtype: np.dtype) -> np.ndarray:
+    def to_invert(self, wanted: StatisticsRequest, dtype: np.dtype) -> np.ndarray:
         """Return the pairs that will be worked out, of shape (pairs, 2)."""
         pairs = np.stack([self.low[self.kept], self.high[self.kept]], axis=-1).astype(dtype)
         if wanted.noise is not None or dtype != np.float32 or not pairs.size:
@@ -100,7 +100,7 @@ class _Block:
         return np.unique(pairs.view(np.uint64)).view(np.float32).reshape(-1, 2)
 
 
-def _seconds_of_pairs(blocks: Sequence[_Block], table: Curves, wanted: Wanted, backend: str) -> float:
+def _seconds_of_pairs(blocks: Sequence[_Block], table: Curves, wanted: StatisticsRequest, backend: str) -> float:
     """Return what the draws of these blocks will take."""
     dtype = table.reference_low.dtype
     found = [block.to_invert(wanted, dtype) for block in blocks]
@@ -122,7 +122,7 @@ def _seconds_of_pairs(blocks: Sequence[_Block], table: Curves, wanted: Wanted, b
 
 
 def _seconds_of_voxels(
-    low: VoxelImage, blocks: Sequence[_Block], table: Curves, wanted: Wanted, workers: int | None
+    low: VoxelImage, blocks: Sequence[_Block], table: Curves, wanted: StatisticsRequest, workers: int | None
 ) -> float:
     """Return what reading these blocks, and writing the results, will take."""
     shape = tuple(max(block.low.shape[axis] for block in blocks) for axis in range(3))

@@ -9,8 +9,8 @@ import numpy as np
 
 from lithax.arrays import is_jax, namespace
 from lithax.inverse._draws import Solved, solve_draws
+from lithax.inverse._monotone_pieces import Curves
 from lithax.inverse._order_statistics import SortedRows, sort_rows, spread
-from lithax.inverse._pieces import Curves
 from lithax.inverse._voxel_noise import draw_noise
 from lithax.typing import Array
 
@@ -24,7 +24,7 @@ OK, BELOW_AIR, NO_ROOT, BAD_CALIBRATION, NOT_FINITE = range(5)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StatisticsRequest:
     """What is asked of the draws."""
 
     below_air: str = "drop"
@@ -48,7 +48,7 @@ class Wanted:
 
 
 def statistics(
-    curves: Curves, low: Array, high: Array, wanted: Wanted, places: tuple[Array, Array, Array] | None = None, workers: int = 1
+    curves: Curves, low: Array, high: Array, wanted: StatisticsRequest, places: tuple[Array, Array, Array] | None = None, workers: int = 1
 ) -> tuple[Array, ...]:  # fmt: skip
     """Return the statistics named by `wanted.names`, one value per voxel.
 
@@ -102,7 +102,7 @@ def _on_host(
     return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 
 
-def _piece(curves: Curves, columns: tuple[Array, ...], wanted: Wanted) -> tuple[Array, ...]:
+def _piece(curves: Curves, columns: tuple[Array, ...], wanted: StatisticsRequest) -> tuple[Array, ...]:
     low, high, *places = columns
     xp = namespace(low)
     finite = xp.isfinite(low) & xp.isfinite(high)
@@ -150,7 +150,7 @@ def _status(xp: Any, valid: Array, below: Array, no_root: Array, finite: Array, 
     return xp.astype(xp.where(finite, status, NOT_FINITE), xp.uint8)
 
 
-def _nothing(curves: Curves, low: Array, finite: Array, wanted: Wanted) -> tuple[Array, ...]:
+def _nothing(curves: Curves, low: Array, finite: Array, wanted: StatisticsRequest) -> tuple[Array, ...]:
     xp = namespace(low)
     missing = low * xp.nan
     none = xp.astype(low * 0 != low * 0, xp.uint32) * 0

@@ -24,10 +24,10 @@ from lithax.images import (
 from lithax.inverse._draw_coefficients import draw_coefficients
 from lithax.inverse._inversion import Inversion, pack
 from lithax.inverse._invert import STATISTICS, check_wanted, invert
-from lithax.inverse._pieces import curves
+from lithax.inverse._monotone_pieces import curves
 from lithax.inverse._preview import Preview, preview
 from lithax.inverse._registration import TOLERATED, shift_between
-from lithax.inverse._statistics import Wanted
+from lithax.inverse._statistics import StatisticsRequest
 from lithax.models import Calibration, Coefficients, Gaussian, Material, Standard, Tabulated
 from lithax.storage import Location, dual_energy_group, locate, own_attributes, write_group
 
@@ -245,7 +245,7 @@ class Study:
         air, a, b, n = (table[:, :, k].copy() for k in range(4))
         return Coefficients(air, a, b, n, table[:, 0, 4] > 0.5)
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> StatisticsRequest:
         values = self._settings() or {}
         return check_wanted(
             values["below_air"], values["whis"], values["quantiles"], values["moments"], values["voxel_noise"], values["seed"]

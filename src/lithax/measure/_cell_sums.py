@@ -12,7 +12,7 @@ from lithax.arrays import bincount, namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import sequence
 from lithax.measure._phases import Phases, check_phases, phase_row
-from lithax.measure._pieces import combine_states
+from lithax.measure._state import combine_states
 from lithax.typing import Array
 
 

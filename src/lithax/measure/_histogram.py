@@ -11,7 +11,7 @@ from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, dtype_name, plain
 from lithax.measure._phases import Phases, check_phases
-from lithax.measure._pieces import by_pieces, combine_states
+from lithax.measure._state import by_pieces, combine_states
 from lithax.measure._tally import OUTSIDE, check_size, finish_tally, tally
 from lithax.typing import Array
 

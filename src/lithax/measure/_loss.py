@@ -9,7 +9,7 @@ import jax
 from lithax.arrays import lookup, namespace, wide_scope
 from lithax.measure._measurement import AbstractMeasurement, State, check_shapes
 from lithax.measure._numbers import as_sum, constant, total, voxels
-from lithax.measure._pieces import combine_states
+from lithax.measure._state import combine_states
 from lithax.typing import Array
 
 

@@ -9,8 +9,8 @@ import equinox as eqx
 from lithax.arrays import maximum_by, minimum_by, namespace, widest_integer
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant, count, is_float, plain, voxels
-from lithax.measure._pieces import by_pieces, combine_states, neutral
 from lithax.measure._source import Source
+from lithax.measure._state import by_pieces, combine_states, neutral
 from lithax.typing import Array
 
 Skip = Literal["none", "nan", "nonfinite"]

@@ -11,8 +11,8 @@ from lithax.arrays import namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._minimum_maximum import kept
 from lithax.measure._numbers import as_sum, constant, plain, total, voxels
-from lithax.measure._pieces import by_pieces, widened
 from lithax.measure._source import Source
+from lithax.measure._state import by_pieces, widened
 from lithax.typing import Array
 
 

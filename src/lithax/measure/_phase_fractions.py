@@ -9,8 +9,8 @@ from lithax.arrays import bincount, namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant
 from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases, phase_row
-from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
+from lithax.measure._state import by_pieces, combine_states
 from lithax.typing import Array
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from lithax.arrays import bincount, count_not_above, lookup, namespace, widest_integer
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant, dtype_name, plain
-from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
+from lithax.measure._state import by_pieces, combine_states
 from lithax.typing import Array
 
 Phases = int | np.integer | np.bool_ | Collection[Any]

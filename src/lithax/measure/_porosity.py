@@ -10,8 +10,8 @@ from lithax.arrays import namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import count, voxels
 from lithax.measure._phases import Phases, check_phases, check_segmentation, phase_row
-from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
+from lithax.measure._state import by_pieces, combine_states
 from lithax.typing import Array
 
 

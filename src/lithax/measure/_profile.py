@@ -11,8 +11,8 @@ import numpy as np
 from lithax.arrays import PIECE, bincount, fold_pieces, namespace, widest_integer
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, sequence
-from lithax.measure._pieces import combine_states, identity, join_states
 from lithax.measure._source import Source
+from lithax.measure._state import combine_states, identity, join_states
 from lithax.typing import Array
 
 

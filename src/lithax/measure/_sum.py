@@ -5,8 +5,8 @@ from typing import Any
 from lithax.arrays import namespace, widest_integer
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, is_float, plain, total, voxels
-from lithax.measure._pieces import by_pieces, combine_states
 from lithax.measure._source import Source
+from lithax.measure._state import by_pieces, combine_states
 from lithax.typing import Array
 
 

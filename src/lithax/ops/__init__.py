@@ -17,8 +17,8 @@ from lithax.ops._extremum import maximum as maximum
 from lithax.ops._extremum import minimum as minimum
 from lithax.ops._gaussian import gaussian as gaussian
 from lithax.ops._gaussian import gaussian_radius as gaussian_radius
-from lithax.ops._gradient import gradient_magnitude as gradient_magnitude
-from lithax.ops._gradient import sobel_magnitude as sobel_magnitude
+from lithax.ops._gradient_magnitude import gradient_magnitude as gradient_magnitude
+from lithax.ops._gradient_magnitude import sobel_magnitude as sobel_magnitude
 from lithax.ops._local_standard_deviation import local_standard_deviation as local_standard_deviation
 from lithax.ops._median import median as median
 from lithax.ops._morphology import closing as closing

@@ -12,7 +12,7 @@ from lithax.arrays import namespace, with_derivative
 from lithax.grid import Halo, as_halo
 from lithax.ops._extremum import larger, on_ordered, smaller, without
 from lithax.ops._masked import where_present
-from lithax.ops._selection import select
+from lithax.ops._selection_network import select
 from lithax.ops._separable import shifted
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array

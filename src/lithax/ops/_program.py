@@ -63,7 +63,7 @@ class Step:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     boundary: str = "reflect"
     boundary_value: Any = 0
-    divides: tuple[bool, bool, bool] = (False, False, False)
+    aligned_axes: tuple[bool, bool, bool] = (False, False, False)
     """Along which axes the images are known to hold whole boxes of the scale."""
 
     def __post_init__(self):
@@ -81,9 +81,9 @@ class Step:
         return self.op.halos(self.parameters, self.inputs if inputs is None else inputs)
 
     @property
-    def beyond(self) -> Halo:
+    def overhang(self) -> Halo:
         """How far a coarser voxel at an upper face lies beyond it; read on both sides, so that its rule finds its values."""
-        x, y, z = (0 if d else math.ceil(s) - 1 for s, d in zip(self.op.scale, self.divides, strict=True))
+        x, y, z = (0 if d else math.ceil(s) - 1 for s, d in zip(self.op.scale, self.aligned_axes, strict=True))
         return x, y, z
 
     @property
@@ -124,8 +124,8 @@ class Program:
 
     def on_images(self, shape: Index) -> "Program":
         """Return the program for images of one shape: where they hold whole boxes of the scale, nothing is read beyond them."""
-        divides = triple(n % s == 0 for n, s in zip(shape, self.scale, strict=True))
-        return Program((*self.steps[:-1], replace(self.steps[-1], divides=divides)))
+        aligned_axes = triple(n % s == 0 for n, s in zip(shape, self.scale, strict=True))
+        return Program((*self.steps[:-1], replace(self.steps[-1], aligned_axes=aligned_axes)))
 
     @property
     def scale(self) -> tuple[Any, Any, Any]:
@@ -136,17 +136,17 @@ class Program:
     def elementwise(self) -> bool:
         return all(step.elementwise for step in self.steps)
 
-    def rest(self, k: int) -> Halo:
+    def halo_after(self, k: int) -> Halo:
         """Halo that the steps after step `k` still need."""
         total = _NONE
         for step in self.steps[k + 1 :]:
-            total = add_halos(total, add_halos(step.halos()[0], step.beyond))
+            total = add_halos(total, add_halos(step.halos()[0], step.overhang))
         return total
 
     def halos(self, inputs: int) -> tuple[Halo, ...]:
         """Halo to read for each input."""
-        rest = add_halos(self.steps[0].beyond, self.rest(0))
-        return tuple(add_halos(h, rest) for h in self.steps[0].halos(inputs))
+        halo_after = add_halos(self.steps[0].overhang, self.halo_after(0))
+        return tuple(add_halos(h, halo_after) for h in self.steps[0].halos(inputs))
 
     @property
     def last_wrap(self) -> int:
@@ -216,7 +216,7 @@ class Program:
         spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
         origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
         valid: Array | None = None,
-        first_valid: tuple[Any, Any, Any] | None = None,
+        donor_voxel: tuple[Any, Any, Any] | None = None,
         seed: Any = 0,
     ) -> Any:
         """Run all steps on one block.
@@ -231,16 +231,16 @@ class Program:
             Shape of the image of the first step; may be traced.
         valid
             Boolean array over the core widened by the largest of `halos`, True for voxels taken in.
-        first_valid
+        donor_voxel
             Position in the core of a voxel taken in; with `valid` there must be one.
         """
         values = list(blocks)
         widest = triple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
         out: Any = None
         for k, step in enumerate(self.steps):
-            rest, beyond = self.rest(k), step.beyond
+            halo_after, overhang = self.halo_after(k), step.overhang
             own = step.halos(len(values))
-            around = tuple(add_halos(add_halos(h, beyond), rest) for h in own)
+            around = tuple(add_halos(add_halos(h, overhang), halo_after) for h in own)
             begin = [tuple(o - w for o, w in zip(offset, a, strict=True)) for a in around]
             stencil = self._stencil(k)
             if k > 0 and stencil:
@@ -249,17 +249,17 @@ class Program:
             if valid is not None:
                 selected = [_crop(valid, _minus(widest, a)) for a in around]
                 # Another step before may have filled these by its rule, or not at all.
-                if first_valid is not None and (step.op.masked is None or not stencil):
+                if donor_voxel is not None and (step.op.masked is None or not stencil):
                     values = [
-                        _replace(v, s, tuple(f + w for f, w in zip(first_valid, a, strict=True)))
+                        _replace(v, s, tuple(f + w for f, w in zip(donor_voxel, a, strict=True)))
                         for v, s, a in zip(values, selected, around, strict=True)
                     ]
-            fill = tuple(max(h[a] for h in own) + beyond[a] for a in range(3))
+            fill = tuple(max(h[a] for h in own) + overhang[a] for a in range(3))
 
-            def run(vs, flags, at, step=step, own=own, beyond=beyond):
-                if any(beyond):
-                    vs = [_crop(v, beyond) for v in vs]
-                    at = [tuple(p + b for p, b in zip(a, beyond, strict=True)) for a in at]
+            def run(vs, flags, at, step=step, own=own, overhang=overhang):
+                if any(overhang):
+                    vs = [_crop(v, overhang) for v in vs]
+                    at = [tuple(p + b for p, b in zip(a, overhang, strict=True)) for a in at]
                 masked = flags[0] if flags is not None and any(map(any, own)) and step.op.masked is not None else None
                 context = None
                 if step.op.context:
@@ -268,7 +268,7 @@ class Program:
 
             applied = self._rule_applied(k)
             if applied == "per period":
-                out = self._per_period(run, step, values, selected, begin, fill, offset, rest, shape)
+                out = self._per_period(run, step, values, selected, begin, fill, offset, halo_after, shape)
             else:
                 if applied == "refill":
                     values = [
@@ -295,15 +295,15 @@ class Program:
             )
         return tuple(out)
 
-    def _per_period(self, run, step, values, selected, begin, fill, offset, rest, shape):
+    def _per_period(self, run, step, values, selected, begin, fill, offset, halo_after, shape):
         xp = namespace(*values)
         core = tuple(
-            n - 2 * w for n, w in zip(values[0].shape, add_halos(step.halos(len(values))[0], rest), strict=True)
+            n - 2 * w for n, w in zip(values[0].shape, add_halos(step.halos(len(values))[0], halo_after), strict=True)
         )
-        start = tuple(o - r for o, r in zip(offset, rest, strict=True))
+        start = tuple(o - r for o, r in zip(offset, halo_after, strict=True))
         stop = tuple(
             xp.minimum(xp.asarray(s + c + 2 * r), xp.asarray(n + r))
-            for s, c, r, n in zip(start, core, rest, shape, strict=True)
+            for s, c, r, n in zip(start, core, halo_after, shape, strict=True)
         )
         low = tuple(s // n for s, n in zip(start, shape, strict=True))
         count = tuple((e - 1) // n - p + 1 for e, n, p in zip(stop, shape, low, strict=True))
@@ -353,12 +353,12 @@ class Program:
                 raise ValueError(
                     f"arrays of shapes {shape} and {tuple(array.shape)} were given to {self!r}; all must agree."
                 )
-        first_valid = None
+        donor_voxel = None
         if valid is not None:
             if tuple(valid.shape) != shape:
                 raise ValueError(f"valid has shape {tuple(valid.shape)}, the array {shape}; they must agree.")
             self.check_selection()
-            first_valid = _first_true(valid)
+            donor_voxel = _first_true(valid)
         for k, step in enumerate(self.steps):
             single = Program((step,))
             if k > 0 and self._stencil(k):
@@ -378,7 +378,7 @@ class Program:
             if valid is not None:
                 widest = triple(max(h[a] for h in halos) for a in range(3))
                 flags = pad(valid, widest, step.boundary, True)
-            out = single.on_block(padded, offset=_NONE, shape=shape, valid=flags, first_valid=first_valid, seed=seed)
+            out = single.on_block(padded, offset=_NONE, shape=shape, valid=flags, donor_voxel=donor_voxel, seed=seed)
             if k + 1 < len(self.steps):
                 values = (self._handed_on(k, out, valid),)
         return out

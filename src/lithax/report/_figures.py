@@ -9,7 +9,7 @@ from lithax.report._analysis import Analysis
 from lithax.report._finney_demo import Continuous
 from lithax.report._grey_levels import transition
 from lithax.report._segmentation import SENSITIVITY, share_up_to
-from lithax.report._truth import OTSU_TOLERANCE, Held
+from lithax.report._truth import OTSU_TOLERANCE, Comparison
 from lithax.viz import (
     Estimate,
     Mark,
@@ -134,10 +134,10 @@ def _sub_cubes(analysis: Analysis) -> Picture | None:
     return Picture("sub_cubes", "Porosity of sub-cubes against their size.", "svg", encode(figure))
 
 
-def comparison(continuous: Continuous, held: tuple[Held, ...]) -> Picture:
+def comparison(continuous: Continuous, comparisons: tuple[Comparison, ...]) -> Picture:
     """Draw the porosities of all methods beside the truth, one panel per scan."""
     panels = []
-    for one in held:
+    for one in comparisons:
         estimates = [
             Estimate("(a) spheres", continuous.porosity, continuous.uncertainty, "truth"),
             Estimate("(b) voxels", one.voxelised, 0.0, "truth"),
@@ -151,6 +151,6 @@ def comparison(continuous: Continuous, held: tuple[Held, ...]) -> Picture:
             assert found.balance is not None
             estimates.append(Estimate("(e) grey-level balance", one.balance, found.balance.uncertainty))
         panels.append((f"blur {one.blur:g} voxel, noise {one.noise:g} of the contrast", estimates))
-    figure = draw_comparison(panels, held[0].voxelised, OTSU_TOLERANCE)
+    figure = draw_comparison(panels, comparisons[0].voxelised, OTSU_TOLERANCE)
     words = "Porosity by each method for the sharp and the blurred scan, with a band of half a porosity unit around the truth."
     return Picture("comparison", words, "svg", encode(figure))

@@ -10,7 +10,7 @@ from lithax.report._finney_demo import Continuous, specific_surface
 from lithax.report._number import Number, grouped
 from lithax.report._porosity import porosity_numbers
 from lithax.report._segmentation import SENSITIVITY, share_up_to
-from lithax.report._truth import Held
+from lithax.report._truth import Comparison
 from lithax.viz import unit_symbol
 
 GREY = "grey level"
@@ -246,9 +246,9 @@ def _representative_numbers(analysis: Analysis, unit: str) -> list[Number]:
     return numbers
 
 
-def truth_numbers(held: Held, continuous: Iterable[Continuous] = ()) -> list[Number]:
+def truth_numbers(comparison: Comparison, continuous: Iterable[Continuous] = ()) -> list[Number]:
     """Return the known answers of a simulated scan, and how far the segmentation is from them."""
-    of = f"voxels of {held.analysis.region.name}"
+    of = f"voxels of {comparison.analysis.region.name}"
     numbers = []
     for number, one in enumerate(continuous):
         numbers.append(
@@ -268,26 +268,26 @@ def truth_numbers(held: Held, continuous: Iterable[Continuous] = ()) -> list[Num
         Number(
             "truth.voxelised",
             "(b) Porosity of the voxels",
-            held.voxelised,
+            comparison.voxelised,
             "-",
             "simulated",
             denominator=of,
             method="share of the voxels whose centre lies outside of all spheres",
-            evidence=f"{grouped(held.truth.true_pore + held.truth.false_grain)} of {grouped(held.truth.voxels)} voxels",
+            evidence=f"{grouped(comparison.truth.true_pore + comparison.truth.false_grain)} of {grouped(comparison.truth.voxels)} voxels",
             percent=True,
         )
     )
     names = (
-        ("otsu", "(c) Otsu", held.otsu),
-        ("half_contrast", "(d) Half contrast", held.half_contrast),
-        ("balance", "(e) Grey-level balance", held.balance),
+        ("otsu", "(c) Otsu", comparison.otsu),
+        ("half_contrast", "(d) Half contrast", comparison.half_contrast),
+        ("balance", "(e) Grey-level balance", comparison.balance),
     )
     for key, name, value in names:
         numbers.append(
             Number(
                 f"error.{key}",
                 f"{name}, minus (b)",
-                None if value is None else value - held.voxelised,
+                None if value is None else value - comparison.voxelised,
                 "-",
                 "measured",
                 denominator=of,
@@ -301,7 +301,7 @@ def truth_numbers(held: Held, continuous: Iterable[Continuous] = ()) -> list[Num
             Number(
                 "split.discretisation" if number == 0 else "split.discretisation.fine_grid",
                 "Discretisation, (b) minus (a)",
-                held.voxelised - one.porosity,
+                comparison.voxelised - one.porosity,
                 "-",
                 "simulated",
                 uncertainty=one.uncertainty,
@@ -310,14 +310,14 @@ def truth_numbers(held: Held, continuous: Iterable[Continuous] = ()) -> list[Num
             )
         )
     numbers += [
-        Number("split.segmentation", "Segmentation, (c) minus (b)", held.otsu - held.voxelised, "-", "measured", method="porosity by Otsu's threshold minus the voxelised truth", difference=True),
-        Number("truth.misclassified", "Misclassified voxels", held.truth.misclassified, "-", "measured", denominator=of, method="voxels in the wrong phase", evidence=f"{grouped(held.truth.false_pore)} grain taken for pore, {grouped(held.truth.false_grain)} pore taken for grain", percent=True),
-        Number("truth.dice", "Dice coefficient of the pores", held.truth.dice, "-", "measured", method="twice the overlap of segmented and true pores over the sum of both"),
+        Number("split.segmentation", "Segmentation, (c) minus (b)", comparison.otsu - comparison.voxelised, "-", "measured", method="porosity by Otsu's threshold minus the voxelised truth", difference=True),
+        Number("truth.misclassified", "Misclassified voxels", comparison.truth.misclassified, "-", "measured", denominator=of, method="voxels in the wrong phase", evidence=f"{grouped(comparison.truth.false_pore)} grain taken for pore, {grouped(comparison.truth.false_grain)} pore taken for grain", percent=True),
+        Number("truth.dice", "Dice coefficient of the pores", comparison.truth.dice, "-", "measured", method="twice the overlap of segmented and true pores over the sum of both"),
     ]  # fmt: skip
-    exact = specific_surface(next(iter(continuous)).porosity if continuous else held.voxelised)
+    exact = specific_surface(next(iter(continuous)).porosity if continuous else comparison.voxelised)
     numbers += [
         Number("truth.specific_surface", "Specific surface of the spheres", exact, "1/um", "simulated", denominator="volume of the cube", method="3 (1 − porosity) / R"),
-        Number("truth.specific_surface.voxelised", "Specific surface of the voxels", held.surface.value, "1/um", "simulated", denominator="volume of the cube", method="counted on the voxelised truth as on the segmentation", evidence=f"{grouped(held.surface.faces)} voxel faces"),
+        Number("truth.specific_surface.voxelised", "Specific surface of the voxels", comparison.surface.value, "1/um", "simulated", denominator="volume of the cube", method="counted on the voxelised truth as on the segmentation", evidence=f"{grouped(comparison.surface.faces)} voxel faces"),
     ]  # fmt: skip
     return numbers
 

@@ -9,7 +9,7 @@ from lithax.report._analysis import Analysis
 from lithax.report._figures import Picture
 from lithax.report._finney_demo import Continuous
 from lithax.report._number import Number, grouped
-from lithax.report._truth import OTSU_TOLERANCE, Held
+from lithax.report._truth import OTSU_TOLERANCE, Comparison
 
 
 @functools.cache
@@ -31,7 +31,7 @@ def render(
     analysis: Analysis,
     drawn: dict[str, Picture],
     continuous: tuple[Continuous, ...] = (),
-    held: tuple[Held, ...] = (),
+    comparisons: tuple[Comparison, ...] = (),
 ) -> str:
     """Return the page of a report as HTML with its pictures inside.
 
@@ -43,8 +43,8 @@ def render(
         What was measured.
     drawn
         Pictures by name.
-    continuous, held
-        The truth, and each scan held against it; empty where no truth is known.
+    continuous, comparisons
+        The truth, and each scan compared with it; empty where no truth is known.
     """
     numbers = {number.key: number for number in report.numbers}
 
@@ -61,7 +61,7 @@ def render(
         group=group,
         pictures=drawn,
         continuous=continuous,
-        held=held,
+        comparisons=comparisons,
         provenance=report.provenance,
         settings_text=json.dumps(report.provenance["settings"], ensure_ascii=False),
         input_rows=_rows(report.provenance["input"]),

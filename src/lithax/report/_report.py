@@ -22,7 +22,7 @@ from lithax.report._numbers import grey_numbers, image_numbers, prefixed, space_
 from lithax.report._page import render
 from lithax.report._settings import Settings
 from lithax.report._steps import Steps
-from lithax.report._truth import Criterion, Held, criteria, hold
+from lithax.report._truth import Comparison, Criterion, compare_with_truth, criteria
 from lithax.runtime import check_launcher, connected
 from lithax.storage.formats import written_whole
 from lithax.viz import load_matplotlib
@@ -212,10 +212,10 @@ def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *,
         grains = true_phases(pack, other / "grains.zarr")
         image = raw_scan(pack, grains, SHARP, folder, **show)
         analysis = analyse(image, settings, folder, steps, overwrite=True)
-        sharp = hold(analysis, grains, SHARP, pack.noise, **show)
+        sharp = compare_with_truth(analysis, grains, SHARP, pack.noise, **show)
         steps(f"Once more with blur {BLURRED:g}")
         second = scan(pack, grains, BLURRED, other / "scan.zarr", **show)
-        blurred = hold(analyse(second, settings, other, steps), grains, BLURRED, pack.noise, **show)
+        blurred = compare_with_truth(analyse(second, settings, other, steps), grains, BLURRED, pack.noise, **show)
         label = f"blur {BLURRED:g}"
         numbers = [
             *image_numbers(image, simulated=True),
@@ -267,14 +267,14 @@ def _write(
     drawn: dict[str, Picture],
     steps: Steps,
     continuous: tuple[Continuous, ...] = (),
-    held: tuple[Held, ...] = (),
+    comparisons: tuple[Comparison, ...] = (),
 ) -> Report:
     steps("Write the page")
     done.provenance["seconds"] = round(steps.seconds, 1)
     document = json.dumps(done.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     _replace(done.folder / "report.json", document + "\n")
     _replace(done.folder / "numbers.csv", _table(done.numbers))
-    _replace(done.path, render(done, analysis, drawn, continuous, held))
+    _replace(done.path, render(done, analysis, drawn, continuous, comparisons))
     return done
 
 

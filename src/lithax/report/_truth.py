@@ -1,4 +1,4 @@
-"""A segmentation held against the image it was simulated from, and the difference split into its causes."""
+"""A segmentation compared with the image it was simulated from, and the difference split into its causes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +57,7 @@ def agreement(pores: VoxelImage, grains: VoxelImage, where: Any = None, **option
 
 
 @dataclass(frozen=True)
-class Held:
+class Comparison:
     """One analysis of a simulated scan beside the truth. Porosities [-]."""
 
     blur: float
@@ -81,7 +81,7 @@ class Held:
         return self.truth.porosity
 
 
-def hold(analysis: Analysis, grains: VoxelImage, blur: float, noise: float, **options: Any) -> Held:
+def compare_with_truth(analysis: Analysis, grains: VoxelImage, blur: float, noise: float, **options: Any) -> Comparison:
     """Hold the analysis of a simulated scan against the phases it was made of."""
     grey = analysis.grey
     assert grey is not None  # a simulated scan has grey levels
@@ -90,7 +90,9 @@ def hold(analysis: Analysis, grains: VoxelImage, blur: float, noise: float, **op
     half = None if found.half_contrast is None else share_up_to(grey.filtered, found.half_contrast)
     by_balance = None if grey.balance is None else grey.balance.porosity
     surface = specific_surface(grains, analysis.region.region, **options)
-    return Held(blur, noise, compared, surface, analysis, share_up_to(grey.filtered, found.otsu), half, by_balance)
+    return Comparison(
+        blur, noise, compared, surface, analysis, share_up_to(grey.filtered, found.otsu), half, by_balance
+    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Criterion:
         return f"{'PASS' if self.passed else 'FAIL'}  {self.name}: {shown} porosity units"
 
 
-def criteria(sharp: Held, blurred: Held) -> tuple[Criterion, ...]:
+def criteria(sharp: Comparison, blurred: Comparison) -> tuple[Criterion, ...]:
     """Return what the demo must show: both methods hold on the sharp scan, on the blurred one only the balance does."""
 
     def within(name: str, found: float | None, truth: float, limit: float) -> Criterion:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import zarr
@@ -12,11 +12,11 @@ from zarr.codecs import BloscCodec, TransposeCodec
 from zarr.storage import MemoryStore, StorePath
 
 from lithax.grid import Index
+from lithax.storage._axis_order import image_view, in_zyx
 from lithax.storage._location import Location, claim, replacing
 from lithax.storage._node_document import ZARR_JSON
 from lithax.storage._schema import DIMENSION_NAMES, KEY, Metadata
 from lithax.storage._stored_array import StoredArray
-from lithax.storage._turned import image_view, turned
 
 OPTIONS = ("attributes", "chunk_key_encoding", "compressors", "fill_value", "filters", "order", "serializer")
 """What may be passed on to Zarr."""
@@ -101,7 +101,7 @@ def creating(
     shards: Index | None = None,
     metadata: Metadata | None = None,
     overwrite: bool = False,
-    turn: bool = False,
+    axes: Literal["xyz", "zyx"] = "xyz",
     **options: Any,
 ) -> Iterator[StoredArray]:
     """Make an array that holds its fill value everywhere, and give the ``with`` block time to fill it.
@@ -118,8 +118,8 @@ def creating(
         What is known of the image.
     overwrite
         Replace an image that is there.
-    turn
-        Write the metadata of an array with the axes z, y, x, as OME-Zarr asks; the chunks are those of any image.
+    axes
+        "zyx" writes the metadata of an array with the axes z, y, x, as OME-Zarr asks; the chunks are those of any image.
     **options
         `OPTIONS`: passed on to Zarr, but for ``order="F"``, which stores each chunk with x running fastest.
 
@@ -168,14 +168,14 @@ def creating(
         dimension_names=DIMENSION_NAMES,
         zarr_format=3,
     )
-    description: Any = turned(cast(Any, trial.metadata)) if turn else trial.metadata
+    description: Any = in_zyx(cast(Any, trial.metadata)) if axes == "zyx" else trial.metadata
     document = description.to_buffer_dict(numpy_buffer_prototype())[ZARR_JSON].to_bytes()
     claim(location, overwrite)
     with replacing(location), _groups_above(location):
         location.objects.write(location.key(ZARR_JSON), document)
         place = StorePath(location.store, location.path)
         made: Any = zarr.AsyncArray(metadata=description, store_path=place)
-        yield StoredArray(image_view(zarr.Array(made)) if turn else zarr.Array(made))
+        yield StoredArray(image_view(zarr.Array(made)) if axes == "zyx" else zarr.Array(made))
 
 
 def create_array(location: Location, **arguments: Any) -> StoredArray:

@@ -10,13 +10,13 @@ from zarr.storage import StorePath
 
 from lithax.errors import MetadataError
 from lithax.storage._abstract_array import AbstractStoredArray
+from lithax.storage._axis_order import image_view, is_zyx
 from lithax.storage._foreign_array import ForeignArray
 from lithax.storage._location import Location, Node, require_node
 from lithax.storage._ome import Multiscales
 from lithax.storage._rockverse import DATATYPE, rockverse_metadata
 from lithax.storage._schema import KEY, Metadata
 from lithax.storage._stored_array import StoredArray
-from lithax.storage._turned import image_view, is_turned
 
 
 def open_array(location: Location, *, read_only: bool = False) -> AbstractStoredArray:
@@ -50,7 +50,7 @@ def open_array(location: Location, *, read_only: bool = False) -> AbstractStored
     read_only = read_only or (directory is not None and not os.access(directory, os.W_OK))
     is_v3 = node.zarr_format == 3
     if KEY in attributes and is_v3:
-        return StoredArray(image_view(zarray) if is_turned(zarray.metadata) else zarray, read_only=read_only)
+        return StoredArray(image_view(zarray) if is_zyx(zarray.metadata) else zarray, read_only=read_only)
     if attributes.get(DATATYPE) == "VoxelImage":
         metadata, kind = rockverse_metadata(attributes, location.label), "RockVerse"
         axes: tuple[int, ...] = (0, 1, 2)

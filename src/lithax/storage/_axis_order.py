@@ -35,7 +35,7 @@ class _TurnedKeys(ChunkKeyEncoding):
         return self.stored.encode_chunk_key(tuple(reversed(chunk_coords)))
 
 
-def turned(metadata: ArrayV3Metadata) -> ArrayV3Metadata:
+def in_zyx(metadata: ArrayV3Metadata) -> ArrayV3Metadata:
     """Return the metadata of the array with axes z, y, x that has the chunks of an image with axes x, y, z."""
     names: Any = TURNED_NAMES
     turn, first = TransposeCodec(order=_TURN), metadata.codecs[0]
@@ -46,7 +46,7 @@ def turned(metadata: ArrayV3Metadata) -> ArrayV3Metadata:
     return _reversed(metadata, codecs, names, metadata.chunk_key_encoding)
 
 
-def is_turned(metadata: Any) -> bool:
+def is_zyx(metadata: Any) -> bool:
     """Tell whether an array has the axes z, y, x and chunks that are those of an image."""
     if not isinstance(metadata, ArrayV3Metadata) or metadata.dimension_names != TURNED_NAMES:
         return False
@@ -57,7 +57,7 @@ def is_turned(metadata: Any) -> bool:
 
 
 def image_view(zarray: zarr.Array) -> zarr.Array:
-    """Return an array with axes z, y, x (for which `is_turned`) as one with axes x, y, z, in the same place of its store."""
+    """Return an array with axes z, y, x (for which `is_zyx`) as one with axes x, y, z, in the same place of its store."""
     metadata: Any = zarray.metadata
     keys = _TurnedKeys(stored=metadata.chunk_key_encoding)
     codecs, first = metadata.codecs[1:], metadata.codecs[0]

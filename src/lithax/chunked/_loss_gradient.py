@@ -18,10 +18,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.chunked._block_layout import stretch
 from lithax.chunked._block_tree import BlockTree, Nodes, combine_nodes
 from lithax.chunked._device_turns import DeviceTurns, budgets_of, compiled_bytes, on_device
 from lithax.chunked._kernel import _COMPILED
-from lithax.chunked._layout import stretch
 from lithax.chunked._reduce import BlockReader, ReadBlock, each_block, to_host
 from lithax.geometry import Frame
 from lithax.ops import Program, as_steps
@@ -131,7 +131,7 @@ class LossOverBlocks:
         function = self._function(what, fixed)
         offset = np.asarray(read.start, np.int64)
         first = np.asarray(read.first, np.int64)
-        arguments = (differ, read.blocks, read.valid, read.around, offset, first)
+        arguments = (differ, read.blocks, read.valid, read.valid_padded, offset, first)
         arguments += () if cotangent is None else (cotangent,)
         with self._turns_of(what, function, arguments).take(), jax.enable_x64(True):
             return to_host(function(*arguments))
@@ -163,7 +163,7 @@ class LossOverBlocks:
     def _build(self, what: str, fixed: Any) -> Callable:
         loss, model, frame = self.loss, self.model, self.frame
 
-        def state(differ, blocks, valid, around, offset, first):
+        def state(differ, blocks, valid, valid_padded, offset, first):
             parameters = eqx.combine(differ, fixed)
             if model is not None:
                 program = Program(as_steps(model(parameters)))
@@ -173,8 +173,8 @@ class LossOverBlocks:
                     shape=frame.shape,
                     spacing=frame.voxel_length,
                     origin=frame.voxel_origin,
-                    valid=around,
-                    first_valid=None if around is None else (first[0], first[1], first[2]),
+                    valid=valid_padded,
+                    donor_voxel=None if valid_padded is None else (first[0], first[1], first[2]),
                 )
                 blocks = [predicted, *blocks[1:]]
             return loss.of(parameters, *blocks, valid=valid)
@@ -196,9 +196,9 @@ class LossOverBlocks:
 
             return jacobian
 
-        def pull(differ, blocks, valid, around, offset, first, cotangent):
+        def pull(differ, blocks, valid, valid_padded, offset, first, cotangent):
             def of(p):
-                real, _ = eqx.partition(state(p, blocks, valid, around, offset, first), eqx.is_inexact_array)
+                real, _ = eqx.partition(state(p, blocks, valid, valid_padded, offset, first), eqx.is_inexact_array)
                 return real
 
             real, pullback = jax.vjp(of, differ)
