@@ -11,7 +11,7 @@ import zarr
 from ome_zarr_models.v05 import Image as OmeImage
 
 import lithax as lx
-from lithax.chunked import _layout
+from lithax.chunked import _block_layout
 from lithax.errors import IncompleteImageError
 from lithax.images import _pyramid
 from lithax.images._chunk_map import prepare_map
@@ -68,7 +68,7 @@ def test_voxels_become_more_cubic(rng):
 
 @pytest.mark.parametrize("shape", [(32, 32, 32), (22, 20, 10)])
 def test_blocks_are_put_together_from_parts(shape, rng, monkeypatch):
-    monkeypatch.setattr(_layout, "BLOCK_VOXELS", 8**3)
+    monkeypatch.setattr(_block_layout, "BLOCK_VOXELS", 8**3)
     values = rng.integers(0, 60_000, shape).astype("u2")
     image = lx.from_array(values, chunks=8)
     operation = lx.ops.coarsen("mean")
