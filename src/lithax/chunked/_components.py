@@ -18,7 +18,8 @@ import numpy as np
 
 from lithax.arrays import label_block, merge_labels
 from lithax.chunked._block_layout import owner
-from lithax.chunked._reduce import BlockReader, ReadBlock, each_block
+from lithax.chunked._block_reader import BlockReader, ReadBlock
+from lithax.chunked._reduce import each_block
 from lithax.grid import Index, World, triple
 from lithax.runtime import SerialWorld
 

@@ -9,7 +9,6 @@ many rows as a state has numbers. Otherwise a first pass gives the states, the d
 taken on the host, and a second pass pulls it back through every block. All are joined along one tree (`BlockTree`).
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,11 +17,14 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.chunked._block_function import BlockFunction, to_host
 from lithax.chunked._block_layout import stretch
+from lithax.chunked._block_reader import BlockReader, ReadBlock
 from lithax.chunked._block_tree import BlockTree, Nodes, combine_nodes
-from lithax.chunked._device_turns import DeviceTurns, budgets_of, compiled_bytes, on_device
-from lithax.chunked._kernel import _COMPILED
-from lithax.chunked._reduce import BlockReader, ReadBlock, each_block, to_host
+from lithax.chunked._function_state import function_state
+from lithax.chunked._jaxpr_key import value_key
+from lithax.chunked._reduce import each_block
+from lithax.chunked._state_function import block_arguments, block_examples, predicted
 from lithax.geometry import Frame
 from lithax.ops import Program, as_steps
 
@@ -44,9 +46,8 @@ class LossOverBlocks:
         self.run = run
         # What the processes tell each other, in the order of the blocks.
         self._gather = gather
-        self._devices, self._budgets = devices, budgets_of(devices)
-        self._turns: dict[str, DeviceTurns] = {}
-        self._lock = threading.Lock()
+        self._devices = devices
+        self._selects = reader.selection is not None
 
     def value(self, parameters: Any) -> np.ndarray:
         """Return the loss."""
@@ -71,11 +72,11 @@ class LossOverBlocks:
         return value, _like(gradient, parameters)
 
     def _two_passes(self, parameters: Any) -> tuple[np.ndarray, Any]:
-        differ, fixed = _split(parameters)
+        of_block = self._function("state", parameters)
         own: list[tuple[int, Any]] = []
         each_block(
             self.reader,
-            lambda read: self._call("state", differ, fixed, read),
+            lambda read: of_block(*self._arguments(read)),
             lambda position, state: own.append((position, state)),
             **self.run,
         )
@@ -106,12 +107,15 @@ class LossOverBlocks:
             (pulled,) = pull(weights[self.run.get("share", (0, 1))[0]])
         cotangents = dict(zip(positions, map(to_host, pulled), strict=True))
         tree = BlockTree(_add, self._own.start)
-        each_block(
-            self.reader,
-            lambda read: self._call("pull", differ, fixed, read, cotangents[self.reader.layout.place(read.start)]),
-            tree.add,
-            **self.run,
-        )
+        if cotangents:  # or no voxel of this process counts
+            pull_back = self._function("pull", parameters, next(iter(cotangents.values())))
+            place = self.reader.layout.place
+            each_block(
+                self.reader,
+                lambda read: pull_back(*self._arguments(read), cotangents[place(read.start)]),
+                tree.add,
+                **self.run,
+            )
         return np.asarray(value), _like(combine_nodes(_add, self._gather(tree.end(self._own.stop))), parameters)
 
     @property
@@ -119,93 +123,42 @@ class LossOverBlocks:
         return stretch(self.reader.layout.grid, self.run.get("share", (0, 1)))
 
     def _combined(self, parameters: Any, what: str, combine: Callable[[Any, Any], Any]) -> Any:
-        """Return what all blocks give together, of a function that `_call` knows."""
-        differ, fixed = _split(parameters)
+        """Return what all blocks give together, of a function that `_function` knows."""
+        function = self._function(what, parameters)
         tree = BlockTree(combine, self._own.start)
-        each_block(self.reader, lambda read: self._call(what, differ, fixed, read), tree.add, **self.run)
+        each_block(self.reader, lambda read: function(*self._arguments(read)), tree.add, **self.run)
         every = self._gather(tree.end(self._own.stop))
         _check_any(every)
         return combine_nodes(combine, every)
 
-    def _call(self, what: str, differ: Any, fixed: Any, read: ReadBlock, cotangent: Any = None) -> Any:
-        function = self._function(what, fixed)
-        offset = np.asarray(read.start, np.int64)
-        first = np.asarray(read.first, np.int64)
-        arguments = (differ, read.blocks, read.valid, read.valid_padded, offset, first)
-        arguments += () if cotangent is None else (cotangent,)
-        with self._turns_of(what, function, arguments).take(), jax.enable_x64(True):
-            return to_host(function(*arguments))
+    def _arguments(self, read: ReadBlock) -> tuple[Any, ...]:
+        return block_arguments(read, self._selects)
 
-    def _turns_of(self, what: str, function: Any, arguments: tuple[Any, ...]) -> DeviceTurns:
-        with self._lock:
-            if what not in self._turns:
-                needed = 0
-                # Only devices that have a budget need be asked how much a block takes there: it costs a compilation.
-                if any(budget is not None for budget in self._budgets):
-                    with jax.enable_x64(True), on_device((self._devices or (None,))[0]):
-                        _, needed = compiled_bytes(function.lower(*arguments).compile())
-                self._turns[what] = DeviceTurns(self._devices, needed, self._budgets)
-            return self._turns[what]
-
-    def _function(self, what: str, fixed: Any) -> Callable:
+    def _function(self, what: str, parameters: Any, *cotangent: Any) -> BlockFunction:
+        """Return a function of a block: its "state", the "jacobian" of that too, or what can "pull" a cotangent back."""
+        differ, fixed = _split(parameters)
         leaves, structure = jax.tree_util.tree_flatten((self.loss, fixed))
         key = (
-            "loss",
-            what,
-            structure,
-            tuple((type(v), _key(v)) for v in leaves),
-            self.model,
-            self.frame,
-            self.reader.halos,
-        )
-        return _COMPILED.get(key, lambda: jax.jit(self._build(what, fixed)))
+            "loss", what, structure, tuple(map(value_key, leaves)), self.model,
+            function_state(leaves, type(self.loss), self.model), self.frame, self.reader.halos,
+        )  # fmt: skip
+        state = self._state(fixed)
+        body = {"state": state, "jacobian": _jacobian(state), "pull": _pull(state)}[what]
+        examples = (*block_examples(self.reader, self._selects), *cotangent)
+        return BlockFunction(body, differ, examples, devices=self._devices, key=key)
 
-    def _build(self, what: str, fixed: Any) -> Callable:
+    def _state(self, fixed: Any) -> Callable[..., Any]:
         loss, model, frame = self.loss, self.model, self.frame
 
-        def state(differ, blocks, valid, valid_padded, offset, first):
+        def state(differ, blocks, valid, valid_padded, offset, donor_voxel):
             parameters = eqx.combine(differ, fixed)
             if model is not None:
+                at = (offset[0], offset[1], offset[2])
                 program = Program(as_steps(model(parameters)))
-                predicted = program.on_block(
-                    blocks[:1],
-                    offset=(offset[0], offset[1], offset[2]),
-                    shape=frame.shape,
-                    spacing=frame.voxel_length,
-                    origin=frame.voxel_origin,
-                    valid=valid_padded,
-                    donor_voxel=None if valid_padded is None else (first[0], first[1], first[2]),
-                )
-                blocks = [predicted, *blocks[1:]]
+                blocks = [predicted(program, blocks[:1], frame, at, valid_padded, donor_voxel), *blocks[1:]]
             return loss.of(parameters, *blocks, valid=valid)
 
-        if what == "state":
-            return state
-
-        def numbers(differ, *block):
-            real, rest = eqx.partition(state(differ, *block), eqx.is_inexact_array)
-            flat = jax.tree_util.tree_leaves(real)
-            vector = jnp.concatenate([jnp.ravel(v).astype(jnp.float64) for v in flat])
-            return vector, (real, rest)
-
-        if what == "jacobian":
-
-            def jacobian(differ, *block):
-                rows, (real, rest) = jax.jacrev(numbers, has_aux=True)(differ, *block)
-                return eqx.combine(real, rest), rows
-
-            return jacobian
-
-        def pull(differ, blocks, valid, valid_padded, offset, first, cotangent):
-            def of(p):
-                real, _ = eqx.partition(state(p, blocks, valid, valid_padded, offset, first), eqx.is_inexact_array)
-                return real
-
-            real, pullback = jax.vjp(of, differ)
-            typed = jax.tree_util.tree_map(lambda c, r: jnp.asarray(c, r.dtype), cotangent, real)
-            return pullback(typed)[0]
-
-        return pull
+        return state
 
     def _finish(self, total: Any) -> np.ndarray:
         with jax.enable_x64(True):
@@ -221,6 +174,35 @@ class LossOverBlocks:
         value, weights = jax.value_and_grad(finish)(real)
         flat = [np.ravel(np.asarray(w, np.float64)) for w in jax.tree_util.tree_leaves(weights)]
         return np.asarray(value), np.concatenate(flat)
+
+
+def _jacobian(state: Callable[..., Any]) -> Callable[..., Any]:
+    def numbers(differ, *block):
+        real, rest = eqx.partition(state(differ, *block), eqx.is_inexact_array)
+        flat = jax.tree_util.tree_leaves(real)
+        vector = jnp.concatenate([jnp.ravel(v).astype(jnp.float64) for v in flat])
+        return vector, (real, rest)
+
+    def jacobian(differ, *block):
+        rows, (real, rest) = jax.jacrev(numbers, has_aux=True)(differ, *block)
+        return eqx.combine(real, rest), rows
+
+    return jacobian
+
+
+def _pull(state: Callable[..., Any]) -> Callable[..., Any]:
+    def pull(differ, *block_and_cotangent):
+        *block, cotangent = block_and_cotangent
+
+        def of(p):
+            real, _ = eqx.partition(state(p, *block), eqx.is_inexact_array)
+            return real
+
+        real, pullback = jax.vjp(of, differ)
+        typed = jax.tree_util.tree_map(lambda c, r: jnp.asarray(c, r.dtype), cotangent, real)
+        return pullback(typed)[0]
+
+    return pull
 
 
 def _add(a: Any, b: Any) -> Any:
@@ -243,12 +225,6 @@ def _split(parameters: Any) -> tuple[Any, Any]:
 def has_real_numbers(parameters: Any) -> bool:
     """Whether there is anything in a pytree that a gradient can be taken by."""
     return bool(jax.tree_util.tree_leaves(_split(parameters)[0]))
-
-
-def _key(value: Any) -> Any:
-    if isinstance(value, np.ndarray | jax.Array):
-        return (value.shape, str(value.dtype), np.asarray(value).tobytes())
-    return repr(value) if isinstance(value, float) else value
 
 
 def _like(gradient: Any, parameters: Any) -> Any:

@@ -3,50 +3,46 @@
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from lithax.arrays import namespace
 from lithax.chunked._block_layout import Layout, owner
+from lithax.chunked._block_reader import BlockReader
 from lithax.chunked._cache import ChunkCache, layers_fit
-from lithax.chunked._kernel import Kernel, KernelRequest, fill_of
-from lithax.chunked._padded import empty_block, read_padded
+from lithax.chunked._map_function import MapFunction
+from lithax.chunked._padded import empty_block
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
-from lithax.chunked._valid_blocks import Selection
 from lithax.errors import ResumeError
-from lithax.grid import BlockSink, BlockSource, Box, ChunkGrid, Halo, Index, box_shape, shift, triple
+from lithax.grid import BlockSink, BlockSource, Box, ChunkGrid, Index, box_shape, shift, triple
 
 
 @dataclass
 class MapJob:
     """Everything one pass over the blocks needs; checked before, so that nothing can fail for a bad argument here."""
 
-    request: KernelRequest
-    kernel: Kernel
-    sources: Sequence[BlockSource]
+    function: MapFunction
+    reader: BlockReader
+    """Of the inputs; its cache says how many bytes of decoded chunks are kept."""
     sinks: Sequence[BlockSink]
     journals: Sequence[Any]
     layout: Layout
-    selection: Selection | None
-    old: Sequence[BlockSource] | None
-    """Where voxels left out keep their value: the arrays that hold it."""
-    in_place: bool
-    cache_bytes: int
+    """Blocks of the results, of one or more cores of `function` each."""
     workers: int
-    compiled: bool
     label: str
     show_progress: bool
+    scale: tuple[Fraction | int, ...] = (1, 1, 1)
+    """Voxels of the inputs per voxel of the results."""
+    old: Sequence[BlockSource] | None = None
+    """Where voxels left out keep their value: the arrays that hold it."""
+    in_place: bool = False
     share: tuple[int, int] = (0, 1)
     """This process's place among those that divide the units, and their number."""
     watch: Callable[[], None] = lambda: None
     """Raises if another process has failed; called between blocks, in the thread that runs the job."""
-    halos: tuple[Halo, ...] = field(init=False)
-
-    def __post_init__(self):
-        self.halos = self.request.program.halos(len(self.sources))
 
     def run(self) -> None:
         """Compute every block whose result is not stored yet."""
@@ -61,11 +57,11 @@ class MapJob:
         total = sum(math.prod(box_shape(grid.box(b))) for b in order)
         already = total - sum(math.prod(box_shape(grid.box(b))) for b in todo)
         progress = Progress(total, self.label, self.show_progress, already)
-        cache = ChunkCache(self.cache_bytes, self._returns())
+        reader = replace(self.reader, cache=ChunkCache(self.reader.cache.capacity, self._returns()))
 
         def work(block: Index) -> int:
             box = grid.box(block)
-            results = self._block(cache, grid.start(block), box)
+            results = self._block(reader, grid.start(block), box)
             for collector, result in zip(collectors, results, strict=True):
                 if result is not None:
                     collector.add(box, result)
@@ -97,65 +93,49 @@ class MapJob:
 
     def _returns(self) -> Callable[[BlockSource, Index], bool]:
         """Return what tells whether a chunk is that of a block still to come, and will be kept until then."""
-        sources = (*self.sources, *(self.selection.sources if self.selection is not None else ()))
-        fit = layers_fit(self.cache_bytes, sources)
-        units, scale = self._units, self.request.program.scale
+        selection = self.reader.selection
+        sources = (*self.reader.sources, *(selection.sources if selection is not None else ()))
+        fit = layers_fit(self.reader.cache.capacity, sources)
+        units = self._units
         last = triple(n - 1 for n in units.counts)
 
         def returns(source: BlockSource, index: Index) -> bool:
             if not fit:
                 return False
-            voxel = (int(i * c / s) for i, c, s in zip(index, source.chunks, scale, strict=True))
+            voxel = (int(i * c / s) for i, c, s in zip(index, source.chunks, self.scale, strict=True))
             return self._owns(triple(min(v // u, e) for v, u, e in zip(voxel, units.chunks, last, strict=True)))
 
         return returns
 
-    def _block(self, cache: ChunkCache, start: Index, box: Box) -> Sequence[np.ndarray | None]:
+    def _block(self, reader: BlockReader, start: Index, box: Box) -> Sequence[np.ndarray | None]:
         """Compute one block, put together from parts where the layout says so."""
-        if self.request.core == self.layout.block:
-            return self._compute(cache, start, box)
-        results = [np.empty(box_shape(box), dtype) for dtype in self.kernel.out_dtypes]
-        parts = ChunkGrid(box_shape(box), self.request.core)
+        if self.function.core == self.layout.block:
+            return self._part(reader, start, box)
+        results = [np.empty(box_shape(box), dtype) for dtype in self.function.out_dtypes]
+        parts = ChunkGrid(box_shape(box), self.function.core)
         for index in parts:
             inside = parts.box(index)
             at = triple(s + p for s, p in zip(start, parts.start(index), strict=True))
-            made = self._compute(cache, at, shift(inside, triple(-s for s in start)))
+            made = self._part(reader, at, shift(inside, triple(-s for s in start)))
             for result, values in zip(results, made, strict=True):
                 result[inside] = values
         return results
 
-    def _compute(self, cache: ChunkCache, start: Index, box: Box) -> Sequence[np.ndarray | None]:
-        request = self.request
-        rule, value = request.program.reading_rule
-        at = triple(int(s * k) for s, k in zip(start, request.program.scale, strict=True))
-        old = None
-        valid = first = None
-        if self.selection is not None:
-            widest = triple(max(h[a] for h in self.halos) for a in range(3))
-            begin = triple(s - w for s, w in zip(at, widest, strict=True))
-            shape = triple(c + 2 * w for c, w in zip(request.core, widest, strict=True))
-            valid = self.selection.block(cache, begin, shape, widest, rule, self.compiled)
-            inside = valid[tuple(slice(w, w + n) for w, n in zip(widest, box_shape(box), strict=True))]
-            position = int(np.argmax(inside))
-            first = np.unravel_index(position, inside.shape)
-            nothing = not inside[first]
-            if nothing and self.in_place and self._covers_units:
-                return [None] * len(self.sinks)
-            if self.old is not None:
-                old = [_block_of(o, box, request.core) for o in self.old]
-            if nothing:
-                if old is not None:
-                    return [o[tuple(slice(0, n) for n in box_shape(box))] for o in old]
-                return [
-                    np.full(box_shape(box), fill_of(request.fill_values or (), k, namespace(np.empty(0)), dtype), dtype)
-                    for k, dtype in enumerate(self.kernel.out_dtypes)
-                ]
-        blocks = [
-            read_padded(source, cache, triple(s - h for s, h in zip(at, halo, strict=True)), shape, halo, rule, value)
-            for source, halo, shape in zip(self.sources, self.halos, request.block_shapes, strict=True)
-        ]
-        results = self.kernel(blocks, at, valid, first, old)
-        inner = tuple(slice(0, n) for n in box_shape(box))
+    def _part(self, reader: BlockReader, start: Index, box: Box) -> Sequence[np.ndarray | None]:
+        """Compute what the function gives at once; None: nothing is selected there, and the storage unit stays as it is."""
+        shape, core = box_shape(box), self.function.core
+        inner = tuple(slice(0, n) for n in shape)
+        read = reader.read(triple(int(s * k) for s, k in zip(start, self.scale, strict=True)))
+        if read is None and self.in_place and self._covers_units:
+            return [None] * len(self.sinks)
+        old = None if self.old is None else [_block_of(o, box, core) for o in self.old]
+        if read is not None:
+            results = self.function.call(read, old)
+        elif old is not None:
+            results = old
+        else:
+            dtypes, fills = self.function.out_dtypes, self.function.fills
+            return [np.full(shape, fill, dtype) for fill, dtype in zip(fills, dtypes, strict=True)]
         return [r[inner] for r in results]
 
     @property

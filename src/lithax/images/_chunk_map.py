@@ -12,18 +12,20 @@ from lithax.chunked import (
     ANY_MACHINE,
     CACHE_OVERHEAD,
     FIXED_BYTES,
-    Kernel,
-    KernelRequest,
+    BlockReader,
+    ChunkCache,
     Layout,
+    MapFunction,
     MapJob,
+    MapRequest,
     choose_layout,
     choose_part,
-    make_kernel,
+    map_function,
     release_memory,
 )
 from lithax.errors import IncompleteImageError, MemoryLimitError
 from lithax.geometry import Frame
-from lithax.grid import Index
+from lithax.grid import Index, triple
 from lithax.images._call import (
     Inputs,
     cache_bytes,
@@ -219,8 +221,8 @@ class PreparedMap:
 
     inputs: Inputs
     program: Program
-    request: KernelRequest
-    kernel: Kernel
+    request: MapRequest
+    function: MapFunction
     layout: Layout
     frame: Frame
     chunks: tuple[Index, ...]
@@ -236,19 +238,35 @@ class PreparedMap:
     """Bytes of results that stay in memory."""
 
     @property
+    def reader(self) -> BlockReader:
+        """What reads the blocks of the inputs."""
+        inputs, scale = self.inputs, self.program.scale
+        inner = triple(math.ceil(c * s) for c, s in zip(self.function.core, scale, strict=True))
+        return BlockReader(
+            inputs.sources,
+            Layout(inputs.frame.shape, inner),
+            inputs.selection,
+            ChunkCache(self.cache),
+            self.backend == "jax",
+            self.program.halos(len(inputs.sources)),
+            *self.program.reading_rule,
+            replaces=False,
+        )
+
+    @property
     def working_bytes(self) -> int:
         """An upper bound of the memory that the call needs besides results that stay in memory [byte]."""
         request, itemsize = self.request, [d.itemsize for d in self.request.dtypes]
         blocks = [math.prod(s) * i for s, i in zip(request.block_shapes, itemsize, strict=True)]
         chunk_bytes = [math.prod(s.chunks) * s.dtype.itemsize for s in self.inputs.sources]
-        results = sum(math.prod(self.layout.block) * d.itemsize for d in self.kernel.out_dtypes)
-        each = sum(blocks) + max(chunk_bytes) + self.kernel.temporary_bytes + 2 * results
+        results = sum(math.prod(self.layout.block) * d.itemsize for d in self.function.out_dtypes)
+        each = sum(blocks) + max(chunk_bytes) + self.function.temporary_bytes + 2 * results
         if self.inputs.selection is not None:
             widest = tuple(max(s[a] for s in request.block_shapes) for a in range(3))
             each += (2 + len(self.inputs.selection.sources)) * math.prod(widest)
             each += results if request.keeps_old else 0
         units = 0
-        for shard, d in zip(self.shards, self.kernel.out_dtypes, strict=True):
+        for shard, d in zip(self.shards, self.function.out_dtypes, strict=True):
             if shard is not None and math.prod(shard) > math.prod(self.layout.block):
                 units += 2 * math.prod(shard) * d.itemsize
         blocks_at_once = min(self.workers, len(self.layout.grid))
@@ -300,6 +318,8 @@ def prepare_map(
     inputs = gather_inputs(name, images, where, world, parameters, geometry)
     program = Program(as_steps(fn, parameters, halo=halo, boundary=boundary, boundary_value=boundary_value))
     program = program.on_images(inputs.frame.shape)
+    if program.host:
+        backend, device = "numpy", None
     step = program.steps[0]
     if isinstance(step.op, PlainFunction) and isinstance(halo, list) and len(halo) != len(images):
         raise ValueError(f"halo={halo!r} lists {len(halo)} halos for {len(images)} images; give one per image.")
@@ -347,7 +367,7 @@ def prepare_map(
     block_shapes = tuple(tuple(c + 2 * h for c, h in zip(inner, halo, strict=True)) for halo in halos)
     keeps_old = outs is not None and inputs.selection is not None
     declared = _dtypes(dtype, outs)
-    request = KernelRequest(
+    request = MapRequest(
         program=program,
         block_shapes=block_shapes,
         dtypes=tuple(s.dtype for s in inputs.sources),
@@ -364,49 +384,49 @@ def prepare_map(
     )
     if device is None and backend == "jax":
         device = device_or_devices(inputs.world)
-    request, kernel = _kernel_with_fill(request, fill_value, backend, device, outs)
-    for target, natural in zip(outs or (), kernel.natural_dtypes, strict=False):
+    request, function = _function_with_fill(request, fill_value, backend, device, outs)
+    for target, natural in zip(outs or (), function.natural_dtypes, strict=False):
         if not np.can_cast(natural, target.dtype, "same_kind"):
             raise TypeError(
                 f"{program!r} returns {natural}, which cannot be written into out of {target.dtype} without loss; "
                 f"round or convert in the function, or write to a new image (store=...)."
             )
-    if outs is not None and len(outs) != len(kernel.out_dtypes):
-        raise ValueError(f"out has {len(outs)} images, {program!r} returns {len(kernel.out_dtypes)} arrays.")
-    if len(chunk_shapes) not in (1, len(kernel.out_dtypes)):
+    if outs is not None and len(outs) != len(function.out_dtypes):
+        raise ValueError(f"out has {len(outs)} images, {program!r} returns {len(function.out_dtypes)} arrays.")
+    if len(chunk_shapes) not in (1, len(function.out_dtypes)):
         raise ValueError(
-            f"chunks are given for {len(chunk_shapes)} results, {program!r} returns {len(kernel.out_dtypes)} arrays."
+            f"chunks are given for {len(chunk_shapes)} results, {program!r} returns {len(function.out_dtypes)} arrays."
         )
-    many = len(kernel.out_dtypes) > 1
-    chunk_shapes = chunk_shapes * len(kernel.out_dtypes) if len(chunk_shapes) == 1 else chunk_shapes
-    shard_shapes = shard_shapes * len(kernel.out_dtypes) if len(shard_shapes) == 1 else shard_shapes
-    stores = store if isinstance(store, tuple | list) else (store,) * len(kernel.out_dtypes)
+    many = len(function.out_dtypes) > 1
+    chunk_shapes = chunk_shapes * len(function.out_dtypes) if len(chunk_shapes) == 1 else chunk_shapes
+    shard_shapes = shard_shapes * len(function.out_dtypes) if len(shard_shapes) == 1 else shard_shapes
+    stores = store if isinstance(store, tuple | list) else (store,) * len(function.out_dtypes)
     held = 0
     if outs is None:
         voxels = math.prod(frame.shape)
-        held = sum(voxels * d.itemsize for d, s in zip(kernel.out_dtypes, stores, strict=False) if s is None)
+        held = sum(voxels * d.itemsize for d, s in zip(function.out_dtypes, stores, strict=False) if s is None)
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
     halos += (halos[0],) * (len(sources) - len(halos))
     return PreparedMap(
-        inputs, program, request, kernel, layout, frame, chunk_shapes, shard_shapes, outs, in_place, many, backend, count,
+        inputs, program, request, function, layout, frame, chunk_shapes, shard_shapes, outs, in_place, many, backend, count,
         cache_bytes(sources, halos, inner, limit), limit, held,
     )  # fmt: skip
 
 
-def _kernel_with_fill(request: KernelRequest, fill_value: Any, backend: Any, device: Any, outs: Any):
+def _function_with_fill(request: MapRequest, fill_value: Any, backend: Any, device: Any, outs: Any):
     from dataclasses import replace
 
     if not request.selects or request.keeps_old:
         if fill_value is not None and not request.selects:
             raise ValueError(f"fill_value={fill_value!r} is for voxels left out by where=, which is not given.")
-        return request, make_kernel(request, backend, device)
+        return request, map_function(request, backend, device)
     if fill_value is None and request.out_dtypes is None:
         # NaN for what the function says is real, 0 for the rest: known when the function is traced.
         request = replace(request, fill_values=("default",))
     else:
         fills = fill_value if isinstance(fill_value, tuple | list) else (fill_value,)
         request = replace(request, fill_values=tuple("default" if f is None else f for f in fills))
-    return request, make_kernel(request, backend, device)
+    return request, map_function(request, backend, device)
 
 
 def _grids(inputs: Inputs, outs: Any, frame: Frame, chunks: Any, shards: Any):
@@ -451,20 +471,17 @@ def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume
         with together(world):
             _begin_journals(journals, prepared, outputs, identity, resume)
             MapJob(
-                request=prepared.request,
-                kernel=prepared.kernel,
-                sources=prepared.inputs.sources,
+                function=prepared.function,
+                reader=prepared.reader,
                 sinks=[o.stored for o in outputs],
                 journals=journals,
                 layout=prepared.layout,
-                selection=prepared.inputs.selection,
-                old=[o.stored for o in outputs] if prepared.request.keeps_old else None,
-                in_place=prepared.in_place,
-                cache_bytes=prepared.cache,
                 workers=prepared.workers,
-                compiled=prepared.backend == "jax",
                 label=repr(prepared.program)[:40],
                 show_progress=progress and world.first,
+                scale=prepared.program.scale,
+                old=[o.stored for o in outputs] if prepared.request.keeps_old else None,
+                in_place=prepared.in_place,
                 share=(world.index, world.count),
                 watch=world.check,
             ).run()

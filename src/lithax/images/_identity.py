@@ -44,7 +44,7 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str
     ResumeError
         If it is, and the computation cannot be known.
     """
-    computation = prepared.kernel.computation
+    computation = prepared.function.computation
     program: Program = prepared.program
     if resume_key is not None:
         computation = f"key:{resume_key}"
@@ -66,7 +66,7 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str
             [list(c) for c in prepared.chunks],
             [s and list(s) for s in prepared.shards],
         ],
-        "dtype": [d.str for d in prepared.kernel.out_dtypes],
+        "dtype": [d.str for d in prepared.function.out_dtypes],
         "inputs": [describe_input(i) for i in inputs.images],
         "input_hashes": [_content_hash(i) for i in inputs.images],
         "geometry": _describe_frame(inputs.frame),

@@ -55,7 +55,7 @@ def new_outputs(
 
     The first process makes them, the others open them. Everything is looked at before anything is made; if one image cannot be made, none is.
     """
-    count = len(prepared.kernel.out_dtypes)
+    count = len(prepared.function.out_dtypes)
     stores, paths = spread(store, count, "store"), spread(path, count, "path")
     names, units = spread(field_name, count, "field_name"), spread(field_unit, count, "field_unit")
     places = [locate(s, p) for s, p in zip(stores, paths, strict=True)]
@@ -82,7 +82,7 @@ def new_outputs(
                 stored = creating(
                     place,
                     shape=prepared.layout.shape,
-                    dtype=prepared.kernel.out_dtypes[k],
+                    dtype=prepared.function.out_dtypes[k],
                     chunks=prepared.chunks[k],
                     shards=prepared.shards[k],
                     overwrite=overwrite,
@@ -139,7 +139,7 @@ def _earlier(
             )
         return None
     form = (image.shape, image.dtype, image.chunks, image.shards)
-    wanted = (prepared.layout.shape, prepared.kernel.out_dtypes[k], prepared.chunks[k], prepared.shards[k])
+    wanted = (prepared.layout.shape, prepared.function.out_dtypes[k], prepared.chunks[k], prepared.shards[k])
     if resume != "force" and differing_parts(metadata.run, identity):
         if overwrite:
             return None

@@ -133,10 +133,10 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
         bytes_read=blocks
         * len(ChunkGrid(prepared.layout.block, request.core))
         * sum(math.prod(s) * d.itemsize for s, d in zip(request.block_shapes, request.dtypes, strict=True)),
-        bytes_written=math.prod(prepared.layout.shape) * sum(d.itemsize for d in prepared.kernel.out_dtypes),
+        bytes_written=math.prod(prepared.layout.shape) * sum(d.itemsize for d in prepared.function.out_dtypes),
         memory=prepared.working_bytes + prepared.held,
         memory_limit=prepared.limit,
-        blocks_on_devices=prepared.kernel.at_once,
+        blocks_on_devices=prepared.function.at_once,
     )
 
 

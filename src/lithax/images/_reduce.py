@@ -13,16 +13,16 @@ from lithax.chunked import (
     CACHE_OVERHEAD,
     FIXED_BYTES,
     BlockReader,
-    BlockState,
     ChunkCache,
     LossOverBlocks,
-    block_state,
+    StateFunction,
     check_plain_functions,
     choose_layout,
     has_real_numbers,
     layers_fit,
     most_nodes,
     reduce_blocks,
+    state_function,
 )
 from lithax.errors import MemoryLimitError
 from lithax.images._call import (
@@ -113,7 +113,7 @@ class PreparedReduce:
     name: str
     inputs: Inputs
     reader: BlockReader
-    state: BlockState
+    state: StateFunction
     exact: bool
     workers: int
     limit: int
@@ -180,7 +180,7 @@ def prepare_reduce(
     title = type(measure).__name__ if program is None else f"{type(measure).__name__} of {program!r}"
     reader = _reader_for(program, inputs, backend, memory_limit)
     devices = device_or_devices(inputs.world) if backend == "jax" else None
-    state = block_state(measure, reader, inputs.frame, backend, program, devices)
+    state = state_function(measure, reader, inputs.frame, backend, program, devices)
     count, limit = workers_or_default(workers, inputs.world), limit_or_default(memory_limit, inputs.world)
     return PreparedReduce(title, inputs, reader, state, bool(getattr(measure, "exact", False)), count, limit)
 
@@ -304,6 +304,8 @@ def _loss_over(name, loss, parameters, images, model, where, memory_limit, worke
     program = None
     if model is not None:
         program = _program_on(inputs, "model", model(parameters))
+        if program.host:
+            raise TypeError(f"model gives {program!r} with a host function, which has no gradient; use chunk_reduce.")
         check_plain_functions(program, inputs.sources[0].dtype)
     reader = _reader_for(program, inputs, "jax", memory_limit)
     run = {

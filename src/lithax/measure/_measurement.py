@@ -31,6 +31,9 @@ class AbstractMeasurement(eqx.Module):
     """Whether `combine` gives the same bits however states are grouped, as counts and extremes do: then a process tells the others
     one state instead of a few, which matters where states are long."""
 
+    host: ClassVar[bool] = False
+    """Whether `of` takes and returns NumPy arrays in host memory under every backend, and may call any compiled package."""
+
     @abc.abstractmethod
     def of(self, *blocks: Any, **keywords: Any) -> State:
         """Summarise one block: ``of(*blocks, valid=None)``.

@@ -16,7 +16,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lithax.arrays import boundary_index, check_boundary, fence, fori_loop, is_array, namespace, pad, refill
+import numpy as np
+
+from lithax.arrays import (
+    boundary_index,
+    check_boundary,
+    fence,
+    fori_loop,
+    is_array,
+    is_traced,
+    namespace,
+    pad,
+    refill,
+    to_numpy,
+    wide_scope,
+)
 from lithax.grid import Halo, Index, add_halos, as_halos, triple
 from lithax.ops._context import Context
 from lithax.ops._voxel_op import VoxelOp
@@ -34,6 +48,7 @@ class PlainFunction:
     arguments: tuple[Any, ...] = ()
     masked = None
     context = False
+    host = False
     scale = (1, 1, 1)
     inputs = None
 
@@ -135,6 +150,11 @@ class Program:
     @property
     def elementwise(self) -> bool:
         return all(step.elementwise for step in self.steps)
+
+    @property
+    def host(self) -> bool:
+        """Whether a step is a host function: then all run on NumPy arrays, under every backend."""
+        return any(step.op.host for step in self.steps)
 
     def halo_after(self, k: int) -> Halo:
         """Halo that the steps after step `k` still need."""
@@ -341,6 +361,8 @@ class Program:
 
     def on_arrays(self, *arrays: Array, valid: Array | None = None, seed: Any = 0) -> Any:
         """Apply the steps to whole arrays, literally one after another."""
+        if self.host and not all(isinstance(a, np.ndarray) for a in arrays):
+            return self._on_host(arrays, valid, seed)
         values: Any = arrays
         out: Any = None
         shape = tuple(arrays[0].shape)
@@ -382,6 +404,17 @@ class Program:
             if k + 1 < len(self.steps):
                 values = (self._handed_on(k, out, valid),)
         return out
+
+    def _on_host(self, arrays: Sequence[Array], valid: Array | None, seed: Any) -> Any:
+        if any(map(is_traced, arrays)):
+            raise TypeError(
+                f"{self!r} holds a host function (voxel_op(host=True)), which JAX can neither compile nor differentiate; "
+                f"call it outside of jax.jit and jax.grad."
+            )
+        out = self.on_arrays(*map(to_numpy, arrays), valid=None if valid is None else to_numpy(valid), seed=seed)
+        xp = namespace(*arrays)
+        with wide_scope(*arrays):
+            return tuple(map(xp.asarray, out)) if isinstance(out, tuple) else xp.asarray(out)
 
 
 def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
@@ -441,8 +474,6 @@ def _first_true(valid: Array) -> tuple[Any, Any, Any]:
 
 def _pad_above(x: Array, extra: Sequence[int], halo: Halo, shape: Sequence[int], step: Step) -> Array:
     # A coarser grid whose last voxel reaches beyond the image sees there what the boundary rule says.
-    import numpy as np
-
     xp = namespace(x)
     for axis, width in enumerate(extra):
         if width:

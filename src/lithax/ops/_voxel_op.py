@@ -25,6 +25,7 @@ class VoxelOp:
         masked: Callable | None = None,
         context: bool = False,
         scale: Any = 1,
+        host: bool = False,
     ):
         functools.update_wrapper(self, body)
         self.body = body
@@ -32,6 +33,7 @@ class VoxelOp:
         self.static = tuple(static)
         self.masked = masked
         self.context = bool(context)
+        self.host = bool(host)
         self.scale = _as_scale(scale)
         signature = inspect.signature(body)
         taken = {"block"} if self.context else set()
@@ -146,6 +148,7 @@ def voxel_op(
     masked: Callable | None = None,
     context: bool = False,
     scale: Any = 1,
+    host: bool = False,
 ) -> Any:
     """Make a voxel operation from a body: the padded block in, the core out.
 
@@ -167,6 +170,9 @@ def voxel_op(
     scale
         Voxels of the input per voxel of the output, along each axis: an integer (coarser), a `fractions.Fraction` (finer), or a
         tuple of three.
+    host
+        The body is a host function: it takes and returns NumPy arrays in host memory under every backend, and may call any
+        compiled package (scipy, an extension of your own). It is neither compiled nor differentiated.
 
     Examples
     --------
@@ -183,6 +189,7 @@ def voxel_op(
         "masked": masked,
         "context": context,
         "scale": scale,
+        "host": host,
     }
     if body is None:
         return lambda function: VoxelOp(function, **options)

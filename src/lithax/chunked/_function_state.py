@@ -1,0 +1,125 @@
+"""What a Python function depends on besides its arguments, as far as it can be seen.
+
+A program that was traced from a function is used again for the same function as long as this is the same. Seen are defaults,
+closures, globals, attributes of objects and modules that it names, and the functions that it calls: numbers, text
+and arrays by value. What libraries hold, and what is behind an opaque object, is not looked into.
+"""
+
+import functools
+import sys
+import types
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from lithax.chunked._jaxpr_key import IdentityKey, array_key
+
+_LIBRARIES = frozenset(
+    {"lithax", "jax", "jaxlib", "numpy", "scipy", "equinox", "jaxtyping", "beartype", "array_api_compat"}
+    | {"torch", "cupy", "optax", "zarr", "pint", "xarray", "pandas", "matplotlib"}
+    | sys.stdlib_module_names - {"__main__"}
+)
+_DEPTH = 8
+_NOTHING = ()
+
+
+def function_state(*values: Any) -> Hashable:
+    """Return what functions (or pytrees that hold some) depend on, to be compared with what it was before."""
+    return tuple(_State().of(value, 0) for value in values)
+
+
+class _State:
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def of(self, value: Any, depth: int) -> Hashable:
+        if value is None:
+            return _NOTHING
+        if isinstance(value, bool | int | float | complex | str | bytes | np.generic):
+            return type(value), repr(value)
+        if isinstance(value, np.ndarray | jax.Array):
+            return array_key(value)
+        if id(value) in self._seen or depth > _DEPTH:
+            return _NOTHING
+        self._seen.add(id(value))
+        return self._inside(value, depth + 1)
+
+    def _inside(self, value: Any, depth: int) -> Hashable:
+        if isinstance(value, types.FunctionType):
+            return IdentityKey(value) if _of_library(value) else self._function(value, depth)
+        if isinstance(value, types.MethodType):
+            return self.of(value.__func__, depth), self.of(value.__self__, depth)
+        if isinstance(value, functools.partial):
+            return tuple(self.of(v, depth) for v in (value.func, value.args, value.keywords))
+        if isinstance(value, tuple | list | set | frozenset):
+            return self._items(value, depth)
+        if isinstance(value, Mapping):
+            return tuple(map(str, value)), self._items(value.values(), depth)
+        if isinstance(value, type):
+            return IdentityKey(value) if _of_library(value) else self._class(value, depth)
+        if isinstance(value, types.ModuleType):
+            return IdentityKey(value)
+        if _of_library(type(value)) and not isinstance(value, eqx.Module) and not _open_to_view(value):
+            inner = getattr(value, "__wrapped__", None)  # jax.jit, functools.cache
+            return IdentityKey(value), self.of(inner, depth)
+        held = getattr(value, "__dict__", {})
+        return self.of(type(value), depth), tuple(held), self._items(held.values(), depth)
+
+    def _items(self, values: Any, depth: int) -> Hashable:
+        found = (self.of(v, depth) for v in values)
+        return tuple(f for f in found if f != _NOTHING)
+
+    def _function(self, function: types.FunctionType, depth: int) -> Hashable:
+        cells = []
+        for cell in function.__closure__ or ():
+            try:
+                cells.append(self.of(cell.cell_contents, depth))
+            except ValueError:  # not filled yet
+                cells.append(_NOTHING)
+        names = _names(function.__code__)
+        read = []
+        for name in names:
+            value = function.__globals__.get(name)
+            if isinstance(value, types.ModuleType) and not _is_library(value.__name__):
+                read += [self.of(getattr(value, n, None), depth) for n in names]
+            else:
+                read.append(self.of(value, depth))
+        own = self.of(function.__defaults__, depth), self.of(function.__kwdefaults__, depth)
+        return function.__code__, own, tuple(cells), tuple(read)
+
+    def _class(self, cls: type, depth: int) -> Hashable:
+        found: list[Hashable] = [IdentityKey(cls)]
+        for base in cls.__mro__:
+            if not _of_library(base):
+                for name, value in vars(base).items():
+                    if not name.startswith("__") or name == "__call__":
+                        function = getattr(value, "__func__", getattr(value, "fget", value))
+                        found.append(self.of(function, depth))
+        return tuple(found)
+
+
+def _is_library(module: str) -> bool:
+    return module.partition(".")[0] in _LIBRARIES
+
+
+def _of_library(value: Any) -> bool:
+    return _is_library(getattr(value, "__module__", None) or "builtins")
+
+
+def _open_to_view(value: Any) -> bool:
+    # Operations and chains hold functions of the user; the others hold settings and nothing else.
+    kind = type(value)
+    return kind.__module__.startswith("lithax.ops") or kind.__name__ in ("SimpleNamespace", "Namespace")
+
+
+@functools.lru_cache(1024)
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """Return every global and attribute that a function names, also in functions defined inside it."""
+    names = list(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names += _names(constant)
+    return tuple(dict.fromkeys(names))
