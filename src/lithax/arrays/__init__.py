@@ -26,6 +26,7 @@ from lithax.arrays._namespace import namespace as namespace
 from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
 from lithax.arrays._orderable import orderable as orderable
+from lithax.arrays._wide import split_integers as split_integers
 from lithax.arrays._wide import wide_scope as wide_scope
 from lithax.arrays._wide import widest_float as widest_float
 from lithax.arrays._wide import widest_integer as widest_integer

@@ -3,7 +3,10 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from lithax.arrays._namespace import is_jax, is_traced
+import array_api_compat
+
+from lithax.arrays._namespace import is_jax, is_traced, namespace
+from lithax.typing import Array
 
 
 def widest_float(xp: Any) -> Any:
@@ -33,3 +36,15 @@ def _is_wide() -> bool:
     import jax
 
     return jax.dtypes.canonicalize_dtype("int64") == "int64"
+
+
+def split_integers(x: Array, bits: int) -> tuple[Array, Array]:
+    """Return the low bits, not negative, and the rest of 64-bit integers, as int64: ``x == low + (high << bits)``."""
+    xp: Any = namespace(x)
+    unsigned = str(x.dtype).endswith("uint64")
+    if array_api_compat.is_torch_array(x):
+        x = x.view(xp.int64)  # PyTorch stores uint64 but does not shift it
+    low, high = x & ((1 << bits) - 1), x >> bits
+    if unsigned:
+        high = high & ((1 << (64 - bits)) - 1)
+    return xp.astype(low, xp.int64), xp.astype(high, xp.int64)

@@ -9,10 +9,10 @@ import equinox as eqx
 import numpy as np
 
 from lithax.arrays import bincount, namespace
+from lithax.measure._exact_sum import SCALE, combine_sums, finished_floats
 from lithax.measure._measurement import AbstractMeasurement, State
-from lithax.measure._numbers import sequence
+from lithax.measure._numbers import constant, dtype_name, sequence
 from lithax.measure._phases import Phases, check_phases, phase_row
-from lithax.measure._state import combine_states
 from lithax.typing import Array
 
 
@@ -26,10 +26,14 @@ class Cells:
     """Voxels that count, shape (cells along x, y, z)."""
     total: np.ndarray
     """Sum of their values, of the same shape."""
+    finite_mean: np.ndarray | None = dataclasses.field(default=None, kw_only=True, repr=False)
+    """Mean value where it was summed apart from a total that may overflow."""
 
     @property
     def mean(self) -> np.ndarray:
         """Mean value; NaN in cells without any voxel that counts."""
+        if self.finite_mean is not None:
+            return self.finite_mean
         with np.errstate(invalid="ignore"):
             return self.total / self.count
 
@@ -79,11 +83,16 @@ class CellSums(AbstractMeasurement):
         counted = xp.isfinite(value) if valid is None else valid & xp.isfinite(value)
         length = math.prod(shape)
         count = bincount(index, length, xp.astype(counted, xp.float64))
-        total = bincount(index, length, xp.where(counted, value, xp.zeros_like(value)))
-        return {"count": xp.reshape(count, shape), "total": xp.reshape(total, shape)}
+        value = xp.where(counted, value, xp.zeros_like(value))
+        state = {"count": count, "sum": bincount(index, length, value)}
+        if dtype_name(image) == "float64":  # cells that overflow: see `float_sums`
+            state["scaled"] = bincount(index, length, value * constant(2.0**-SCALE, value.dtype, like=value))
+        return {name: xp.reshape(values, shape) for name, values in state.items()}
 
     def combine(self, a: State, b: State) -> State:
-        return combine_states(a, b)
+        return combine_sums(a, b)
 
     def finish(self, state: State) -> Cells:
-        return Cells(self.edge, np.asarray(state["count"]).astype(np.int64), np.asarray(state["total"], np.float64))
+        count = np.asarray(state["count"]).astype(np.int64)
+        mean = np.where(count > 0, finished_floats(state, np.maximum(count, 1)), np.nan)
+        return Cells(self.edge, count, finished_floats(state), finite_mean=mean)

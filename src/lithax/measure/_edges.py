@@ -43,7 +43,8 @@ def equal_edges(bins: int, low: Any, high: Any, dtype: Any = np.float64, *, foun
     """Return the edges that `numpy.histogram` gives values of a dtype between `low` and `high`, as float64.
 
     Floats up to 32 bits have their edges rounded to float32; where `low` and `high` are not given but `found` among the
-    values, NumPy computes in float32, too. Where low equals high half a unit is added on both sides.
+    values, NumPy computes in float32, too. Where low equals high half a unit is added on both sides, or neighbouring
+    numbers are the edges where half a unit is lost in rounding. A range wider than the largest float is divided in halves.
 
     Raises
     ------
@@ -60,6 +61,10 @@ def equal_edges(bins: int, low: Any, high: Any, dtype: Any = np.float64, *, foun
                 edges = np.histogram_bin_edges(np.zeros(1, dtype), bins, (low, high))
         except ValueError:
             edges = np.zeros(2)
+        if found and low == high and not np.all(edges[1:] > edges[:-1]):
+            edges = _neighbours(dtype.type(low), bins)
+        elif np.isfinite(low) and np.isfinite(high) and np.isinf(dtype.type(high) - dtype.type(low)):
+            edges = np.linspace(low / 2, high / 2, bins + 1) * 2
     edges = edges.astype(np.float64)
     if not (np.all(np.isfinite(edges)) and np.all(edges[1:] > edges[:-1])):
         raise ValueError(
@@ -69,6 +74,14 @@ def equal_edges(bins: int, low: Any, high: Any, dtype: Any = np.float64, *, foun
     return edges
 
 
+def _neighbours(value: Any, bins: int) -> np.ndarray:
+    # The distance towards zero: from a power of two outwards numbers lie twice as far apart, and are still met.
+    step = np.abs(value - np.nextafter(value, value.dtype.type(0)))
+    steps = np.arange(bins + 1).astype(value.dtype)
+    edges = value + (steps - bins // 2) * step * 2
+    return edges if np.all(np.isfinite(edges)) else value + (steps - (bins if value > 0 else 0)) * step
+
+
 def proven(edges: np.ndarray) -> tuple[str, ...]:
     """Return the dtypes in which arithmetic finds the edge nearest to any value.
 
@@ -76,7 +89,8 @@ def proven(edges: np.ndarray) -> tuple[str, ...]:
     computed k is right on both sides of every edge: rounding is monotonic, so it is then right everywhere. Where bins
     are so narrow that rounding gets in the way, or unequal, bins are found by a search instead.
     """
-    return tuple(name for name in ("float32", "float64") if _is_proven(edges.astype(name)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return tuple(name for name in ("float32", "float64") if _is_proven(edges.astype(name)))
 
 
 def _is_proven(edges: np.ndarray) -> bool:

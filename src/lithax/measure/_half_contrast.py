@@ -24,7 +24,7 @@ class Peaks:
     @property
     def middle(self) -> float:
         """The grey level midway: the half-contrast threshold."""
-        return 0.5 * (self.low + self.high)
+        return 0.5 * self.low + 0.5 * self.high
 
     @property
     def contrast(self) -> float:

@@ -53,7 +53,8 @@ class Histogram(AbstractMeasurement):
                 raise ValueError(f"range={bounds} has no meaning beside given edges; leave it out.")
             # NumPy compares with given edges in float64: float32 will do where it holds the edges exactly.
             self.edges = bins
-            self.arithmetic = tuple(name for name in proven(bins) if np.array_equal(bins.astype(name), bins))
+            with np.errstate(over="ignore"):
+                self.arithmetic = tuple(name for name in proven(bins) if np.array_equal(bins.astype(name), bins))
         else:
             if bounds is None:
                 raise ValueError(
@@ -62,7 +63,8 @@ class Histogram(AbstractMeasurement):
                 )
             self.edges = equal_edges(bins, *bounds)
             self.arithmetic = proven(self.edges)
-        self.narrow_edges = self.edges.astype(np.float32)
+        with np.errstate(over="ignore"):
+            self.narrow_edges = self.edges.astype(np.float32)
         self.phases = None if phases is None else check_phases(phases)
         check_size(self.edges.size - 1, self.phases)
 

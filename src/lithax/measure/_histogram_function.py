@@ -13,7 +13,7 @@ from lithax.measure._order_statistics import order_statistics
 from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases
 from lithax.measure._source import Source, is_image
 from lithax.measure._tally import OUTSIDE
-from lithax.measure._value_counts import ValueCounts
+from lithax.measure._value_counts import ValueCounts, exact_values
 
 VALUES = 1 << 16
 """An integer image whose values span no more than this is counted value by value."""
@@ -93,7 +93,13 @@ def histogram(
             found: Extremes = source.reduce(MinimumMaximum(skip="nan"))
             extremes = found
             low, high = (int(found.minimum), int(found.maximum)) if found.count else (0, 0)
-        if _countable(low, high, rows) or (isinstance(bins, str) and (high - low + 1) * rows <= COUNTERS):
+        few = isinstance(bins, str) and (high - low + 1) * rows <= COUNTERS
+        if few and not exact_values(low, high):
+            raise ValueError(
+                f"bins='values': the values lie between {low} and {high}, and float64 has no edges between integers "
+                "from 2**52 on; give a number of bins, or subtract a constant from the image first."
+            )
+        if _countable(low, high, rows) or few:
             result = source.reduce(ValueCounts(low, high, phases=named), *others)
             if not isinstance(bins, str):
                 return result.rebin(bins, bounds)
@@ -121,7 +127,7 @@ def _named(segmentation: Any, phases: Any, source: Source) -> np.ndarray | None:
 
 
 def _countable(low: int, high: int, rows: int) -> bool:
-    return high - low < VALUES and rows * (high - low + 1 + OUTSIDE) <= COUNTERS
+    return exact_values(low, high) and high - low < VALUES and rows * (high - low + 1 + OUTSIDE) <= COUNTERS
 
 
 def _one_bin_each(result: HistogramResult) -> np.ndarray:

@@ -80,7 +80,7 @@ class HistogramResult:
     @property
     def centers(self) -> np.ndarray:
         """Middle of each bin, in the unit of the image."""
-        return 0.5 * (self.edges[:-1] + self.edges[1:])
+        return 0.5 * self.edges[:-1] + 0.5 * self.edges[1:]  # whose sum may overflow
 
     @property
     def widths(self) -> np.ndarray:
@@ -206,9 +206,11 @@ class HistogramResult:
         share = position - lower
         values, errors = self._ranked(np.concatenate([lower.ravel(), upper.ravel()]))
         a, b = values.reshape(2, *q.shape)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             step = np.where(a == b, 0.0, b - a)
             between = np.where(share < 0.5, a + step * share, b - step * (1 - share))
+            wide = np.isinf(step) & np.isfinite(a) & np.isfinite(b)
+            between = np.where(wide, a * (1 - share) + b * share, between)
             between = np.where(share == 0, a, between)  # which matters beside an infinity
         return between[()], errors.reshape(2, *q.shape).max(axis=0)[()]
 
@@ -221,8 +223,11 @@ class HistogramResult:
         exact = (left == right) | (ranks == 0) | (ranks == self.total - 1)
         if self.order_statistics is not None and not np.all(exact):
             return self.order_statistics(ranks), np.zeros(ranks.shape)
-        with np.errstate(invalid="ignore"):
-            values = left + (ranks - cumulated[level] + count + 0.5) / count * (right - left)
+        with np.errstate(invalid="ignore", over="ignore"):
+            share = (ranks - cumulated[level] + count + 0.5) / count
+            values = left + share * (right - left)
+            wide = np.isinf(right - left) & np.isfinite(left) & np.isfinite(right)
+            values = np.where(wide, left * (1 - share) + right * share, values)
             values = np.where(np.isfinite(values), values, np.where(np.isfinite(left), right, left))
             values = np.where(left == right, left, values)
             values = np.where(ranks == 0, float(self.minimum), values)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from lithax.arrays import lookup, namespace, wide_scope
+from lithax.arrays import as_real, lookup, namespace, wide_scope
 from lithax.measure._measurement import AbstractMeasurement, State, check_shapes
 from lithax.measure._numbers import as_sum, constant, total, voxels
 from lithax.measure._state import combine_states
@@ -101,8 +101,8 @@ class MeanSquaredError(AbstractLoss):
             prediction = inputs[0]
         else:
             prediction = self.model(parameters, *inputs)
-        xp = namespace(prediction)
-        residual = prediction - xp.astype(target, prediction.dtype)
+        prediction = as_real(prediction)  # differences of integers would wrap
+        residual = prediction - namespace(prediction).astype(target, prediction.dtype)
         return residual * residual
 
 

@@ -69,7 +69,8 @@ def bisected(
     64-bit integers beyond 2⁵³ are found to the precision of float64. Where voxels are +infinity, those of the largest finite number of
     their type are taken for infinite, too: a histogram has both in its last bin.
     """
-    keys = _FloatKeys(dtype) if dtype.kind == "f" else _IntegerKeys()
+    whole = dtype.kind != "f" and -_IntegerKeys.last < minimum and maximum < _IntegerKeys.last
+    keys = _IntegerKeys() if whole else _FloatKeys(dtype if dtype.kind == "f" else np.dtype(np.float64))
     brackets = dict.fromkeys(ranks, (keys.key(minimum), keys.key(maximum) + 1))
     divisible = set(brackets.values())
     while divisible := {(a, b) for a, b in divisible if b - a > 1}:

@@ -1,5 +1,6 @@
 """Otsu's threshold, from the histogram: an image of any size takes one pass, or two."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from lithax.measure._histogram_function import VALUES, histogram
 from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._minimum_maximum import MinimumMaximum
 from lithax.measure._source import Source
+from lithax.measure._value_counts import exact_values
 
 LEVELS = 4096
 """Occupied bins for which more than two classes are searched: the work grows with their square."""
@@ -57,11 +59,16 @@ def otsu(
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
         raise ValueError(f"classes={classes!r} must be an integer, at least 2.")
     result = grey_levels(image, bins, where, values=VALUES if classes == 2 else 256)
+    if classes == 2 and result.minimum == result.maximum:
+        return float(result.minimum)
     occupied = result.counts > 0
     counts, centers = result.counts[occupied], result.centers[occupied]
+    # Squares of the largest floats overflow; a power of two changes no digit.
+    largest = float(np.abs(centers).max())
+    unit = 2.0 ** (math.frexp(largest)[1] - 1) if largest > 1e100 else 1.0
     if classes == 2:
-        return _two_classes(counts, centers)
-    return _more_classes(counts, centers, int(classes))
+        return _two_classes(counts, centers / unit) * unit
+    return tuple(threshold * unit for threshold in _more_classes(counts, centers / unit, int(classes)))
 
 
 def grey_levels(image: Any, bins: Any, where: Any, *, values: int = VALUES, equal: int = 256) -> HistogramResult:
@@ -88,7 +95,7 @@ def _few_values(source: Source, limit: int) -> bool:
     if source.dtype.kind == "b" or 2 ** (8 * source.dtype.itemsize) <= limit:
         return True
     extremes = source.reduce(MinimumMaximum(skip="nan"))
-    return extremes.maximum - extremes.minimum < limit
+    return exact_values(extremes.minimum, extremes.maximum) and extremes.maximum - extremes.minimum < limit
 
 
 def _two_classes(counts: np.ndarray, centers: np.ndarray) -> float:

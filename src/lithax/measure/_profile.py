@@ -9,10 +9,11 @@ import equinox as eqx
 import numpy as np
 
 from lithax.arrays import PIECE, bincount, fold_pieces, namespace, widest_integer
+from lithax.measure._exact_sum import combine_sums, finished_floats, float_sums
 from lithax.measure._measurement import AbstractMeasurement, State
-from lithax.measure._numbers import as_sum, constant, sequence
+from lithax.measure._numbers import as_sum, constant, dtype_name, sequence
 from lithax.measure._source import Source
-from lithax.measure._state import combine_states, identity, join_states
+from lithax.measure._state import identity, join_states
 from lithax.typing import Array
 
 
@@ -56,24 +57,24 @@ class Profile(AbstractMeasurement):
             x = as_sum(image)
             flags = xp.ones_like(x, dtype=xp.bool) if valid is None else valid
             x = xp.where(flags, x, constant(0, x.dtype, like=x))
-            sums = xp.sum(x, axis=others, dtype=x.dtype)
+            sums = float_sums(x, dtype_name(image), axis=others)
             counts = xp.sum(xp.astype(flags, xp.uint8), axis=others, dtype=widest_integer(xp))
             # Filler slices beyond the image are not valid: they add nothing, wherever they are put.
             at = xp.clip(slices if piece_slices is None else piece_slices, 0, length - 1)
-            return {"sum": bincount(at, length, sums), "count": bincount(at, length, counts)}
+            state = {name: bincount(at, length, values) for name, values in sums.items()}
+            return state | {"count": bincount(at, length, counts)}
 
         rows = max(1, PIECE // math.prod(image.shape[1:]))
         moving = slices if self.axis == 0 else None  # the pieces are cut along the first axis
         return fold_pieces(of_piece, join_states, identity, image, valid, moving, size=rows)
 
     def combine(self, a: State, b: State) -> State:
-        return combine_states(a, b)
+        return combine_sums(a, b)
 
     def finish(self, state: State) -> ProfileResult:
         count = np.asarray(state["count"], np.int64)
-        mean = np.full(count.shape, np.nan)
-        np.divide(state["sum"], count, out=mean, where=count > 0)
-        return ProfileResult(self.axis, count, mean)
+        mean = finished_floats(state, np.maximum(count, 1))
+        return ProfileResult(self.axis, count, np.where(count > 0, mean, np.nan))
 
 
 def profile(image: Any, axis: int, where: Any = None) -> ProfileResult:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from lithax.arrays import namespace, widest_integer
+from lithax.measure._exact_sum import combine_sums, finished_mean, finished_sum, join_sums, sum_state
 from lithax.measure._measurement import AbstractMeasurement, State
-from lithax.measure._numbers import as_sum, constant, is_float, plain, total, voxels
+from lithax.measure._numbers import voxels
 from lithax.measure._source import Source
 from lithax.measure._state import by_pieces, combine_states
 from lithax.typing import Array
@@ -26,32 +26,35 @@ class Count(AbstractMeasurement):
 class Sum(AbstractMeasurement):
     """Sum of the voxels taken in, in the unit of the image.
 
-    Integers and booleans are summed in 64-bit integers, exactly up to 2⁶³ (beyond they wrap, as `numpy.sum` does);
-    floats in float64. NaN propagates.
+    Integers and booleans are summed exactly, to a Python integer of any size (`numpy.sum` wraps at 64 bits); floats in
+    float64, infinite only where the sum itself leaves float64. NaN propagates. XLA computes on a CPU with subnormal
+    numbers flushed to zero: of float32 voxels below 1.2e-38 the sum over an image, or a JAX array, is 0.
     """
 
     def of(self, image: Array, *, valid: Array | None = None) -> State:
-        return by_pieces(lambda image, valid: {"sum": exact_sum(image, valid)}, image, valid)
+        return by_pieces(sum_state, image, valid, join=join_sums)
 
     def combine(self, a: State, b: State) -> State:
-        return combine_states(a, b)
+        return combine_sums(a, b)
 
     def finish(self, state: State) -> int | float:
-        return state["sum"].item()
+        return finished_sum(state)
 
 
 class Mean(AbstractMeasurement):
-    """Mean of the voxels taken in, in the unit of the image: NaN if there is none, or if one of them is NaN."""
+    """Mean of the voxels taken in, in the unit of the image: NaN if there is none, or if one of them is NaN.
+
+    Integers are summed exactly, whatever the sum (see `Sum`); the mean of finite floats is finite.
+    """
 
     def of(self, image: Array, *, valid: Array | None = None) -> State:
         return Sum().of(image, valid=valid) | {"count": voxels(image, valid)}
 
     def combine(self, a: State, b: State) -> State:
-        return combine_states(a, b)
+        return combine_sums(a, b)
 
     def finish(self, state: State) -> float:
-        count = int(state["count"])
-        return state["sum"].item() / count if count else float("nan")
+        return finished_mean(state, int(state["count"]))
 
 
 def mean(image: Any, where: Any = None) -> float:
@@ -61,14 +64,3 @@ def mean(image: Any, where: Any = None) -> float:
     combinators accept.
     """
     return Source(image, where).reduce(Mean())
-
-
-def exact_sum(x: Array, valid: Array | None) -> Array:
-    """Sum floats in float64, integers in 64-bit integers."""
-    xp = namespace(x)
-    x = plain(x)
-    if is_float(x):
-        x = as_sum(x)
-    elif not xp.isdtype(x.dtype, "unsigned integer"):
-        x = xp.astype(x, widest_integer(xp))
-    return total(x if valid is None else xp.where(valid, x, constant(0, x.dtype, like=x)))

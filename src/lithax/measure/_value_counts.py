@@ -17,6 +17,15 @@ from lithax.measure._tally import check_size, finish_tally, tally
 from lithax.typing import Array
 
 
+LARGEST = 1 << 52
+"""Beyond it float64 has no number between two integers, and no edge between their bins."""
+
+
+def exact_values(low: int | float, high: int | float) -> bool:
+    """Return whether every integer from `low` to `high` can have a bin of its own."""
+    return -LARGEST < low and high < LARGEST
+
+
 class ValueCounts(AbstractMeasurement):
     """Counts of every integer from `low` to `high`, both included.
 
@@ -41,6 +50,11 @@ class ValueCounts(AbstractMeasurement):
         self.low, self.high = operator.index(low), operator.index(high)
         if self.low > self.high:
             raise ValueError(f"low={low} must not exceed high={high}.")
+        if not exact_values(self.low, self.high):
+            raise ValueError(
+                f"low={low}, high={high}: integers from 2**52 on cannot have a bin each, since float64 has no edges "
+                "between them; use Histogram, or subtract a constant first."
+            )
         self.phases = None if phases is None else check_phases(phases)
         check_size(self.high - self.low + 1, self.phases)
 
