@@ -8,14 +8,15 @@ import numpy as np
 
 from lithax.measure._edges import Bins
 from lithax.measure._otsu import grey_levels
+from lithax.measure._result import Result
 
 BANDWIDTH = 0.25
 """Standard deviation of the smoothing, relative to the robust standard deviation of what is smoothed. A normal peak of n
 voxels is then found to about 5/sqrt(n) of its own standard deviation."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Peaks:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Peaks(Result):
     """Grey levels of the two peaks of a histogram, in the unit of the image."""
 
     low: float

@@ -9,6 +9,7 @@ import equinox as eqx
 from lithax.arrays import maximum_by, minimum_by, namespace, widest_integer
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant, count, is_float, plain, voxels
+from lithax.measure._result import Result
 from lithax.measure._source import Source
 from lithax.measure._state import by_pieces, combine_states, neutral
 from lithax.typing import Array
@@ -20,8 +21,8 @@ FEW_ROWS = 8
 """So few rows have their extremes found one after the other."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Extremes:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Extremes(Result):
     """Smallest and largest value of the voxels taken in, in the unit of the image.
 
     Python integers for integers and booleans; floats otherwise, NaN where no voxel was taken in.

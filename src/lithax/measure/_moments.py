@@ -12,6 +12,7 @@ from lithax.measure._exact_sum import SCALE, kept_or_zero
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._minimum_maximum import kept
 from lithax.measure._numbers import as_sum, constant, dtype_name, plain, total, voxels
+from lithax.measure._result import Result
 from lithax.measure._source import Source
 from lithax.measure._state import by_pieces, widened
 from lithax.typing import Array
@@ -21,8 +22,8 @@ SHRUNK = 2.0**-8
 """Also small enough for the reciprocal of a difference to be a normal number: compilers divide by multiplying."""
 
 
-@dataclasses.dataclass(frozen=True)
-class MomentsResult:
+@dataclasses.dataclass(frozen=True, eq=False)
+class MomentsResult(Result):
     """Moments of the voxels taken in; NaN where they are undefined."""
 
     count: int

@@ -9,13 +9,14 @@ from lithax.arrays import bincount, namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant
 from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases, phase_row
+from lithax.measure._result import Result
 from lithax.measure._source import Source
 from lithax.measure._state import by_pieces, combine_states
 from lithax.typing import Array
 
 
-@dataclasses.dataclass(frozen=True)
-class PhaseFractionsResult:
+@dataclasses.dataclass(frozen=True, eq=False)
+class PhaseFractionsResult(Result):
     """Voxels of each phase, and their share of all voxels taken in."""
 
     counts: dict[int, int]

@@ -14,6 +14,7 @@ import numpy as np
 from lithax.measure._cell_sums import Cells, CellSums
 from lithax.measure._phases import Phases, check_segmentation
 from lithax.measure._porosity import unnamed_pores
+from lithax.measure._result import Result
 from lithax.measure._source import Source
 
 FEWEST = 8
@@ -23,8 +24,8 @@ LIMIT = 0.05
 """Standard deviation over mean below which a cube is representative."""
 
 
-@dataclass(frozen=True)
-class SubCubes:
+@dataclass(frozen=True, eq=False)
+class SubCubes(Result):
     """Porosities of the sub-cubes of one size."""
 
     edge: int
@@ -40,8 +41,8 @@ class SubCubes:
         return self.deviation / self.mean if self.mean > 0 else math.nan
 
 
-@dataclass(frozen=True)
-class RepresentativeVolume:
+@dataclass(frozen=True, eq=False)
+class RepresentativeVolume(Result):
     """Sub-cubes of growing size, and the smallest one that is representative."""
 
     sizes: tuple[SubCubes, ...]
