@@ -53,8 +53,9 @@ def torch_is_cheap(session: nox.Session) -> bool:
     return not any(name.startswith(("nvidia", "cuda", "triton")) for name in names)
 
 
-def workers() -> str:
-    return f"--numprocesses={min(os.cpu_count() or 1, 8)}"
+def workers() -> tuple[str, ...]:
+    """Neighbours in a file stay on one worker, which makes its fixtures and compiles its programs once."""
+    return f"--numprocesses={min(os.cpu_count() or 1, 8)}", "--dist=worksteal"
 
 
 @nox.session
@@ -69,7 +70,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests, but for those marked gpu, mpi or slow; a few start processes with mpiexec all the same."""
     session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
     install_torch(session)
-    session.run("pytest", workers(), *session.posargs, env=CACHE)
+    session.run("pytest", *workers(), "--durations=10", *session.posargs, env=CACHE)
 
 
 @nox.session
@@ -147,7 +148,7 @@ def strict(session: nox.Session) -> None:
         "JAX_NUMPY_RANK_PROMOTION": "raise",
     }
     rooms = [f"tests/{room}" for room in ("arrays", "geometry", "ops", "measure", "generate")]
-    session.run("pytest", workers(), *(session.posargs or rooms), env=environment)
+    session.run("pytest", *workers(), *(session.posargs or rooms), env=environment)
 
 
 @nox.session

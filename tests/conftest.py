@@ -1,8 +1,10 @@
 """The harness: annotations checked at every call, one fixture for all array libraries, marks that are off at first."""
 
+import gc
 import importlib
 import json
 import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -67,6 +69,15 @@ def xp(request):
         if error.name not in INSTALL:
             raise
         pytest.skip(f"{error.name} is not installed: {INSTALL[error.name]}")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs_are_released():
+    """Free what a file of tests compiled: over the whole suite it would come to gigabytes in every worker."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
