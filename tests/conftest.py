@@ -15,7 +15,9 @@ from jaxtyping import install_import_hook
 
 # Shapes and dtypes are checked in the rooms that compute. An integer is a float, as for a static checker; `Self` is
 # beyond a checker that sees one function at a time.
-COMPUTING = [f"lithax.{room}" for room in ("arrays", "generate", "geometry", "grid", "measure", "models", "ops")]
+COMPUTING = [
+    f"lithax.{room}" for room in ("arrays", "generate", "geometry", "grid", "measure", "models", "ops", "solve")
+]
 OVERRIDES = "beartype.FrozenDict({__import__('typing').Self: object})"
 CHECKER = f"beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides={OVERRIDES}))"
 if os.environ.get("LITHAX_CHECK_TYPES") != "0":

@@ -14,7 +14,7 @@ STOREYS = [  # from the ground up: a room may import every room of the storeys b
     ["ops", "measure", "generate", "models"],  # 1: verbs
     ["storage", "runtime"],  # 2: edges of the world
     ["chunked", "sharded"],  # 3: combinators
-    ["images", "inverse"],  # 4: what users type
+    ["images", "inverse", "solve"],  # 4: what users type
     ["viz", "report", "web", "cli", "testing"],  # 5: faces
 ]
 NEIGHBOURS = {  # rooms of the same storey that a room may import as well
@@ -23,6 +23,7 @@ NEIGHBOURS = {  # rooms of the same storey that a room may import as well
     "generate": {"ops"},
     "models": {"ops"},
     "inverse": {"images"},
+    "solve": {"images"},
     "report": {"viz"},
     "cli": {"viz", "report", "web"},
 }
@@ -31,6 +32,7 @@ NEVER = {  # rooms below that a room must not know
     "runtime": {"ops", "measure", "generate", "models"},
     "chunked": {"storage"},
     "sharded": {"storage", "ops", "measure", "generate", "models"},
+    "solve": {"storage"},
 }
 OUTSIDE = {  # a package, and the rooms that may import it
     "zarr": {"storage"},

@@ -1,0 +1,225 @@
+"""Multigrid by aggregation, as a preconditioner of a `FaceOperator`.
+
+Two neighbouring cells along each axis become one (an odd last one stands alone), piecewise constant, so every coarse
+level is again a `FaceOperator` whose weights are sums of weights, and pore space that is not joined stays apart until a
+coarse cell holds both. What makes it quick:
+
+- *Along strong couplings only.* An axis is coarsened while its couplings are within a factor of four of the strongest,
+  so a level becomes isotropic before it is coarsened along all axes.
+- *Weights divided by 1.8 along a coarsened axis.* Coarse cells are twice as far apart, which sums of weights do not
+  know: constants make the coarse level too stiff by two (Braess, Computing 55 (1995); 1.8 keeps the cycle definite).
+- *A W-cycle*: a V-cycle of this kind gets worse with every level in tight pore space.
+- *Smoothing by the roots of Chebyshev's polynomial*, the same before and after: the cycle is symmetric.
+- *The last few cells* are solved by a pseudo-inverse: parts that nothing holds (one constant for each part of a
+  periodic image) are projected out, all at once.
+
+Each stage stands behind a fence (`lithax.arrays.fence`); the two visits of a W-cycle are a loop, so the compiled program
+grows with the levels, not with the visits. The cycle is a linear function of its argument and carries no derivative.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+
+from lithax.arrays import fence
+from lithax.grid import Index
+from lithax.solve._face_operator import FaceOperator
+from lithax.solve._layout import Layout
+
+_OVER = 1.8
+_SMOOTHED_FROM = 0.5  # eigenvalues of D⁻¹K from here to 2 are the smoother's; the rest is left to the coarser levels
+_FEW_CELLS = 128
+
+
+class Multigrid(eqx.Module):
+    """One W-cycle, z ≈ K⁻¹ r, as a function of r; made by `multigrid`."""
+
+    levels: tuple[FaceOperator, ...]
+    inverse: jax.Array
+    steps: tuple[tuple[bool, bool, bool], ...] = eqx.field(static=True)
+    weights: tuple[float, ...] = eqx.field(static=True)
+    visits: int = eqx.field(static=True)
+
+    def __call__(self, r: jax.Array) -> jax.Array:
+        """Return the approximate solution for a right-hand side, both in the padded form of the finest level."""
+        # Constants for a transformation: whoever solves with the cycle owns the derivative of the solution.
+        return lax.stop_gradient(self._cycle(lax.stop_gradient(r), 0))
+
+    def on_cells(self, r: jax.Array) -> jax.Array:
+        """Return the approximate solution for a right-hand side, both in the shape of the cells, without ghosts."""
+        layout = self.levels[0].layout
+        return layout.cells(self(layout.pad(r)))
+
+    def _cycle(self, r: jax.Array, level: int) -> jax.Array:
+        operator = self.levels[level]
+        if level == len(self.levels) - 1:
+            layout = operator.layout
+            return layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape))
+        first, *others = self.weights
+        z = fence(operator.scaled(r, first))
+        for weight in others:
+            z = fence(operator.relaxed(z, r, weight))
+        step, coarse = self.steps[level], self.levels[level + 1]
+        target = fence(restricted(fence(operator.residual(z, r)), operator.layout, coarse.layout, step))
+        if level + 1 == len(self.levels) - 1:
+            e = self._cycle(target, level + 1)
+        else:
+
+            def visit(_: Any, e: jax.Array) -> jax.Array:
+                return e + self._cycle(fence(coarse.residual(e, target)), level + 1)
+
+            e = lax.fori_loop(0, self.visits, visit, jnp.zeros_like(target))
+        z = fence(z + prolonged(fence(e), operator.layout, coarse.layout, step))
+        for weight in self.weights:
+            z = fence(operator.relaxed(z, r, weight))
+        return z
+
+
+def multigrid(
+    operator: FaceOperator,
+    *,
+    strengths: Sequence[float] = (1.0, 1.0, 1.0),
+    sweeps: int = 2,
+    visits: int = 2,
+    few_cells: int = _FEW_CELLS,
+) -> Multigrid:
+    """Build all levels for an operator.
+
+    Parameters
+    ----------
+    operator
+        The finest level.
+    strengths
+        How strongly neighbours are joined along x, y and z, relative to each other: 1/spacing² times the mean
+        conductivity along the axis. Numbers, not traced: they decide the shapes of the levels.
+    sweeps
+        Smoothing steps before and after each visit of a coarser level.
+    visits
+        Visits of the next level in each cycle: 2 is a W-cycle, 1 a V-cycle.
+    few_cells
+        At how many cells the problem is solved at once.
+    """
+    shapes, steps = coarsening(operator.layout.shape, strengths, few_cells)
+    levels, inverse = _built(lax.stop_gradient(operator), shapes, steps)
+    return Multigrid((operator, *levels), inverse, steps, chebyshev_weights(sweeps), visits)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _built(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[tuple[FaceOperator, ...], jax.Array]:
+    """Return the coarser levels, and the pseudo-inverse of the last one."""
+    levels = [operator]
+    for shape, step in zip(shapes[1:], steps, strict=True):
+        layout = Layout(shape, operator.layout.periodic)
+        levels.append(coarsened(levels[-1], layout, step))
+    return tuple(levels[1:]), _pseudo_inverse(levels[-1])
+
+
+def coarsening(
+    shape: Index, strengths: Sequence[float], few_cells: int = _FEW_CELLS
+) -> tuple[tuple[Index, ...], tuple[tuple[bool, bool, bool], ...]]:
+    """Return the shapes of all levels, and along which axes each is halved to make the next.
+
+    >>> coarsening((40, 40, 5), (1, 1, 0.01), 100)[0]
+    ((40, 40, 5), (20, 20, 5), (10, 10, 5), (5, 5, 3))
+    """
+    shapes, steps, strength = [shape], [], [float(s) for s in strengths]
+    while math.prod(shape) > few_cells:
+        strongest = max(s for s, n in zip(strength, shape, strict=True) if n > 1)
+        # A quarter: one halving of the others makes the axis as strong as they are.
+        x, y, z = (n > 1 and s >= 0.25 * strongest for s, n in zip(strength, shape, strict=True))
+        step = (x, y, z)
+        nx, ny, nz = (-(-n // 2) if halved else n for n, halved in zip(shape, step, strict=True))
+        shape = (nx, ny, nz)
+        strength = [s / 4 if halved else s for s, halved in zip(strength, step, strict=True)]
+        shapes.append(shape)
+        steps.append(step)
+    return tuple(shapes), tuple(steps)
+
+
+def chebyshev_weights(sweeps: int) -> tuple[float, ...]:
+    """Return the steps of Jacobi's method whose product damps the eigenvalues of D⁻¹K in [0.5, 2] most."""
+    low, high = _SMOOTHED_FROM, 2.0
+    roots = np.cos(np.pi * (2 * np.arange(sweeps) + 1) / (2 * sweeps))
+    return tuple(float(1 / ((high + low) / 2 + (high - low) / 2 * root)) for root in roots)
+
+
+def restricted(v: jax.Array, fine: Layout, coarse: Layout, step: tuple[bool, bool, bool]) -> jax.Array:
+    """Sum the cells of each aggregate."""
+    return coarse.pad(_summed(fine.cells(v), step))
+
+
+def prolonged(e: jax.Array, fine: Layout, coarse: Layout, step: tuple[bool, bool, bool]) -> jax.Array:
+    """Give every cell the value of its aggregate."""
+    v = coarse.cells(e)
+    for axis in range(3):
+        if step[axis]:
+            v = jnp.repeat(v, 2, axis, total_repeat_length=2 * v.shape[axis])
+    nx, ny, nz = fine.shape
+    return fine.pad(v[:nx, :ny, :nz])
+
+
+def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bool]) -> FaceOperator:
+    """Return the operator of the aggregates."""
+    fine = operator.layout
+    faces = []
+    for axis, c in enumerate(operator.faces):
+        others = tuple(halved and other != axis for other, halved in enumerate(step))
+        cells = fine.cells(c)
+        ends = c[fine.shape[0] + 1 : fine.shape[0] + 2, *_inner(fine)] if axis == 0 else None
+        if step[axis]:
+            # Faces between aggregates are the lower faces of their first cells; those within vanish.
+            cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / _OVER
+            ends = None if ends is None else ends / _OVER
+        coarse = layout.filled(layout.pad(fence(_summed(cells, others))))
+        if ends is not None and not layout.periodic[0]:
+            above = jnp.pad(_summed(ends, others), [(0, 0), *((g, g) for g in layout.ghosts[1:])])
+            coarse = coarse.at[layout.shape[0] + 1 : layout.shape[0] + 2].set(above)
+        faces.append(fence(coarse))
+    excess = None
+    if operator.excess is not None:
+        # What leaves through walls is a coupling, too: too stiff like the others once all axes are halved.
+        everywhere = all(halved for halved, n in zip(step, fine.shape, strict=True) if n > 1)
+        excess = layout.pad(_summed(fine.cells(operator.excess), step) / (_OVER if everywhere else 1.0))
+    return FaceOperator(layout, tuple(faces), excess)
+
+
+def _inner(layout: Layout) -> tuple[slice, slice]:
+    _, y, z = (slice(g, g + n) for n, g in zip(layout.shape, layout.ghosts, strict=True))
+    return y, z
+
+
+def _summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
+    """Sum pairs along some axes; the last of an odd number stands alone."""
+    for axis, halved in enumerate(step):
+        if halved:
+            if v.shape[axis] % 2:
+                v = jnp.pad(v, [(0, int(a == axis)) for a in range(3)])
+            even, odd = [slice(None)] * 3, [slice(None)] * 3
+            even[axis], odd[axis] = slice(0, None, 2), slice(1, None, 2)
+            v = v[tuple(even)] + v[tuple(odd)]
+    return v
+
+
+def _pseudo_inverse(operator: FaceOperator) -> jax.Array:
+    """Return the inverse of the last level, with constants of parts that nothing holds projected out, in double precision inside."""
+    layout, dtype = operator.layout, operator.faces[0].dtype
+    count = math.prod(layout.shape)
+    with jax.enable_x64(True):
+        exact = jax.tree.map(lambda c: c.astype(jnp.float64), operator)
+        unit = jnp.eye(count, dtype=jnp.float64).reshape(count, *layout.shape)
+        dense = jax.vmap(lambda v: layout.cells(exact(layout.pad(v))))(unit).reshape(count, count)
+        diagonal = jnp.diagonal(dense)
+        scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
+        values, vectors = jnp.linalg.eigh(scale[:, None] * dense * scale[None, :])
+        # Scaled to a diagonal of one, eigenvalues below rounding belong to constants of parts that nothing holds.
+        held = values > 1e-10
+        inverse = jnp.where(held, 1 / jnp.where(held, values, 1), 0)
+        scaled = scale[:, None] * vectors
+        return (scaled * inverse[None, :] @ scaled.T).astype(dtype)
