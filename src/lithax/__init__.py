@@ -8,7 +8,6 @@ from lithax import measure as measure
 from lithax import ops as ops
 from lithax import regions as regions
 from lithax import runtime as runtime
-from lithax import viz as viz
 from lithax.images import VoxelImage as VoxelImage
 from lithax.images import chunk_loss as chunk_loss
 from lithax.images import chunk_map as chunk_map
@@ -42,16 +41,17 @@ from lithax.report import report as report
 
 if _typing.TYPE_CHECKING:
     from lithax import dect as dect
+    from lithax import viz as viz
 
 where = domain
 
 
 def __getattr__(name: str) -> _typing.Any:
-    # Solvers and tables that most programs do not need are loaded with the first use.
-    if name == "dect":
+    # What most programs do not need, tables and pictures, is loaded with the first use.
+    if name in ("dect", "viz"):
         from importlib import import_module
 
-        return import_module("lithax.dect")
+        return import_module(f"lithax.{name}")
     # The version is looked up when asked for: reading a package's metadata takes longer than most imports here.
     if name == "__version__":
         from importlib.metadata import version

@@ -39,6 +39,8 @@ class MapJob:
     old: Sequence[BlockSource] | None = None
     """Where voxels left out keep their value: the arrays that hold it."""
     in_place: bool = False
+    kept: bool = True
+    """Whether the results outlive the call if it fails; those that nobody will see may be left half done."""
     share: tuple[int, int] = (0, 1)
     """This process's place among those that divide the units, and their number."""
     watch: Callable[[], None] = lambda: None
@@ -69,7 +71,8 @@ class MapJob:
 
         try:
             workers = min(self.workers, max(len(todo), 1))
-            run_all(todo, work, workers, lambda _, voxels: progress.add(voxels), self.watch)
+            alone = not self.kept and self.share[1] == 1
+            run_all(todo, work, workers, lambda _, voxels: progress.add(voxels), self.watch, interruptible=alone)
         finally:
             progress.close()
 

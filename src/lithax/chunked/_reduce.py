@@ -88,6 +88,6 @@ def each_block(
             expected = next(order, None)
 
     try:
-        run_all(blocks, read_and_work, min(workers, max(len(blocks), 1)), done, watch)
+        run_all(blocks, read_and_work, min(workers, max(len(blocks), 1)), done, watch, interruptible=share[1] == 1)
     finally:
         progress.close()

@@ -482,6 +482,7 @@ def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume
                 scale=prepared.program.scale,
                 old=[o.stored for o in outputs] if prepared.request.keeps_old else None,
                 in_place=prepared.in_place,
+                kept=prepared.out is not None or any(not o.stored.in_memory for o in outputs),
                 share=(world.index, world.count),
                 watch=world.check,
             ).run()

@@ -10,6 +10,7 @@ A step before it with another rule (or one that is told where it is) sees the fa
 period that the block meets (one, for a block away from the faces), with the outside of that period filled by its rule.
 """
 
+import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +94,15 @@ class Step:
 
     def halos(self, inputs: int | None = None) -> tuple[Halo, ...]:
         """Return the halo of each input."""
-        return self.op.halos(self.parameters, self.inputs if inputs is None else inputs)
+        inputs = self.inputs if inputs is None else inputs
+        if inputs not in self._halos:
+            self._halos[inputs] = self.op.halos(self.parameters, inputs)
+        return self._halos[inputs]
+
+    @functools.cached_property
+    def _halos(self) -> dict[int, tuple[Halo, ...]]:
+        # A rule for the halo may be long (a Gaussian's, a structure's), and is asked for at every turn.
+        return {}
 
     @property
     def overhang(self) -> Halo:
@@ -101,7 +110,7 @@ class Step:
         x, y, z = (0 if d else math.ceil(s) - 1 for s, d in zip(self.op.scale, self.aligned_axes, strict=True))
         return x, y, z
 
-    @property
+    @functools.cached_property
     def elementwise(self) -> bool:
         return not any(map(any, self.halos())) and not self.op.context and self.op.scale == (1, 1, 1)
 
@@ -147,7 +156,7 @@ class Program:
         """Input voxels per output voxel, along each axis."""
         return self.steps[-1].op.scale
 
-    @property
+    @functools.cached_property
     def elementwise(self) -> bool:
         return all(step.elementwise for step in self.steps)
 
@@ -168,12 +177,12 @@ class Program:
         halo_after = add_halos(self.steps[0].overhang, self.halo_after(0))
         return tuple(add_halos(h, halo_after) for h in self.steps[0].halos(inputs))
 
-    @property
+    @functools.cached_property
     def last_wrap(self) -> int:
         """Index of the last stencil step that wraps; -1 if none does."""
         return max((k for k, s in enumerate(self.steps) if s.boundary == "wrap" and self._stencil(k)), default=-1)
 
-    @property
+    @functools.cached_property
     def reading_rule(self) -> tuple[str, Any]:
         """The boundary rule and value by which the blocks of step 0 are to be padded."""
         if self.last_wrap >= 0:

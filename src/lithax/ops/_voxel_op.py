@@ -50,6 +50,7 @@ class VoxelOp:
         ]
         variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values())
         self.inputs = None if variadic else len(positional)
+        self._asked = _asked_by(halo)
         self.__signature__ = _public_signature(signature, taken)
         for name in self.static:
             if name not in self._parameters and not self._any_parameter:
@@ -85,11 +86,8 @@ class VoxelOp:
         """Return the halo of each input for these parameters."""
         rule = self.halo_rule
         if callable(rule):
-            accepted = inspect.signature(rule).parameters
-            if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
-                rule = rule(**self.with_defaults(parameters))
-            else:
-                rule = rule(**{k: v for k, v in self.with_defaults(parameters).items() if k in accepted})
+            given = self.with_defaults(parameters)
+            rule = rule(**{k: v for k, v in given.items() if self._asked is None or k in self._asked})
         return as_halos(rule, inputs, f"halo of {self.name}")
 
     def with_defaults(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,6 +192,16 @@ def voxel_op(
     if body is None:
         return lambda function: VoxelOp(function, **options)
     return VoxelOp(body, **options)
+
+
+def _asked_by(rule: Any) -> frozenset[str] | None:
+    """Return the parameters that a rule for the halo takes; None: any."""
+    if not callable(rule):
+        return frozenset()
+    accepted = inspect.signature(rule).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+        return None
+    return frozenset(accepted)
 
 
 def _as_scale(scale: Any) -> tuple[Fraction, Fraction, Fraction]:

@@ -1,13 +1,11 @@
 """The pictures of a report, as bytes."""
 
-import base64
-from dataclasses import dataclass
-
 import numpy as np
 
 from lithax.report._analysis import Analysis
 from lithax.report._finney_demo import Continuous
 from lithax.report._grey_levels import transition
+from lithax.report._picture import Picture
 from lithax.report._segmentation import SENSITIVITY, share_up_to
 from lithax.report._truth import OTSU_TOLERANCE, Comparison
 from lithax.viz import (
@@ -24,23 +22,6 @@ from lithax.viz import (
 )
 
 OTSU, HALF, PORE, GRAIN = "#d1495b", "#e09f3e", "#1f77b4", "#8d8478"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that can stand in a page by itself."""
-
-    name: str
-    alternative: str
-    """What it shows, in words, for those who cannot see it."""
-    format: str
-    data: bytes
-
-    @property
-    def uri(self) -> str:
-        """The picture as an address that holds it."""
-        kind = "svg+xml" if self.format == "svg" else "png"
-        return f"data:image/{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
 def pictures(analysis: Analysis) -> dict[str, Picture]:

@@ -4,8 +4,6 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from lithax.viz import unit_symbol
-
 Kind = Literal["measured", "assumed", "simulated"]
 KINDS = ("measured", "assumed", "simulated")
 
@@ -59,7 +57,11 @@ class Number:
             if self.uncertainty is not None:
                 shown += f" ± {_error(self.uncertainty, _decimals(self.uncertainty))}"
         shown = shown.replace("-", "\N{MINUS SIGN}")
-        return shown if self.unit in ("", "-", "grey level") else f"{shown} {unit_symbol(self.unit)}"
+        if self.unit in ("", "-", "grey level"):
+            return shown
+        from lithax.viz import unit_symbol
+
+        return f"{shown} {unit_symbol(self.unit)}"
 
     @property
     def short(self) -> str:

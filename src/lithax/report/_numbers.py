@@ -11,7 +11,6 @@ from lithax.report._number import Number, grouped
 from lithax.report._porosity import porosity_numbers
 from lithax.report._segmentation import SENSITIVITY, share_up_to
 from lithax.report._truth import Comparison
-from lithax.viz import unit_symbol
 
 GREY = "grey level"
 
@@ -22,6 +21,8 @@ def image_numbers(image: VoxelImage, simulated: bool) -> list[Number]:
     told = "set when the scan was made" if simulated else "told by the file or the user; the image cannot confirm it"
     shape = " × ".join(map(str, image.shape))
     numbers = [Number("image.shape", "Voxels", shape, "voxel", "measured", method="along x, y and z")]
+    from lithax.viz import unit_symbol
+
     unit = unit_symbol(str(image.voxel_unit))
     lengths = image.voxel_length
     cubic = lengths[0] == lengths[1] == lengths[2]

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from lithax.report._analysis import Analysis
-from lithax.report._figures import Picture
 from lithax.report._finney_demo import Continuous
 from lithax.report._number import Number, grouped
+from lithax.report._picture import Picture
 from lithax.report._truth import OTSU_TOLERANCE, Comparison
 
 

@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from lithax.report._analysis import Analysis, analyse
-from lithax.report._figures import Picture, comparison, pictures
 from lithax.report._finney_demo import Continuous, Pack, continuous_porosity, raw_scan, scan, true_phases
 from lithax.report._folder import report_folder
 from lithax.report._input import RawLayout, open_source
 from lithax.report._number import Number
 from lithax.report._numbers import grey_numbers, image_numbers, prefixed, space_numbers, truth_numbers
 from lithax.report._page import render
+from lithax.report._picture import Picture
 from lithax.report._settings import Settings
 from lithax.report._steps import Steps
 from lithax.report._truth import Comparison, Criterion, compare_with_truth, criteria
 from lithax.runtime import check_launcher, connected
 from lithax.storage.formats import written_whole
-from lithax.viz import load_matplotlib
 
 _SUMMARY = {
     "truth.continuous",
@@ -183,6 +182,8 @@ def report(
             "shape, dtype, order, offset, voxel_length and voxel_unit describe an input, but none was given."
         )
     steps = Steps(progress)
+    from lithax.report._figures import pictures  # draws: loaded by those who report, not by all who import lithax
+
     with report_folder(Path(output), overwrite=overwrite, demo=image is None) as folder:
         if image is None:
             return finney_report(Pack(), folder, settings, steps, title=title)
@@ -201,6 +202,8 @@ def report(
 
 def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *, title: str | None = None) -> Report:
     """Make the report of the simulated scan of Finney's pack: what is measured beside what is known."""
+    from lithax.report._figures import comparison, pictures
+
     steps("Simulate: porosity of the spheres themselves")
     continuous = continuous_porosity(pack)
     show: dict[str, Any] = {"progress": steps.show}
@@ -325,6 +328,8 @@ def _three(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _check_viz() -> None:
+    from lithax.viz import load_matplotlib
+
     load_matplotlib()
     try:
         import jinja2  # noqa: F401
