@@ -235,3 +235,39 @@ def test_what_cannot_be(image, arguments, error, words):
     with pytest.raises(TypeError, match="image is a ndarray"):
         lx.pyramid(image[:], **arguments)
     assert image.levels == ()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (64, 1, 64), (65, 2, 3)])
+@pytest.mark.parametrize("beside", [True, False])
+def test_small_images_leave_nothing_that_is_not_sound(shape, beside, tmp_path):
+    image = lx.from_array(np.ones(shape, "u1"), store=tmp_path / "small.zarr")
+    made = lx.pyramid(image, None if beside else tmp_path / "group.ome.zarr")
+    assert len(made.levels) == (max(shape) > 64) + 0
+    for place in (image, made, *([] if beside else [tmp_path / "group.ome.zarr"])):
+        assert lx.verify(place, progress=False)
+    assert sorted(p.name for p in (tmp_path / "small.zarr").iterdir() if not p.name.startswith(".")) == (
+        ["c", "levels", "zarr.json"] if beside and max(shape) > 64 else ["c", "zarr.json"]
+    )
+    assert [level.shape for level in lx.pyramid(image, overwrite=True).levels] == [
+        tuple(-(-n // 2) if n > 1 else 1 for n in shape) for _ in range(max(shape) > 64)
+    ]
+
+
+def test_levels_that_are_no_longer_needed_are_removed_only_if_asked(tmp_path):
+    image = lx.from_array(np.ones((20, 20, 20), "u1"), store=tmp_path / "a.zarr")
+    lx.pyramid(image, smallest=10)
+    with pytest.raises(FileExistsError, match="now none is needed; pass overwrite=True"):
+        lx.pyramid(image)
+    assert lx.pyramid(image, overwrite=True).levels == ()
+    assert lx.verify(image, progress=False)
+    assert not (tmp_path / "a.zarr" / "levels").exists()
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_refused_call_leaves_nothing(tmp_path, beside):
+    image = lx.from_array(np.ones((70, 70, 70), "u1"), store=tmp_path / "a.zarr")
+    with pytest.raises((ValueError, MemoryError)):
+        lx.pyramid(image, None if beside else tmp_path / "b.ome.zarr", memory_limit=1000)
+    assert lx.verify(image, progress=False)
+    assert not (tmp_path / "b.ome.zarr" / "zarr.json").exists()
+    assert lx.pyramid(image, None if beside else tmp_path / "b.ome.zarr").levels

@@ -63,5 +63,7 @@ def pyramid_command(
     image = open_image(store, path=path, mode="r+" if target is None else "r", world=world)
     options = {"method": method, "smallest": smallest, "chunks": chunks, "shards": shards}
     made = pyramid(image, target, overwrite=overwrite, resume=resume, progress=not quiet, **options)
+    if not made.levels:
+        say(world, f"No axis has more than {smallest} voxels: no coarser levels are needed (see --smallest).")
     for level in (made, *made.levels):
         say(world, repr(level))

@@ -22,7 +22,7 @@ _AXES = {"x": 0, "y": 1, "z": 2}
 def _three_numbers(values: Any, name: str) -> Triple:
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name}={values!r} must be a number, or three numbers along x, y and z.") from error
     if array.shape not in ((), (3,)):
         raise ValueError(f"{name}={values!r} must be a number, or three numbers along x, y and z.")

@@ -1,5 +1,10 @@
-"""Units of length: a few that every scan uses, known here; all others asked of pint, imported only then."""
+"""Units of length: a few that every scan uses, known here; all others asked of pint, imported only then.
 
+Pint evaluates text: ``9**9**9**9`` in a store would keep it busy for ever. It is therefore only asked about names and
+their small powers, such as ``survey_foot`` or ``m**2/m``.
+"""
+
+import re
 import warnings
 from fractions import Fraction
 from typing import Any
@@ -26,11 +31,22 @@ _COMMON = {
     "nanometer": "1e-9",
     "nanometre": "1e-9",
     "angstrom": "1e-10",
+    "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}": "1e-10",
+    "\N{ANGSTROM SIGN}": "1e-10",
     "inch": "0.0254",
     "in": "0.0254",
     "foot": "0.3048",
     "ft": "0.3048",
 }
+
+
+_NAME = r"[^\W\d]\w*"
+_FACTOR = rf"{_NAME}(?:\s*(?:\*\*|\^)\s*-?\d)?"
+_UNIT = re.compile(rf"{_FACTOR}(?:\s*[*/]\s*{_FACTOR}){{0,7}}")
+_LONGEST = 64
+
+PIXELS = frozenset({"px", "pix", "pixel", "pixels", "vox", "vx", "voxel", "voxels", "dot", "dots", "pel", "pels"})
+"""Counts of picture elements. Pint takes some of them for the lengths that they have in print."""
 
 
 class UnknownUnit(str):
@@ -41,6 +57,10 @@ class UnknownUnit(str):
 
 def _pint_metres(unit: str) -> float:
     """Return the length of `unit` [m] as pint understands it; ValueError if it does not, or if it is no length."""
+    if unit.strip().lower() in PIXELS:
+        raise ValueError("it counts picture elements, and is no length")
+    if len(unit) > _LONGEST or not _UNIT.fullmatch(unit.strip()):
+        raise ValueError("a unit is a name, such as 'um', or a few with one-digit powers")
     import pint
 
     registry = pint.get_application_registry()
@@ -54,6 +74,10 @@ def _metres(unit: str) -> Fraction:
     if unit in _COMMON:
         return Fraction(_COMMON[unit])
     return Fraction(_pint_metres(unit))
+
+
+def _short(unit: str) -> str:
+    return unit if len(unit) <= _LONGEST else unit[: _LONGEST - 3] + "..."
 
 
 def validate_unit(unit: Any, name: str = "voxel_unit") -> str:
@@ -76,7 +100,7 @@ def validate_unit(unit: Any, name: str = "voxel_unit") -> str:
         _pint_metres(unit)
     except ValueError as error:
         raise ValueError(
-            f"{name}={unit!r} must be a length that pint understands ({error}); "
+            f"{name}={_short(unit)!r} must be a length that pint understands ({error}); "
             "use for example 'um', 'mm', or '' for none."
         ) from error
     return unit
@@ -89,7 +113,7 @@ def lenient_unit(unit: Any, name: str = "voxel_unit") -> str:
         return validate_unit(text, name)
     except ValueError:
         warnings.warn(
-            f"{name}={text!r} is not a length that pint understands; it is kept as text and cannot be converted. "
+            f"{name}={_short(text)!r} is not a length that pint understands; it is kept as text and cannot be converted. "
             f"Set {name} to a known length, such as 'um', to convert it.",
             UserWarning,
             stacklevel=3,

@@ -1,5 +1,6 @@
 """Coarser levels of an image, in OME-Zarr 0.5, so that a viewer of a large image reads little."""
 
+import contextlib
 import uuid
 from typing import Any
 
@@ -68,7 +69,8 @@ def pyramid(
         integers of 32 and 64 bits (labels), and for other integers with at most 16 different values among the 64³
         voxels in the middle (a segmentation); "mean" for the rest.
     smallest
-        Levels are added until no axis has more voxels than this.
+        Levels are added until no axis has more voxels than this; an image that is as small already gets none, and a
+        new group holds its copy alone.
     chunks, shards
         Of all levels, as for `create`; both are cut to the levels that are smaller. By default chunks of about 128³
         voxels (in a copy of an image with shards, its chunks), and no shards. Shards put many chunks into one file.
@@ -126,20 +128,46 @@ def pyramid(
         "method": method,
         "scales": [list(scale) for scale in scales],
         # Of the finest one that is made.
-        "layout": {key: value and list(value) for key, value in layouts[len(layouts) > 1 if beside else 0].items()},
+        "layout": {key: value and list(value) for key, value in layouts[bool(scales) and beside].items()},
     }
     call = {"image": image.stored.where, "store": place.label, "overwrite": overwrite, "resume": resume}
     check_same(image.world, "pyramid", lambda: call | plan)
-    name = on_first(image.world, lambda: _begin(place, plan, overwrite, resume))
-    name = image.world.broadcast(name)
+    if beside and not scales:
+        on_first(image.world, lambda: _forget(image, place, plan, overwrite))
+        if not image.world.first:
+            image.stored.reload_metadata()
+        return image
+    name, fresh = image.world.broadcast(on_first(image.world, lambda: _begin(place, plan, overwrite, resume)))
+    try:
+        return _make(image, place, plan, name, frames, scales, layouts, beside, memory_limit, workers, progress)
+    except (ValueError, TypeError, MemoryError):
+        # Refused, not cut off: there is nothing that resume=True could go on with.
+        if fresh and image.world.first:
+            with contextlib.suppress(OSError):
+                place.objects.delete_tree(place.path)
+        raise
 
+
+def _make(
+    image: VoxelImage,
+    place: Location,
+    plan: dict[str, Any],
+    name: str,
+    frames: list[Frame],
+    scales: list[Index],
+    layouts: list[dict[str, Index | None]],
+    beside: bool,
+    memory_limit: int | str | None,
+    workers: int | None,
+    progress: bool,
+) -> VoxelImage:
     first = image if beside else _finest(image, place, layouts[0])
     level = first
     each = zip(scales, frames[1:], layouts[1:], strict=True)
     for number, (scale, frame, layout) in enumerate(each, 0 if beside else 1):
         target = _target(level, place, str(number), frame, layout)
         if target.metadata.state != "complete":
-            operation = coarsen(method, scale)
+            operation = coarsen(plan["method"], scale)
             options: dict[str, Any] = {"memory_limit": memory_limit, "workers": workers, "progress": progress}
             chunk_map(operation, level, out=target, resume=True, **options)
         level = target
@@ -148,7 +176,7 @@ def pyramid(
 
     def finish() -> None:
         names = [str(number) for number in range(len(shown))]
-        ome = multiscales(shown, names, name=image.field_name, method=method)
+        ome = multiscales(shown, names, name=image.field_name, method=plan["method"])
         first.stored.update_metadata(levels=name)
         own = {**plan, "levels": name, "state": "complete"}
         write_group(place, {"lithax": own, **({"ome": ome} if names else {})})
@@ -207,13 +235,31 @@ def _method(image: VoxelImage, method: str) -> str:
     return "mode" if len(np.unique(middle)) <= FEW_VALUES else "mean"
 
 
-def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool) -> str:
-    """Make the group of the levels, or find the one that was cut off; return the name of the pyramid."""
+def _forget(image: VoxelImage, place: Location, plan: dict[str, Any], overwrite: bool) -> None:
+    """Leave an image without levels, because it is small enough; an earlier pyramid is removed if that is allowed."""
+    own = own_attributes(place)
+    if own is None or "levels" not in own:
+        return
+    if not overwrite:
+        raise FileExistsError(
+            f"store={place.label} holds a pyramid already, and now none is needed; pass overwrite=True to remove it."
+        )
+    place.objects.delete_tree(place.path)
+    image.stored.update_metadata(levels=None)
+
+
+def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool) -> tuple[str, bool]:
+    """Make the group of the levels, or find the one that was cut off.
+
+    Returns
+    -------
+        The name of the pyramid, and whether it was begun now.
+    """
     own = own_attributes(place)
     if own is not None and "levels" in own:
         same = {key: own.get(key) for key in plan} == plan
         if own.get("state") != "complete" and resume and same:
-            return str(own["levels"])
+            return str(own["levels"]), False
         if not overwrite:
             if own.get("state") != "complete":
                 raise IncompleteImageError(
@@ -227,7 +273,7 @@ def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool)
     name = uuid.uuid4().hex
     with replacing(place):
         write_group(place, {"lithax": {**plan, "levels": name, "state": "writing"}})
-    return name
+    return name, True
 
 
 def _finest(image: VoxelImage, place: Location, layout: dict[str, Index | None]) -> VoxelImage:

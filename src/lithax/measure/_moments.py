@@ -17,7 +17,6 @@ from lithax.measure._source import Source
 from lithax.measure._state import by_pieces, widened
 from lithax.typing import Array
 
-
 SHRUNK = 2.0**-8
 """Also small enough for the reciprocal of a difference to be a normal number: compilers divide by multiplying."""
 

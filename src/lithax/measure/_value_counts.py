@@ -16,14 +16,13 @@ from lithax.measure._state import by_pieces, combine_states
 from lithax.measure._tally import check_size, finish_tally, tally
 from lithax.typing import Array
 
-
 LARGEST = 1 << 52
 """Beyond it float64 has no number between two integers, and no edge between their bins."""
 
 
 def exact_values(low: int | float, high: int | float) -> bool:
     """Return whether every integer from `low` to `high` can have a bin of its own."""
-    return -LARGEST < low and high < LARGEST
+    return low > -LARGEST and high < LARGEST
 
 
 class ValueCounts(AbstractMeasurement):

@@ -15,7 +15,7 @@ _PLAIN = 0x2
 """The flag of a buffer whose bytes are not compressed."""
 
 
-def check_buffer(header: np.ndarray, length: int, held: int | None = None) -> None:
+def check_buffer(header: np.ndarray, length: int, held: int | None = None, most: int | None = None) -> None:
     """Refuse a buffer that is cut off, or holds another number of bytes than a chunk: blosc itself trusts the header.
 
     Parameters
@@ -26,6 +26,8 @@ def check_buffer(header: np.ndarray, length: int, held: int | None = None) -> No
         How many bytes there are.
     held
         How many bytes it must hold; None: any number.
+    most
+        How many bytes it may hold; None: any number.
 
     Raises
     ------
@@ -38,6 +40,8 @@ def check_buffer(header: np.ndarray, length: int, held: int | None = None) -> No
         raise ValueError(f"it has {length} bytes, and says {_number(header, 12)}")
     if held is not None and _number(header, 4) != held:
         raise ValueError(f"it holds {_number(header, 4)} bytes instead of {held}")
+    if most is not None and _number(header, 4) > most:
+        raise ValueError(f"it holds {_number(header, 4)} bytes, more than the {most} of a chunk")
 
 
 def read_part(

@@ -348,10 +348,25 @@ def _read(array: StoredArray) -> Iterable[dict[str, Any]]:
         for line in part.split(b"\n"):
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # the line that a kill cut short: its unit is simply done again
-            if isinstance(entry, dict):
+            if _is_entry(entry):
                 yield entry
+
+
+def _is_entry(entry: Any) -> bool:
+    """Tell whether a line says what a record says; any other is damaged, and costs the units that it was about."""
+    if not isinstance(entry, dict) or not _is_count(entry.get("attempt", 0)):
+        return False
+    if "unit" not in entry:
+        return True
+    unit, digests = entry["unit"], (entry.get("digest"), entry.get("old", ""))
+    place = isinstance(unit, list) and len(unit) == 3 and all(_is_count(n) for n in unit)
+    return place and all(isinstance(digest, str) for digest in digests)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def recorded_digests(array: StoredArray) -> dict[Index, str]:

@@ -18,8 +18,9 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, ObjectStore, Stor
 
 from lithax.errors import MetadataError
 from lithax.storage._abstract_array import AbstractStoredArray
-from lithax.storage._node_document import ZARR_JSON, parse_document
+from lithax.storage._node_document import ZARR_JSON, attributes_of, parse_document, read_document
 from lithax.storage._objects import PARTIAL_SUFFIX, Objects, objects_of
+from lithax.storage._schema import shown
 
 LEVELS = "levels"
 """Name of the one group that may lie below an array: the coarser levels that were made of it."""
@@ -66,13 +67,19 @@ class Location:
     def node(self) -> "Node | None":
         """Return the array or group that is there, or None."""
         for name in (ZARR_JSON, *_V2_NAMES):
-            data = self.objects.read(self.key(name))
+            data = read_document(self.objects, self.key(name), self.label)
             if data is not None:
-                document = parse_document(data.tobytes(), self.label, name)
+                document = parse_document(data, self.label, name)
                 if name == ZARR_JSON:
-                    return Node(3, str(document.get("node_type")), document, document.get("attributes") or {})
-                free = self.objects.read(self.key(".zattrs"))
-                attributes = {} if free is None else parse_document(free.tobytes(), self.label, ".zattrs")
+                    kind, found = document.get("node_type"), document.get("zarr_format")
+                    if kind not in ("array", "group") or found != 3:
+                        raise MetadataError(
+                            f"{name} of {self.label} describes node_type {shown(kind)} in zarr_format {shown(found)}, "
+                            "where an array or a group in format 3 is expected; the store is damaged."
+                        )
+                    return Node(3, kind, document, attributes_of(document, self.label))
+                free = read_document(self.objects, self.key(".zattrs"), self.label)
+                attributes = {} if free is None else parse_document(free, self.label, ".zattrs")
                 return Node(2, _V2_NAMES[name], document, attributes)
         return None
 

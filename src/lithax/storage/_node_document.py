@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 from lithax.errors import MetadataError
-from lithax.storage._objects import Objects
-from lithax.storage._schema import KEY
+from lithax.storage._objects import NotAFileError, Objects
+from lithax.storage._schema import KEY, shown
 
 ZARR_JSON = "zarr.json"
 
@@ -35,20 +35,20 @@ class NodeDocument:
         MetadataError
             If it is no JSON.
         """
-        data = self._objects.read(self._key)
+        data = read_document(self._objects, self._key, self._where)
         if data is None:
             raise FileNotFoundError(f"{self._where} has no {ZARR_JSON}; was the image removed?")
-        return parse_document(data.tobytes(), self._where, ZARR_JSON)
+        return parse_document(data, self._where, ZARR_JSON)
 
     def attributes(self) -> dict[str, Any]:
         """Return the stored attributes."""
-        return self.read().get("attributes") or {}
+        return attributes_of(self.read(), self._where)
 
     def change(self, work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Let `work` change the attributes, store them, and return them."""
         with self._lock:
             document = self.read()
-            attributes = dict(document.get("attributes") or {})
+            attributes = dict(attributes_of(document, self._where))
             work(attributes)
             document["attributes"] = attributes
             try:
@@ -59,15 +59,43 @@ class NodeDocument:
             return attributes
 
 
+LARGEST_DOCUMENT = 1 << 26
+"""64 MiB: more than the metadata of any array, and what one may read without harm."""
+
+
+def read_document(objects: Objects, key: str, where: str) -> bytes | None:
+    """Return a metadata document, or None if there is none; MetadataError if it is no file, or as large as data."""
+    try:
+        with objects.open(key) as reader:
+            if reader is not None and reader.size is not None and reader.size > LARGEST_DOCUMENT:
+                raise MetadataError(f"{key} of {where} has {reader.size} bytes; no metadata are as large.")
+            return None if reader is None else reader.whole().tobytes()
+    except FileNotFoundError:
+        return None
+    except NotAFileError as error:
+        raise MetadataError(f"{key} of {where} {error}; the store is damaged.") from error
+
+
 def parse_document(data: bytes, where: str, name: str) -> dict[str, Any]:
     """Return the JSON mapping in an object; MetadataError if it is none."""
     try:
         document = json.loads(data)
-    except ValueError as error:
-        raise MetadataError(f"{name} of {where} is not valid JSON ({error}); the store is damaged.") from error
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise MetadataError(f"{name} of {where} is not valid JSON ({reason}); the store is damaged.") from error
     if not isinstance(document, dict):
-        raise MetadataError(f"{name} of {where} must hold a JSON mapping, not {document!r}; the store is damaged.")
+        raise MetadataError(f"{name} of {where} must hold a JSON mapping, not {shown(document)}; the store is damaged.")
     return document
+
+
+def attributes_of(document: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the attributes in a document; MetadataError if they are no mapping."""
+    attributes = document.get("attributes")
+    if attributes is not None and not isinstance(attributes, dict):
+        raise MetadataError(
+            f"the attributes of {where} must be a mapping, not {shown(attributes)}; the store is damaged."
+        )
+    return attributes or {}
 
 
 class UserAttributes(MutableMapping[str, Any]):

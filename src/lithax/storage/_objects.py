@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,12 @@ PARTIAL_SUFFIX = ".partial"
 
 _PROTOTYPE = numpy_buffer_prototype()
 _counter = itertools.count()
+# Opening a pipe must not wait for somebody to write into it.
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class NotAFileError(OSError):
+    """Something that cannot be read as an object stands in its place: a directory, a pipe, a device."""
 
 
 class ObjectReader(Protocol):
@@ -87,7 +94,11 @@ def objects_of(store: Store) -> Objects:
 class _OpenFile:
     def __init__(self, descriptor: int):
         self._descriptor = descriptor
-        self.size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+            raise NotAFileError(f"is {kind}, not a file")
+        self.size = status.st_size
 
     def whole(self) -> np.ndarray:
         return self.span(0, self.size)
@@ -136,7 +147,7 @@ class DirectoryObjects:
     @contextlib.contextmanager
     def open(self, key: str) -> Iterator[ObjectReader | None]:
         try:
-            descriptor = os.open(self._prefix + key, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            descriptor = os.open(self._prefix + key, _READING)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             yield None
             return

@@ -1,21 +1,24 @@
 """An image that is there already: our own, or one that another program has written."""
 
+import contextlib
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import zarr
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import StorePath
 
-from lithax.errors import MetadataError
+from lithax.errors import LithaxError, MetadataError
 from lithax.storage._abstract_array import AbstractStoredArray
 from lithax.storage._axis_order import image_view, is_zyx
 from lithax.storage._foreign_array import ForeignArray
 from lithax.storage._location import Location, Node, require_node
 from lithax.storage._ome import Multiscales
 from lithax.storage._rockverse import DATATYPE, rockverse_metadata
-from lithax.storage._schema import KEY, Metadata
+from lithax.storage._schema import KEY, Metadata, shown, shown_text
 from lithax.storage._stored_array import StoredArray
 
 
@@ -41,10 +44,30 @@ def open_array(location: Location, *, read_only: bool = False) -> AbstractStored
         If there is no image there, or one that this version cannot read.
     """
     node = require_node(location)
-    if node.kind == "group":
-        location = _image_in_group(location, node.attributes)
-        node = require_node(location)
+    with understood(location.label):
+        if node.kind == "group":
+            location = _image_in_group(location, node.attributes)
+            node = require_node(location)
+        return _open_node(location, node, read_only)
+
+
+@contextlib.contextmanager
+def understood(label: str) -> Iterator[None]:
+    """Turn what goes wrong while metadata of any content are read into one MetadataError that names the store."""
+    try:
+        yield
+    except (LithaxError, OSError):
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
+        raise MetadataError(
+            f"store={label} has metadata that cannot be understood ({type(error).__name__}: {shown_text(error)}); "
+            "the store is damaged."
+        ) from error
+
+
+def _open_node(location: Location, node: Node, read_only: bool) -> AbstractStoredArray:
     zarray = _zarr_array(location, node)
+    _check_sizes(zarray, location.label)
     attributes = node.attributes
     directory = location.directory
     read_only = read_only or (directory is not None and not os.access(directory, os.W_OK))
@@ -68,6 +91,16 @@ def open_array(location: Location, *, read_only: bool = False) -> AbstractStored
     return ForeignArray(zarray, metadata, axes=axes, kind=kind)
 
 
+def _check_sizes(zarray: zarr.Array, label: str) -> None:
+    for name, sizes in (("shape", zarray.shape), ("chunk_shape", zarray.chunks), ("shard shape", zarray.shards)):
+        if sizes is None:
+            continue
+        if min(sizes, default=1) < (0 if name == "shape" else 1):
+            raise MetadataError(f"store={label} has {name} {shown(list(sizes))}, which must be positive.")
+        if math.prod(sizes) * np.dtype(zarray.dtype).itemsize >= 2**63:
+            raise MetadataError(f"store={label} has {name} {shown(list(sizes))}: more bytes than a machine can count.")
+
+
 def _image_in_group(location: Location, attributes: Mapping[str, Any]) -> Location:
     if attributes.get(DATATYPE) in ("DECTGroup", "DualEnergyCTGroup"):
         raise MetadataError(
@@ -89,7 +122,9 @@ def _zarr_array(location: Location, node: Node) -> zarr.Array:
             return zarr.open_array(place, mode="r", zarr_format=2)
         return zarr.Array(zarr.AsyncArray(metadata=ArrayV3Metadata.from_dict(node.document), store_path=place))
     except Exception as error:  # Zarr raises many kinds for what it does not understand
-        raise MetadataError(f"store={location.label} is a Zarr array that cannot be read: {error}") from error
+        raise MetadataError(
+            f"store={location.label} is a Zarr array that cannot be read: {shown_text(error)}"
+        ) from error
 
 
 def _named_axes(zarray: zarr.Array, label: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -113,7 +113,7 @@ class Metadata:
         """
         if not isinstance(value, Mapping):
             raise MetadataError(
-                f"attribute {KEY!r} (={value!r}) of {where} must be a mapping; the metadata is damaged."
+                f"attribute {KEY!r} (={shown(value)}) of {where} must be a mapping; the metadata is damaged."
             )
         reader = _Reader(value, where)
         schema = reader.get("schema", _is_version, "a positive integer")
@@ -141,6 +141,21 @@ class Metadata:
         )
 
 
+def shown(value: Any) -> str:
+    """Return what a damaged document holds, short enough for a message."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; lists in lists in lists
+        return f"a {type(value).__name__} too large to show"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def shown_text(error: BaseException) -> str:
+    """Return the text of another library's error, in one line and short enough for a message."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
 class _Reader:
     _MISSING = object()
 
@@ -153,7 +168,7 @@ class _Reader:
         if found is self._MISSING:
             raise MetadataError(f"metadata key {key!r} of {self._where} is missing; it must be {rule}.")
         if not accepts(found):
-            raise MetadataError(f"metadata key {key!r} (={found!r}) of {self._where} must be {rule}.")
+            raise MetadataError(f"metadata key {key!r} (={shown(found)}) of {self._where} must be {rule}.")
         return found
 
 
@@ -174,11 +189,16 @@ def _is_mapping_or_none(value: Any) -> bool:
 
 
 def _is_state(value: Any) -> bool:
-    return value in ("complete", "writing")
+    return isinstance(value, str) and value in ("complete", "writing")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def is_triple(value: Any) -> bool:
