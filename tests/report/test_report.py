@@ -12,11 +12,14 @@ import scipy.ndimage
 import lithax as lx
 from lithax.images import from_array
 from lithax.report import Report, report
+from lithax.report._analysis import analyse
 from lithax.report._finney_demo import Pack
 from lithax.report._folder import report_folder
+from lithax.report._numbers import space_numbers
 from lithax.report._report import finney_report
 from lithax.report._settings import Settings
 from lithax.report._steps import Steps
+from lithax.report._surface import specific_surface
 
 SMALL = Pack(voxels=64, half_edge=1.75)  # spheres as fine as in the demo, 18.3 voxels to the radius
 KINDS = {"measured", "assumed", "simulated"}
@@ -292,3 +295,27 @@ def test_the_demo_passes(tmp_path):
     made = report(output=tmp_path / "demo", progress=False)
     assert made.passed, made.summary()
     assert report(output=tmp_path / "demo", progress=False)["porosity.total"].value == made["porosity.total"].value
+
+
+@pytest.mark.parametrize(
+    ("length", "unit", "shown"),
+    [
+        ((1, 1, 1), "", "1/voxel"),
+        ((5, 5, 5), "", "1/length unit"),
+        ((2, 3, 4), "", "1/length unit"),
+        ((2, 3, 4), "mm", "1/mm"),
+        ((5, 5, 5), "um", "1/um"),
+    ],
+)
+def test_lengths_never_call_themselves_voxels_when_they_are_not(length, unit, shown, rng, tmp_path):
+    pore = rng.random((20, 20, 20)) < 0.4
+    image = from_array(pore, voxel_length=length, voxel_unit=unit)
+    analysis = analyse(image, Settings(roi="cylinder"), tmp_path, Steps(False))
+    numbers = {n.key: n for n in space_numbers(analysis)}
+    surface = numbers["surface.specific"]
+    assert surface.unit == shown
+    assert surface.value == pytest.approx(specific_surface(image, analysis.region.region).value, rel=1e-12)
+    assert image.frame.unit_name in analysis.region.name  # "diameter 40 and length 80 mm"
+    assert ("whose unit is not known" in surface.method) == (shown == "1/length unit")
+    # The edge of sub-cubes is a length only where there is a unit and voxels are cubes.
+    assert ("rev.length" in numbers) <= (unit == "um")

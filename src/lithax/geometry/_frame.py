@@ -161,6 +161,19 @@ class Frame:
         return self.voxel_origin[2]
 
     @property
+    def unit_name(self) -> str:
+        """What lengths are counted in, for labels: never "voxel" unless a voxel is one long.
+
+        Returns
+        -------
+            The unit; without one "voxel" where every voxel length is 1, otherwise "length unit":
+            the lengths were given, and what they are counted in was not.
+        """
+        if self.voxel_unit:
+            return str(self.voxel_unit)
+        return "voxel" if self.voxel_length == (1.0, 1.0, 1.0) else "length unit"
+
+    @property
     def dimensions(self) -> Triple:
         """Edge lengths of the image, outer face to outer face [voxel_unit]."""
         return _triple(n * h for n, h in zip(self.shape, self.voxel_length, strict=True))

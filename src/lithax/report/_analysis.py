@@ -211,8 +211,9 @@ def _region_of_scan(image: VoxelImage, settings: Settings, show: dict[str, Any])
 
 
 def _size(cylinder: Any, image: VoxelImage) -> str:
-    unit = str(image.voxel_unit) or "voxel lengths"
-    return f"diameter {2 * float(cylinder.radius):.4g} and length {float(cylinder.length):.4g} {unit}"
+    unit = image.frame.unit_name
+    many = "" if image.voxel_unit else "s"
+    return f"diameter {2 * float(cylinder.radius):.4g} and length {float(cylinder.length):.4g} {unit}{many}"
 
 
 def _grey_levels(
@@ -237,6 +238,11 @@ def _grey_levels(
     first_moments = chunk_reduce(Moments(skip_nan=True), image, where=where, **show)
     pore, grain = interior(profile, -1), interior(profile, 1)
     warnings = []
+    if max(image.voxel_length) > 1.001 * min(image.voxel_length):
+        warnings.append(
+            "Voxels are not cubes: edge width, rise and offset, and the edges of sub-cubes, are counted in voxels along each axis, "
+            "which are different lengths; the specific surface is not affected."
+        )
     if pore is None or grain is None or not grain.level > pore.level:
         missing = "pore" if pore is None else "grain" if grain is None else "contrast"
         warnings.append(

@@ -196,7 +196,7 @@ def space_numbers(analysis: Analysis) -> list[Number]:
     """Return the porosities by connectivity, the representative volume and the specific surface."""
     space, image = analysis.space, analysis.image
     numbers = porosity_numbers(space.connectivity, analysis.region.name)
-    unit = str(image.voxel_unit) or "voxel"
+    unit = image.frame.unit_name
     numbers.append(
         Number(
             "surface.specific",
@@ -205,7 +205,12 @@ def space_numbers(analysis: Analysis) -> list[Number]:
             f"1/{unit}",
             "measured",
             denominator=f"volume of {analysis.region.name}",
-            method="twice the crossings of pore and grain per length, mean of the three axes; misses what is thinner than a voxel",
+            method="twice the crossings of pore and grain per length, mean of the three axes; misses what is thinner than a voxel"
+            + (
+                ""
+                if unit != "length unit"
+                else "; lengths are counted as the voxel length was given, whose unit is not known"
+            ),
             evidence=f"{grouped(space.surface.faces)} voxel faces",
         )
     )

@@ -38,7 +38,7 @@ def draw_profiles(
     """
     with drawing(9.2, 2.6) as figure:
         every = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
-        unit = unit_symbol(str(frame.voxel_unit)) or "voxel"
+        unit = unit_symbol(frame.unit_name)
         for axes, profile in zip(every, profiles, strict=True):
             if mean is not None:
                 axes.axhline(factor * mean, color=INK, linewidth=0.8, linestyle=":", label="whole")

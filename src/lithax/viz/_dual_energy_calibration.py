@@ -127,7 +127,7 @@ def draw_standard_profiles(
     unit
         Of the scan, for the axis.
     """
-    length = unit_symbol(str(frame.voxel_unit)) or "voxel length"
+    length = unit_symbol(frame.unit_name)
     with drawing(4.6 * len(energy_names), 3.0) as figure:
         panels = figure.subplots(1, len(energy_names), squeeze=False)[0]
         for e, axes in enumerate(panels):

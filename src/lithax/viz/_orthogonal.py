@@ -128,7 +128,7 @@ def orthogonal(
         A figure of matplotlib, without a window; see `encode`.
     """
     slices = cut(image, point, overlay=overlay, region=region)
-    return draw_slices(slices, unit_symbol(image.voxel_unit) or "voxel", limits=limits, color=color, alpha=alpha)
+    return draw_slices(slices, unit_symbol(image.frame.unit_name), limits=limits, color=color, alpha=alpha)
 
 
 def draw_slices(
