@@ -40,7 +40,7 @@ NAMES = [
         "report",
     ],
 ]
-MODULES = ["arith", "dect", "errors", "measure", "ops", "regions", "runtime", "viz"]
+MODULES = ["arith", "dect", "errors", "measure", "ops", "regions", "runtime", "solve", "viz"]
 STABLE = {*NAMES, *MODULES, "__version__"}
 
 

@@ -41,14 +41,15 @@ from lithax.report import report as report
 
 if _typing.TYPE_CHECKING:
     from lithax import dect as dect
+    from lithax import solve as solve
     from lithax import viz as viz
 
 where = domain
 
 
 def __getattr__(name: str) -> _typing.Any:
-    # What most programs do not need, tables and pictures, is loaded with the first use.
-    if name in ("dect", "viz"):
+    # What most programs do not need, solvers, tables and pictures, is loaded with the first use.
+    if name in ("dect", "solve", "viz"):
         from importlib import import_module
 
         return import_module(f"lithax.{name}")

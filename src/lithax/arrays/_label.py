@@ -3,8 +3,15 @@
 import numpy as np
 
 
-def label_block(phase: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number the components of a boolean array that are connected through faces (6 neighbours).
+def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, int]:
+    """Number the components of a boolean array.
+
+    Parameters
+    ----------
+    phase
+        True in the components.
+    connectivity
+        6: through faces; 18: through edges, too; 26: and through corners.
 
     Returns
     -------
@@ -12,7 +19,7 @@ def label_block(phase: np.ndarray) -> tuple[np.ndarray, int]:
     """
     import cc3d
 
-    labels, count = cc3d.connected_components(np.ascontiguousarray(phase), connectivity=6, return_N=True)
+    labels, count = cc3d.connected_components(np.ascontiguousarray(phase), connectivity=connectivity, return_N=True)
     return labels, int(count)
 
 

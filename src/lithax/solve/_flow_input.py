@@ -1,0 +1,283 @@
+"""What a user gives for a flow solve, checked and brought into one form."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+
+from lithax.arrays import is_traced, to_numpy
+from lithax.geometry import AbstractRegion, Frame, length_factor, validate_unit
+from lithax.images import VoxelImage, as_domain
+from lithax.solve._area_unit import permeability_quantity
+
+AXES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class FlowInput:
+    """Voxels and what they mean; arrays on the host, but for what derivatives may reach."""
+
+    shape: tuple[int, int, int]
+    open: np.ndarray | None
+    """True in voxels with fluid, free or in porous phases, inside the region; None: all of them, softly."""
+    free: np.ndarray | None
+    """True in voxels of free fluid; None if they are softly so."""
+    inside: np.ndarray | None
+    """The region of interest; None: all voxels."""
+    soft: Any
+    """Pore fraction of each voxel, an array that derivatives may reach; None for sharp phases."""
+    phases: tuple[tuple[np.ndarray, Any, float | None], ...]
+    """Porous phases: where, permeability, and its unit [m²]."""
+    spacing: Any
+    """Voxel lengths: three numbers, or an array that derivatives may reach."""
+    voxel_unit: str
+    meaning: str
+    """The sentence that says what was taken as pore."""
+    labels: tuple[int, ...] = ()
+    """Values of the porous phases."""
+    matrix: Any = None
+    """K(porosity) of a map of porosities."""
+
+
+def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: Any) -> FlowInput:
+    """Check and gather the image, its geometry, its phases and the region.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the image is no three-dimensional image or array, an integer image does not say what is pore, a
+        phase has no positive permeability or is not there, or the region leaves nothing.
+    """
+    shape = getattr(image, "shape", None)
+    if shape is None or not hasattr(image, "dtype"):
+        raise TypeError(f"image is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array.")
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"image has shape {tuple(shape)}; give three axes, each of at least one voxel.")
+    lengths, unit = _geometry(image, spacing)
+    frame = _frame(image, tuple(shape), lengths, unit)
+    inside = region_voxels(where, frame)
+    if inside is not None and not inside.any():
+        raise ValueError(f"where={where!r} selects no voxel; give a region that meets the image.")
+    kind = np.dtype(str(image.dtype).rsplit(".", 1)[-1]).kind
+    if kind == "f":
+        return _soft(image, pore, permeability, inside, lengths, unit)
+    if kind not in "biu":
+        raise TypeError(f"image has dtype {image.dtype}; give booleans, a segmentation, or pore fractions (floats).")
+    if is_traced(image):
+        raise TypeError(
+            "image is a traced array of booleans or integers, which no derivative reaches; solve outside of the compiled "
+            "function, or give pore fractions (floats between 0 and 1)."
+        )
+    values = to_numpy(image[...]) if isinstance(image, VoxelImage) else to_numpy(image)
+    return _sharp(values, kind, pore, permeability, inside, lengths, unit)
+
+
+def _sharp(
+    values: np.ndarray, kind: str, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str
+) -> FlowInput:
+    porous = {} if permeability is None else permeability
+    if not isinstance(porous, dict):
+        raise TypeError(
+            f"permeability={permeability!r} must be a dictionary such as {{2: '1.5 mD'}} for a segmentation; a function of the "
+            f"porosity goes with a map of floats."
+        )
+    wanted: tuple[Any, ...] = () if pore is None else tuple(np.atleast_1d(np.asarray(pore)).tolist())
+    if kind == "b" and pore is None:
+        free, meaning = np.asarray(values, bool), "pore = True"
+    elif pore is None:
+        if not porous:
+            present = np.unique(values.reshape(-1)[:: max(1, values.size // 100_000)])[:6].tolist()
+            raise ValueError(
+                f"pore is missing: the image holds integers ({present}) and does not say which value is pore; give pore=0 or "
+                f"whichever it is (only of booleans, True is pore)."
+            )
+        free, meaning = np.zeros(values.shape, bool), "no free pores"
+    else:
+        free = np.isin(values, wanted)
+        meaning = f"pore = value {' and '.join(str(v) for v in wanted)}"
+    phases = []
+    for value, given in porous.items():
+        if value in wanted:
+            raise ValueError(f"permeability names phase {value}, which pore={pore!r} says is open; name it once.")
+        number, area = permeability_quantity(given, f"permeability[{value}]")
+        if not is_traced(number) and not (np.isfinite(np.asarray(number)).all() and np.all(np.asarray(number) > 0)):
+            raise ValueError(
+                f"permeability[{value}]={given!r} must be positive; leave an impermeable phase out, it is solid then."
+            )
+        if area is not None and unit == "":
+            raise ValueError(
+                f"permeability[{value}]={given!r} has a unit, but the image has no voxel_unit: give spacing='2 um', or a plain "
+                f"number in voxel²."
+            )
+        where = values == value
+        if not where.any():
+            raise ValueError(f"permeability names phase {value}, which the image does not hold.")
+        phases.append((where, number, area))
+    if inside is not None:
+        free = free & inside
+        phases = [(where & inside, number, area) for where, number, area in phases]
+    everything = free.copy()
+    for where, _, _ in phases:
+        everything |= where
+    _check_pores(everything, free, inside, phases, meaning)
+    return FlowInput(values.shape, everything, free, inside, None, tuple(phases), lengths, unit, meaning, tuple(porous))
+
+
+def _soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str) -> FlowInput:
+    if pore is not None:
+        raise ValueError(
+            f"pore={pore!r} names a value of a segmentation, but the image holds floats: pore fractions, 1 in pores and 0 in "
+            f"solid. Threshold it, or leave pore out."
+        )
+    if permeability is not None and not callable(permeability):
+        raise TypeError(
+            f"permeability={permeability!r} must be a function K(porosity) for a map of porosities; without it the floats are "
+            f"a soft segmentation."
+        )
+    values = image[...] if isinstance(image, VoxelImage) else image
+    if np.dtype(str(values.dtype).rsplit(".", 1)[-1]) == np.float64 and not is_traced(values):
+        with jax.enable_x64(True):
+            field = jnp.asarray(to_numpy(values) if not isinstance(values, jax.Array) else values)
+    else:
+        field = jnp.asarray(values)
+    fixed = lax.stop_gradient(field)
+    free = everything = None
+    if not is_traced(fixed):
+        host = np.asarray(fixed)
+        if not np.isfinite(host).all() or host.min() < -1e-6 or host.max() > 1 + 1e-6:
+            raise ValueError(
+                f"image holds floats from {np.nanmin(host):.4g} to {np.nanmax(host):.4g}; pore fractions lie between 0 (solid) and "
+                f"1 (pore). Make them with lx.solve.microporosity(grey, solid=..., pore=...) or a soft threshold."
+            )
+        if host.max() <= 0:
+            raise ValueError("image is 0 everywhere: it holds no pores; are solid and pore the wrong way round?")
+        if permeability is not None:
+            everything, free = host > 0, host >= 1
+            if inside is not None:
+                everything, free = everything & inside, free & inside
+    elif permeability is not None:
+        raise TypeError(
+            "image is a traced map of porosities: which voxels are impermeable is not known inside a compiled function. "
+            "Call jax.grad on a function that is not jitted."
+        )
+    meaning = "pore fraction of each voxel" + (
+        " (soft walls)" if permeability is None else " (Brinkman, K of its porosity)"
+    )
+    if everything is None and inside is not None:
+        everything = inside
+    x, y, z = field.shape
+    return FlowInput((x, y, z), everything, free, inside, field, (), lengths, unit, meaning, (), permeability)
+
+
+def _check_pores(everything: np.ndarray, free: np.ndarray, inside: Any, phases: Any, meaning: str) -> None:
+    volume = free.size if inside is None else int(inside.sum())
+    if not everything.any():
+        raise ValueError(f"no pores ({meaning}): no voxel carries flow; which value of the image is pore?")
+    if not phases and int(everything.sum()) == volume and inside is None:
+        raise ValueError(
+            f"all pores ({meaning}): no voxel is solid, and the permeability of open space is infinite; are pore and solid "
+            f"the wrong way round?"
+        )
+
+
+def region_voxels(where: Any, frame: Frame) -> np.ndarray | None:
+    """Return which voxels `where` takes in, or None for all."""
+    domain = as_domain(where)
+    if domain is None:
+        return None
+    inside = np.ones(frame.shape, bool)
+
+    def array(value: Any, name: str) -> np.ndarray:
+        if tuple(value.shape) != frame.shape:
+            raise ValueError(
+                f"{name} of where has shape {tuple(value.shape)}, the image {frame.shape}; they must agree."
+            )
+        return to_numpy(value[...]) if isinstance(value, VoxelImage) else to_numpy(value)
+
+    def several(value: Any) -> tuple[Any, ...]:
+        return () if value is None else tuple(value) if isinstance(value, tuple | list) else (value,)
+
+    for part in several(domain.exclude):
+        inside &= array(part, "exclude") == 0
+    for part in several(domain.include):
+        inside &= _within(part, frame) if isinstance(part, AbstractRegion) else array(part, "include") != 0
+    if domain.segmentation is not None:
+        labels = array(domain.segmentation, "segmentation")
+        inside &= labels != 0 if domain.phases is None else np.isin(labels, domain.phases)
+    if domain.region is not None:
+        inside &= _within(domain.region, frame)
+    return inside
+
+
+def _within(region: AbstractRegion, frame: Frame) -> np.ndarray:
+    lines = []
+    for axis, n in enumerate(frame.shape):
+        line = frame.voxel_origin[axis] + np.arange(n) * frame.voxel_length[axis]
+        lines.append(line.reshape(tuple(-1 if a == axis else 1 for a in range(3))))
+    return np.broadcast_to(np.asarray(region.contains(*lines)), frame.shape)
+
+
+def _geometry(image: Any, spacing: Any) -> tuple[Any, str]:
+    if spacing is None:
+        if isinstance(image, VoxelImage):
+            return tuple(image.voxel_length), str(image.voxel_unit)
+        return (1.0, 1.0, 1.0), ""
+    unit = str(image.voxel_unit) if isinstance(image, VoxelImage) else ""
+    if isinstance(spacing, str):
+        number, _, unit = spacing.strip().partition(" ")
+        try:
+            spacing = float(number)
+        except ValueError as error:
+            raise ValueError(f"spacing={spacing!r} must be a length and its unit, such as '2 um'.") from error
+        unit = validate_unit(unit.strip(), "the unit of spacing")
+    elif hasattr(spacing, "magnitude") and hasattr(spacing, "to"):
+        spacing, unit = spacing.to("m").magnitude, "m"
+    if hasattr(spacing, "dtype") and type(spacing).__module__.startswith(("jax", "jaxlib")):
+        if spacing.shape not in ((), (3,)):
+            raise ValueError(f"spacing has shape {spacing.shape}; give one length or three.")
+        return spacing, unit
+    numbers = np.asarray(spacing, float)
+    if numbers.shape not in ((), (3,)) or not np.all(np.isfinite(numbers)) or np.any(numbers <= 0):
+        raise ValueError(f"spacing={spacing!r} must be a positive length, or three of them.")
+    return tuple(np.broadcast_to(numbers, (3,)).tolist()), unit
+
+
+def _frame(image: Any, shape: tuple[int, ...], lengths: Any, unit: str) -> Frame:
+    origin = image.voxel_origin if isinstance(image, VoxelImage) else (0, 0, 0)
+    if not isinstance(lengths, tuple):
+        fixed = lax.stop_gradient(lengths)
+        lengths = (
+            (1.0, 1.0, 1.0) if is_traced(fixed) else tuple(np.broadcast_to(np.asarray(fixed, float), (3,)).tolist())
+        )
+    return Frame(shape, lengths, origin, unit)
+
+
+def turned(given: FlowInput, order: tuple[int, int, int]) -> FlowInput:
+    """Return the input with its axes in another order."""
+
+    def turn(values: Any) -> Any:
+        return None if values is None else np.ascontiguousarray(np.transpose(values, order))
+
+    lengths = given.spacing
+    if isinstance(lengths, tuple):
+        lengths = tuple(lengths[a] for a in order)
+    elif lengths.shape == (3,):
+        lengths = lengths[np.asarray(order)]
+    return replace(
+        given,
+        shape=tuple(given.shape[a] for a in order),
+        open=turn(given.open),
+        free=turn(given.free),
+        inside=turn(given.inside),
+        soft=None if given.soft is None else jnp.transpose(given.soft, order),
+        phases=tuple((turn(where), number, area) for where, number, area in given.phases),
+        spacing=lengths,
+    )
+
+
+def area_of(voxel_unit: str) -> float | None:
+    """Return the square of the unit of length [m²], or None without one."""
+    return None if voxel_unit == "" else length_factor(voxel_unit, "m") ** 2

@@ -1,0 +1,140 @@
+"""From voxels to the operator: what is fixed (which faces carry flow, walls) and what may be differentiated.
+
+`FlowGeometry` is made once, on the host, from which voxels hold fluid. `FlowMedium` holds what derivatives
+reach: drag and solidity of each voxel, and the ratio of voxel lengths. `operator_of` joins them with the
+diagonal of A,
+
+    D = walls + ½ (σ + σ′) + Σ s over transverse neighbours,
+
+σ = 1/K the drag of the two voxels of a face [1/voxel²], and s the solidity of neighbouring faces: a solid
+that is a stiff drag keeps its wall half a voxel away only with this last term.
+"""
+
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lithax.solve._mac import MacOperator, shifted
+from lithax.solve._mac_walls import Boundary, active_faces, wall_diagonal
+from lithax.typing import Array
+
+
+class FlowGeometry(eqx.Module):
+    """The part of the operator that is found on the host."""
+
+    walls: tuple[Any, Any, Any]
+    """For each velocity component what walls add to the diagonal: an array, or one for each axis."""
+    open: Array
+    """1 in voxels that hold fluid."""
+    half: Array | None
+    boundaries: tuple[Boundary, Boundary, Boundary] = eqx.field(static=True)
+    length: int = eqx.field(static=True)
+    """Voxels along axis 0 between the two ends."""
+
+
+class FlowMedium(eqx.Module):
+    """The part of the operator that derivatives reach."""
+
+    drag: Array | None
+    """1 / K of each voxel [1 / reference²], on the grid of the image; None if all fluid is free."""
+    solidity: Array | None
+    """Share of each voxel that is solid, for soft walls; None if walls are sharp."""
+    weights: tuple[Any, Any, Any]
+    """(reference / voxel length)² along each axis."""
+
+
+def make_geometry(
+    open_voxels: np.ndarray,
+    boundaries: tuple[Boundary, Boundary, Boundary],
+    rule: str,
+    weights: tuple[float, float, float] | None,
+    dtype: Any,
+) -> FlowGeometry:
+    """Find faces and walls.
+
+    Parameters
+    ----------
+    open_voxels
+        True where there is fluid, free or in a porous medium.
+    boundaries
+        What lies beyond the image along each axis; "pressure" only along axis 0.
+    rule
+        "half_voxel" or "accurate".
+    weights
+        (reference / voxel length)² along each axis; None keeps the axes apart, for derivatives.
+    dtype
+        Of the fields.
+    """
+    length, half = open_voxels.shape[0], None
+    if boundaries[0] == "pressure":
+        open_voxels = np.concatenate([open_voxels, np.zeros_like(open_voxels[:1])])
+        half = np.ones((length + 1, 1, 1), dtype)
+        half[0] = half[-1] = 0.5
+    active = active_faces(open_voxels, boundaries)
+    walls = []
+    for component in range(3):
+        parts = (wall_diagonal(open_voxels, active, boundaries, component, axis, rule) for axis in range(3))
+        if weights is None:
+            walls.append(tuple(jnp.asarray(part, dtype) for part in parts))
+        else:
+            total = np.zeros(open_voxels.shape, dtype)
+            for weight, part in zip(weights, parts, strict=True):
+                total += dtype(weight) * part
+            walls.append(jnp.asarray(total))
+    half = None if half is None else jnp.asarray(half)
+    return FlowGeometry(tuple(walls), jnp.asarray(open_voxels, dtype), half, boundaries, length)
+
+
+def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:
+    """Return K; differentiable in the medium."""
+    x, y, z = (boundary == "periodic" for boundary in geometry.boundaries)
+    wrap = (x, y, z)
+    slopes = tuple(weight**0.5 for weight in medium.weights)
+    diagonals = []
+    for component in range(3):
+        walls, half = geometry.walls[component], geometry.half if component == 0 else None
+        if isinstance(walls, tuple):
+            walls = sum(weight * part for weight, part in zip(medium.weights, walls, strict=True))
+        if medium.drag is not None:
+            walls = _with_drag(walls, medium.drag, component, wrap)
+        if medium.solidity is not None:
+            walls = _with_soft_walls(walls, medium.solidity, half, medium.weights, component, wrap)
+        diagonals.append(walls)
+    return MacOperator(tuple(diagonals), geometry.open, medium.weights, slopes, geometry.half, wrap)
+
+
+@partial(jax.jit, static_argnames=("component", "wrap"))
+def _with_drag(walls: Array, drag: Array, component: int, wrap: tuple) -> Array:
+    """Add half the drag of either voxel of a face; a face at a held pressure owns half of one."""
+    drag = _lengthened(drag, walls)
+    both = 0.5 * (drag + shifted(drag, component, -1, wrap[component]))
+    return jnp.where(walls > 0, walls + both, 0)
+
+
+@partial(jax.jit, static_argnames=("component", "wrap"))
+def _with_soft_walls(
+    walls: Array, solidity: Array, half: Array | None, weights: tuple, component: int, wrap: tuple
+) -> Array:
+    """Add the solidity of transverse neighbours: as it grows to one, a wall half a voxel away."""
+    void = 1 - _lengthened(solidity, walls)
+    below = shifted(void, component, -1, wrap[component])
+    if half is not None:  # mirrored at the ends
+        below = jnp.where(jnp.arange(void.shape[0])[:, None, None] == 0, void, below)
+        void = jnp.where(jnp.arange(void.shape[0])[:, None, None] == void.shape[0] - 1, below, void)
+    solid = jnp.where(walls > 0, 1 - void * below, 0)
+    beside = sum(
+        weights[e] * (shifted(solid, e, 1, wrap[e]) + shifted(solid, e, -1, wrap[e]))
+        for e in range(3)
+        if e != component
+    )
+    return jnp.where(walls > 0, walls + (beside if half is None else half * beside), 0)
+
+
+def _lengthened(values: Array, like: Array) -> Array:
+    """Add the closed layer beyond the end of axis 0 where the grid of faces has one."""
+    missing = like.shape[0] - values.shape[0]
+    return values if missing == 0 else jnp.pad(values, [(0, missing), (0, 0), (0, 0)])

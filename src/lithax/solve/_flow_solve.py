@@ -1,0 +1,128 @@
+"""Solve for one driving force, by a host loop or inside a compiled program, and attach the derivative.
+
+One step function, two drivers. The host loop runs compiled stages, so that a bar moves, Ctrl-C works and
+sums are kept in float64; under `jax.jit` the same step runs in `lax.while_loop`.
+
+K is symmetric and k = bᵀx / V, so the adjoint of the value is the solution itself: with x held fixed, the
+derivative of k_L = (2 b·x − x·K x) / V in the medium is that of k. No second solve, nothing unrolled. A
+cotangent of the fields costs one solve, through `lax.custom_linear_solve`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from jax import numpy as jnp
+
+from lithax.arrays import is_traced
+from lithax.solve import _stokes as stokes
+from lithax.solve._mac import Fields, MacOperator
+from lithax.typing import Array
+
+LEAST_ITERATIONS = 4
+
+PATIENCE = 12
+"""Iterations without a better agreement after which a solve ends: rounding does not let it go on."""
+
+
+class FlowSettings(NamedTuple):
+    """When to stop, and what to keep."""
+
+    tolerance: float
+    """|k_F − k_L|, |k_E − k_L| and the spread of the flux over slices, relative to k_L."""
+    gradient_tolerance: float | None
+    """Largest change of u² in the last step (L2), where derivatives are taken; None: not asked for."""
+    max_iterations: int
+    stored: int = 2
+    """Directions kept by the residual method."""
+
+
+class Flow(NamedTuple):
+    """A solved flow for a unit push along one axis."""
+
+    x: Fields
+    iterations: Any
+    flux: Any
+    dissipation: Any
+    stationary: Any
+    spread: Any
+    """Largest departure of the flux through a slice from the mean, relative."""
+    change: Any
+    finished: Any
+
+
+def driving_force(operator: MacOperator, axis: int) -> Fields:
+    """Return the right-hand side of a unit pressure gradient along an axis."""
+    unit = stokes.push(operator)
+    faces = tuple(part if d == axis else jnp.zeros_like(part) for d, part in enumerate(unit))
+    return (*faces, jnp.zeros_like(operator.open))
+
+
+def solve_flow(
+    operator: MacOperator,
+    precondition: stokes.Preconditioner,
+    axis: int,
+    settings: FlowSettings,
+    report: Callable[[int, stokes.FlowState, float], None] | None = None,
+) -> Flow:
+    """Solve K x = b for a unit push along `axis`; a float32 solve that no longer improves is given up."""
+    b = driving_force(operator, axis)
+    half = operator.half if axis == 0 else None
+    best: Any = jnp.full((), jnp.inf, b[0].dtype)
+    start = (stokes.first_state(b, settings.stored), best, best, jnp.zeros((), jnp.int32))
+
+    def go(carry: Any) -> Any:
+        state, _, best, since = carry
+        state = stokes.step(state, b, precondition)
+        spread = _spread(state.x[axis], half, axis)
+        gap = _gap(state, spread)
+        since = jnp.where(gap < best, 0, since + 1)
+        return state, spread, jnp.minimum(gap, best), since
+
+    def more(carry: Any) -> Any:
+        state, spread, _, since = carry
+        done = _finished(state, spread, settings) | (since >= PATIENCE)
+        return (state.iteration < settings.max_iterations) & ~done
+
+    if is_traced(operator.diagonal[0]) or is_traced(b[0]):
+        state, spread, *_ = jax.lax.while_loop(more, go, start)
+    else:
+        carry = go(start)
+        while bool(more(carry)):
+            if report is not None:
+                report(int(carry[0].iteration), carry[0], float(carry[1]))
+            carry = go(carry)
+        state, spread, *_ = carry
+    return Flow(
+        state.x, state.iteration, state.flux, state.dissipation, state.stationary, spread, state.change,
+        _finished(state, spread, settings),
+    )  # fmt: skip
+
+
+def _gap(state: stokes.FlowState, spread: Any) -> Any:
+    """Return the largest disagreement of the three values and of the slices, relative."""
+    scale = jnp.maximum(abs(state.stationary), jnp.finfo(state.stationary.dtype).tiny)
+    apart = jnp.maximum(abs(state.flux - state.stationary), abs(state.dissipation - state.stationary))
+    return jnp.maximum(apart / scale, spread)
+
+
+@partial(jax.jit, static_argnames="axis")
+def _spread(u: Array, half: Array | None, axis: int) -> Array:
+    planes = jnp.moveaxis(u, axis, 0).sum(2).sum(1)
+    mean = planes.mean()
+    return jnp.abs(planes - mean).max() / jnp.maximum(jnp.abs(mean), jnp.finfo(u.dtype).tiny)
+
+
+def _finished(state: stokes.FlowState, spread: Any, settings: FlowSettings) -> Any:
+    done = (_gap(state, spread) <= settings.tolerance) & (state.iteration >= LEAST_ITERATIONS)
+    if settings.gradient_tolerance is not None:
+        done = done & (state.change <= settings.gradient_tolerance)
+    return done
+
+
+def stationary_value(operator: MacOperator, x: Fields, y: Fields, b_x: Fields, b_y: Fields) -> Array:
+    """Return (b_x·y + b_y·x) − x·K y, the stationary form of b_x·K⁻¹b_y; differentiable in K."""
+    image = operator(y)
+    remains = tuple(b - k for b, k in zip(b_y, image, strict=True))
+    return stokes.dot(b_x, y) + stokes.dot(x, remains)

@@ -1,0 +1,110 @@
+"""The Stokes–Brinkman operator on a staggered grid, matrix-free, as separate stages.
+
+Unknowns, for viscosity 1 and a reference voxel length 1: the pressure p at voxel centres, and the
+velocity u_d on the lower face of each voxel along axis d. The system
+
+    A u + G p = f,    Gᵀ u = g
+
+is symmetric: A = −∇² with walls and Brinkman drag in its diagonal (`_mac_walls`), G the difference of the
+pressure across a face, Gᵀ = −div. Fields are tuples of arrays, and each stencil is a compiled function of
+its own: XLA on the CPU recomputes a stencil for every shifted use of its result.
+
+Where the pressure is held at both ends of axis 0 the arrays are one voxel longer than the image along it,
+for the last plane of faces; the two end planes own half a voxel.
+"""
+
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax import numpy as jnp
+
+from lithax.typing import Array
+
+Fields = tuple[Array, ...]
+"""u along x, y and z, and p."""
+
+
+class MacOperator(eqx.Module):
+    """K = [A G; Gᵀ 0] on one grid."""
+
+    diagonal: tuple[Array, Array, Array]
+    """Diagonal of A; 0 where a face carries no flow."""
+    open: Array
+    """1 in voxels that hold fluid, else 0."""
+    weights: tuple[Any, Any, Any]
+    """(reference / voxel length)² along each axis: minus the off-diagonals of A."""
+    slopes: tuple[Any, Any, Any]
+    """reference / voxel length along each axis: what a pressure difference is multiplied by."""
+    half: Array | None
+    """Share of a voxel that a face owns, by its plane along axis 0; None if all own one."""
+    wrap: tuple[bool, bool, bool] = eqx.field(static=True)
+    """Which axes are periodic."""
+
+    def __call__(self, x: Fields) -> Fields:
+        u, p = x[:3], x[3]
+        faces = tuple(
+            momentum(u[d], p, self.diagonal[d], self.half_of(d), self.weights, self.slopes[d], d, self.wrap)
+            for d in range(3)
+        )
+        return (*faces, self.divergence(u))
+
+    def half_of(self, component: int) -> Array | None:
+        """`half` for the component along axis 0, None for the others."""
+        return self.half if component == 0 else None
+
+    def viscous(self, u: tuple) -> tuple:
+        """A u."""
+        return tuple(viscous(u[d], self.diagonal[d], self.half_of(d), self.weights, self.wrap) for d in range(3))
+
+    def gradient(self, p: Array) -> tuple:
+        """G p on the faces that carry flow."""
+        return tuple(gradient(p, self.diagonal[d], self.slopes[d], d, self.wrap) for d in range(3))
+
+    def divergence(self, u: tuple) -> Array:
+        """Gᵀ u, minus the divergence, in the open voxels."""
+        return divergence(u, self.open, self.slopes, self.wrap)
+
+
+def shifted(values: Array, axis: int, step: int, wrap: bool) -> Array:
+    """Return the value one voxel further along an axis; 0 beyond the faces, unless it wraps around."""
+    n = values.shape[axis]
+    cut = partial(jax.lax.slice_in_dim, values, axis=axis)
+    inner, beyond = (cut(1, n), cut(0, 1)) if step == 1 else (cut(0, n - 1), cut(n - 1, n))
+    beyond = beyond if wrap else jnp.zeros_like(beyond)
+    return jnp.concatenate([inner, beyond] if step == 1 else [beyond, inner], axis)
+
+
+def _viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> Array:
+    """A v for one component, also where v's face carries no flow."""
+    across = [weights[e] * (shifted(v, e, 1, wrap[e]) + shifted(v, e, -1, wrap[e])) for e in range(3)]
+    sides = across[1] + across[2]
+    return diagonal * v - across[0] - (sides if half is None else half * sides)
+
+
+@partial(jax.jit, static_argnames="wrap")
+def viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> Array:
+    """A v for one component of the velocity."""
+    return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap), 0)
+
+
+@partial(jax.jit, static_argnames=("component", "wrap"))
+def momentum(
+    v: Array, p: Array, diagonal: Array, half: Array | None, weights: tuple, slope: Any, component: int, wrap: tuple
+) -> Array:
+    """A v + G p for one component of the velocity."""
+    push = slope * (p - shifted(p, component, -1, wrap[component]))
+    return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap) + push, 0)
+
+
+@partial(jax.jit, static_argnames=("component", "wrap"))
+def gradient(p: Array, diagonal: Array, slope: Any, component: int, wrap: tuple) -> Array:
+    """G p for one component of the velocity."""
+    return jnp.where(diagonal > 0, slope * (p - shifted(p, component, -1, wrap[component])), 0)
+
+
+@partial(jax.jit, static_argnames="wrap")
+def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple) -> Array:
+    """Gᵀ u."""
+    return open_voxels * sum(slopes[d] * (u[d] - shifted(u[d], d, 1, wrap[d])) for d in range(3))

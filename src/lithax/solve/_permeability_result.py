@@ -1,0 +1,229 @@
+"""What a permeability solve returns, and how it is said."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from lithax.solve._area_unit import square_metres
+
+AXES = ("x", "y", "z")
+
+
+class FlowPorosity(eqx.Module):
+    """Shares of the sample's volume [-]."""
+
+    total: float
+    """Open voxels, free fluid and porous phases together: all that was imaged."""
+    macro: float
+    """Free fluid, resolved by voxels."""
+    micro: float | None
+    """Volume of pores inside voxels of porous phases, where their porosity was given."""
+    accessible: float
+    """In clusters that touch an end."""
+    percolating: float
+    """In clusters that join the ends."""
+    isolated: float
+    """The rest."""
+
+
+class ErrorBudget(eqx.Module):
+    """Relative errors of k, each of its own kind; they are never added. None: not estimated."""
+
+    solver: Any
+    """Largest of |k_F − k_L| / k_L, |k_E − k_L| / k_L and the spread of the flux over slices."""
+    grid: Any = None
+    """k on voxels split in two (half-voxel rule, same voxel shapes: a staircase) over k, minus one."""
+    resolution: Any = None
+    """k of the image coarsened 2× and 3×, over k."""
+    segmentation: Any = None
+    """d ln k / d threshold times the uncertainty of the threshold."""
+
+    def __str__(self) -> str:
+        def line(name: str, value: Any) -> str:
+            if value is None:
+                return f"{name}: not estimated"
+            numbers = ", ".join(f"{100 * float(v):+.2g} %" for v in np.atleast_1d(np.asarray(value)))
+            return f"{name}: {numbers}"
+
+        rows = [line("solver", self.solver), line("grid", self.grid)]
+        if self.resolution is None:
+            rows.append("resolution: not estimated")
+        else:
+            pairs = ", ".join(f"{factor}×: k × {float(ratio):.3g}" for factor, ratio in self.resolution.items())
+            rows.append(f"resolution (coarsened image): {pairs}")
+        return "; ".join([*rows, line("segmentation", self.segmentation)])
+
+
+class Permeability(eqx.Module):
+    """Absolute permeability of an image by Stokes flow; `str()` is a sentence to quote.
+
+    `value`, `value_voxel` and `tensor` are differentiable; so are `velocity` and `pressure`, where they were
+    asked for. Iterations, residual, balance, flux, porosities and the error budget carry no derivative.
+    """
+
+    value: Any
+    """Permeability [unit]: one number, or those along x, y and z."""
+    value_voxel: Any
+    """The same [voxel²]; of the geometric mean of the voxel lengths where they differ."""
+    unit: str = eqx.field(static=True)
+    axis: str = eqx.field(static=True)
+    tensor: Any
+    """k_ij [unit] for periodic boundaries along all axes; None where boundaries leave it undetermined."""
+    asymmetry: Any
+    """‖k − kᵀ‖ / ‖k‖ of the tensor computed from fluxes: what the solver left; `tensor` is symmetric [-]."""
+    value_from_flux: Any
+    """k_F, from the mean velocity [voxel²]."""
+    value_from_dissipation: Any
+    """k_E, from the work of the viscous stress [voxel²]."""
+    value_stationary: Any
+    """k_L, whose error is second order: what `value_voxel` is [voxel²]."""
+    flux: Any
+    """Mean velocity through each slice across the flow, over that of k_L [-]; one array for each axis solved."""
+    balance: Any
+    """Largest departure of `flux` from its mean [-]."""
+    residual: Any
+    """Largest of |k_F − k_L| and |k_E − k_L| over k_L [-]."""
+    gradient_change: Any
+    """By how much a derivative would have changed in the last iteration, relative L2 [-]."""
+    iterations: Any
+    converged: Any
+    porosity: FlowPorosity | None
+    narrow_share: Any
+    """Share of the flux through throats of one or two voxels [-]."""
+    error_budget: ErrorBudget
+    wall: str = eqx.field(static=True)
+    ends: str = eqx.field(static=True)
+    sides: str = eqx.field(static=True)
+    voxel_area: Any
+    """Area of a reference voxel [m²]; None without a unit of length."""
+    velocity: Any
+    """Velocity components on lower voxel faces for a unit pressure gradient [voxel²], by axis; None unless asked."""
+    pressure: Any
+    """Pressure at voxel centres without its mean gradient, for a unit gradient and viscosity [voxel]."""
+    notes: tuple[str, ...] = eqx.field(static=True)
+    surface: Any = None
+    """Wall area per sample volume by counting voxel faces times 2/3 (isotropic staircase) [1/voxel]."""
+
+    def to(self, unit: str) -> Any:
+        """Return `value` in another unit of permeability, such as "mD".
+
+        Raises
+        ------
+        ValueError
+            If the image has no unit of length.
+        """
+        if self.voxel_area is None:
+            raise ValueError(
+                f"unit={unit!r} needs the voxel length, and the image has no voxel_unit: give spacing='2 um', or "
+                f"image.update(voxel_length=..., voxel_unit=...). value_voxel is in voxel²."
+            )
+        return self.value_voxel * self.voxel_area / square_metres(unit)
+
+    @property
+    def millidarcy(self) -> Any:
+        """The permeability [mD]; 1 mD = 9.869233e-16 m²."""
+        return self.to("mD")
+
+    def vertical_to_horizontal(self, core_axis: str) -> float:
+        """Return kv/kh = k_core / √(k_1 k_2) with the core axis that the user names [-]."""
+        if self.axis != "all":
+            raise ValueError(f"kv/kh needs all three axes; this is k along {self.axis}: solve with axis='all'.")
+        if core_axis not in AXES:
+            raise ValueError(f"core_axis={core_axis!r} must be 'x', 'y' or 'z'.")
+        k = np.asarray(self.value, float)
+        others = [k[i] for i, name in enumerate(AXES) if name != core_axis]
+        return float(k[AXES.index(core_axis)] / np.sqrt(others[0] * others[1]))
+
+    @property
+    def principal_values(self) -> np.ndarray:
+        """Eigenvalues of the symmetric part of the tensor, ascending [unit]."""
+        return np.linalg.eigvalsh(self._symmetric())
+
+    @property
+    def principal_directions(self) -> np.ndarray:
+        """Unit vectors of the principal values, as columns."""
+        return np.linalg.eigh(self._symmetric())[1]
+
+    @property
+    def anisotropy(self) -> float:
+        """Largest over smallest principal value [-]."""
+        values = self.principal_values
+        return float(values[-1] / values[0])
+
+    @property
+    def kozeny_carman(self) -> Any:
+        """φ³ / (5 S²) beside k [unit]: a rule of thumb, S the wall area per volume by voxel faces times 2/3."""
+        if self.porosity is None or not self.surface:
+            raise ValueError("Kozeny-Carman needs sharp pores with walls.")
+        scale = np.mean(np.asarray(self.value, float)) / np.mean(np.asarray(self.value_voxel, float))
+        return float(self.porosity.macro**3 / (5 * self.surface**2) * scale)
+
+    def katz_thompson(self, breakthrough_diameter: float, formation_factor: float) -> float:
+        """l_c² / (226 F) beside k [unit of the diameter²]. Katz and Thompson, Phys. Rev. B 34 (1986) 8179."""
+        return breakthrough_diameter**2 / (226 * formation_factor)
+
+    def johnson(self, length: float, formation_factor: float) -> float:
+        """Λ² / (8 F) beside k [unit of Λ²]. Johnson, Koplik and Schwartz, Phys. Rev. Lett. 57 (1986) 2564."""
+        return length**2 / (8 * formation_factor)
+
+    @property
+    def rock_quality_index(self) -> float:
+        """RQI = 0.0314 √(k [mD] / φ), of the mean over the axes solved [µm]. Amaefule et al., SPE 26436 (1993)."""
+        return float(0.0314 * np.sqrt(np.mean(np.asarray(self.millidarcy)) / self._porosity()))
+
+    @property
+    def flow_zone_indicator(self) -> float:
+        """FZI = RQI / (φ / (1 − φ)) [µm]. Amaefule et al., SPE 26436 (1993)."""
+        porosity = self._porosity()
+        return self.rock_quality_index * (1 - porosity) / porosity
+
+    @property
+    def winland_r35(self) -> float:
+        """Winland's pore throat radius at 35 % mercury [µm].
+
+        log r35 = 0.732 + 0.588 log k − 0.864 log φ, k in mD (air), φ in percent; Kolodzie, SPE 9382 (1980).
+        """
+        k = float(np.mean(np.asarray(self.millidarcy)))
+        return float(10 ** (0.732 + 0.588 * np.log10(k) - 0.864 * np.log10(100 * self._porosity())))
+
+    def _porosity(self) -> float:
+        if self.porosity is None:
+            raise ValueError("porosities are not found inside a compiled function; call permeability outside of it.")
+        return self.porosity.total
+
+    def _tensor(self) -> Any:
+        if self.tensor is None:
+            raise ValueError(
+                f"the off-diagonals are not determined by ends={self.ends!r} and sides={self.sides!r}; solve with "
+                f"axis='all', ends='periodic', sides='periodic'."
+            )
+        return self.tensor
+
+    def _symmetric(self) -> np.ndarray:
+        k = np.asarray(self._tensor(), float)
+        return (k + k.T) / 2
+
+    def __str__(self) -> str:
+        names = AXES if self.axis == "all" else (self.axis,)
+        values = np.atleast_1d(np.asarray(self.value, float))
+        said = ", ".join(f"k_{name} = {value:.4g} {self.unit}" for name, value in zip(names, values, strict=True))
+        if self.voxel_area is not None and self.unit != "mD":
+            darcy = np.atleast_1d(np.asarray(self.millidarcy, float))
+            said += f" ({', '.join(f'{v:.4g}' for v in darcy)} mD)"
+        if self.voxel_area is None:
+            said += " (the image has no unit of length)"
+        sides = {"no_slip": "no-slip (a jacketed plug)", "symmetric": "symmetric"}.get(self.sides, self.sides)
+        rows = [f"{said}: Stokes flow, wall rule {self.wall}, ends {self.ends}, sides {sides}"]
+        if self.porosity is not None:
+            rows.append(
+                f"porosity {100 * self.porosity.total:.2f} %, of which {100 * self.porosity.percolating:.2f} % "
+                f"joins the ends"
+            )
+        if self.tensor is None and self.axis == "all":
+            rows.append("off-diagonals not determined by these boundaries")
+        its = np.atleast_1d(np.asarray(self.iterations))
+        ended = "converged" if bool(np.all(np.asarray(self.converged))) else "NOT converged"
+        rows.append(f"{ended} in {', '.join(str(int(i)) for i in its)} iterations")
+        rows.append(str(self.error_budget))
+        return ". ".join([*rows, *self.notes]) + "."

@@ -1,0 +1,230 @@
+"""Permeability of images: boundaries, regions, units, and what is refused."""
+
+import numpy as np
+import pytest
+
+import lithax as lx
+
+SHAPE = (16, 16, 16)
+
+
+def rock(shape=SHAPE, porosity=0.45, seed=0):
+    """Return a periodic noise of pores about five voxels wide; True is pore."""
+    noise = np.fft.rfftn(np.random.default_rng(seed).standard_normal(shape))
+    k = np.meshgrid(*[np.fft.fftfreq(n) for n in shape[:2]], np.fft.rfftfreq(shape[2]), indexing="ij")
+    smooth = np.fft.irfftn(noise * np.exp(-(sum(f**2 for f in k)) * 60), s=shape, axes=(0, 1, 2))
+    return smooth < np.quantile(smooth, porosity)
+
+
+@pytest.fixture(scope="module")
+def pores():
+    return rock()
+
+
+@pytest.fixture(scope="module")
+def along_x(pores):
+    return lx.solve.permeability(pores, axis="x", wall="half_voxel", tolerance=1e-4)
+
+
+def test_the_three_values_agree_and_every_slice_carries_the_same(along_x):
+    k = along_x
+    assert k.converged
+    assert k.iterations >= 4
+    assert k.value_from_flux == pytest.approx(k.value_voxel, rel=1e-4)
+    assert k.value_from_dissipation == pytest.approx(k.value_voxel, rel=1e-4)
+    assert np.asarray(k.flux) == pytest.approx(1, rel=2e-4)
+    assert k.flux.shape == (17,)
+    assert k.error_budget.solver <= 1e-4
+
+
+def test_symmetric_sides_and_pressure_ends_are_the_mirrored_image(pores, along_x):
+    """By either rule for walls: runs of voxels go on in the mirror."""
+    half = lx.solve.permeability(pores, axis="x", wall="accurate", tolerance=1e-5)
+    mirrored = pores
+    for axis in range(3):
+        mirrored = np.concatenate([mirrored, np.flip(mirrored, axis)], axis)
+    for wall, k in (("accurate", half), ("half_voxel", along_x)):
+        full = lx.solve.permeability(mirrored, axis="x", ends="periodic", sides="periodic", wall=wall, tolerance=1e-5)
+        assert k.value_voxel == pytest.approx(float(full.value_voxel), rel=1e-4)
+
+
+def test_axes_are_those_of_the_image(pores, along_x):
+    turned = np.ascontiguousarray(np.transpose(pores, (2, 0, 1)))  # x became y
+    found = lx.solve.permeability(turned, axis="y", wall="half_voxel", tolerance=1e-4)
+    assert found.value_voxel == pytest.approx(float(along_x.value_voxel), rel=2e-4)
+    every = lx.solve.permeability(pores, wall="half_voxel")
+    assert every.value_voxel.shape == (3,)
+    assert every.value_voxel[0] == pytest.approx(float(along_x.value_voxel), rel=5e-3)
+    assert every.tensor is None
+    assert "off-diagonals not determined" in str(every)
+    assert every.vertical_to_horizontal("z") > 0
+
+
+def test_no_slip_sides_and_a_reservoir_change_k(pores, along_x):
+    jacketed = lx.solve.permeability(pores, axis="x", wall="half_voxel", sides="no_slip")
+    assert jacketed.value_voxel < along_x.value_voxel
+    assert "jacketed" in str(jacketed)
+    entered = lx.solve.permeability(pores, axis="x", wall="half_voxel", reservoir=8)
+    assert entered.converged
+    assert np.isfinite(entered.value_voxel)
+
+
+def test_a_reservoir_adds_no_length():
+    """Open space along a tube with slip sides costs nothing: k rises by the length that resists no more."""
+    slit = np.zeros((16, 8, 1), bool)
+    slit[:, 2:6] = True
+    alone = lx.solve.permeability(slit, axis="x", tolerance=1e-4)
+    entered = lx.solve.permeability(slit, axis="x", reservoir=8, tolerance=1e-4)
+    assert entered.value_voxel == pytest.approx(float(alone.value_voxel), rel=0.15)  # entrance losses
+
+
+def test_the_tensor_of_a_periodic_image(pores):
+    k = lx.solve.permeability(pores, ends="periodic", sides="periodic", wall="half_voxel", tolerance=1e-3)
+    tensor = np.asarray(k.tensor)
+    assert np.diag(tensor) == pytest.approx(np.asarray(k.value))
+    assert np.array_equal(tensor, tensor.T)
+    assert k.asymmetry < 5e-3
+    assert np.all(k.principal_values > 0)
+    assert k.principal_directions @ np.diag(k.principal_values) @ k.principal_directions.T == pytest.approx(
+        tensor, abs=1e-6 * float(tensor.max())
+    )
+    # A mirrored image flips the signs of the off-diagonals with x.
+    other = lx.solve.permeability(
+        np.flip(pores, 0).copy(), ends="periodic", sides="periodic", wall="half_voxel", tolerance=1e-3
+    )
+    sign = np.diag([-1.0, 1, 1])
+    assert np.asarray(other.tensor) == pytest.approx(sign @ tensor @ sign, abs=2e-3 * float(tensor.max()))
+
+
+def test_units(pores):
+    image = lx.from_array(pores, voxel_length=(2, 2, 2), voxel_unit="um")
+    k = lx.solve.permeability(image, axis="x", wall="half_voxel")
+    assert k.unit == "m²"
+    assert k.value == pytest.approx(float(k.value_voxel) * 4e-12)
+    assert k.millidarcy == pytest.approx(float(k.value) / 9.869233e-16)
+    assert lx.solve.permeability(pores, axis="x", wall="half_voxel", spacing="2 um", unit="mD").value == pytest.approx(
+        float(k.millidarcy), rel=1e-5
+    )
+    assert "mD" in str(k)
+    assert "half_voxel" in str(k)
+    assert k.flow_zone_indicator > 0
+    assert k.winland_r35 > 0
+    plain = lx.solve.permeability(pores, axis="x", wall="half_voxel")
+    assert plain.unit == "voxel²"
+    assert "no unit of length" in str(plain)
+    with pytest.raises(ValueError, match="no voxel_unit"):
+        _ = plain.millidarcy
+
+
+def test_spacing_is_that_of_the_resampled_image():
+    """A slit of 4 voxels that are twice as long along the flow and twice as wide."""
+    coarse = np.zeros((4, 8, 8), bool)
+    coarse[:, 2:6] = True
+    fine = np.repeat(coarse, 2, axis=0)
+    along = lx.solve.permeability(coarse, axis="x", spacing=(2, 1, 1), tolerance=1e-4)
+    assert along.value == pytest.approx(float(lx.solve.permeability(fine, axis="x", tolerance=1e-4).value), rel=1e-3)
+    wide = lx.solve.permeability(coarse, axis="x", spacing=(1, 2, 1), tolerance=1e-4)
+    assert wide.value == pytest.approx(4 * float(along.value), rel=1e-3)
+
+
+def test_a_cylinder_is_a_jacketed_plug_with_its_own_section():
+    image = lx.from_array(np.ones((8, 24, 24), bool))
+    plug = lx.regions.Cylinder((0, 11.5, 11.5), (1, 0, 0), 10)
+    k = lx.solve.permeability(image, axis="x", where=plug, tolerance=1e-3)
+    inside = np.asarray(lx.regions.inside(image, plug))
+    assert k.porosity.total == 1
+    # Poiseuille in a tube: R²/8 at the radius that has the area of its voxels.
+    assert k.value_voxel == pytest.approx(inside[0].sum() / np.pi / 8, rel=0.03)
+    with pytest.raises(ValueError, match="cross-section that varies"):
+        lx.solve.permeability(image, axis="y", where=plug)
+    given = lx.solve.permeability(image, axis="x", where=plug, area=24 * 24, tolerance=1e-3)
+    assert given.value_voxel == pytest.approx(float(k.value_voxel) * inside[0].mean(), rel=1e-4)
+
+
+def test_porosities_and_clusters():
+    image = np.zeros((8, 8, 8), bool)
+    image[:, 2:4, 2:4] = True  # a tube
+    image[:3, 6, 6] = True  # a dead end
+    image[4, 6, 6] = True  # a bubble
+    k = lx.solve.permeability(image, axis="x")
+    assert k.porosity.total == pytest.approx((32 + 4) / 512)
+    assert k.porosity.percolating == pytest.approx(32 / 512)
+    assert k.porosity.accessible == pytest.approx(35 / 512)
+    assert k.porosity.isolated == pytest.approx(4 / 512)
+    assert "2 clusters of 4 voxels" in str(k)
+
+
+def test_nothing_joins_the_ends():
+    image = np.zeros((8, 8, 8), bool)
+    image[:4, 2, 2] = image[4:, 3, 3] = True
+    k = lx.solve.permeability(image, axis="x")
+    assert k.value == 0
+    assert k.converged
+    assert "no path joins the ends" in str(k)
+    assert "through edges and corners one does" in str(k)
+
+
+def test_periodic_clusters_must_meet_themselves():
+    image = np.zeros((8, 8, 8), bool)
+    image[:, 2, 2] = True
+    image[3:5] = False
+    image[3:5, 6, 6] = True
+    assert lx.solve.permeability(image, axis="x", ends="periodic", sides="periodic").value == 0
+    step = np.zeros((8, 8, 8), bool)
+    step[:4, 2, :] = step[4:, 3, :] = True  # joins at x = 4 through edges only, across y
+    step[:, 2, 2] = True
+    assert lx.solve.permeability(step, axis="x", ends="periodic", sides="periodic").value > 0
+
+
+BAD = [
+    (dict(axis="w"), ValueError, "axis='w'"),
+    (dict(ends="open"), ValueError, "ends='open'"),
+    (dict(sides="slip"), ValueError, "sides='slip'"),
+    (dict(wall="smooth"), ValueError, "wall='smooth'"),
+    (dict(reservoir=-1), ValueError, "reservoir=-1"),
+    (dict(tolerance=0), ValueError, "tolerance=0"),
+    (dict(unit="mD"), ValueError, "no voxel_unit"),
+    (dict(spacing=-1), ValueError, "spacing=-1"),
+    (dict(where=np.zeros(SHAPE, bool)), ValueError, "selects no voxel"),
+    (dict(where=np.ones((2, 2, 2), bool)), ValueError, "shape"),
+    (dict(memory_limit=1000), MemoryError, "GB"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "text"), BAD, ids=lambda v: str(v)[:30])
+def test_bad_arguments_are_refused(pores, options, error, text):
+    with pytest.raises(error, match=text):
+        lx.solve.permeability(pores, **options)
+
+
+def test_bad_images_are_refused(pores):
+    labels = pores.astype(np.uint8)
+    with pytest.raises(ValueError, match="pore is missing"):
+        lx.solve.permeability(labels)
+    with pytest.raises(ValueError, match="no pores"):
+        lx.solve.permeability(np.zeros(SHAPE, bool))
+    with pytest.raises(ValueError, match="all pores"):
+        lx.solve.permeability(np.ones(SHAPE, bool))
+    with pytest.raises(ValueError, match="must be positive"):
+        lx.solve.permeability(labels, pore=1, permeability={0: -1.0})
+    with pytest.raises(ValueError, match="no voxel_unit"):
+        lx.solve.permeability(labels, pore=1, permeability={0: "1.5 mD"})
+    with pytest.raises(ValueError, match="does not hold"):
+        lx.solve.permeability(labels, pore=1, permeability={7: 1.0})
+    with pytest.raises(ValueError, match="wall='accurate'"):
+        lx.solve.permeability(labels, pore=1, permeability={0: 1.0}, wall="accurate")
+    with pytest.raises(ValueError, match="lie between 0"):
+        lx.solve.permeability(pores * 7.0)
+    with pytest.raises(ValueError, match="three axes"):
+        lx.solve.permeability(pores[0])
+    with pytest.raises(TypeError, match="complex"):
+        lx.solve.permeability(pores * 1j)
+
+
+def test_what_float32_cannot_reach_is_said(pores):
+    k = lx.solve.permeability(pores, axis="x", tolerance=1e-9)
+    assert not k.converged
+    assert k.error_budget.solver < 1e-4
+    assert "NOT converged" in str(k)
+    with pytest.raises(RuntimeError, match="did not converge"):
+        lx.solve.permeability(pores, axis="x", tolerance=1e-9, throw=True)
