@@ -12,7 +12,8 @@ import pytest
 from scipy import ndimage
 
 from lithax import ops
-from lithax.testing import ball_offsets, box_offsets, gaussian_mean
+from lithax.arrays import pad
+from lithax.testing import ball_offsets, box_offsets, gaussian_mean, neighbourhood
 
 EPS32 = 2.0**-23
 
@@ -94,6 +95,62 @@ def middle(values, offsets):
     return np.sort(values)[(values.size - 1) // 2]
 
 
+def share(percent):
+    # scipy.ndimage's rule for the rank, among the voxels taken in.
+    return lambda values, offsets: np.sort(values)[int(values.size * percent / 100)]
+
+
+def by_loop(offsets, reduce):
+    """A reference where scipy has none: one voxel at a time, on the padded image."""
+    reach = np.abs(np.asarray(offsets)).max(axis=0).tolist()
+
+    def reference(x, mode="reflect", cval=0):
+        return neighbourhood(pad(x, tuple(reach), mode, cval), None, offsets, reduce)
+
+    return reference
+
+
+def eightfold(values, offsets):
+    return abs((values * (-1.0) ** offsets.sum(axis=1)).sum()) / 8**0.5
+
+
+def bilateral_mean(sigma_color, sigma_spatial):
+    def reduce(values, offsets):
+        centre = values[(offsets == 0).all(axis=1)]
+        if not centre.size:
+            return np.nan  # left out itself
+        d = (offsets / np.asarray(sigma_spatial)) ** 2
+        weights = np.exp(-0.5 * d.sum(axis=1) - 0.5 * ((values - centre) / sigma_color) ** 2)
+        return float((weights * values).sum() / weights.sum())
+
+    return reduce
+
+
+def patch_mean(patch, reach, h, sigma):
+    """Non-local means by its definition: patch against patch, over the voxels that both have."""
+
+    def reduce(values, offsets):
+        halo = np.add(np.asarray(patch) // 2, reach)
+        window = np.full(2 * halo + 1, np.nan)
+        window[tuple((offsets + halo).T)] = values
+        if np.isnan(window[tuple(halo)]):
+            return np.nan
+        total = weight = 0.0
+        cut = lambda at: window[tuple(slice(a - p // 2, a + p // 2 + 1) for a, p in zip(at, patch, strict=True))]  # noqa: E731
+        for shift in box_offsets(tuple(2 * r + 1 for r in reach)):
+            at = halo + shift
+            if np.isnan(window[tuple(at)]):
+                continue
+            squares = (cut(halo) - cut(at)) ** 2
+            distance = max(np.nanmean(squares) - 2 * sigma**2, 0) / h**2
+            if distance <= 5:
+                total += np.exp(-distance) * window[tuple(at)]
+                weight += np.exp(-distance)
+        return total / weight
+
+    return reduce
+
+
 ANISOTROPIC = (0.6, 0.0, 1.1)
 CASES = [
     Case("gaussian", ops.gaussian, {"sigma": 1.0}, gaussian(1.0), taps=27,
@@ -120,6 +177,23 @@ CASES = [
          masked=(connected_offsets(1), middle)),
     Case("median of a ball", ops.median, {"radius": 2, "footprint": "ball"},
          lambda x, **rule: ndimage.median_filter(x, footprint=ball(2), **rule), "rank", masked=(ball_offsets(2), middle)),
+    Case("percentile", ops.percentile, {"percentile": 20, "size": (3, 2, 3)},
+         lambda x, **rule: ndimage.percentile_filter(x, 20, (3, 2, 3), **rule), "rank",
+         masked=(box_offsets((3, 2, 3)), share(20))),
+    Case("percentile of many", ops.percentile, {"percentile": -25, "radius": (2, 3, 1)},
+         lambda x, **rule: ndimage.percentile_filter(x, -25, (5, 7, 3), **rule), "rank",
+         masked=(box_offsets((5, 7, 3)), share(75))),
+    Case("rank", ops.rank, {"rank": -2, "footprint": "cross"},
+         lambda x, **rule: ndimage.rank_filter(x, -2, footprint=nearest(1), **rule), "rank"),
+    Case("bilateral", ops.bilateral, {"sigma_color": 0.8, "sigma_spatial": (1.0, 0.7, 1.5), "radius": (1, 1, 2)},
+         by_loop(box_offsets((3, 3, 5)), bilateral_mean(0.8, (1.0, 0.7, 1.5))), taps=45, gain=4.0,
+         masked=(box_offsets((3, 3, 5)), bilateral_mean(0.8, (1.0, 0.7, 1.5))), traced={"sigma_color": 0.8}),
+    Case("non-local means", ops.non_local_means,
+         {"patch_size": (3, 1, 3), "patch_distance": (1, 2, 1), "h": 1.1, "sigma": 0.4},
+         by_loop(box_offsets((5, 5, 5)), patch_mean((3, 1, 3), (1, 2, 1), 1.1, 0.4)), taps=45, gain=4.0,
+         masked=(box_offsets((5, 5, 5)), patch_mean((3, 1, 3), (1, 2, 1), 1.1, 0.4)), traced={"h": 1.1, "sigma": 0.4}),
+    Case("threefold difference", ops.threefold_difference, {},
+         by_loop([tuple(-n for n in d) for d in np.ndindex(2, 2, 2)], eightfold), taps=8, gain=3.0),
     Case("minimum", ops.minimum, {"size": (3, 4, 1)}, lambda x, **rule: ndimage.minimum_filter(x, (3, 4, 1), **rule), "rank",
          masked=(box_offsets((3, 4, 1)), lambda v, d: v.min())),
     Case("maximum", ops.maximum, {"radius": 1}, lambda x, **rule: ndimage.maximum_filter(x, 3, **rule), "rank",

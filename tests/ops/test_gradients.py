@@ -20,6 +20,9 @@ TWINS = {
     "maximum",
     "median",
     "median of a ball",
+    "median of a cross",
+    "percentile",
+    "rank",
     "uniform",
 }
 DIFFERENTIABLE = [case for case in CASES if case.kind != "binary" and case.name not in TWINS]

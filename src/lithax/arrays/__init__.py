@@ -25,7 +25,11 @@ from lithax.arrays._namespace import is_traced as is_traced
 from lithax.arrays._namespace import namespace as namespace
 from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
+from lithax.arrays._order_keys import from_order_keys as from_order_keys
+from lithax.arrays._order_keys import order_keys as order_keys
 from lithax.arrays._orderable import orderable as orderable
+from lithax.arrays._taps import fold_taps as fold_taps
+from lithax.arrays._taps import neighbour_starts as neighbour_starts
 from lithax.arrays._wide import split_integers as split_integers
 from lithax.arrays._wide import wide_scope as wide_scope
 from lithax.arrays._wide import widest_float as widest_float

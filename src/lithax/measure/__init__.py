@@ -18,6 +18,7 @@ from lithax.measure._minimum_maximum import minimum_maximum as minimum_maximum
 from lithax.measure._moments import Moments as Moments
 from lithax.measure._moments import MomentsResult as MomentsResult
 from lithax.measure._moments import moments as moments
+from lithax.measure._noise import noise as noise
 from lithax.measure._otsu import otsu as otsu
 from lithax.measure._phase_fractions import PhaseFractions as PhaseFractions
 from lithax.measure._phase_fractions import PhaseFractionsResult as PhaseFractionsResult

@@ -34,11 +34,17 @@ class Source:
                 )
             check_shapes(self.data, valid=where)
 
-    def reduce(self, measurement: AbstractMeasurement, *others: Any) -> Any:
-        """Measure the voxels, together with those of other arrays or images of the same shape."""
+    def reduce(self, measurement: AbstractMeasurement, *others: Any, fn: Any = None) -> Any:
+        """Measure the voxels, together with those of other arrays or images of the same shape.
+
+        `fn` is a voxel operation that is applied before, with the masked form where voxels are left out.
+        """
         if self.is_image:
-            return self.data.reduce(measurement, *others, where=self.where)
-        return measurement(self.data, *(as_array(other) for other in others), valid=self.where)
+            return self.data.reduce(measurement, *others, where=self.where, **({} if fn is None else {"fn": fn}))
+        data = self.data
+        if fn is not None:
+            data = fn(data) if self.where is None else fn(data, valid=self.where)
+        return measurement(data, *(as_array(other) for other in others), valid=self.where)
 
 
 def is_image(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from lithax.ops._arithmetic import ARITHMETIC as ARITHMETIC
 from lithax.ops._arithmetic import numpy_dtype as numpy_dtype
+from lithax.ops._bilateral import bilateral as bilateral
 from lithax.ops._chain import Chain as Chain
 from lithax.ops._chain import as_steps as as_steps
 from lithax.ops._chain import chain as chain
@@ -25,12 +26,16 @@ from lithax.ops._morphology import closing as closing
 from lithax.ops._morphology import dilation as dilation
 from lithax.ops._morphology import erosion as erosion
 from lithax.ops._morphology import opening as opening
+from lithax.ops._non_local_means import non_local_means as non_local_means
+from lithax.ops._percentile import percentile as percentile
+from lithax.ops._percentile import rank as rank
 from lithax.ops._program import PlainFunction as PlainFunction
 from lithax.ops._program import Program as Program
 from lithax.ops._program import Step as Step
 from lithax.ops._rescale import clip as clip
 from lithax.ops._rescale import rescale as rescale
 from lithax.ops._rescale import standardize as standardize
+from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold
 from lithax.ops._uniform import uniform as uniform

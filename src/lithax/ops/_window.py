@@ -36,3 +36,20 @@ def trim(block: Array, sizes: Halo) -> Array:
     return block[
         tuple(slice(0, n - 1) if size % 2 == 0 else slice(None) for n, size in zip(block.shape, sizes, strict=True))
     ]
+
+
+def odd_size(size: Any, name: str) -> Halo:
+    """Return the voxels per axis of a window that has a middle voxel.
+
+    Raises
+    ------
+    ValueError
+        If an edge is even or not a positive whole number.
+    """
+    sizes = as_halo(size, name)
+    if min(sizes) < 1 or any(n % 2 == 0 for n in sizes):
+        nearest = 2 * (min(sizes) // 2) + 1
+        raise ValueError(
+            f"{name}={size!r} must be an odd number of voxels, such as {max(nearest, 3)}: the window has a middle voxel."
+        )
+    return sizes
