@@ -1,26 +1,73 @@
-"""Connected components of a block in host memory, by compiled libraries."""
+"""Connected components of a block in host memory, by compiled libraries, and which of them join two ends."""
+
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
+CONNECTIVITIES = {1: 6, 2: 18, 3: 26, 6: 6, 18: 18, 26: 26}
+"""Neighbours of a voxel by every name of a neighbourhood: their number, or scipy's 1, 2 and 3."""
+
+
+def neighbours_of(connectivity: Any) -> int:
+    """Return 6, 18 or 26 for a neighbourhood given as such, or as scipy's 1 (faces), 2 (edges too) or 3 (corners too)."""
+    whole = isinstance(connectivity, int | np.integer) and not isinstance(connectivity, bool)
+    if not whole or int(connectivity) not in CONNECTIVITIES:
+        raise ValueError(
+            f"connectivity={connectivity!r} must be 6 (faces), 18 (edges too) or 26 (corners too), or 1, 2 or 3 for the "
+            "same."
+        )
+    return CONNECTIVITIES[int(connectivity)]
+
 
 def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, int]:
-    """Number the components of a boolean array.
+    """Number the connected components of an array; neighbours belong together if their values are equal and not 0.
 
     Parameters
     ----------
     phase
-        True in the components.
+        Booleans, or integers, one number per phase.
     connectivity
-        6: through faces; 18: through edges, too; 26: and through corners.
+        6, 18 or 26 neighbours.
 
     Returns
     -------
-        Labels (0 where `phase` is False, else 1 to the number of components), and that number.
+        Labels (0 where `phase` is 0 or False, else 1 to the number of components), and that number. Components are
+        numbered by their first voxel in C order.
     """
     import cc3d
 
-    labels, count = cc3d.connected_components(np.ascontiguousarray(phase), connectivity=connectivity, return_N=True)
-    return labels, int(count)
+    if not phase.any():
+        return np.zeros(phase.shape, np.uint32), 0
+    labels, count = cc3d.connected_components(
+        np.ascontiguousarray(phase), connectivity=connectivity, return_N=True, out_dtype=np.uint32
+    )
+    first = first_voxels(labels, int(count))
+    if np.all(first[1:] > first[:-1]):
+        return labels, int(count)
+    number = np.zeros(int(count) + 1, np.uint32)
+    number[1 + np.argsort(first)] = np.arange(1, int(count) + 1)
+    return number[labels], int(count)
+
+
+def first_voxels(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the place in C order of the first voxel of each of the labels 1 to `count`."""
+    flat = labels.reshape(-1)
+    first = np.zeros(count + 1, np.int64)
+    # The last value written stays: going backwards, that of the first voxel.
+    first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
+    return first[1:]
+
+
+def bounding_boxes(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and one past the last index of each of the labels 1 to `count` along every axis."""
+    from scipy import ndimage
+
+    lower, upper = np.zeros((count, 3), np.int64), np.zeros((count, 3), np.int64)
+    for k, box in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False), count)):
+        if box is not None:
+            lower[k], upper[k] = [s.start for s in box], [s.stop for s in box]
+    return lower, upper
 
 
 def merge_labels(pairs: np.ndarray, count: int) -> tuple[np.ndarray, int]:
@@ -44,3 +91,189 @@ def merge_labels(pairs: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     components, merged = connected_components(graph, directed=False)
     return merged, int(components)
+
+
+def touching_pairs(low: np.ndarray, high: np.ndarray, offset: tuple[int, int, int], connectivity: int) -> np.ndarray:
+    """Return the pairs of numbers that are neighbours across a boundary, each once.
+
+    Parameters
+    ----------
+    low, high
+        Numbers (0: none) on the two sides: of equal shape, one voxel thick along the axes in which they differ.
+    offset
+        Where `high` lies, seen from `low`: 1 or -1 along those axes, 0 along the others.
+    connectivity
+        6, 18 or 26.
+
+    Examples
+    --------
+    >>> low, high = np.array([[[1, 1, 0, 2]]]), np.array([[[3, 4, 0, 4]]])
+    >>> touching_pairs(low, high, (1, 0, 0), 6).tolist()
+    [[1, 3], [1, 4], [2, 4]]
+    """
+    reach = {6: 1, 18: 2, 26: 3}[connectivity] - sum(map(abs, offset))
+    found = [np.zeros((0, 2), np.int64)]
+    steps = [(0,) if o else (-1, 0, 1) for o in offset]
+    for step in np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3).tolist():
+        if sum(map(abs, step)) > reach:
+            continue
+        a = low[tuple(slice(max(0, -s), min(n, n - s)) for s, n in zip(step, low.shape, strict=True))]
+        b = high[tuple(slice(max(0, s), min(n, n + s)) for s, n in zip(step, low.shape, strict=True))]
+        both = (a > 0) & (b > 0)
+        if both.any():
+            found.append(_unique_pairs(a[both], b[both]))
+    return np.unique(np.concatenate(found), axis=0) if len(found) > 2 else np.concatenate(found)
+
+
+def _unique_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    base = int(b.max()) + 1
+    if int(a.max()) < 2**62 // base:  # one sort of whole numbers is far quicker than one of rows
+        key = np.unique(a.astype(np.int64) * base + b.astype(np.int64))
+        return np.stack([key // base, key % base], axis=1)
+    return np.unique(np.stack([a, b], axis=1).astype(np.int64), axis=0)
+
+
+def joins_ends(
+    phase: np.ndarray,
+    axis: int,
+    *,
+    connectivity: int = 6,
+    ends: str = "faces",
+    periodic: Collection[int] = (),
+) -> np.ndarray:
+    """Return the voxels of a phase that belong to a component which joins the two ends of an axis.
+
+    This is the one rule of `lithax.keep_percolating` and of the solvers, whose other components carry no flow.
+
+    Parameters
+    ----------
+    phase
+        True in the phase.
+    axis
+        The axis along which ends are joined.
+    connectivity
+        6, 18 or 26 neighbours; flow through voxel faces is 6.
+    ends
+        "faces": the component has a voxel in the first layer and one in the last. "periodic": the image goes on with
+        itself along the axis, and the component comes back to a voxel of its own after going around it (not only to the
+        other face: a component that enters the next period elsewhere, and ends there, joins nothing).
+    periodic
+        Other axes along which the image goes on with itself.
+    """
+    if ends not in ("faces", "periodic"):
+        raise ValueError(f"ends={ends!r} must be 'faces' or 'periodic'.")
+    labels, count = label_block(np.asarray(phase, bool), connectivity)
+    pairs, winding = wrapped_pairs(labels, connectivity, {*periodic, *((axis,) if ends == "periodic" else ())}, axis)
+    first, last = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
+    first[np.take(labels, 0, axis)] = last[np.take(labels, -1, axis)] = True
+    return joining(count, pairs, winding, first, last, ends)[labels]
+
+
+def joining(
+    count: int, pairs: np.ndarray, winding: np.ndarray, first: np.ndarray, last: np.ndarray, ends: str
+) -> np.ndarray:
+    """Return which of the labels 0 to `count` belong to a component that joins the ends; see `joins_ends`.
+
+    Parameters
+    ----------
+    count
+        The largest label; 0 is none.
+    pairs, winding
+        Labels that are neighbours, and by how many periods the image goes on between the two.
+    first, last
+        Whether a label has a voxel in the first and in the last layer.
+    ends
+        "faces" or "periodic".
+    """
+    merged, components = merge_labels(pairs, count + 1)
+    if ends == "faces":
+        at_first, at_last = np.zeros(components, bool), np.zeros(components, bool)
+        at_first[merged[first]] = True
+        at_last[merged[last]] = True
+        found = (at_first & at_last)[merged]
+    else:
+        found = _winds(pairs, winding, merged, components)[merged]
+    found[0] = False
+    return found
+
+
+def wrapped_pairs(
+    labels: np.ndarray, connectivity: int, axes: Collection[int], axis: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of labels that are neighbours where the image goes on with itself along some axes.
+
+    Returns
+    -------
+        The pairs, shape (n, 2), and for each by how many periods the image goes on along `axis`.
+    """
+    pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
+    for offset in HALF_OFFSETS:
+        around = [a for a in range(3) if offset[a]]
+        for crossing in _subsets(around):
+            if not crossing or not set(crossing) <= set(axes):
+                continue
+            # Along the axes that are crossed the last layer meets the first; along the others a step of one stays inside.
+            low = labels[tuple(_side(offset[a], a in crossing, True) for a in range(3))]
+            high = labels[tuple(_side(offset[a], a in crossing, False) for a in range(3))]
+            both = (low > 0) & (high > 0)
+            if sum(map(abs, offset)) <= {6: 1, 18: 2, 26: 3}[connectivity] and both.any():
+                found = _unique_pairs(low[both], high[both])
+                pairs.append(found)
+                winding.append(np.full(len(found), offset[axis] if axis in crossing else 0))
+    return np.concatenate(pairs), np.concatenate(winding)
+
+
+def _side(step: int, crosses: bool, low: bool) -> slice:
+    if step == 0:
+        return slice(None)
+    if crosses:
+        return slice(-1, None) if (step > 0) == low else slice(0, 1)
+    return slice(None, -1) if (step > 0) == low else slice(1, None)
+
+
+def _subsets(axes: list[int]) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = [()]
+    for axis in axes:
+        found += [(*subset, axis) for subset in found]
+    return found
+
+
+HALF_OFFSETS = tuple((i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1) if (i, j, k) > (0, 0, 0))
+"""One of each two opposite directions to a neighbour."""
+
+
+def _winds(pairs: np.ndarray, winding: np.ndarray, merged: np.ndarray, components: int) -> np.ndarray:
+    """Return which components come back to themselves another period on.
+
+    Along a spanning tree every label gets the period in which it lies; an edge of the component that disagrees closes a
+    way around the image.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import breadth_first_order
+
+    found = np.zeros(components, bool)
+    if not len(pairs):
+        return found
+    nodes, inverse = np.unique(pairs, return_inverse=True)
+    ends, count = inverse.reshape(pairs.shape), len(nodes)
+    root = count
+    _, one_of_each = np.unique(merged[nodes], return_index=True)
+    a = np.concatenate([ends[:, 0], ends[:, 1], np.full(len(one_of_each), root)])
+    b = np.concatenate([ends[:, 1], ends[:, 0], one_of_each])
+    period = np.concatenate([winding, -winding, np.zeros(len(one_of_each), np.int64)])
+    key = a * (count + 1) + b
+    _, once = np.unique(key, return_index=True)
+    edges = key[once]
+    graph = coo_array((np.ones(len(once), bool), (a[once], b[once])), shape=(count + 1, count + 1)).tocsr()
+    _, before = breadth_first_order(graph, root, directed=True)
+    before = before.astype(np.int64)
+    before[root] = root
+    step = np.zeros(count + 1, np.int64)
+    others = np.arange(count)
+    step[others] = period[once][np.searchsorted(edges, before[others] * (count + 1) + others)]
+    while np.any(before != root):  # steps back to the root, added up in doubling strides
+        step = step + step[before]
+        before = before[before]
+    disagree = step[ends[:, 0]] + winding != step[ends[:, 1]]
+    found[merged[pairs[disagree, 0]]] = True
+    return found
