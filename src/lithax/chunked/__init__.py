@@ -20,6 +20,11 @@ from lithax.chunked._components import EDGE as EDGE
 from lithax.chunked._components import Components as Components
 from lithax.chunked._components import find_components as find_components
 from lithax.chunked._components import spanning as spanning
+from lithax.chunked._derived_source import AbstractEvaluated as AbstractEvaluated
+from lithax.chunked._derived_source import AbstractWindow as AbstractWindow
+from lithax.chunked._derived_source import evaluation_bytes as evaluation_bytes
+from lithax.chunked._derived_source import largest_chunk as largest_chunk
+from lithax.chunked._derived_source import stored_sources as stored_sources
 from lithax.chunked._elementwise_marks import check_plain_functions as check_plain_functions
 from lithax.chunked._freed_memory import keep_freed_memory as keep_freed_memory
 from lithax.chunked._freed_memory import release_memory as release_memory

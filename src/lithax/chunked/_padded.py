@@ -9,6 +9,7 @@ import numpy as np
 
 from lithax.arrays import boundary_index
 from lithax.chunked._cache import ChunkCache
+from lithax.chunked._derived_source import AbstractEvaluated, AbstractWindow
 from lithax.grid import BlockSource, ChunkGrid, Halo, Index, intersect, triple
 
 _ALIGNMENT = 64
@@ -31,15 +32,20 @@ def read_padded(
     them, the last of those is repeated.
     """
     rows = [_rows(b, n, size, h, boundary) for b, n, size, h in zip(begin, shape, source.shape, halo, strict=True)]
+    if isinstance(source, AbstractEvaluated):
+        return _evaluated(source, rows, cache, begin, shape, halo, boundary, value)
+    first = (0, 0, 0)
+    if isinstance(source, AbstractWindow):
+        source, first = source.base, source.offset
     grid = ChunkGrid(source.shape, source.chunks)
     single = len(rows[0].runs) == len(rows[1].runs) == len(rows[2].runs) == 1
     if single and not any(r.filled.size for r in rows):
-        box = triple(slice(r.runs[0][1], r.runs[0][1] + r.runs[0][2]) for r in rows)
+        box = triple(slice(f + r.runs[0][1], f + r.runs[0][1] + r.runs[0][2]) for f, r in zip(first, rows, strict=True))
         covering = list(grid.covering(box))
         if len(covering) == 1 and grid.box(covering[0]) == box:
             return cache.get(source, covering[0])
     out = empty_block(shape, source.dtype)
-    for runs in itertools.product(*(r.runs for r in rows)):
+    for runs in itertools.product(*(r.placed(f) for f, r in zip(first, rows, strict=True))):
         box = triple(slice(src, src + n) for _, src, n in runs)
         for index in grid.covering(box):
             part = intersect(box, grid.box(index))
@@ -58,6 +64,32 @@ def read_padded(
                 out[tuple(beyond)] = value
             else:
                 out[tuple(at)] = np.take(out, r.taken_from, axis=axis)
+    return out
+
+
+def _evaluated(
+    source: AbstractEvaluated,
+    rows: "list[_Rows]",
+    cache: ChunkCache,
+    begin: Index,
+    shape: Index,
+    halo: Halo,
+    boundary: str,
+    value: Any,
+) -> np.ndarray:
+    """Return a block of a function of other sources: what lies outside is a copy of what it gives inside.
+
+    A rule that copies voxels may as well copy those of the leaves, of which each voxel is a function; the value of a constant
+    rule stands for the result, not for the leaves.
+    """
+    rule = "nearest" if boundary == "constant" else boundary
+    out = source.evaluate([read_padded(leaf, cache, begin, shape, halo, rule, 0) for leaf in source.leaves])
+    if boundary == "constant" and any(r.outside.size for r in rows):
+        out = out.copy()
+        for axis, r in enumerate(rows):
+            beyond: list[Any] = [slice(None)] * 3
+            beyond[axis] = r.outside
+            out[tuple(beyond)] = value
     return out
 
 
@@ -86,3 +118,7 @@ class _Rows:
             # Rows that no result depends on may ask for what the block does not hold.
             self.taken_from = np.clip(wanted - begin, rows[0], rows[-1])
         self.outside = np.flatnonzero((position < 0) | (position >= size))
+
+    def placed(self, first: int) -> list[tuple[int, int, int]]:
+        """Return the runs of a window that begins at voxel `first` of what is read."""
+        return [(row, first + source, length) for row, source, length in self.runs] if first else self.runs

@@ -1,5 +1,6 @@
 """What all combinators settle before they begin: images, frame, selection, backend, memory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import psutil
 
 from lithax.arrays import is_traced
-from lithax.chunked import ArraySource, Selection, available_cores
+from lithax.chunked import ArraySource, Selection, available_cores, stored_sources
 from lithax.geometry import Frame
 from lithax.grid import BlockSource, Halo
 from lithax.images._voxel_image import VoxelImage
@@ -133,11 +134,21 @@ def limit_or_default(memory_limit: Any, world: Any = None) -> int:
 
 def cache_bytes(sources: Sequence[BlockSource], halos: Sequence[Halo], block: Sequence[int], limit: int) -> int:
     """Return how much of the decoded chunks to keep: none where every chunk is read by one block only."""
-    needed = 0
-    for source, halo in zip(sources, halos, strict=True):
-        aligned = all(b % c == 0 or b >= n for b, c, n in zip(block, source.chunks, source.shape, strict=True))
+    needed, seen = 0, set()
+    parts = [(*part, halo) for s, halo in zip(sources, halos, strict=True) for part in stored_sources([s])]
+    for source, offset, halo in parts:
+        aligned = all(
+            (b % c == 0 or b >= n) and o % c == 0
+            for b, c, n, o in zip(block, source.chunks, source.shape, offset, strict=True)
+        )
+        again = id(source) in seen  # the same array in two inputs, or in an input and a condition
+        seen.add(id(source))
+        whole = math.prod(source.shape) * source.dtype.itemsize
         if any(halo) or not aligned:
-            needed += int(np.prod(source.shape, dtype=np.int64)) * source.dtype.itemsize
+            needed += whole
+        elif again:  # by the same block: a chunk has to last until the thread that decoded it has gone on
+            each = max(math.prod(block), math.prod(source.chunks)) * source.dtype.itemsize
+            needed += min(whole, 2 * (available_cores() + 1) * each)
     return min(needed, CACHE_BYTES, limit // 4)
 
 

@@ -20,6 +20,8 @@ from lithax.chunked import (
     MapRequest,
     choose_layout,
     choose_part,
+    evaluation_bytes,
+    largest_chunk,
     map_function,
     release_memory,
 )
@@ -258,13 +260,14 @@ class PreparedMap:
         """An upper bound of the memory that the call needs besides results that stay in memory [byte]."""
         request, itemsize = self.request, [d.itemsize for d in self.request.dtypes]
         blocks = [math.prod(s) * i for s, i in zip(request.block_shapes, itemsize, strict=True)]
-        chunk_bytes = [math.prod(s.chunks) * s.dtype.itemsize for s in self.inputs.sources]
         results = sum(math.prod(self.layout.block) * d.itemsize for d in self.function.out_dtypes)
-        each = sum(blocks) + max(chunk_bytes) + self.function.temporary_bytes + 2 * results
+        each = sum(blocks) + largest_chunk(self.inputs.sources) + self.function.temporary_bytes + 2 * results
         if self.inputs.selection is not None:
             widest = tuple(max(s[a] for s in request.block_shapes) for a in range(3))
             each += (2 + len(self.inputs.selection.sources)) * math.prod(widest)
             each += results if request.keeps_old else 0
+            each += evaluation_bytes(self.inputs.selection.sources, [widest] * len(self.inputs.selection.sources))
+        each += evaluation_bytes(self.inputs.sources, request.block_shapes)
         units = 0
         for shard, d in zip(self.shards, self.function.out_dtypes, strict=True):
             if shard is not None and math.prod(shard) > math.prod(self.layout.block):

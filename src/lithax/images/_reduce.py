@@ -18,7 +18,9 @@ from lithax.chunked import (
     StateFunction,
     check_plain_functions,
     choose_layout,
+    evaluation_bytes,
     has_real_numbers,
+    largest_chunk,
     layers_fit,
     most_nodes,
     reduce_blocks,
@@ -131,11 +133,13 @@ class PreparedReduce:
         reader, block = self.reader, self.reader.layout.block
         each = self.block_bytes + math.prod(block) + self.state.temporary_bytes
         # A chunk as it is stored (noise does not get shorter), and decoded.
-        each += 2 * max(math.prod(s.chunks) * s.dtype.itemsize for s in reader.sources)
+        each += 2 * largest_chunk(reader.sources) + evaluation_bytes(reader.sources, reader.block_shapes)
         if reader.selection is not None:  # flags, and the blocks with what is left out replaced
             widest = [max(h[a] for h in reader.halos) for a in range(3)]
             valid_padded = math.prod(b + 2 * w for b, w in zip(block, widest, strict=True))
             each += self.block_bytes + (2 + len(reader.selection.sources)) * valid_padded
+            chosen = reader.selection.sources
+            each += evaluation_bytes(chosen, [reader.block_shapes[0]] * len(chosen))
         at_once = min(self.workers, len(reader.layout.grid))
         states = (at_once + len(reader.layout.grid).bit_length()) * (
             self.state.state_bytes or 0
