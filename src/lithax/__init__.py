@@ -44,6 +44,7 @@ if _typing.TYPE_CHECKING:
     from lithax import solve as solve
     from lithax import viz as viz
 
+
 where = domain
 
 

@@ -152,7 +152,9 @@ def test_a_read_only_image(tmp_path, image):
 def test_as_an_array(image):
     np.testing.assert_array_equal(np.asarray(image), VALUES)
     assert np.asarray(image, dtype="f8").dtype == np.float64
-    assert np.add(image, 1).sum() == VALUES.sum() + VALUES.size
+    assert np.asarray(image + 1).sum() == VALUES.sum() + VALUES.size
+    with pytest.raises(TypeError, match="ufunc"):  # np.float32(3) < image is an expression for it
+        np.add(image, 1)
     with pytest.raises(ValueError, match="copy=False is not possible"):
         np.asarray(image, copy=False)
     assert len(image) == 5

@@ -16,6 +16,7 @@ from lithax.images._create import ones as ones
 from lithax.images._create import ones_like as ones_like
 from lithax.images._create import zeros as zeros
 from lithax.images._create import zeros_like as zeros_like
+from lithax.images._expression import Expression as Expression
 from lithax.images._files import convert as convert
 from lithax.images._files import export_file as export_file
 from lithax.images._files import file_format as file_format

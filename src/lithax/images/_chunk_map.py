@@ -39,6 +39,7 @@ from lithax.images._call import (
     world_of,
 )
 from lithax.images._collective import check_same, on_first, together
+from lithax.images._derived_array import stored_origins
 from lithax.images._identity import comparable, describe_places, identity_of, provenance_of
 from lithax.images._outputs import given_outputs, images_of, new_outputs
 from lithax.images._voxel_image import VoxelImage
@@ -191,8 +192,9 @@ def chunk_map(
                     raise IncompleteImageError(
                         f"the image at {handle.stored.where} was cut off while it was written; repeat that call with resume=True."
                     )
-                if hash_inputs and handle.stored.metadata.content_hash is None:
-                    handle.content_hash()
+                for stored in stored_origins(handle.stored) if hash_inputs else ():
+                    if stored.metadata.content_hash is None:
+                        VoxelImage(stored, handle.world).content_hash()
         identity = identity_of(prepared, resume_key, needed=bool(resume))
     places = {"store": describe_places(store), "path": path, "overwrite": overwrite, "resume": resume}
     check_same(world, "chunk_map", lambda: comparable(identity) | places | {"blocks": prepared.layout})
@@ -464,7 +466,10 @@ def _seed(seed: Any) -> int:
 
 
 def _same_place(a: VoxelImage, b: Any) -> bool:
-    return isinstance(b, VoxelImage) and locate(a.zarray).holds(b.stored)
+    if not isinstance(b, VoxelImage):
+        return False
+    place = locate(a.zarray)
+    return any(place.holds(stored) for stored in stored_origins(b.stored))
 
 
 def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, progress: bool) -> None:

@@ -19,6 +19,7 @@ from lithax.images._collective import (
     together,
     world_or_connected,
 )
+from lithax.images._derived_array import stored_origins
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage, description_of, geometry_of, metadata_changes
 from lithax.runtime import check_launcher
@@ -285,6 +286,7 @@ def from_array(
     path: str | None = None,
     *,
     dtype: Any = None,
+    like: Any = None,
     **options: Any,
 ) -> VoxelImage:
     """Make an image of an array, chunk by chunk, in memory bounded by a few chunks (or shards).
@@ -301,21 +303,40 @@ def from_array(
     dtype
         Type of the image; that of the array by default. Values are cast if nothing is lost that NumPy's "same kind"
         would keep, integers only if they fit.
+    like
+        An image of the same shape that lies at the same place: origin, voxel length and unit are taken over, and chunks and
+        shards unless given. ``image[...]`` is a NumPy array, which knows none of them.
 
     Raises
     ------
     TypeError, ValueError
-        If `array` is no three-dimensional array of numbers, or its coordinates are not evenly spaced.
+        If `array` is no three-dimensional array of numbers, or its coordinates are not evenly spaced, or its shape is not that of
+        `like`.
     OverflowError
         If an integer does not fit `dtype`; then nothing is left behind.
     """
     source, known = _readable(array)
+    if like is not None:
+        known = known | _place_like(like, source.shape, options)
+        if chunks == "auto" and options.get("shards") is None and source.shape == like.shape:
+            chunks, options = like.chunks, options | {"shards": like.shards}
     wanted = {"chunks": chunks, "store": store, "path": path, **known, **options}
     if isinstance(source, _Stored):
         refuse_itself(source.stored, store, path, bool(options.get("overwrite")))
     with new_image(source.shape, dtype or source.dtype, filled_by="from_array", **wanted) as image:
         source.fill(image)
     return image
+
+
+def _place_like(like: Any, shape: Index, options: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(like, VoxelImage):
+        raise TypeError(f"like is a {type(like).__name__}; give the image that the array lies on.")
+    if tuple(shape) != like.shape and "voxel_origin" not in options:
+        raise ValueError(
+            f"array has shape {tuple(shape)}, like {like.shape}, so it is not known where the array begins; for a part give "
+            "like=image.crop(...) with the same slices, or voxel_origin=."
+        )
+    return {**geometry_of(like.frame), "world": like.world}
 
 
 class _Sliced:
@@ -372,7 +393,7 @@ def _readable(array: Any) -> tuple[Any, dict[str, Any]]:
 
 def refuse_itself(source: AbstractStoredArray, store: Any, path: str | None, overwrite: bool) -> None:
     """Raise ValueError if an image would be overwritten by its own copy."""
-    if overwrite and store is not None and locate(store, path).holds(source):
+    if overwrite and store is not None and any(map(locate(store, path).holds, stored_origins(source))):
         raise ValueError(
             f"store={store!r} holds the image itself, which overwrite=True would remove before it is copied; "
             "copy it elsewhere."

@@ -7,9 +7,35 @@ import numpy as np
 
 from lithax.geometry import AbstractRegion, Frame
 from lithax.grid import Box, Index, triple
+from lithax.images._derived_array import window
+from lithax.images._expression import Expression, crop_expression
+from lithax.images._voxel_image import VoxelImage
+from lithax.storage import UserAttributes
 
 _CELLS = 48
 """Along each axis: a region is looked at in so many cells before any voxel is."""
+
+
+def crop(image: VoxelImage, selection: tuple[Any, ...]) -> VoxelImage:
+    """Return a part of an image; see `VoxelImage.crop`."""
+    box = crop_box(image.frame, selection)
+    if isinstance(image, Expression):
+        return crop_expression(image, box)
+    return Crop(window(image.stored, box), image.world)
+
+
+class Crop(VoxelImage):
+    """A part of another image, made by `VoxelImage.crop`."""
+
+    @property
+    def levels(self) -> tuple[VoxelImage, ...]:
+        """None: coarser levels of a part are not stored."""
+        return ()
+
+    @property
+    def attrs(self) -> UserAttributes:
+        """What the whole image has, read-only."""
+        return UserAttributes(self.stored.free_attributes, lambda work: self.stored.check_writable())
 
 
 def crop_box(frame: Frame, selection: tuple[Any, ...]) -> Box:

@@ -152,7 +152,7 @@ class EvaluatedArray(DerivedArray, AbstractEvaluated):
         self._where = where
         self._dtype = dtype
         self.images = tuple(leaf for leaf in leaves if isinstance(leaf, AbstractStoredArray))
-        first = self.images[0]
+        first = self.images[0]  # an operator has an image among its operands
         self._shape, self._chunks = first.shape, first.chunks
         self._seen: tuple[tuple[Metadata, ...], Metadata] | None = None
 
@@ -253,12 +253,20 @@ def origins(source: Any) -> Iterator[Any]:
         yield source
 
 
+def stored_origins(source: Any) -> list[AbstractStoredArray]:
+    """Return the stored arrays among the origins of a source."""
+    return [origin for origin in origins(source) if isinstance(origin, AbstractStoredArray)]
+
+
 def derivation(source: Any, describe: Callable[[Any], Any]) -> dict[str, Any] | None:
     """Return how a source follows from others, as JSON holds it; None if it is stored itself."""
     if isinstance(source, WindowArray):
         return {"crop": [[s.start, s.stop] for s in source.box], "of": describe(source.base)}
     if isinstance(source, EvaluatedArray):
-        return {"expression": source.identity, "of": [derivation(leaf, describe) or describe(leaf) for leaf in source.leaves]}
+        return {
+            "expression": source.identity,
+            "of": [derivation(leaf, describe) or describe(leaf) for leaf in source.leaves],
+        }
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import is_traced, to_numpy
+from lithax.arrays import is_array, is_traced, namespace, to_numpy
 from lithax.chunked import ArraySource
 from lithax.grid import Box
 from lithax.images._derived_array import EvaluatedArray, live_bytes, window
@@ -62,7 +62,9 @@ class Expression(VoxelImage):
     def __repr__(self) -> str:
         length = " × ".join(f"{h:g}" for h in self.voxel_length)
         unit = f" {self.voxel_unit}" if self.voxel_unit else ""
-        return f"<Expression {self._stored.where} {self.shape} {self.dtype}, voxel {length}{unit}, chunks={self.chunks}>"
+        return (
+            f"<Expression {self._stored.where} {self.shape} {self.dtype}, voxel {length}{unit}, chunks={self.chunks}>"
+        )
 
 
 OPERATORS: dict[str, tuple[Callable[..., Any], str]] = {
@@ -149,6 +151,10 @@ def astype(image: VoxelImage, dtype: Any) -> Expression:
 
 def choose(condition: Any, a: Any, b: Any) -> Any:
     """Return `a` where a condition holds and `b` elsewhere, voxel by voxel; one of the three is an image."""
+    if not any(isinstance(v, VoxelImage) for v in (condition, a, b)):
+        if any(is_array(v) for v in (condition, a, b)):
+            return namespace(condition, a, b).where(condition, a, b)
+        raise TypeError("where(condition, a, b) needs an image or an array among the three.")
     result = combine("where", condition, a, b)
     if result is NotImplemented:
         kinds = ", ".join(type(v).__name__ for v in (condition, a, b))
@@ -247,6 +253,16 @@ def _evaluated(root: _Node) -> EvaluatedArray:
     leaf_at: dict[Any, int] = {}
     nodes: dict[int, int] = {}  # by id: number among the operations
     order: list[_Node] = []
+    waiting: list[Any] = [root]
+    seen: set[int] = set()
+    while waiting:  # leaves from left to right: the first image says where the result lies
+        operand = waiting.pop()
+        if isinstance(operand, _Leaf) and (key := _key(operand.source)) not in leaf_at:
+            leaf_at[key] = len(leaves)
+            leaves.append(operand.source)
+        elif isinstance(operand, _Node) and id(operand) not in seen:
+            seen.add(id(operand))
+            waiting += reversed(operand.operands)
     stack: list[_Node] = [root]
     while stack:
         node = stack[-1]
@@ -257,10 +273,6 @@ def _evaluated(root: _Node) -> EvaluatedArray:
         stack.pop()
         if id(node) in nodes:
             continue
-        for operand in node.operands:
-            if isinstance(operand, _Leaf) and (key := _key(operand.source)) not in leaf_at:
-                leaf_at[key] = len(leaves)
-                leaves.append(operand.source)
         nodes[id(node)] = len(order)
         order.append(node)
 

@@ -13,12 +13,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from lithax.chunked import lift
+from lithax.chunked import ArraySource, lift
 from lithax.errors import ResumeError
 from lithax.geometry import Frame
+from lithax.grid import triple
+from lithax.images._derived_array import derivation, origins
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import Domain
 from lithax.ops import PlainFunction, Program, Step
+from lithax.storage import AbstractStoredArray
 
 
 @functools.cache
@@ -140,13 +143,23 @@ def name_of(backend: Any) -> str:
 def describe_input(image: Any) -> dict[str, Any]:
     """Return where an input is and what it holds; memory has no address that another program would know."""
     form = {"shape": list(image.shape), "dtype": str(image.dtype).rsplit(".", 1)[-1]}
-    if isinstance(image, VoxelImage):
-        return {"store": "memory" if image.stored.in_memory else image.stored.where} | form
+    source = image.stored if isinstance(image, VoxelImage) else image
+    if (derived := derivation(source, describe_input)) is not None:
+        return derived | form
+    if isinstance(source, AbstractStoredArray):
+        return {"store": "memory" if source.in_memory else source.where} | form
+    if isinstance(source, ArraySource):  # a leaf of an expression
+        whole = triple(slice(0, n) for n in source.shape)
+        return {"array": _digest_of_arrays([source.read(whole)])} | form
     return {"store": "memory"} | form
 
 
-def _content_hash(image: Any) -> str | None:
-    return image.stored.metadata.content_hash if isinstance(image, VoxelImage) else None
+def _content_hash(image: Any) -> Any:
+    """Return the stored hash of an input, or those of what it follows from."""
+    if not isinstance(image, VoxelImage):
+        return None
+    hashes = [getattr(getattr(o, "metadata", None), "content_hash", None) for o in origins(image.stored)]
+    return hashes[0] if derivation(image.stored, describe_input) is None else hashes
 
 
 def _describe_frame(frame: Frame) -> list[Any]:

@@ -112,7 +112,7 @@ class OperatorsMixin:
         result = combine(name, self, other)
         if result is NotImplemented:
             return NotImplemented
-        return chunk_map(_as_it_is, result, out=self, progress=False)
+        return chunk_map(_as_it_is, result, out=self)
 
     def __bool__(self) -> NoReturn:
         raise ValueError(

@@ -5,6 +5,7 @@ from typing import Any
 
 from lithax.errors import IncompleteImageError, ResumeError
 from lithax.images._collective import on_first, open_shared_array, refuse_memory, together
+from lithax.images._derived_array import stored_origins
 from lithax.images._voxel_image import VoxelImage, geometry_of, metadata_changes
 from lithax.images._where import Domain
 from lithax.storage import (
@@ -115,7 +116,7 @@ def _check_apart(prepared: Any, store: Any, places: list[Location]) -> None:
                 f"store={store!r} must name one place for each of the {len(places)} results; give tuples for store or path."
             )
         for image in (*prepared.inputs.images, *images_of(prepared.inputs.where)):
-            if isinstance(image, VoxelImage) and place.holds(image.stored):
+            if isinstance(image, VoxelImage) and any(map(place.holds, stored_origins(image.stored))):
                 raise ValueError(
                     f"store={place.label} holds one of the inputs; for a change in place pass out=image, otherwise write elsewhere."
                 )

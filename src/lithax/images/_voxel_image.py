@@ -12,6 +12,7 @@ from lithax.geometry import Frame, UnknownUnit
 from lithax.grid import Box, ChunkGrid, Index
 from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import check_same, on_first, world_or_connected
+from lithax.images._operators import OperatorsMixin
 from lithax.images._values import basic_selection, check_values
 from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes
 
@@ -23,11 +24,13 @@ DESCRIBED = (*_TEXTS, *_GEOMETRY)
 """What is known of an image besides its voxels; arguments of `create`."""
 
 
-class VoxelImage(ArithmeticMixin):
+class VoxelImage(ArithmeticMixin, OperatorsMixin):
     """A three-dimensional image in a store, indexed ``[x, y, z]``, and where its voxels are.
 
     Made by `create`, `open` and their relatives. The handle reads nothing by itself: ``image[...]`` reads the chunks
-    that it needs, in this process only, and ``image[...] = values`` rewrites those that it changes.
+    that it needs, in this process only, and ``image[...] = values`` rewrites those that it changes. Operators
+    (``image <= 3``, ``a & ~b``) give an `Expression`, an image that is computed when it is read; ``==`` compares voxels, and an
+    image hashes by identity.
 
     Parameters
     ----------
@@ -378,11 +381,41 @@ class VoxelImage(ArithmeticMixin):
         values = self[...]
         return values if dtype is None else values.astype(dtype, copy=False)
 
+    def crop(self, *selection: Any) -> "VoxelImage":
+        """Return a part of the image as an image that knows where it lies: a view, of which nothing is read yet.
+
+        Origin, voxel length, unit and texts are kept, and what is written to the image later is seen. It is read-only;
+        ``copy`` makes an image of its own of it. Filters see the faces of the crop as faces of an image.
+
+        Parameters
+        ----------
+        *selection
+            A region of `lithax.regions`: the smallest box that holds all voxels whose centre lies in it. Or slices along
+            x, y and z, as in ``image[...]``, without a step: ``crop(np.s_[10:50, :, 20:])``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is neither, or holds no voxel.
+
+        Examples
+        --------
+        >>> import lithax as lx
+        >>> image = lx.zeros((10, 10, 10), "u1", voxel_length=2.0, voxel_unit="um")
+        >>> part = image.crop(lx.regions.Sphere((8, 8, 8), 4.5))
+        >>> part.shape, part.voxel_origin
+        ((5, 5, 5), (4.0, 4.0, 4.0))
+        """
+        from lithax.images._crop import crop
+
+        return crop(self, selection)
+
     def copy(
         self,
         store: Any = None,
         path: str | None = None,
         *,
+        region: Any = None,
         chunks: Any = None,
         shards: Any = None,
         overwrite: bool = False,
@@ -395,6 +428,8 @@ class VoxelImage(ArithmeticMixin):
         ----------
         store, path
             Where; memory by default.
+        region
+            What to copy: a region, or a tuple of slices, as for `crop`; everything by default.
         chunks, shards
             As in `create`; those of this image by default.
         overwrite
@@ -411,8 +446,9 @@ class VoxelImage(ArithmeticMixin):
         """
         from lithax.images._copy import copy_image
 
+        source = self if region is None else self.crop(region)
         return copy_image(
-            self, store, path, chunks=chunks, shards=shards, overwrite=overwrite, memory=memory, **overrides
+            source, store, path, chunks=chunks, shards=shards, overwrite=overwrite, memory=memory, **overrides
         )
 
     def content_hash(self) -> str:

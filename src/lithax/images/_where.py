@@ -27,18 +27,23 @@ class Domain:
 
 
 def domain(
-    *,
+    *values: Any,
     exclude: Any = None,
     include: Any = None,
     segmentation: Any = None,
     phases: int | Collection[int] | None = None,
     region: AbstractRegion | None = None,
     mask: Any = None,
-) -> Domain:
-    """Say which voxels take part; all conditions given must hold.
+) -> Any:
+    """Say which voxels take part; all conditions given must hold. `lx.where` is the same function.
+
+    With three values, ``lx.where(condition, a, b)`` is `a` where the condition holds and `b` elsewhere, voxel by voxel:
+    an `Expression` if one of them is an image, otherwise what the arrays' library makes of them.
 
     Parameters
     ----------
+    *values
+        None, or a condition, `a` and `b`: images, arrays of their shape, and numbers.
     exclude, mask
         Boolean image or array, True = left out (two names for one thing).
     include
@@ -55,6 +60,17 @@ def domain(
     TypeError, ValueError
         If a mask is not boolean, a segmentation is not of unsigned integers, or phases are given without a segmentation.
     """
+    if values:
+        named = {"exclude": exclude, "include": include, "segmentation": segmentation, "phases": phases}
+        given = [name for name, value in (named | {"region": region, "mask": mask}).items() if value is not None]
+        if len(values) != 3 or given:
+            raise TypeError(
+                f"where() was given {len(values)} values{' and ' + ', '.join(given) if given else ''}; it takes a condition, a and "
+                "b, or conditions by name alone, such as include=."
+            )
+        from lithax.images._expression import choose
+
+        return choose(*values)
     if mask is not None:
         if exclude is not None:
             raise ValueError("mask= is another name for exclude=; give one of them.")

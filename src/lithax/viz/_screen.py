@@ -275,11 +275,11 @@ def _same_counted(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
         "color_map",
         "template",
         "show_color_bar",
-        "image",
     )
     a, b = now[3], before[3]
     return (
         now[0] is before[0]
+        and a.image is b.image  # images compare voxel by voxel
         and now[1:3] == before[1:3]
         and all(getattr(a, name) is getattr(b, name) or getattr(a, name) == getattr(b, name) for name in names)
     )
