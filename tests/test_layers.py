@@ -14,7 +14,7 @@ STOREYS = [  # from the ground up: a room may import every room of the storeys b
     ["ops", "measure", "generate", "models"],  # 1: verbs
     ["storage", "runtime"],  # 2: edges of the world
     ["chunked", "sharded"],  # 3: combinators
-    ["images", "inverse", "solve"],  # 4: what users type
+    ["images", "fields", "inverse", "solve"],  # 4: what users type
     ["viz", "report", "web", "cli", "testing"],  # 5: faces
 ]
 NEIGHBOURS = {  # rooms of the same storey that a room may import as well
@@ -22,6 +22,7 @@ NEIGHBOURS = {  # rooms of the same storey that a room may import as well
     "measure": {"ops"},
     "generate": {"ops"},
     "models": {"ops"},
+    "fields": {"images"},
     "inverse": {"images"},
     "solve": {"images"},
     "report": {"viz"},

@@ -28,6 +28,7 @@ NAMES = [
     *CREATION,
     *["open", "import_raw", "simulated_scan", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
+    *["distance"],
     *[
         "chunk_map",
         "chunk_reduce",
@@ -40,7 +41,7 @@ NAMES = [
         "report",
     ],
 ]
-MODULES = ["arith", "dect", "errors", "measure", "ops", "regions", "runtime", "solve", "viz"]
+MODULES = ["arith", "dect", "errors", "fields", "measure", "ops", "regions", "runtime", "solve", "viz"]
 STABLE = {*NAMES, *MODULES, "__version__"}
 
 

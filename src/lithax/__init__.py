@@ -4,10 +4,12 @@ import typing as _typing
 
 from lithax import arith as arith
 from lithax import errors as errors
+from lithax import fields as fields
 from lithax import measure as measure
 from lithax import ops as ops
 from lithax import regions as regions
 from lithax import runtime as runtime
+from lithax.fields import distance as distance
 from lithax.images import VoxelImage as VoxelImage
 from lithax.images import chunk_loss as chunk_loss
 from lithax.images import chunk_map as chunk_map

@@ -91,6 +91,7 @@ def across_lines(
     metric: str,
     outside: bool = False,
     carried: np.ndarray | None = None,
+    stride: int | None = None,
     threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Take the distances of the axes done so far one axis further; see the module.
@@ -101,7 +102,9 @@ def across_lines(
         What `line_distance` or this function returned; the whole axis must be there.
     carried
         Index of the nearest source over the axes done so far; what is returned has this axis in front of them:
-        ``position * voxels of those axes + carried``.
+        ``position * stride + carried``.
+    stride
+        Voxels of the image in one step along the axis in C order; those of this array without it.
     threads
         How many tiles are worked on at a time.
     """
@@ -132,7 +135,9 @@ def across_lines(
     index = None
     if carried is not None and place is not None:
         behind = np.take_along_axis(carried.reshape(lines.shape), place.astype(np.intp), axis=1)
-        index = np.where(behind < 0, -1, place.astype(np.int64) * inner + behind).reshape(shape)
+        index = np.where(
+            behind < 0, -1, place.astype(np.int64) * (inner if stride is None else stride) + behind
+        ).reshape(shape)
     return out.reshape(shape), index
 
 

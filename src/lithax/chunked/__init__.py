@@ -26,6 +26,8 @@ from lithax.chunked._derived_source import evaluation_bytes as evaluation_bytes
 from lithax.chunked._derived_source import largest_chunk as largest_chunk
 from lithax.chunked._derived_source import stored_sources as stored_sources
 from lithax.chunked._elementwise_marks import check_plain_functions as check_plain_functions
+from lithax.chunked._faces import FaceExchange as FaceExchange
+from lithax.chunked._faces import toward as toward
 from lithax.chunked._freed_memory import keep_freed_memory as keep_freed_memory
 from lithax.chunked._freed_memory import release_memory as release_memory
 from lithax.chunked._lift import lift as lift
@@ -39,6 +41,14 @@ from lithax.chunked._map_function import needs_x64 as needs_x64
 from lithax.chunked._memory import ALLOCATOR_OVERHEAD as ALLOCATOR_OVERHEAD
 from lithax.chunked._memory import CACHE_OVERHEAD as CACHE_OVERHEAD
 from lithax.chunked._memory import FIXED_BYTES as FIXED_BYTES
+from lithax.chunked._passes import Field as Field
+from lithax.chunked._passes import FoldPass as FoldPass
+from lithax.chunked._passes import MapPass as MapPass
+from lithax.chunked._passes import Pass as Pass
+from lithax.chunked._passes import PassBlock as PassBlock
+from lithax.chunked._passes import pass_block as pass_block
+from lithax.chunked._passes import pass_function as pass_function
+from lithax.chunked._passes import pass_layout as pass_layout
 from lithax.chunked._progress import Progress as Progress
 from lithax.chunked._reduce import each_block as each_block
 from lithax.chunked._reduce import reduce_blocks as reduce_blocks

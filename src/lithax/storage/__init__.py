@@ -19,6 +19,7 @@ from lithax.storage._journal import describe_parts as describe_parts
 from lithax.storage._journal import differing_parts as differing_parts
 from lithax.storage._journal import join_journal as join_journal
 from lithax.storage._journal import this_process as this_process
+from lithax.storage._location import SCRATCH as SCRATCH
 from lithax.storage._location import Location as Location
 from lithax.storage._location import claim as claim
 from lithax.storage._location import locate as locate

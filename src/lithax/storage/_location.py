@@ -23,7 +23,10 @@ from lithax.storage._objects import PARTIAL_SUFFIX, Objects, objects_of
 from lithax.storage._schema import shown
 
 LEVELS = "levels"
-"""Name of the one group that may lie below an array: the coarser levels that were made of it."""
+"""Name of the group below an array that holds the coarser levels that were made of it."""
+
+SCRATCH = "scratch"
+"""Name of the group below an unfinished array that holds what only the passes of the algorithm see."""
 
 _ASIDE = ".replaced"
 
@@ -276,7 +279,7 @@ def claim(location: Location, overwrite: bool) -> None:
         above = Location(location.store, above.path.rpartition("/")[0], above.label)
         found = above.node()
         inside = location.path.removeprefix(above.path).strip("/")
-        if found is not None and found.kind == "array" and inside.partition("/")[0] != LEVELS:
+        if found is not None and found.kind == "array" and inside.partition("/")[0] not in (LEVELS, SCRATCH):
             raise ValueError(
                 f"path={location.path!r} lies inside the array {above.path or '/'!r} of the store; use another path."
             )
