@@ -26,6 +26,7 @@ CREATION = [
 ]
 NAMES = [
     *CREATION,
+    *["FileFormat", "file_formats", "register_format", "import_file"],
     *["open", "import_raw", "simulated_scan", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
     *["distance"],

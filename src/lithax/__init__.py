@@ -10,6 +10,7 @@ from lithax import ops as ops
 from lithax import regions as regions
 from lithax import runtime as runtime
 from lithax.fields import distance as distance
+from lithax.images import FileFormat as FileFormat
 from lithax.images import VoxelImage as VoxelImage
 from lithax.images import chunk_loss as chunk_loss
 from lithax.images import chunk_map as chunk_map
@@ -20,15 +21,18 @@ from lithax.images import create as create
 from lithax.images import domain as domain
 from lithax.images import empty as empty
 from lithax.images import empty_like as empty_like
+from lithax.images import file_formats as file_formats
 from lithax.images import from_array as from_array
 from lithax.images import full as full
 from lithax.images import full_like as full_like
+from lithax.images import import_file as import_file
 from lithax.images import import_raw as import_raw
 from lithax.images import ones as ones
 from lithax.images import ones_like as ones_like
 from lithax.images import open as open
 from lithax.images import plan as plan
 from lithax.images import pyramid as pyramid
+from lithax.images import register_format as register_format
 from lithax.images import save as save
 from lithax.images import shard as shard
 from lithax.images import simulated_scan as simulated_scan

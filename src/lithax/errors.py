@@ -9,6 +9,10 @@ class MetadataError(LithaxError, ValueError):
     """A store does not hold an image, or its metadata is of a form that this version cannot read."""
 
 
+class FileFormatError(MetadataError):
+    """A file is damaged, or holds what its reader does not know; the message names the file."""
+
+
 class IncompleteImageError(LithaxError, RuntimeError):
     """The image was cut off while it was being written."""
 

@@ -14,7 +14,8 @@ def values(rng):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"compression": "zlib"}, {"imagej": True}, {"bigtiff": True}, {"byteorder": ">"}]
+    "options",
+    [{}, {"compression": "zlib"}, {"imagej": True, "metadata": {"axes": "ZYX"}}, {"bigtiff": True}, {"byteorder": ">"}],
 )
 def test_stacks_of_other_programs(values, tmp_path, options):
     tifffile.imwrite(tmp_path / "a.tif", values.transpose(2, 1, 0), photometric="minisblack", **options)

@@ -12,4 +12,5 @@ from lithax.geometry._shapes import Sphere as Sphere
 from lithax.geometry._unit import UnknownUnit as UnknownUnit
 from lithax.geometry._unit import length_factor as length_factor
 from lithax.geometry._unit import lenient_unit as lenient_unit
+from lithax.geometry._unit import unit_in_file as unit_in_file
 from lithax.geometry._unit import validate_unit as validate_unit

@@ -121,6 +121,23 @@ def lenient_unit(unit: Any, name: str = "voxel_unit") -> str:
         return UnknownUnit(text)
 
 
+def unit_in_file(unit: str, file: Any) -> str:
+    """Return the unit that a file of another format gives: "" for a count of voxels, an `UnknownUnit` with a warning."""
+    unit = unit.strip()
+    if unit.lower() in PIXELS:
+        return ""
+    try:
+        return validate_unit(unit)
+    except ValueError:
+        warnings.warn(
+            f"{file} has the unit {_short(unit)!r}, which is not a length that pint understands; it is kept as text and cannot "
+            "be converted. Pass voxel_unit= to say what is right.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return UnknownUnit(unit)
+
+
 def length_factor(source: str, target: str) -> float:
     """Return how many `target` units one `source` unit is long [-].
 

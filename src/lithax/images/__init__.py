@@ -50,3 +50,6 @@ from lithax.images._where import Domain as Domain
 from lithax.images._where import as_domain as as_domain
 from lithax.images._where import domain as domain
 from lithax.images._where import make_selection as make_selection
+from lithax.storage.formats import FileFormat as FileFormat
+from lithax.storage.formats import file_formats as file_formats
+from lithax.storage.formats import register_format as register_format

@@ -35,6 +35,7 @@ from lithax.storage import (
     resolve_chunks,
     voxel_dtype,
 )
+from lithax.storage.formats import check_store_name
 
 
 def create(
@@ -168,6 +169,7 @@ def new_image(
     """
     if world is None:
         check_launcher()
+    check_store_name(store)
     world = world_or_connected(world)
     dtype = voxel_dtype(dtype)
     frame = Frame(shape, voxel_length, voxel_origin, voxel_unit)

@@ -1,29 +1,29 @@
-"""Files of other formats become images, and images such files."""
+"""Import, export and conversion of files of other formats."""
 
 import contextlib
 import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lithax.images._collective import on_first, together, world_or_connected
-from lithax.images._copy import MEMORY, copy_image, progress_of
-from lithax.images._create import from_array, new_image
+from lithax.images._copy import copy_image, progress_of, transfer
+from lithax.images._create import new_image
+from lithax.images._file_image import check_options, described, file_to_open, open_file, open_source
 from lithax.images._open import open_image
 from lithax.images._pyramid import pyramid
-from lithax.images._raw import export_raw, fill_from_file, import_raw
-from lithax.images._voxel_image import VoxelImage
+from lithax.images._raw import fill_from_file, import_raw
+from lithax.images._voxel_image import DESCRIBED, VoxelImage
 from lithax.runtime import SerialWorld
-from lithax.storage.formats import TIFF_SUFFIXES, TiffSource, check_new_file, write_tiff, written_whole
+from lithax.storage.formats import check_store_name, format_of, known_suffixes
 
-RAW_SUFFIXES = (".raw", ".bin", ".dat", ".img", ".vol")
+_CREATION = ("store", "path", "chunks", "shards", "overwrite", "world", "storage_options")
+_CREATION += ("compressors", "filters", "serializer", "fill_value", "order", "chunk_key_encoding", "attributes")
 
 
 def file_format(name: Any) -> str:
-    """Return what a name stands for, by its ending: "raw", "npy", "tiff", "ome-zarr" or "zarr" (also for URLs and stores).
+    """Return what a name stands for, by its ending: the name of a format in lower case, "ome-zarr", or "zarr".
+
+    A file that is there and has no known suffix is raw; URLs and stores are Zarr.
 
     Examples
     --------
@@ -35,47 +35,79 @@ def file_format(name: Any) -> str:
     text = os.fspath(name).lower().rstrip("/")
     if text.endswith(".ome.zarr"):
         return "ome-zarr"
-    suffix = Path(text.removesuffix(".gz")).suffix
-    if suffix == ".npy":
-        return "npy"
-    if suffix in TIFF_SUFFIXES:
-        return "tiff"
-    return "raw" if suffix in RAW_SUFFIXES or (Path(text).is_file() and suffix != ".zip") else "zarr"
+    found = None if "://" in text else format_of(text)
+    if found is not None and not Path(os.fspath(name)).is_dir():
+        return found.name.lower()
+    return "raw" if Path(os.fspath(name)).is_file() and not text.endswith(".zip") else "zarr"
 
 
-def import_file(file: Any, *, progress: bool = False, **options: Any) -> VoxelImage:
-    """Make an image of a raw, ``.npy`` or TIFF file, by its ending, in bounded memory.
+def import_file(file: Any, store: Any = None, *, progress: bool = False, **options: Any) -> VoxelImage:
+    """Copy a file of another format into a store, in bounded memory; what the file is, its suffix says.
 
     Parameters
     ----------
     file
-        Path of the file. A ``.npy`` file has the axes x, y, z; the pages of a TIFF stack are z.
+        Path of the file: raw, TIFF, ``.npy``, NRRD, MetaImage, or another format of `file_formats`. A ``.npy`` file has the
+        axes x, y, z; the pages of a TIFF stack are z.
+    store
+        Where the image goes, as for `create`; None for memory.
     progress
-        Show a bar for work longer than a second (not for ``.npy`` files).
+        Show a bar for work longer than a second.
     **options
-        As for `create`; for raw files as for `import_raw`. What a TIFF file of ImageJ says of its voxels is taken over unless given.
+        As for `create`; for raw files as for `import_raw`. What the file says of its voxels is taken over unless given.
+
+    Returns
+    -------
+        The image.
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     TypeError, ValueError
-        If an option does not go with the file, or the file does not hold one image.
+        If an option does not go with the file.
+    FileFormatError
+        If the file is damaged, or does not hold one image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/rock.npy", np.ones((4, 3, 2), "u2"))
+    ...     image = import_file(f"{folder}/rock.npy", voxel_length=2.5, voxel_unit="um")
+    >>> image.shape, image.dimensions
+    ((4, 3, 2), (10.0, 7.5, 5.0))
     """
-    kind = file_format(file)
-    if kind == "raw":
-        return import_raw(file, progress=progress, **options)
-    if layout := [name for name in ("shape", "dtype", "order", "offset") if name in options]:
-        raise ValueError(f"{', '.join(layout)}: a {kind} file says itself what it holds; leave it out.")
-    if kind == "npy":
-        return from_array(np.load(file, mmap_mode="r"), **options)
-    if kind != "tiff":
-        raise ValueError(f"file={os.fspath(file)!r} is no file that is imported; open images with lx.open.")
+    if isinstance(file, tuple | list):
+        return import_raw(file, store=store, progress=progress, **options)
+    format = file_to_open(file)
+    if format is None:
+        raise ValueError(
+            f"file={os.fspath(file) if isinstance(file, str | os.PathLike) else file!r} cannot be imported; files end with "
+            f"{known_suffixes('open')}. Open stores with lx.open."
+        )
+    file = Path(os.fspath(file)).expanduser()
+    layout = {name: options.pop(name) for name in format.open_options if name in options}
+    if format.name == "raw":
+        if not layout:
+            open_source(format, file, layout).close()  # says what is missing
+        return import_raw(file, store=store, progress=progress, **layout, **options)
+    if "order" in options and "order" not in format.open_options:
+        raise ValueError(f"order: a {format.name} file says itself what it holds; leave it out.")
+    check_options(format, options, (*DESCRIBED, *_CREATION))
+    check_store_name(store)
     world = world_or_connected(options.get("world"))
     with contextlib.ExitStack() as opened:
         with together(world):
-            source = opened.enter_context(TiffSource(file))
-        wanted = {**source.described(), **options}
-        with new_image(source.shape, source.dtype, filled_by="import_file", **wanted) as image:
-            fill_from_file(image.stored, source, image.world, progress)
+            source = open_source(format, file, layout)
+            opened.callback(getattr(source, "close", lambda: None))
+            wanted = described(source, options)
+        with new_image(source.shape, source.dtype, store=store, filled_by="import_file", **wanted) as image:
+            if hasattr(source, "read_stored"):
+                fill_from_file(image.stored, source, image.world, progress)
+            else:
+                transfer(open_file(format, file, world, layout).stored, image.stored, image.world, None, progress)
     return image
 
 
@@ -87,49 +119,35 @@ def export_file(
     progress: bool = False,
     **options: Any,
 ) -> Path:
-    """Write an image to a raw, ``.npy`` or TIFF file, by its ending, whole or not at all, in bounded memory.
+    """Write an image to a file, whole or not at all, in bounded memory; see `VoxelImage.export`."""
+    file = Path(os.fspath(file)).expanduser()
+    name = file.name.lower()
+    if name.endswith(".zarr"):
+        made = {"overwrite": overwrite, "progress": progress, **options}
+        pyramid(image, file, **made) if name.endswith(".ome.zarr") else copy_image(image, file, **made)
+        return file
+    format = format_of(file)
+    if format is None or format.write is None:
+        raise _unknown_target("file", file)
+    if unknown := [option for option in options if option not in format.write_options]:
+        known = f"; its options are {', '.join(format.write_options)}" if format.write_options else ""
+        raise ValueError(f"{', '.join(unknown)}: no option for {file.name}, a {format.name} file{known}.")
+    write = format.write
+    if format.collective:
+        write(image, file, overwrite=overwrite, progress=progress, **options)
+        return file
 
-    Parameters
-    ----------
-    image
-        The image.
-    file
-        Path of the file to make.
-    overwrite
-        Replace a file that is there.
-    progress
-        Show a bar for work longer than a second.
-    **options
-        For raw files, as for `export_raw`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an option does not go with the file, or its format has no such data type.
-    FileExistsError
-        If the file exists and `overwrite` is False.
-    IsADirectoryError, FileNotFoundError
-        If it is a directory, or its directory does not exist.
-    """
-    kind, file = file_format(file), Path(file)
-    if kind in ("raw", "zarr"):
-        return export_raw(image, file, overwrite=overwrite, progress=progress, **options)
-    if options:
-        raise ValueError(f"{', '.join(options)}: these are for raw files; {file.name} is a {kind} file.")
-
-    def write() -> None:
-        if kind == "npy":
-            _write_npy(image, file, overwrite, progress)
-            return
-        length, unit = image.voxel_length, str(image.voxel_unit)
+    def alone() -> None:
         with progress_of(image.shape, SerialWorld(), "export", progress) as bar:
-            planes = _planes(image, bar)
-            write_tiff(
-                file, image.shape, image.dtype, planes, voxel_length=length, voxel_unit=unit, overwrite=overwrite
-            )
+            write(image, file, overwrite=overwrite, progress=bar.add, **options)
 
-    on_first(image.world, write)
+    on_first(image.world, alone)
     return file
+
+
+def _unknown_target(argument: str, file: Path) -> ValueError:
+    ending = f"ends with {file.suffix!r}, which no format has that is written" if file.suffix else "has no suffix"
+    return ValueError(f"{argument}={str(file)!r} {ending}; give one of .zarr, .ome.zarr, {known_suffixes('write')}.")
 
 
 def convert(
@@ -146,9 +164,10 @@ def convert(
     Parameters
     ----------
     source
-        A raw (with its JSON document, or `shape` and `dtype`), ``.npy`` or TIFF file, or a store that `open` reads.
+        A file that `open` reads (raw ones with their JSON document, or `shape` and `dtype`), or a store.
     target
-        ``.raw``, ``.npy``, ``.tif``; ``.ome.zarr`` for an OME-Zarr pyramid; otherwise a store of lithax.
+        A file that `VoxelImage.export` writes; ``.ome.zarr`` for an OME-Zarr pyramid; ``.zarr``, a name without suffix, a URL
+        or a Zarr store for a store of lithax.
     path
         Path of the image inside the store of `source`.
     overwrite
@@ -156,65 +175,43 @@ def convert(
     progress
         Show a bar for work longer than a second.
     **options
-        As for `import_file` and `create`, such as `chunks` and `voxel_length`; as for `pyramid` for ``.ome.zarr``.
+        For a file as for `open`; for a target that is a store as for `import_file` and `create`, such as `chunks` and
+        `voxel_length`; as for `pyramid` for ``.ome.zarr``, as for `VoxelImage.export` for a file.
 
     Returns
     -------
         The new image, or the path of the new file.
     """
-    made, kind = file_format(target), file_format(source)
-    if kind not in ("zarr", "ome-zarr"):
+    made = _target_kind(target)
+    format = file_to_open(source)
+    if format is not None:
+        if path is not None:
+            raise ValueError(f"path={path!r} is for stores, and {os.fspath(source)!r} is a file; leave it out.")
         if made == "zarr":
-            return import_file(source, store=target, overwrite=overwrite, progress=progress, **options)
-        with _between(source, target, options) as image:
-            return _convert_image(image, target, made, overwrite, {"progress": progress})
-    image = open_image(source, path=path, mode="r")
-    return _convert_image(image, target, made, overwrite, {"progress": progress, **options})
-
-
-def _convert_image(image: VoxelImage, target: Any, made: str, overwrite: bool, options: dict[str, Any]) -> Any:
+            return import_file(source, target, overwrite=overwrite, progress=progress, **options)
+        known = {*DESCRIBED, *format.open_options, "world"}
+        of_source = {name: options.pop(name) for name in list(options) if name in known}
+        image = open_file(format, source, of_source.pop("world", None), of_source)
+    else:
+        image = open_image(source, path=path, mode="r")
     if made == "ome-zarr":
-        return pyramid(image, target, overwrite=overwrite, **options)
+        return pyramid(image, target, overwrite=overwrite, progress=progress, **options)
     if made == "zarr":
-        return copy_image(image, target, overwrite=overwrite, **options)
-    return export_file(image, target, overwrite=overwrite, **options)
+        return copy_image(image, target, overwrite=overwrite, progress=progress, **options)
+    return export_file(image, target, overwrite=overwrite, progress=progress, **options)
 
 
-@contextlib.contextmanager
-def _between(source: Any, target: Any, options: dict[str, Any]) -> Iterator[VoxelImage]:
-    """Give a file as an image for a moment: in a store beside the target, which is removed."""
-    place = Path(target)
-    store = place.with_name(f".{place.name}.{secrets.token_hex(4)}.zarr")
-    try:
-        yield import_file(source, store=store, **options)
-    finally:
-        import shutil
-
-        shutil.rmtree(store, ignore_errors=True)
-
-
-def _write_npy(image: VoxelImage, file: Path, overwrite: bool, progress: bool) -> None:
-    check_new_file(file, overwrite)
-    with written_whole(file) as temporary:
-        out = np.lib.format.open_memmap(temporary, "w+", image.dtype, image.shape)
-        with progress_of(image.shape, SerialWorld(), "export", progress) as bar:
-            for n in range(len(image.stored.unit_grid)):
-                box = image.chunk_slices(n, unit="shard")
-                out[box] = image[box]
-                bar.add(out[box].size)
-        out.flush()
-        del out
-
-
-def _planes(image: VoxelImage, bar: Any) -> Iterator[np.ndarray]:
-    """Yield the planes z = 0, 1, ... as (y, x), read as many at once as half a GiB holds, whole chunks if possible."""
-    nx, ny, nz = image.shape
-    chunk = image.chunks[2]
-    room = max(1, MEMORY // (nx * ny * image.dtype.itemsize))
-    step = room if room < chunk else room // chunk * chunk
-    for first in range(0, nz, step):
-        slab = image[:, :, first : first + step]
-        for n in range(slab.shape[2]):
-            plane = np.ascontiguousarray(slab[:, :, n].T)
-            bar.add(plane.size)
-            yield plane.view(np.uint8) if plane.dtype == bool else plane
+def _target_kind(target: Any) -> str:
+    """Return "zarr", "ome-zarr" or "file"."""
+    if not isinstance(target, str | os.PathLike):
+        return "zarr"
+    text = os.fspath(target).rstrip("/")
+    if text.lower().endswith(".ome.zarr"):
+        return "ome-zarr"
+    place = Path(text)
+    if "://" in text or place.is_dir() or place.suffix.lower() in ("", ".zarr"):
+        return "zarr"
+    found = format_of(text)
+    if found is None or found.write is None:
+        raise _unknown_target("target", place)
+    return "file"

@@ -1,9 +1,11 @@
 """Images that are there already."""
 
+import os
 from importlib import import_module
 from typing import Any, Literal
 
 from lithax.errors import IncompleteImageError
+from lithax.images._file_image import file_to_open, open_file
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import dual_energy_group, locate, open_array, own_attributes
 
@@ -16,16 +18,21 @@ def open(
     incomplete: bool = False,
     storage_options: Any = None,
     world: Any = None,
+    **options: Any,
 ) -> Any:
     """Open an image, or a dual-energy study (`lithax.dect.Study`; those of RockVerse, too).
 
     Own images, those of RockVerse, and three-dimensional Zarr v3 arrays can be read and written. Zarr v2 arrays, and
     the levels of OME-Zarr, whose axes z, y, x are taken as x, y, z when voxels are read, can be read and copied.
 
+    Files of other formats (`file_formats`: TIFF, raw, ``.npy``, NRRD, MetaImage) are opened lazily, too: nothing is
+    copied, voxels are read from the file when they are needed. `import_file` makes a store of one, which is faster to
+    work with where a file is compressed, or read more than once.
+
     Parameters
     ----------
     store
-        A path, a URL, or a Zarr store. An OME-Zarr group stands for its level of full resolution.
+        A path of a store or a file, a URL, or a Zarr store. An OME-Zarr group stands for its level of full resolution.
     path
         Path of the image inside the store; its root by default.
     mode
@@ -36,6 +43,10 @@ def open(
         Options for the file system behind a URL.
     world
         The processes that share the image; the connected ones by default.
+    **options
+        For a file: what its format asks for (`shape`, `dtype`, `offset` and `order` of a raw file without a JSON document
+        beside it, see `import_raw`), and `voxel_length`, `voxel_unit` and their like, as for `create`, which override what
+        the file says.
 
     Raises
     ------
@@ -52,6 +63,16 @@ def open(
         )
     if store is None:
         raise TypeError("store=None is new memory, which holds no image; pass a path, a URL or a Zarr store.")
+    if (file := file_to_open(store)) is not None:
+        if path is not None or storage_options is not None:
+            name = "path" if path is not None else "storage_options"
+            raise ValueError(f"{name}= is for stores, and {os.fspath(store)!r} is a file; leave it out.")
+        return open_file(file, store, world, options)
+    if options:
+        raise TypeError(
+            f"{', '.join(options)}: only files of other formats take this, and store={store!r} is none; change what is stored "
+            "with image.update(...)."
+        )
     place = locate(store, path, read_only=mode == "r", storage_options=storage_options)
     if (group := _group(place, world)) is not None:
         return group

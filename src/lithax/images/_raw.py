@@ -17,16 +17,18 @@ from lithax.images._create import new_image
 from lithax.images._voxel_image import DESCRIBED, VoxelImage, description_of
 from lithax.storage import AbstractStoredArray, StoredArray, map_threads
 from lithax.storage.formats import (
+    FileFormat,
     RawDescription,
     RawPair,
     RawSink,
     RawSource,
-    TiffSource,
     cast_exactly,
+    check_store_name,
     fiji_macro,
     raw_dtype,
     raw_order,
     read_sidecar,
+    register_format,
     with_byteorder,
     write_sidecar,
 )
@@ -102,16 +104,15 @@ def import_raw(
     >>> image[:, 0, 0]
     array([0, 1, 2, 3], dtype=uint16)
     """
+    check_store_name(store)
     world = world_or_connected(world)
     given = (field_name, field_unit, description, voxel_origin, voxel_length, voxel_unit)
-    known: dict[str, Any] = {}
     with contextlib.ExitStack() as opened:
         with together(world):
-            files, layout, known = _layout(file, shape, dtype, offset, order)
-            source = opened.enter_context(
-                RawPair(files, **layout) if isinstance(files, tuple) else RawSource(files, **layout)
-            )
-        known |= {name: value for name, value in zip(DESCRIBED, given, strict=True) if value is not None}
+            source = opened.enter_context(open_raw(file, shape=shape, dtype=dtype, offset=offset, order=order))
+        known = source.described() | {
+            name: value for name, value in zip(DESCRIBED, given, strict=True) if value is not None
+        }
         with new_image(
             source.shape,
             source.dtype,
@@ -127,6 +128,16 @@ def import_raw(
         ) as image:
             fill_from_file(image.stored, source, world, progress)
     return image
+
+
+def open_raw(
+    file: Any, *, shape: Any = None, dtype: Any = None, offset: int | None = None, order: str | None = None
+) -> RawSource | RawPair:
+    """Open a raw file to read it box by box; the arguments are those of `import_raw`."""
+    files, layout, known = _layout(file, shape, dtype, offset, order)
+    if isinstance(files, tuple):
+        return RawPair(files, known=known, **layout)
+    return RawSource(files, known=known, **layout)
 
 
 def _layout(
@@ -160,9 +171,7 @@ def _layout(
     return (folder / told.parts[0], folder / told.parts[1]), layout, known
 
 
-def fill_from_file(
-    stored: StoredArray, source: RawSource | RawPair | TiffSource, world: World, progress: bool = False
-) -> None:
+def fill_from_file(stored: StoredArray, source: Any, world: World, progress: bool = False) -> None:
     """Write all units, in the order of the file: one thread reads ahead, the others rearrange and compress."""
     pieces = _own_pieces(stored, source.order, source.stored_dtype.itemsize, world)
     if not pieces:
@@ -181,7 +190,7 @@ def fill_from_file(
             bar.add(voxels.size)
 
 
-def _write_piece(stored: StoredArray, source: RawSource | RawPair | TiffSource, piece: Box, voxels: np.ndarray) -> None:
+def _write_piece(stored: StoredArray, source: Any, piece: Box, voxels: np.ndarray) -> None:
     units = list(stored.unit_grid.covering(piece))
     outer, inner = (stored.workers, 1) if len(units) >= stored.workers else (1, stored.workers)
 
@@ -396,3 +405,22 @@ def _write_pieces(
 def _write(sinks: list[RawSink], piece: Box, rooms: list[np.ndarray]) -> None:
     for sink, room in zip(sinks, rooms, strict=True):
         sink.write_stored(piece, room)
+
+
+def _write_raw(image: VoxelImage, file: Path, *, overwrite: bool, progress: bool, **options: Any) -> Path:
+    return export_raw(image, file, overwrite=overwrite, progress=progress, **options)
+
+
+RAW_SUFFIXES = (".raw", ".bin", ".dat", ".img", ".vol")
+
+register_format(
+    FileFormat(
+        "raw",
+        (*RAW_SUFFIXES, *(f"{suffix}.gz" for suffix in RAW_SUFFIXES)),
+        open_raw,
+        _write_raw,
+        open_options=("shape", "dtype", "offset", "order"),
+        write_options=("dtype", "order", "byteorder", "fiji_macro", "split_complex"),
+        collective=True,
+    )
+)

@@ -1,6 +1,7 @@
 """The image that users hold: a thin handle on one Zarr array and its place in space."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -466,6 +467,40 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
         from lithax.images._reduce import chunk_reduce
 
         return chunk_reduce(measurement, self, *others, where=where, **arguments)
+
+    def export(
+        self, file: str | os.PathLike[str], *, overwrite: bool = False, progress: bool = False, **options: Any
+    ) -> Path:
+        """Write the image to a file whose suffix says the format, whole or not at all, in bounded memory.
+
+        Parameters
+        ----------
+        file
+            Path of the file to make: ``.tif``, ``.raw``, ``.npy``, ``.nrrd``, ``.mha``, ..., see `file_formats`; ``.zarr``
+            and ``.ome.zarr`` make a copy and a pyramid.
+        overwrite
+            Replace a file that is there.
+        progress
+            Show a bar for work longer than a second.
+        **options
+            For raw files as for `export_raw`; `compress` for NRRD and MetaImage.
+
+        Returns
+        -------
+            The path of the file.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If no format that is written has the suffix, an option does not go with it, or it has no such data type.
+        FileExistsError
+            If the file exists and `overwrite` is False.
+        IsADirectoryError, FileNotFoundError
+            If it is a directory, or its directory does not exist.
+        """
+        from lithax.images._files import export_file
+
+        return export_file(self, file, overwrite=overwrite, progress=progress, **options)
 
     def export_raw(
         self,

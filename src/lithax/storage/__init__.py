@@ -11,6 +11,7 @@ from lithax.storage._create_array import create_array as create_array
 from lithax.storage._create_array import creating as creating
 from lithax.storage._create_array import default_compressors as default_compressors
 from lithax.storage._create_array import voxel_dtype as voxel_dtype
+from lithax.storage._file_array import FileArray as FileArray
 from lithax.storage._foreign_array import ForeignArray as ForeignArray
 from lithax.storage._journal import begin_journal as begin_journal
 from lithax.storage._journal import check_unlocked as check_unlocked

@@ -52,6 +52,8 @@ def voxel_dtype(dtype: Any) -> np.dtype:
     rule = "must be boolean, integer, float or complex, of at most 64 bits (128 for complex)"
     try:
         found = np.dtype(dtype).newbyteorder("=")
+        if found.kind in "iu":  # C has two names for integers of 64 bits, and Zarr knows the one that NumPy prefers
+            found = np.dtype(f"{found.kind}{found.itemsize}")
     except TypeError as error:
         raise TypeError(f"dtype={dtype!r} {rule}.") from error
     if dtype is None or found.kind not in "biufc" or found.itemsize > (16 if found.kind == "c" else 8):

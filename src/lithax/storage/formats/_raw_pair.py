@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ class RawPair:
     ----------
     files
         The files of the real and of the imaginary parts.
-    shape, offset, order
+    shape, offset, order, known
         As in `RawSource`.
     dtype
         The complex type, with the byte order of both files.
@@ -33,7 +34,9 @@ class RawPair:
         *,
         offset: int = 0,
         order: str = "F",
+        known: Mapping[str, Any] | None = None,
     ):
+        self._known = dict(known or {})
         self.stored_dtype = raw_dtype(dtype)
         if self.stored_dtype.kind != "c":
             raise TypeError(f"dtype={dtype!r} of two files, real and imaginary part, must be complex, such as 'c8'.")
@@ -44,6 +47,10 @@ class RawPair:
             )
             self._close = opened.pop_all()
         self.order = self._real.order
+
+    def described(self) -> dict[str, Any]:
+        """Return what is known of the voxels, as arguments of `create`."""
+        return self._known
 
     @property
     def shape(self) -> Index:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lithax.errors import MetadataError
+from lithax.errors import FileFormatError
+from lithax.storage.formats._damage import check_file
 from lithax.storage.formats._new_file import written_whole
 from lithax.storage.formats._raw_dtype import raw_dtype, raw_order, with_byteorder
 
@@ -68,24 +70,27 @@ def read_sidecar(file: str | os.PathLike[str]) -> RawDescription | None:
 
     Raises
     ------
-    MetadataError
+    FileFormatError
         If it is not such a document, or was written by a later version.
     """
     candidates = [sidecar_path(file)]
     if Path(file).suffix.lower() == ".gz":
         candidates.append(sidecar_path(Path(file).with_suffix("")))
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:
         return None
+    check_file(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise MetadataError(f"{str(path)!r} is not JSON ({error}); pass shape= and dtype= to do without it.") from error
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(
+            f"{str(path)!r} is not JSON ({error}); pass shape= and dtype= to do without it."
+        ) from error
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
-        raise MetadataError(f"{str(path)!r} does not describe a raw file; pass shape= and dtype= to do without it.")
+        raise FileFormatError(f"{str(path)!r} does not describe a raw file; pass shape= and dtype= to do without it.")
     if document.get("version") != _VERSION:
-        raise MetadataError(
-            f"{str(path)!r} has version {document.get('version')!r}, but this lithax reads version {_VERSION}; "
+        raise FileFormatError(
+            f"{str(path)!r} has version {repr(document.get('version'))[:80]}, but this lithax reads version {_VERSION}; "
             "update lithax, or pass shape= and dtype= to do without it."
         )
     return _description(path, document)
@@ -94,13 +99,15 @@ def read_sidecar(file: str | os.PathLike[str]) -> RawDescription | None:
 def _description(path: Path, document: dict[str, Any]) -> RawDescription:
     try:
         shape = tuple(int(n) for n in document["shape"])
+        if len(shape) != 3 or min(shape) < 1 or math.prod(shape) >= 2**60 or int(document["offset"]) < 0:
+            raise ValueError(f"shape={str(shape)[:80]}, offset={document['offset']!r}")
         parts = document.get("parts")
         return RawDescription(
             shape=(shape[0], shape[1], shape[2]),
             dtype=with_byteorder(raw_dtype(document["dtype"]), _BYTE_ORDERS[document["byteorder"]]),
             order=raw_order(document["order"]),
             offset=int(document["offset"]),
-            voxel_length=_three(document["voxel_length"]),
+            voxel_length=_positive(_three(document["voxel_length"])),
             voxel_origin=_three(document["voxel_origin"]),
             voxel_unit=str(document["voxel_unit"]),
             field_name=str(document["field_name"]),
@@ -108,12 +115,21 @@ def _description(path: Path, document: dict[str, Any]) -> RawDescription:
             description=str(document["description"]),
             parts=None if parts is None else (str(parts[0]), str(parts[1])),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise MetadataError(
-            f"{str(path)!r} describes a raw file in part only: {error!r}; pass shape= and dtype= to do without it."
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        raise FileFormatError(
+            f"{str(path)!r} describes a raw file in part only: {str(repr(error))[:200]}; pass shape= and dtype= to do "
+            "without it."
         ) from error
 
 
 def _three(values: Any) -> tuple[float, float, float]:
     x, y, z = (float(value) for value in values)
+    if not all(map(math.isfinite, (x, y, z))):
+        raise ValueError(f"{values!r} must be finite")
     return x, y, z
+
+
+def _positive(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    if min(values) <= 0:
+        raise ValueError(f"voxel_length={values} must be positive")
+    return values

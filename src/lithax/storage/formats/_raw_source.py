@@ -1,16 +1,21 @@
 """Reading a raw file: bare voxels after an optional header."""
 
+import bz2
 import gzip
+import io
 import math
 import os
 import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from lithax.errors import FileFormatError
 from lithax.grid import Box, ChunkGrid, Index, box_shape
+from lithax.storage.formats._damage import check_file
 from lithax.storage.formats._positional_file import PositionalFile
 from lithax.storage.formats._raw_dtype import raw_dtype, raw_order
 from lithax.storage.formats._transpose import copy_reversed
@@ -40,6 +45,15 @@ class RawSource:
         Bytes before the first voxel [byte].
     order
         "F": x runs fastest in the file. "C": z does.
+    exact
+        Whether bytes after the last voxel are an error.
+    packing
+        "gzip", "zlib" or "bzip2": how the file is compressed from `start` on; "": it is not. None: by gzip if its name ends
+        with ".gz".
+    start
+        Where the compressed bytes begin [byte].
+    known
+        What is known of the voxels besides, as arguments of `create`.
 
     Raises
     ------
@@ -51,8 +65,24 @@ class RawSource:
         If the file is shorter or longer than `offset`, `shape` and `dtype` say.
     """
 
-    def __init__(self, file: str | os.PathLike[str], shape: Any, dtype: Any, *, offset: int = 0, order: str = "F"):
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        shape: Any,
+        dtype: Any,
+        *,
+        offset: int = 0,
+        order: str = "F",
+        exact: bool = True,
+        packing: str | None = None,
+        start: int = 0,
+        known: Mapping[str, Any] | None = None,
+    ):
         self.file = Path(file)
+        self._exact = exact
+        self._packing = ("gzip" if self.file.suffix.lower() == ".gz" else "") if packing is None else packing
+        self._start = start
+        self._known = dict(known or {})
         self.stored_dtype = raw_dtype(dtype)
         self.order = raw_order(order)
         self.offset = offset
@@ -73,16 +103,14 @@ class RawSource:
             raise
 
     def _open(self) -> BinaryIO:
-        if self.file.is_dir():
-            raise IsADirectoryError(f"file={str(self.file)!r} is a directory; give the raw file itself.")
-        if not self.file.exists():
-            raise FileNotFoundError(f"file={str(self.file)!r} does not exist; check the path.")
-        if self.file.suffix.lower() != ".gz":
+        check_file(self.file)
+        if not self._packing:
             return self.file.open("rb", buffering=0)
         expected = self.offset + self.nbytes
         stream = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the source)
         try:
-            with gzip.open(self.file, "rb") as packed:
+            with self.file.open("rb") as file, _unpacked(file, self._packing) as packed:
+                file.seek(self._start)
                 # One byte more than expected is enough to know that the file is too long.
                 while (missing := expected + 1 - stream.tell()) > 0:
                     data = packed.read(min(_COPY_AT_ONCE, missing))
@@ -90,9 +118,9 @@ class RawSource:
                         break
                     stream.write(data)
             stream.flush()
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
             stream.close()
-            raise ValueError(f"file={str(self.file)!r} is not a whole gzip file: {error}.") from error
+            raise FileFormatError(f"file={str(self.file)!r} is not a whole {self._packing} file: {error}.") from error
         except BaseException:
             stream.close()
             raise
@@ -101,11 +129,11 @@ class RawSource:
     def _check_size(self) -> None:
         found = self._content.size
         expected = self.offset + self.nbytes
-        if found == expected:
+        if found == expected or (found > expected and not self._exact):
             return
         is_short = found < expected
-        size = f"at least {found}" if self.file.suffix.lower() == ".gz" and not is_short else str(found)
-        raise ValueError(
+        size = f"at least {found}" if self._packing and not is_short else str(found)
+        raise FileFormatError(
             f"file={str(self.file)!r} is too {'short' if is_short else 'long'}: it has {size} bytes, but "
             f"shape={self._shape}, dtype={self.stored_dtype.str!r} and offset={self.offset} need {expected}. "
             "Check these three"
@@ -115,6 +143,10 @@ class RawSource:
                 else "; a header before the voxels is skipped by offset=."
             )
         )
+
+    def described(self) -> dict[str, Any]:
+        """Return what is known of the voxels, as arguments of `create`."""
+        return self._known
 
     def close(self) -> None:
         """Close the file; the source cannot be read any more."""
@@ -209,3 +241,30 @@ class RawSource:
             f"RawSource({str(self.file)!r}, {self._shape}, {self.stored_dtype.str!r}, "
             f"offset={self.offset}, order={self.order!r})"
         )
+
+
+class _Zlib(io.RawIOBase):
+    """The bytes of a zlib stream, as a file."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._stream = file, zlib.decompressobj()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._stream.eof:
+            packed = self._stream.unconsumed_tail or self._file.read(1 << 16)
+            data = self._stream.decompress(packed, len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+            if not packed:
+                raise EOFError("the stream ends too early")
+        return 0
+
+
+def _unpacked(file: BinaryIO, packing: str) -> Any:
+    if packing == "gzip":
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    return bz2.BZ2File(file) if packing == "bzip2" else _Zlib(file)

@@ -1,23 +1,31 @@
-"""Stacks of pages in a TIFF file: z, y, x, also compressed, by tifffile."""
+"""Reading stacks of pages in a TIFF file: z, y, x, also compressed, by tifffile."""
 
 import os
 import threading
-from collections.abc import Iterable
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from lithax.errors import FileFormatError
 from lithax.grid import Box, Index
-from lithax.storage.formats._new_file import check_new_file, written_whole
+from lithax.storage.formats._damage import check_file, readable
+from lithax.storage.formats._raw_source import RawSource
+from lithax.storage.formats._tiff_metadata import described
 from lithax.storage.formats._transpose import copy_reversed
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 
-_IMAGEJ_TYPES = ("uint8", "uint16", "float32")
+PAGES = 64 * 2**20
+"""Decoded pages that are kept, because the next box is likely to cut the same ones [byte]."""
+
+_SLICES = "ZIQ"
+"""Names that tifffile gives an axis of pages: depth, a sequence of images, or unknown. Channels and times are others."""
 
 
-def _tifffile() -> Any:
+def tifffile_module() -> Any:
+    """Return the package tifffile, or say how it is installed."""
     try:
         import tifffile
     except ImportError as missing:
@@ -37,37 +45,59 @@ class TiffSource:
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
+    FileFormatError
         If it is no TIFF file, or holds no single stack of grey values.
     """
 
     order = "F"
+    layered_axis = 2
 
     def __init__(self, file: str | os.PathLike[str]):
-        tifffile = _tifffile()
-        try:
-            self._tiff = tifffile.TiffFile(file)
-        except tifffile.TiffFileError as error:
-            raise ValueError(f"file={os.fspath(file)!r} is not a TIFF file that can be read: {error}.") from error
-        try:
-            series = self._tiff.series[0]
-            shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if n != 1 or axis in "YX")
-            shape = (1, *shape) if len(shape) == 2 else shape
-            if len(self._tiff.series) > 1 or len(shape) != 3 or series.axes[-2:] != "YX":
-                held = ", ".join(f"{s.axes} {s.shape}" for s in self._tiff.series[:4])
-                raise ValueError(
-                    f"file={os.fspath(file)!r} holds {len(self._tiff.series)} series ({held}); an image is one stack of "
-                    "pages of grey values. Take it out with tifffile and from_array()."
-                )
-            self.stored_dtype = np.dtype(series.dtype).newbyteorder("=")
-            self._shape: Index = (int(shape[2]), int(shape[1]), int(shape[0]))
-            self._pages = series.pages
-            self._one_page = len(series.pages) == 1 and shape[0] > 1  # ImageJ's form of large stacks
-            self._data: Any = series.asarray(out="memmap").reshape(shape) if self._one_page else None
-        except BaseException:
-            self.close()
-            raise
+        tifffile = tifffile_module()
+        check_file(file)
+        self.file = Path(file)
         self._lock = threading.Lock()
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._raw: RawSource | None = None
+        with readable(file, "a TIFF file"):
+            self._tiff = tifffile.TiffFile(file)
+            try:
+                self._open()
+            except BaseException:
+                self.close()
+                raise
+
+    def _open(self) -> None:
+        series = self._tiff.series[0]
+        axes = "".join(axis for n, axis in zip(series.shape, series.axes, strict=True) if n != 1 or axis in "YX")
+        shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if n != 1 or axis in "YX")
+        if len(self._tiff.series) > 1 or axes not in ("YX", *(f"{axis}YX" for axis in _SLICES)):
+            held = ", ".join(f"{s.axes} {s.shape}" for s in self._tiff.series[:4])
+            names = {"S": "colours", "C": "channels", "T": "times"}
+            what = ", ".join(names[axis] for axis in axes if axis in names)
+            raise FileFormatError(
+                f"file={str(self.file)!r} holds {len(self._tiff.series)} series ({held}){f' with {what}' if what else ''}; "
+                "an image is one stack of pages of grey values along z. If that is what you want of it, take it out: "
+                f"lx.from_array(tifffile.imread({self.file.name!r}).transpose(2, 1, 0))."
+            )
+        depth, height, width = shape if len(shape) == 3 else (1, *shape)
+        self._shape: Index = (int(width), int(height), int(depth))
+        self.stored_dtype = np.dtype(np.dtype(series.dtype).newbyteorder("=").str)
+        if self.stored_dtype.kind not in "buif" or min(self._shape) < 1:
+            raise FileFormatError(
+                f"file={str(self.file)!r} holds voxels of {self.stored_dtype} in the shape {self._shape}; an image holds "
+                "booleans, integers or real numbers."
+            )
+        self._pages = series.pages
+        offset = series.dataoffset
+        if offset is not None and self.stored_dtype.kind != "b":
+            stored = self.stored_dtype.newbyteorder(self._tiff.byteorder)
+            self._raw = RawSource(self.file, self._shape, stored, offset=int(offset), order="F", exact=False)
+        elif len(self._pages) not in (depth, 0) or any(page is None for page in self._pages):
+            raise FileFormatError(
+                f"file={str(self.file)!r} says that it has {depth} pages, and {len(self._pages)} are there; it was cut off, "
+                "or its other files are missing."
+            )
 
     @property
     def shape(self) -> Index:
@@ -81,18 +111,32 @@ class TiffSource:
 
     def described(self) -> dict[str, Any]:
         """Return what the file says of the size of its voxels, as arguments of `create`."""
-        return _described(self._tiff)
+        with self._lock, readable(self.file, "a TIFF file"):
+            return described(self._tiff, str(self.file))
+
+    def read(self, box: Box) -> np.ndarray:
+        """Return the voxels of a box, with the axes x, y, z."""
+        return self.arrange(self.read_stored(box))
 
     def read_stored(self, box: Box) -> np.ndarray:
         """Return the voxels of a box with the axes z, y, x."""
+        if self._raw is not None:
+            return self._raw.read_stored(box)
         x, y, z = box
-        if self._data is not None:
-            return np.array(self._data[z, y, x])
         out = np.empty((z.stop - z.start, y.stop - y.start, x.stop - x.start), self.stored_dtype)
-        with self._lock:  # one file, one place in it
+        with self._lock, readable(self.file, "a TIFF file"):  # one file, one place in it
             for n in range(z.start, z.stop):
-                out[n - z.start] = self._pages[n].asarray()[..., y, x].reshape(out.shape[1:])
+                out[n - z.start] = self._page(n)[y, x]
         return out
+
+    def _page(self, n: int) -> np.ndarray:
+        page = self._kept.get(n)
+        if page is None:
+            page = self._pages[n].asarray().reshape(self._shape[1], self._shape[0])
+            self._kept[n] = page
+            while len(self._kept) > max(1, PAGES // page.nbytes):
+                self._kept.popitem(last=False)
+        return page
 
     def arrange(self, stored: np.ndarray) -> np.ndarray:
         """Return voxels with the axes x, y, z."""
@@ -103,82 +147,11 @@ class TiffSource:
     def close(self) -> None:
         """Close the file."""
         self._tiff.close()
+        if self._raw is not None:
+            self._raw.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _described(tiff: Any) -> dict[str, Any]:
-    """Read voxel size and unit from the tags, and from what ImageJ writes beside them."""
-    imagej = tiff.imagej_metadata or {}
-    tags = tiff.pages[0].tags
-    unit = {2: "inch", 3: "cm"}.get(int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1, "")
-    unit = {"micron": "um", "\\u00B5m": "um", "pixel": "", "pixels": ""}.get(
-        imagej.get("unit", unit), imagej.get("unit", unit)
-    )
-    if not imagej or not unit:
-        # Resolutions of plain TIFF files are those of printers more often than of scanners.
-        return {}
-    lengths = []
-    for name in ("XResolution", "YResolution"):
-        above, below = tags[name].value if name in tags else (1, 1)
-        lengths.append(below / above if above and below else 1.0)
-    return {"voxel_length": (*lengths, float(imagej.get("spacing", lengths[0]))), "voxel_unit": unit}
-
-
-def write_tiff(
-    file: str | os.PathLike[str],
-    shape: Index,
-    dtype: np.dtype,
-    planes: Iterable[np.ndarray],
-    *,
-    voxel_length: tuple[float, float, float],
-    voxel_unit: str,
-    overwrite: bool = False,
-) -> Path:
-    """Write a stack of pages, whole or not at all; in ImageJ's form where that has the data type.
-
-    Parameters
-    ----------
-    file
-        Path of the file to make.
-    shape
-        Number of voxels along x, y and z.
-    dtype
-        Type of the voxels; booleans are written as bytes, 0 and 1.
-    planes
-        The pages (y, x) in order.
-    voxel_length, voxel_unit
-        Written as resolution, spacing and unit.
-    overwrite
-        Replace a file that exists.
-
-    Raises
-    ------
-    TypeError
-        If TIFF has no such data type.
-    FileExistsError
-        If there is such a file and `overwrite` is False.
-    IsADirectoryError, FileNotFoundError
-        If it is a directory, or its directory does not exist.
-    """
-    tifffile = _tifffile()
-    file = Path(file)
-    check_new_file(file, overwrite)
-    if dtype.kind == "c" or dtype.itemsize > 8 or dtype.kind not in "buif":
-        raise TypeError(f"voxels of {dtype} cannot be written to a TIFF file; export their real and imaginary parts.")
-    stored = np.dtype("uint8") if dtype.kind == "b" else dtype.newbyteorder("=")
-    nx, ny, nz = shape
-    large = nx * ny * nz * stored.itemsize > 2**31
-    options: dict[str, Any] = {"bigtiff": True}
-    if stored.name in _IMAGEJ_TYPES and not large:
-        hx, hy, hz = voxel_length
-        unit = {"um": "micron", "\N{MICRO SIGN}m": "micron"}.get(voxel_unit, voxel_unit)
-        axes = {"axes": "ZYX", "spacing": hz, "unit": unit}
-        options = {"imagej": True, "resolution": (1 / hx, 1 / hy), "metadata": axes}
-    with written_whole(file) as temporary:
-        tifffile.imwrite(temporary, iter(planes), shape=(nz, ny, nx), dtype=stored, photometric="minisblack", **options)
-    return file

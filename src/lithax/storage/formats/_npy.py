@@ -1,0 +1,57 @@
+"""Files of NumPy (``.npy``) with the axes x, y, z: a header, and the voxels as they are."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lithax.errors import FileFormatError
+from lithax.storage.formats._damage import check_file, readable
+from lithax.storage.formats._new_file import check_new_file, written_whole
+from lithax.storage.formats._planes import Count
+from lithax.storage.formats._raw_source import RawSource
+
+
+class NpySource(RawSource):
+    """The voxels of a ``.npy`` file, read box by box; it says nothing of their size.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FileFormatError
+        If it is no such file, or holds no three-dimensional array of numbers.
+    """
+
+    def __init__(self, file: str | os.PathLike[str]):
+        check_file(file)
+        with readable(file, "a .npy file"):
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+            if not isinstance(array, np.memmap):
+                raise ValueError("it holds several arrays")
+            shape, dtype, offset, flags = array.shape, array.dtype, array.offset, array.flags
+            order = "C" if flags.c_contiguous else "F"
+            del array
+            if len(shape) != 3 or 0 in shape:
+                raise FileFormatError(
+                    f"file={os.fspath(file)!r} holds an array of shape {shape}; an image has three axes, x, y and z."
+                )
+            super().__init__(file, shape, dtype, offset=offset, order=order, exact=False)
+
+
+def write_npy(
+    image: Any, file: str | os.PathLike[str], *, overwrite: bool = False, progress: Count = lambda voxels: None
+) -> Path:
+    """Write the voxels of an image with the axes x, y, z, in C order, whole or not at all."""
+    file = Path(file)
+    check_new_file(file, overwrite)
+    with written_whole(file) as temporary:
+        out = np.lib.format.open_memmap(temporary, "w+", image.dtype, image.shape)
+        for n in range(len(image.stored.unit_grid)):
+            box = image.chunk_slices(n, unit="shard")
+            out[box] = image[box]
+            progress(out[box].size)
+        out.flush()
+        del out
+    return file
