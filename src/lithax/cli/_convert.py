@@ -24,8 +24,10 @@ def convert_command(source: str, target: str, path: str | None, overwrite: bool,
     rock.raw        bare voxels, with a JSON document beside them that says what they are
     rock.npy        NumPy, axes x, y, z
     rock.tif        a stack of pages along z, with voxel size, as ImageJ and Fiji write it
+    rock.nrrd       NRRD; also .nhdr with a data file
+    rock.mha        MetaImage of ITK; also .mhd with a data file
     rock.ome.zarr   OME-Zarr 0.5 with coarser levels (lithax pyramid has more options)
-    rock.zarr       a store of lithax; any other name, or a URL
+    rock.zarr       a store of lithax; also a name without an ending, or a URL
 
     SOURCE is one of these, or any other store that lithax opens: images of RockVerse, three-dimensional Zarr arrays,
     OME-Zarr of versions 0.1 to 0.5. Nothing is held in memory as a whole.

@@ -26,9 +26,9 @@ from lithax.cli._parameters import OVERWRITE, QUIET, alone, tell
 def export_command(
     store: str, file: str, path: str | None, fiji_macro: bool, overwrite: bool, quiet: bool, **options: Any
 ) -> None:
-    """Write an image to a raw file, and beside it a JSON document that says what it holds; or to a .npy or TIFF file.
+    """Write an image to a raw file, and beside it a JSON document that says what it holds; or to another format.
 
-    What FILE is, its ending says; a .npy file gets the axes x, y, z, the pages of a TIFF stack (.tif) lie along z.
+    What FILE is, its ending says: .raw, .tif (pages along z), .npy (axes x, y, z), .nrrd, .nhdr, .mha, .mhd.
 
     \b
     lithax export rock.zarr rock.raw
@@ -42,6 +42,6 @@ def export_command(
     given = {name: value for name, value in options.items() if value is not None}
     if fiji_macro:
         given["fiji_macro"] = True
-    raw = file_format(file) in ("raw", "zarr")
+    raw = file_format(file) == "raw"
     made = export_file(image, file, overwrite=overwrite, progress=not quiet, **given)
     click.echo(f"{made} ({image.nx} x {image.ny} x {image.nz})" + (f", described in {made}.json" if raw else ""))

@@ -1,31 +1,36 @@
 """``lithax info``."""
 
+from typing import Any
+
 import click
 
-from lithax.cli._parameters import alone, tell
+from lithax.cli._parameters import PATH, alone, raw_layout, tell
 
 
 @click.command("info")
-@click.argument("store")
-@click.option("--path", help="Path of the image inside the store.")
+@click.argument("store", metavar="IMAGE")
+@PATH
+@raw_layout()
 @click.option("--statistics", is_flag=True, help="Also read all voxels: smallest, largest, mean, percentiles.")
 @tell
 @alone
-def info_command(store: str, path: str | None, statistics: bool) -> None:
+def info_command(store: str, path: str | None, statistics: bool, **options: Any) -> None:
     """Show what an image is, without reading its voxels.
 
-    STORE is a folder such as rock.zarr, or a URL. Images of lithax and RockVerse, three-dimensional Zarr arrays and levels of
-    OME-Zarr are understood.
+    IMAGE is a folder such as rock.zarr, a URL, or a file: TIFF, raw, .npy, NRRD, MetaImage. Of Zarr, images of lithax and
+    RockVerse, three-dimensional arrays and levels of OME-Zarr are understood.
 
     \b
     lithax info rock.zarr
     lithax info rock.zarr --statistics
+    lithax info scan.tif
     lithax info s3://bucket/rock.zarr --path scan
     """
     from lithax.images import open as open_image
     from lithax.measure import histogram, moments
 
-    image = open_image(store, path=path, mode="r", incomplete=True)
+    given = {name: value for name, value in options.items() if value is not None}
+    image = open_image(store, path=path, mode="r", incomplete=True, **given)
     unit = f" {image.voxel_unit}" if image.voxel_unit else ""
 
     def lengths(values: tuple[float, ...]) -> str:

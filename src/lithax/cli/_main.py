@@ -29,7 +29,7 @@ def main() -> None:
     \b
     lithax report                      show what a report is, on a scan whose porosity is known
     lithax report rock.raw ...         the same of your scan: porosity, connectivity, REV, one page to send
-    lithax import rock.raw rock.zarr   a file (raw, .npy, TIFF) becomes an image
+    lithax import rock.raw rock.zarr   a file (raw, TIFF, NRRD, ...) becomes an image
     lithax info rock.zarr              what an image is
     lithax view rock.zarr              look at it; --web: in a browser
     lithax pyramid rock.zarr           coarser levels, so that large images are seen at once

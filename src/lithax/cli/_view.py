@@ -1,16 +1,18 @@
 """``lithax view``."""
 
 import webbrowser
+from typing import Any
 
 import click
 
-from lithax.cli._parameters import PATH, alone, tell
+from lithax.cli._parameters import PATH, alone, raw_layout, tell
 from lithax.errors import NoDisplayError
 
 
 @click.command("view")
-@click.argument("store")
+@click.argument("store", metavar="IMAGE")
 @PATH
+@raw_layout()
 @click.option("--segmentation", help="Store of an image of phases, laid over it.")
 @click.option(
     "--part",
@@ -34,6 +36,7 @@ def view_command(
     volume: bool,
     port: int,
     no_browser: bool,
+    **options: Any,
 ) -> None:
     """Look at an image: three linked slices, contrast, phases.
 
@@ -45,11 +48,13 @@ def view_command(
     lithax view rock.zarr
     lithax view rock.zarr --segmentation phases.zarr
     lithax view rock.zarr --web
+    lithax view scan.tif
     lithax view s3://bucket/rock.zarr --web --no-browser --port 8080
     """
     from lithax.images import open as open_image
 
-    image = open_image(store, path=path, mode="r", incomplete=True)
+    given = {name: value for name, value in options.items() if value is not None}
+    image = open_image(store, path=path, mode="r", incomplete=True, **given)
     phases = None if segmentation is None else open_image(segmentation, mode="r", incomplete=True)
     if not web:
         if unused := [
@@ -58,9 +63,9 @@ def view_command(
             raise click.UsageError(f"{', '.join(unused)}: only with --web.")
         from lithax.viz import OrthogonalViewer
 
-        options = {} if part is None else {"part": part}
+        shown = {} if part is None else {"part": part}
         try:
-            OrthogonalViewer(image, window=False, segmentation=phases, **options).show(block=True)
+            OrthogonalViewer(image, window=False, segmentation=phases, **shown).show(block=True)
         except NoDisplayError as error:
             raise click.ClickException(
                 f"no window can be opened: {error.reason}. Look at it in a browser: lithax view --web {store}; or, on a "

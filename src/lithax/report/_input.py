@@ -6,23 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lithax.images import VoxelImage, from_array, import_raw
+from lithax.images import VoxelImage, file_format, from_array, import_file
 from lithax.images import open as open_image
 
 HASHED = 4 * 2**30
 """Files up to this size are hashed as they are; the voxels always are [byte]."""
-
-_OTHER = {
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".nii": "NIfTI",
-    ".nrrd": "NRRD",
-    ".h5": "HDF5",
-    ".hdf5": "HDF5",
-    ".vti": "VTK",
-}
 
 
 @dataclass(frozen=True)
@@ -63,8 +51,8 @@ def open_source(
     Parameters
     ----------
     source
-        An image; an array indexed ``[x, y, z]``; the path or URL of a Zarr store; the path of a ``.npy`` file, or of a raw file
-        (".raw", ".bin", ".dat", also with ".gz").
+        An image; an array indexed ``[x, y, z]``; the path or URL of a Zarr store; the path of a file that `lithax.open` reads:
+        raw, TIFF, ``.npy``, NRRD, MetaImage, ...
     folder
         Where ``scan.zarr`` goes.
     layout
@@ -98,29 +86,16 @@ def _from_path(path: str, folder: Path, layout: RawLayout, geometry: dict[str, A
         _refuse_layout(layout, f"the store {path}")
         return _described(open_image(path, mode="r"), {"store": path}, geometry, folder, overwrite)
     if not local.is_file():
-        raise FileNotFoundError(
-            f"image={path!r} does not exist; give the path of a raw file, a .npy file or a Zarr store."
-        )
+        raise FileNotFoundError(f"image={path!r} does not exist; give the path of a file, or of a Zarr store.")
     record: dict[str, Any] = {"file": path, "bytes": local.stat().st_size}
     if local.stat().st_size <= HASHED:
         with local.open("rb") as stream:
             record["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
-    suffixes = [s.lower() for s in local.suffixes]
     target = {"store": folder / "scan.zarr", "overwrite": overwrite, **geometry}
-    if suffixes and suffixes[-1] == ".npy":
+    if file_format(local) != "raw":
         _refuse_layout(layout, f"{local.name}, which says itself what it holds")
-        array = np.load(local, mmap_mode="r")
-        if array.ndim != 3:
-            raise ValueError(f"{path} holds an array of shape {array.shape}; an image has three axes, x y z.")
-        return Source(from_array(array, **target), record)
-    other = next((_OTHER[s] for s in suffixes if s in _OTHER), None)
-    if other is not None and "shape" not in layout.given:
-        raise ValueError(
-            f"{path} looks like {other}, which this version does not read; export it as a raw file and give shape and dtype, or save "
-            "it as .npy (numpy.save) with the axes x, y, z."
-        )
     record["layout"] = {k: str(v) if k == "dtype" else v for k, v in layout.given.items()}
-    return Source(import_raw(local, **layout.given, **target), record)
+    return Source(import_file(local, **layout.given, **target), record)
 
 
 def _described(
