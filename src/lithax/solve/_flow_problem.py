@@ -226,5 +226,6 @@ def _(settings: FlowSettings, primals: Any, tangents: Any) -> Any:
     def solve(_: Any, b: Fields) -> Fields:
         return stokes.solve_for(operator, stokes.make_preconditioner(operator), b, settings)
 
-    rhs = tuple(-part for part in change)
+    nothing = 0 * sum(change)  # every part must be seen to depend on the tangent: JAX transposes all or none
+    rhs = tuple(nothing - part for part in change)
     return x, jax.lax.custom_linear_solve(operator, rhs, solve, symmetric=True)

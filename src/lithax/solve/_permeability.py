@@ -406,7 +406,8 @@ def _scale(given: FlowInput, unit: str | None) -> tuple[float, str]:
                 f"unit={unit!r} needs the voxel length, and the image has no voxel_unit: give spacing='2 um', or "
                 f"image.update(voxel_length=..., voxel_unit=...); without it k is in voxel²."
             )
-        return 1.0, "voxel²" if given.spacing == (1.0, 1.0, 1.0) else "length²"
+        unscaled = isinstance(given.spacing, tuple) and given.spacing == (1.0, 1.0, 1.0)
+        return 1.0, "voxel²" if unscaled else "length²"
     if unit in ("voxel²", "voxel2"):
         raise ValueError(f"unit={unit!r} is what value_voxel is in; value has a physical unit, such as 'mD' or 'm²'.")
     wanted = "m²" if unit is None else unit
