@@ -110,12 +110,14 @@ def stored_bytes():
     """``stored_bytes(folder)``: every stored byte by its place, but for when it was made; the folder goes by one name."""
 
     def read(folder):
-        found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+        files = [p for p in Path(folder).rglob("*") if p.is_file() and ".lithax" not in p.parts]
+        found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
         for name in [name for name in found if name.endswith("zarr.json")]:
             document = json.loads(found[name].replace(str(folder).encode(), b"folder"))
             provenance = document["attributes"].get("lithax", {}).get("provenance")
             if provenance is not None:
                 del provenance["finished"]
+            document["attributes"].get("lithax", {}).pop("created", None)
             found[name] = json.dumps(document, sort_keys=True).encode()
         return found
 

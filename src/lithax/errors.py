@@ -21,6 +21,10 @@ class ResumeError(LithaxError, RuntimeError):
     """A run cannot go on with the output that is there."""
 
 
+class StaleHandleError(LithaxError, RuntimeError):
+    """The image that a handle was opened on is no longer there: another one stands in its place."""
+
+
 class LockedError(LithaxError, RuntimeError):
     """Another run is writing to the same image."""
 

@@ -54,9 +54,9 @@ def watch_storage(moments):
     write, replace = _objects.DirectoryObjects.write, Path.replace
     write_unit, record, os_write = _stored_array.StoredArray.write_unit, _journal.Journal.record, os.write
 
-    def noticed_write_unit(self, unit, payload):
+    def noticed_write_unit(self, unit, payload, digest=None):
         moments.reached("before write")
-        write_unit(self, unit, payload)
+        write_unit(self, unit, payload, digest)
         moments.reached("after write")
 
     def noticed_replace(self, target):

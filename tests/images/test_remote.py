@@ -74,6 +74,7 @@ def place(request):
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.filterwarnings("ignore:.*an object store has no locks")
 def test_an_image_is_made_and_opened_again(place):
     made = lx.from_array(VALUES, (4, 4, 4), **place, voxel_length=2, voxel_unit="um", field_name="CT")
     image = lx.open(**place)
@@ -91,6 +92,7 @@ def test_an_image_is_made_and_opened_again(place):
     assert again.content_hash() == lx.from_array(expected).content_hash()
 
 
+@pytest.mark.filterwarnings("ignore:.*an object store has no locks")
 def test_shards(place):
     lx.from_array(VALUES, (2, 2, 2), shards=(4, 4, 4), **place)
     image = lx.open(**place)

@@ -1,6 +1,7 @@
 """A store that is damaged in every way that a disk, a crash and another program damage it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ def objects(tmp_path):
 def test_a_sound_image(image, tmp_path):
     found = lx.verify(tmp_path / "rock.zarr", progress=False)
     assert found
-    assert (found.images, found.chunks, found.empty, found.hashes) == (1, len(objects(tmp_path)), 0, 0)
+    count = len(objects(tmp_path))
+    assert (found.images, found.chunks, found.empty, found.hashes, found.compared) == (1, count, 0, 0, count)
+    assert "every chunk was compared with the digest" in str(found)
     image.content_hash()
     lx.pyramid(image, smallest=3, progress=False)
     found = lx.verify(image, progress=False)
@@ -44,12 +47,14 @@ def test_every_damaged_chunk_is_named(image, tmp_path):
     assert len(found.defects) >= 2
 
 
-def test_a_lost_chunk_shows_in_the_hash(image, tmp_path):
+def test_a_lost_chunk_of_which_nothing_was_recorded_shows_in_the_hash(image, tmp_path):
     digest = image.content_hash()
+    shutil.rmtree(tmp_path / "rock.zarr/.lithax")
     objects(tmp_path)[-1].unlink()
     found = lx.verify(tmp_path / "rock.zarr", progress=False)
-    assert (found.empty, len(found.defects)) == (1, 1)
+    assert (found.empty, found.compared, len(found.defects)) == (1, 0, 1)
     assert digest[:16] in found.defects[0]
+    assert "nothing was recorded to compare the chunks with" in str(found)
     assert lx.verify(tmp_path / "rock.zarr", content=False, progress=False).sound
 
 
@@ -68,7 +73,6 @@ def test_an_unfinished_image_and_what_its_journal_says(image, tmp_path):
     image.stored.update_metadata(state="writing")
     unit = (0, 0, 0)
     lines = [{"journal": 1, "identity": {}}, {"unit": unit, "digest": "wrong"}]
-    (tmp_path / "rock.zarr/.lithax").mkdir()
     (tmp_path / "rock.zarr/.lithax/journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     defects = lx.verify(tmp_path / "rock.zarr", progress=False).defects
     assert any("cut off" in defect for defect in defects)

@@ -154,8 +154,10 @@ class MapJob:
         finished: set[Index] = set()
 
         def check(unit: Index) -> bool:
-            digest = sink.digest(sink.read_unit(unit))
+            payload = sink.read_unit(unit)
+            digest = sink.digest(payload)
             if digest == journal.done[unit]:
+                sink.confirm_unit(unit, payload, digest)
                 return True
             if self.in_place and digest != journal.old.get(unit):
                 raise ResumeError(
@@ -232,7 +234,7 @@ class _Collector:
         digest = self._sink.digest(payload)
         if self._in_place:
             self._journal.record(unit, digest, self._sink.digest(self._sink.read_unit(unit)))
-            self._sink.write_unit(unit, payload)
+            self._sink.write_unit(unit, payload, digest)
         else:
-            self._sink.write_unit(unit, payload)
+            self._sink.write_unit(unit, payload, digest)
             self._journal.record(unit, digest)

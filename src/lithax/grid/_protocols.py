@@ -67,8 +67,12 @@ class BlockSink(Protocol):
 
     def read_unit(self, unit: tuple[int, int, int]) -> bytes | None: ...
 
-    def write_unit(self, unit: tuple[int, int, int], payload: bytes | None) -> None:
+    def write_unit(self, unit: tuple[int, int, int], payload: bytes | None, digest: str | None = None) -> None:
         """Store the bytes of a unit under its final name, or remove it; never a half-written object."""
+        ...
+
+    def confirm_unit(self, unit: tuple[int, int, int], payload: bytes | None, digest: str) -> None:
+        """Let what is known of the stored units say what was just found to be stored for one."""
         ...
 
     def digest(self, payload: bytes | None) -> str:

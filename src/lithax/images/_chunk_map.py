@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,13 +40,25 @@ from lithax.images._call import (
 )
 from lithax.images._collective import check_same, on_first, together
 from lithax.images._derived_array import stored_origins
+from lithax.images._history import applied_before, entry_of, is_listed, with_entry
 from lithax.images._identity import comparable, describe_places, identity_of, provenance_of
+from lithax.images._input_state import changed_while_read
 from lithax.images._outputs import given_outputs, images_of, new_outputs
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
 from lithax.ops import PlainFunction, Program, as_steps
 from lithax.runtime import device_or_devices
-from lithax.storage import begin_journal, join_journal, locate, resolve_chunks, this_process, voxel_dtype
+from lithax.storage import (
+    begin_journal,
+    clear_journal,
+    differing_parts,
+    fingerprint,
+    join_journal,
+    locate,
+    resolve_chunks,
+    this_process,
+    voxel_dtype,
+)
 
 
 def chunk_map(
@@ -195,11 +207,15 @@ def chunk_map(
                 for stored in stored_origins(handle.stored) if hash_inputs else ():
                     if stored.metadata.content_hash is None:
                         VoxelImage(stored, handle.world).content_hash()
-        identity = identity_of(prepared, resume_key, needed=bool(resume))
+        recorded = store is not None or prepared.out is not None
+        identity = identity_of(prepared, resume_key, needed=bool(resume), recorded=recorded)
     places = {"store": describe_places(store), "path": path, "overwrite": overwrite, "resume": resume}
     check_same(world, "chunk_map", lambda: comparable(identity) | places | {"blocks": prepared.layout})
     # What the first process knows is what is recorded: another one may have opened an input before its hash was stored.
     identity = world.broadcast(identity)
+    if prepared.in_place and resume and _applied(prepared, identity, resume_key):
+        assert prepared.out is not None
+        return prepared.out if prepared.many else prepared.out[0]
     if prepared.out is not None:
         outputs, finished = given_outputs(prepared, store, path, resume), False
     else:
@@ -214,7 +230,7 @@ def chunk_map(
             resume=resume,
         )
     if not finished:
-        _run(prepared, outputs, identity, resume, progress)
+        _run(prepared, outputs, identity, resume, resume_key, progress)
         release_memory(prepared.working_bytes)
     return tuple(outputs) if prepared.many else outputs[0]
 
@@ -240,6 +256,8 @@ class PreparedMap:
     limit: int
     held: int
     """Bytes of results that stay in memory."""
+    states: list[dict[str, Any]] = field(default_factory=list)
+    """What the inputs held when the call began, known by the first process of calls whose output outlives them."""
 
     @property
     def reader(self) -> BlockReader:
@@ -472,7 +490,32 @@ def _same_place(a: VoxelImage, b: Any) -> bool:
     return any(place.holds(stored) for stored in stored_origins(b.stored))
 
 
-def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, progress: bool) -> None:
+def _applied(prepared: PreparedMap, identity: Any, resume_key: str | None) -> bool:
+    """Tell whether a named change in place is done already; see `applied_before`."""
+    world, outputs = prepared.inputs.world, prepared.out or ()
+
+    def look() -> bool:
+        # Killed while several outputs were called complete: all had been written, and some have been called so.
+        begun = [o for o in outputs if o.stored.reload_metadata().state != "complete"]
+        begun = [o for o in begun if not differing_parts(o.metadata.run, identity)]
+        if begun and len(begun) < len(outputs) and all(is_listed(o, identity) for o in outputs if o not in begun):
+            _call_complete(prepared, begun, identity, True, resume_key)
+            for output in begun:
+                clear_journal(output.stored)
+            return True
+        return all([_is_in_place(o, prepared) and applied_before(o, identity, resume_key) for o in outputs])
+
+    applied = on_first(world, look)
+    return bool(world.broadcast(applied))
+
+
+def _is_in_place(target: VoxelImage, prepared: PreparedMap) -> bool:
+    return any(_same_place(target, i) for i in (*prepared.inputs.images, *images_of(prepared.inputs.where)))
+
+
+def _run(
+    prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, key: str | None, progress: bool
+) -> None:
     world = prepared.inputs.world
     journals = []
     try:
@@ -496,7 +539,7 @@ def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume
             ).run()
             for journal in journals if world.count > 1 else ():
                 journal.close()
-        on_first(world, lambda: _finish(prepared, outputs, journals, identity))
+        on_first(world, lambda: _finish(prepared, outputs, journals, identity, resume, key))
         for output in outputs if not world.first else ():
             output.stored.reload_metadata()
     except BaseException as error:
@@ -523,7 +566,11 @@ def _begin_journals(
             journals.append(begin_journal(output.stored, identity, resume=resume, in_place=in_place, owners=owners))
         for output in outputs:
             if output.metadata.state == "complete":
-                output.stored.update_metadata(state="writing", run=identity, content_hash=None)
+                before = {"before": fingerprint(output.stored, thorough=bool(resume))} if keeps_history(output) else {}
+                output.stored.update_metadata(state="writing", run=identity | before, content_hash=None)
+
+    def keeps_history(output: VoxelImage) -> bool:
+        return in_place and (bool(resume) or not output.stored.in_memory)
 
     on_first(world, begin)
     if world.count > 1:
@@ -533,8 +580,36 @@ def _begin_journals(
                 journals.append(join_journal(output.stored, state, world.index, in_place=in_place))
 
 
-def _finish(prepared: PreparedMap, outputs: list[VoxelImage], journals: list[Any], identity: Any) -> None:
-    provenance = provenance_of(prepared)
-    for output, journal in zip(outputs, journals, strict=True):
-        output.stored.update_metadata(state="complete", run=identity, provenance=provenance, content_hash=None)
+def _finish(
+    prepared: PreparedMap,
+    outputs: list[VoxelImage],
+    journals: list[Any],
+    identity: Any,
+    resume: bool | str,
+    key: str | None,
+) -> None:
+    """Call the outputs complete, if what was written is there and came from inputs that stayed as they were."""
+    if changed := changed_while_read(prepared.states, prepared.inputs):
+        raise IncompleteImageError(
+            f"{', '.join(changed)} was written to while it was read, so the result may mix old and new voxels; repeat the call with "
+            f"overwrite=True."
+        )
+    for journal in journals:
+        journal.check_stored()
+    _call_complete(prepared, outputs, identity, resume, key)
+    for journal in journals:
         journal.finish()
+
+
+def _call_complete(
+    prepared: PreparedMap, outputs: Sequence[VoxelImage], identity: Any, resume: bool | str, key: str | None
+) -> None:
+    provenance = provenance_of(prepared)
+    for output in outputs:
+        changes: dict[str, Any] = {"state": "complete", "run": identity, "content_hash": None, "provenance": provenance}
+        if prepared.in_place and (resume or not output.stored.in_memory):
+            metadata = output.stored.reload_metadata()
+            before = metadata.run.get("before") if isinstance(metadata.run, Mapping) else None
+            entry = entry_of(identity, key, bool(resume), before, output)
+            changes["history"] = with_entry(metadata.history, entry)
+        output.stored.update_metadata(**changes)

@@ -68,7 +68,12 @@ def transfer(
         with progress_of(target.shape, world, "copy", progress) as bar:
 
             def pass_on(unit: Index) -> None:
-                target.write_unit(unit, source.read_unit(unit))
+                if source.check:
+                    source.checked_unit(unit)
+                payload = source.read_unit(unit)
+                if payload is None:
+                    source.check_not_lost(unit)
+                target.write_unit(unit, payload)
                 bar.add(math.prod(box_shape(target.unit_grid.box(unit))))
 
             map_threads(pass_on, units, target.workers, world.check)
@@ -87,7 +92,7 @@ def transfer(
         values = source.read(box) if inner == 1 else source.read_parallel(box, inner)
         values = check_values(values, target.dtype)
         x, y, z = (range(s.start, s.stop) for s in box)
-        target.write_selection((x, y, z), values, inner, casting="unsafe")
+        target.write_selection((x, y, z), values, inner, casting="unsafe", alone=True)
         bar.add(values.size)
 
     with progress_of(target.shape, world, "copy", progress) as bar:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lithax.arrays import is_jax, to_numpy
+from lithax.errors import IncompleteImageError
 from lithax.geometry import Frame
 from lithax.grid import Box, Index, World
 from lithax.images._collective import (
@@ -27,6 +28,7 @@ from lithax.storage import (
     AbstractStoredArray,
     Metadata,
     StoredArray,
+    changed_units,
     check_options,
     creating,
     locate,
@@ -211,8 +213,19 @@ def new_image(
             image = VoxelImage(open_shared_array(place, world) if stored is None else stored, world)
         with together(world):
             yield image
+            image.stored.ledger.flush()
         if filled_by is not None:
-            on_first(world, lambda: image.stored.update_metadata(state="complete", run=None))
+
+            def finish() -> None:
+                if lost := changed_units(image.stored):
+                    raise IncompleteImageError(
+                        f"{', '.join(repr(image.stored.unit_key(unit)) for unit in lost[:5])} of the image at {place.label} were removed or "
+                        f"changed by something else while the image was made; make it again."
+                    )
+                image.stored.update_metadata(state="complete", run=None)
+                image.stored.ledger.merge()
+
+            on_first(world, finish)
             if not world.first:
                 image.stored.reload_metadata()
 

@@ -18,6 +18,7 @@ from lithax.errors import ResumeError
 from lithax.geometry import Frame
 from lithax.grid import triple
 from lithax.images._derived_array import derivation, origins
+from lithax.images._input_state import input_states, without_times
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import Domain
 from lithax.ops import PlainFunction, Program, Step
@@ -30,7 +31,7 @@ def version(package: str) -> str:
     return importlib.metadata.version(package)
 
 
-def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str, Any]:
+def identity_of(prepared: Any, resume_key: str | None, needed: bool, recorded: bool) -> dict[str, Any]:
     """Return what makes a run the same as an earlier one, part by part, as JSON holds it.
 
     Parameters
@@ -41,6 +42,8 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str
         The user's name for the computation.
     needed
         Whether the call is to be compared with an earlier one.
+    recorded
+        Whether a later call may be compared with this one: its output outlives it.
 
     Raises
     ------
@@ -59,6 +62,8 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str
             f"name it with resume_key= in both calls."
         )
     inputs = prepared.inputs
+    if recorded and inputs.world.first:
+        prepared.states = input_states(inputs, prepared.out, thorough=needed)
     parts = {
         "computation": computation,
         "parameters": [{k: _known(v) for k, v in step.parameters.items()} for step in program.steps],
@@ -72,6 +77,7 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str
         "dtype": [d.str for d in prepared.function.out_dtypes],
         "inputs": [describe_input(i) for i in inputs.images],
         "input_hashes": [_content_hash(i) for i in inputs.images],
+        "input_state": without_times(prepared.states),
         "geometry": _describe_frame(inputs.frame),
         "where": _describe_where(inputs.where),
         "where_input": "exclude" if prepared.request.guards else "keep",
@@ -85,7 +91,7 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool) -> dict[str
 
 def comparable(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return what must be the same in every process: all but what one of them may know sooner than another."""
-    return {name: part for name, part in identity.items() if name != "input_hashes"}
+    return {name: part for name, part in identity.items() if name not in ("input_hashes", "input_state")}
 
 
 def call_of(inputs: Any, **what: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lithax.errors import IncompleteImageError
 from lithax.images._file_image import file_to_open, open_file
 from lithax.images._voxel_image import VoxelImage
-from lithax.storage import dual_energy_group, locate, open_array, own_attributes
+from lithax.storage import check_reads, dual_energy_group, locate, open_array, own_attributes
 
 
 def open(
@@ -16,6 +16,7 @@ def open(
     path: str | None = None,
     mode: Literal["r", "r+"] = "r+",
     incomplete: bool = False,
+    check: bool = False,
     storage_options: Any = None,
     world: Any = None,
     **options: Any,
@@ -39,6 +40,9 @@ def open(
         "r+" to read and write, "r" to read only.
     incomplete
         Open an image that was cut off while it was written.
+    check
+        Compare the stored bytes of everything that is read with the digests recorded when it was written: damage that the
+        codec does not notice is an error, instead of wrong voxels. A shard is then read as a whole.
     storage_options
         Options for the file system behind a URL.
     world
@@ -89,6 +93,8 @@ def open(
             f"store={place.label} holds an image that was cut off while it was written. {way_out}, or open it with "
             "incomplete=True to look at what is there."
         )
+    if check:
+        check_reads(stored)
     return VoxelImage(stored, world)
 
 

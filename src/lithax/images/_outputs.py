@@ -11,6 +11,7 @@ from lithax.images._where import Domain
 from lithax.storage import (
     Location,
     Metadata,
+    changed_units,
     check_unlocked,
     claim,
     clear_journal,
@@ -97,6 +98,7 @@ def new_outputs(
                 made.append(VoxelImage(stack.enter_context(stored), prepared.inputs.world))
         finished = all(e is not None and e.metadata.state == "complete" for e in found)
         for image in made if finished else ():
+            refuse_damaged(image)
             clear_journal(image.stored)
         return made, finished
 
@@ -107,6 +109,17 @@ def new_outputs(
             [VoxelImage(open_shared_array(place, world), world) for place in places] if result is None else result[0]
         )
     return images, finished
+
+
+def refuse_damaged(image: VoxelImage) -> None:
+    """Raise ResumeError if a finished output no longer holds what was written into it."""
+    lost = changed_units(image.stored)
+    if lost:
+        names = ", ".join(repr(image.stored.unit_key(unit)) for unit in lost[:5]) + (" and more" if lost[5:] else "")
+        raise ResumeError(
+            f"the complete image at {image.stored.where} has lost some of what was written there, or another program has changed it "
+            f"({names}); pass overwrite=True to make it again."
+        )
 
 
 def _check_apart(prepared: Any, store: Any, places: list[Location]) -> None:

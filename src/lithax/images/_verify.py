@@ -7,7 +7,7 @@ from typing import Any
 from lithax.chunked import Progress
 from lithax.errors import LithaxError, MetadataError
 from lithax.grid import box_shape
-from lithax.images._collective import together, world_or_connected
+from lithax.images._collective import on_first, together, world_or_connected
 from lithax.images._content_hash import computed_hash
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import (
@@ -15,8 +15,11 @@ from lithax.storage import (
     ForeignArray,
     Location,
     Multiscales,
+    StoredArray,
+    UnitCheck,
     check_files,
     check_units,
+    check_unlocked,
     levels_beside,
     locate,
     open_array,
@@ -40,7 +43,11 @@ class Verification:
         How many stored objects (chunks, or shards) the arrays have.
     empty
         How many of these are not stored. They read as the fill value, which is right for a chunk that holds nothing
-        else; whether one was lost only the content hash can tell.
+        else.
+    compared
+        How many were compared with the digest that was recorded when they were written, so that one that is missing or
+        changed is a defect. Of the others, in stores made by other programs or before lithax kept digests, nothing is known but that
+        they can be decoded.
     hashes
         How many arrays have a stored content hash, which was compared with what they hold.
     """
@@ -51,6 +58,7 @@ class Verification:
     chunks: int = 0
     empty: int = 0
     hashes: int = 0
+    compared: int = 0
 
     @property
     def sound(self) -> bool:
@@ -64,9 +72,19 @@ class Verification:
         lines = [f"{self.where}: {len(self.defects) or 'no'} defect{'s' if len(self.defects) != 1 else ''}"]
         lines += [f"  {defect}" for defect in self.defects]
         lines.append(
-            f"  {self.images} array{'s' if self.images != 1 else ''}, {self.chunks} chunk{'s' if self.chunks != 1 else ''} read, {self.empty} of them not "
-            f"stored (fill value), {self.hashes} content hash{'es' if self.hashes != 1 else ''} compared"
+            f"  {_count(self.images, 'array')}, {_count(self.chunks, 'chunk')} decoded, {self.empty} of them not stored (fill value)"
         )
+        if self.compared == self.chunks:
+            lines.append("  every chunk was compared with the digest recorded when it was written")
+        elif self.compared:
+            lines.append(
+                f"  {self.compared} chunks were compared with the digest recorded when they were written, of the rest none was"
+            )
+        else:
+            lines.append(
+                "  nothing was recorded to compare the chunks with: one that is lost, or changed, shows only if it cannot be decoded"
+            )
+        lines.append(f"  {_count(self.hashes, 'content hash', 'es')} compared")
         return "\n".join(lines)
 
 
@@ -75,11 +93,14 @@ def verify(
     path: str | None = None,
     *,
     content: bool = True,
+    record: bool = False,
     progress: bool = True,
     storage_options: Any = None,
     world: Any = None,
 ) -> Verification:
-    """Check a store: its metadata, that every chunk can be decoded, the content hash, and the levels of a pyramid.
+    """Check a store: its metadata, every chunk, the content hash, and the levels of a pyramid.
+
+    Every chunk is decoded, and its stored bytes are compared with the digest that was recorded when it was written.
 
     The image is read chunk by chunk, in bounded memory; all defects are found, not only the first. Several processes
     share the work, and all get the same answer.
@@ -90,6 +111,9 @@ def verify(
         Where the image is, as for `open`; also an image.
     content
         Compare a stored content hash with what the image holds, which reads it once more.
+    record
+        Take what is stored as right, and record its digests for later calls: for a store that another program has written to on
+        purpose, or that was made before there were digests. A stored content hash is forgotten.
     progress
         Show a bar for work longer than a second.
     storage_options
@@ -118,18 +142,41 @@ def verify(
     images: list[tuple[str, VoxelImage]] = []
     for label, where in _places(place, defects):
         try:
-            images.append((label, VoxelImage(open_array(where, read_only=True), world)))
+            images.append((label, VoxelImage(open_array(where, read_only=not record), world)))
         except (LithaxError, ValueError, OSError) as error:
             defects.append(f"{label}{error}")
-    chunks = empty = hashes = 0
+    chunks = empty = hashes = compared = 0
     for label, image in images:
-        found, lost, hashed = _check(image, content, progress)
+        if record:
+            _begin_record(image)
+        found, checked, hashed = _check(image, content, record, progress)
         defects += [f"{label}{line}" for line in found]
         chunks += len(image.stored.unit_grid)
-        empty += lost
+        empty += sum(part.missing for part in checked)
+        compared += sum(part.compared for part in checked)
         hashes += hashed
     defects += _geometry(images)
-    return Verification(place.label, tuple(defects), len(images), chunks, empty, hashes)
+    return Verification(place.label, tuple(defects), len(images), chunks, empty, hashes, compared)
+
+
+def _begin_record(image: VoxelImage) -> None:
+    if not isinstance(image.stored, StoredArray):
+        raise TypeError(
+            f"record=True: the image at {image.stored.where} is one of another program ({image.stored.note}), beside which lithax writes "
+            f"nothing; copy() it."
+        )
+
+    def begin() -> None:
+        image.stored.check_writable()
+        check_unlocked(image.stored, resume=True)
+        image.stored.drop_content_hash()
+        image.stored.start_ledger(whole=False)
+
+    on_first(image.world, begin)
+
+
+def _count(number: int, name: str, plural: str = "s") -> str:
+    return f"{number} {name}{'' if number == 1 else plural}"
 
 
 def _places(place: Location, defects: list[str]) -> list[tuple[str, Location]]:
@@ -151,7 +198,7 @@ def _places(place: Location, defects: list[str]) -> list[tuple[str, Location]]:
     return [*found, *((f"levels/{name}: ", group.child(name)) for name in levels.paths)]
 
 
-def _check(image: VoxelImage, content: bool, progress: bool) -> tuple[list[str], int, bool]:
+def _check(image: VoxelImage, content: bool, record: bool, progress: bool) -> tuple[list[str], list[UnitCheck], bool]:
     stored, world = _as_stored(image.stored), image.world
     lines = []
     metadata = image.metadata
@@ -167,11 +214,13 @@ def _check(image: VoxelImage, content: bool, progress: bool) -> tuple[list[str],
     bar = Progress(len(units) * edge[0] * edge[1] * edge[2], "verify", progress and world.first)
     try:
         with together(world):
-            own = check_units(stored, units, lambda count: bar.add(count * edge[0] * edge[1] * edge[2]))
+            own = check_units(stored, units, lambda count: bar.add(count * edge[0] * edge[1] * edge[2]), record=record)
     finally:
         bar.close()
     everyone = world.gather(own)
-    damaged = [line for found, _ in everyone for line in found]
+    if record:
+        on_first(world, stored.ledger.merge)
+    damaged = [line for part in everyone for line in part.defects]
     lines += damaged + (world.broadcast(check_files(image.stored) if world.first else None))
     hashed = False
     if content and metadata.content_hash is not None and not damaged:
@@ -182,10 +231,10 @@ def _check(image: VoxelImage, content: bool, progress: bool) -> tuple[list[str],
                 f"its content hash is {held[:16]}..., but {metadata.content_hash[:16]}... is stored: chunks were lost, or "
                 "changed by a program that does not know the hash."
             )
-    return lines, sum(missing for _, missing in everyone), hashed
+    return lines, everyone, hashed
 
 
-def _as_stored(stored: AbstractStoredArray) -> AbstractStoredArray:
+def _as_stored(stored: AbstractStoredArray) -> Any:
     return (stored.source or stored) if isinstance(stored, ForeignArray) else stored
 
 

@@ -15,7 +15,7 @@ from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import check_same, on_first, world_or_connected
 from lithax.images._operators import OperatorsMixin
 from lithax.images._values import basic_selection, check_values
-from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes
+from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes, handle_write
 
 Triple = tuple[float, float, float]
 
@@ -360,21 +360,25 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
             shape = tuple(len(r) for r in ranges)
             target = tuple(n for n, k in zip(shape, keep, strict=True) if k != 0)
             values = np.broadcast_to(_trim(values, len(target)), target).reshape(shape) if values.ndim else values
-            self._stored.drop_content_hash()
-            self._stored.write_selection(ranges, values, casting="unsafe")
+            with handle_write(self._stored):
+                self._stored.write_selection(ranges, values, casting="unsafe")
             return
         selection = _to_arrays(selection)
-        if not (_is_mask(selection, self.shape) or _is_coordinates(selection)):
+        if _is_mask(selection, self.shape):
+            points = np.argwhere(selection)
+            shape = (len(points),)
+        elif _is_coordinates(selection):
+            indices = _positive(selection, self.shape)
+            shape = indices[0].shape
+            points = np.stack([index.reshape(-1) for index in indices], axis=-1)
+        else:
             raise IndexError(
                 f"selection {selection!r} mixes arrays and slices, which can be read but not assigned; "
                 "use slices, a boolean array of the image's shape, or three arrays of indices."
             )
-        values = values.astype(self.dtype, copy=False)
-        self._stored.drop_content_hash()
-        if _is_mask(selection, self.shape):
-            self.zarray.set_mask_selection(selection, values)
-        else:
-            self.zarray.set_coordinate_selection(_positive(selection, self.shape), values)
+        values = np.broadcast_to(_trim(values, len(shape)), shape).reshape(-1).astype(self.dtype, copy=False)
+        with handle_write(self._stored):
+            self._stored.write_points(points.astype(np.intp, copy=False), values)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:

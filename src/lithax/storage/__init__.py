@@ -3,7 +3,9 @@
 from lithax.storage._abstract_array import AbstractStoredArray as AbstractStoredArray
 from lithax.storage._abstract_array import map_threads as map_threads
 from lithax.storage._abstract_array import parts_of as parts_of
+from lithax.storage._check import UnitCheck as UnitCheck
 from lithax.storage._check import check_files as check_files
+from lithax.storage._check import check_reads as check_reads
 from lithax.storage._check import check_units as check_units
 from lithax.storage._chunks import resolve_chunks as resolve_chunks
 from lithax.storage._create_array import check_options as check_options
@@ -12,7 +14,12 @@ from lithax.storage._create_array import creating as creating
 from lithax.storage._create_array import default_compressors as default_compressors
 from lithax.storage._create_array import voxel_dtype as voxel_dtype
 from lithax.storage._file_array import FileArray as FileArray
+from lithax.storage._fingerprint import changed_units as changed_units
+from lithax.storage._fingerprint import fingerprint as fingerprint
+from lithax.storage._fingerprint import fingerprint_of_values as fingerprint_of_values
+from lithax.storage._fingerprint import same_content as same_content
 from lithax.storage._foreign_array import ForeignArray as ForeignArray
+from lithax.storage._handle_write import handle_write as handle_write
 from lithax.storage._journal import begin_journal as begin_journal
 from lithax.storage._journal import check_unlocked as check_unlocked
 from lithax.storage._journal import clear_journal as clear_journal

@@ -56,6 +56,12 @@ def is_zyx(metadata: Any) -> bool:
     return isinstance(first, TransposeCodec) and tuple(first.order) == _TURN
 
 
+def is_view(zarray: zarr.Array) -> bool:
+    """Tell whether an array is what `image_view` returns."""
+    metadata: Any = zarray.metadata
+    return isinstance(metadata.chunk_key_encoding, _TurnedKeys)
+
+
 def image_view(zarray: zarr.Array) -> zarr.Array:
     """Return an array with axes z, y, x (for which `is_zyx`) as one with axes x, y, z, in the same place of its store."""
     metadata: Any = zarray.metadata

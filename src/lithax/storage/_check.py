@@ -1,23 +1,41 @@
-"""Whether what is stored of an array can be read: every unit is decoded, and compared with what a journal recorded."""
+"""Whether what is stored of an array can be read, and is what was written: every unit is decoded, and compared with the ledger."""
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lithax.grid import Index
 from lithax.storage._abstract_array import AbstractStoredArray, map_threads
 from lithax.storage._foreign_array import ForeignArray
 from lithax.storage._journal import recorded_digests
+from lithax.storage._ledger import WRITING, digest_in
 from lithax.storage._objects import PARTIAL_SUFFIX
 from lithax.storage._stored_array import StoredArray
 
 _CHUNK_KEY = re.compile(r"c(/\d+)+|\d+([./]\d+)+")
 
 
+@dataclass(frozen=True)
+class UnitCheck:
+    """What was found in some units of an array."""
+
+    defects: list[str] = field(default_factory=list)
+    missing: int = 0
+    """Units that are not stored."""
+    compared: int = 0
+    """Units whose bytes were compared with what was recorded when they were written."""
+
+
 def check_units(
-    array: AbstractStoredArray, units: list[Index], watch: Callable[[int], None] = lambda count: None
-) -> tuple[list[str], int]:
-    """Decode units of an array one by one.
+    array: AbstractStoredArray,
+    units: list[Index],
+    watch: Callable[[int], None] = lambda count: None,
+    *,
+    record: bool = False,
+) -> UnitCheck:
+    """Decode units of an array one by one, and compare them with the ledger.
 
     Parameters
     ----------
@@ -27,43 +45,77 @@ def check_units(
         Which ones, by their place in `unit_grid`.
     watch
         Called with the number of units checked since the last call.
-
-    Returns
-    -------
-        A line on every defect, and how many units are not stored: they hold the fill value, or were lost.
+    record
+        Put into the ledger what is found of every unit that can be decoded, instead of comparing it.
     """
     recorded = recorded_digests(array) if isinstance(array, StoredArray) else {}
+    table = array.ledger.table() if isinstance(array, StoredArray) and not record else None
 
-    def check(unit: Index) -> tuple[list[str], bool]:
+    def check(unit: Index) -> UnitCheck:
         try:
-            return _check_unit(array, unit, recorded.get(unit))
+            if not isinstance(array, StoredArray):
+                array.read_chunk(unit)
+                return UnitCheck()
+            return _check_unit(array, unit, recorded.get(unit), None if table is None else table, record)
         except Exception as error:  # whatever it is, it is a defect of this unit
-            return [f"{unit}: {error}"], False
+            return UnitCheck([f"{unit}: {error}"])
         finally:
             watch(1)
 
     found = map_threads(check, units, array.workers)
-    return [line for lines, _ in found for line in lines], sum(empty for _, empty in found)
+    if record and isinstance(array, StoredArray):
+        array.ledger.flush()
+    lines = [line for one in found for line in one.defects]
+    return UnitCheck(lines, sum(one.missing for one in found), sum(one.compared for one in found))
 
 
-def _check_unit(array: AbstractStoredArray, unit: Index, recorded: str | None) -> tuple[list[str], bool]:
-    if not isinstance(array, StoredArray):
-        array.read_chunk(unit)
-        return [], False
+def _check_unit(array: StoredArray, unit: Index, journal: str | None, table: Any, record: bool) -> UnitCheck:
     payload = array.read_unit(unit)
+    digest, key = array.digest(payload), array.unit_key(unit)
     lines = []
-    if recorded is not None and array.digest(payload) != recorded:
-        lines.append(f"{array.unit_key(unit)!r} is not what the run that wrote it recorded; write this part again.")
-    if payload is None:
-        return lines, True
-    for index in array.chunks_of(unit):
-        try:
-            array.read_chunk(index)
-        except OSError as error:
-            lines.append(str(error))
-            if array.shards is None or "decoded" not in str(error):
-                break
-    return list(dict.fromkeys(lines)), False
+    if journal is not None and digest != journal:
+        lines.append(f"{key!r} is not what the run that wrote it recorded; write this part again.")
+    compared = 0
+    if table is not None:
+        entry = table[array.number_of(unit)]
+        known = None if entry["inferred"] else digest_in(entry)
+        compared = int(known is not None or (bool(entry["inferred"]) and payload is None))
+        if entry["state"] == WRITING:
+            lines.append(
+                f"{key!r} was being written when a process was killed, and holds what it held before or after; write this "
+                f"part again, or record it as it is (record=True, lithax verify --record)."
+            )
+        elif known is not None and known != digest and not lines:
+            lines.append(_difference(key, known, payload is None, int(entry["size"])))
+    if payload is not None:
+        for index in array.chunks_of(unit):
+            try:
+                array.read_chunk(index)
+            except OSError as error:
+                lines.append(str(error))
+                if array.shards is None or "decoded" not in str(error):
+                    break
+    if record and not lines:
+        array.confirm_unit(unit, payload, digest)
+    return UnitCheck(list(dict.fromkeys(lines)), int(payload is None), compared)
+
+
+def _difference(key: str, known: str, missing: bool, size: int) -> str:
+    way_out = "write this part again, or, if what is there is right, record it (record=True, lithax verify --record)."
+    if missing:
+        return f"{key!r} is missing: {size} bytes were written there, and are lost; {way_out}"
+    if known == "empty":
+        return f"{key!r} is stored, where nothing but the fill value was written: another program wrote it; {way_out}"
+    return (
+        f"{key!r} holds other bytes than were written there: it was damaged, or another program changed it; {way_out}"
+    )
+
+
+def check_reads(array: AbstractStoredArray) -> None:
+    """From now on compare what is read of an array with the ledger."""
+    source = array.source if isinstance(array, ForeignArray) else array
+    if isinstance(source, StoredArray):
+        source.check = True
 
 
 def check_files(array: AbstractStoredArray) -> list[str]:

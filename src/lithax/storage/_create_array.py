@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, cast
 
@@ -150,7 +151,7 @@ def creating(
             f"chunks={chunks} hold {nbytes} bytes of {dtype}, more than a compressor takes at once ({_BLOSC_LIMIT}); "
             "use smaller chunks, or compressors=None."
         )
-    metadata = Metadata() if metadata is None else metadata
+    metadata = (Metadata() if metadata is None else metadata).replace(created=uuid.uuid4().hex)
     attributes = dict(options.pop("attributes", None) or {})
     if KEY in attributes:
         raise ValueError(f"attributes holds the key {KEY!r}, which is the image's own; use another name.")
@@ -177,7 +178,10 @@ def creating(
         location.objects.write(location.key(ZARR_JSON), document)
         place = StorePath(location.store, location.path)
         made: Any = zarr.AsyncArray(metadata=description, store_path=place)
-        yield StoredArray(image_view(zarr.Array(made)) if axes == "zyx" else zarr.Array(made))
+        array = StoredArray(image_view(zarr.Array(made)) if axes == "zyx" else zarr.Array(made))
+        if array.directory is None:
+            array.start_ledger()
+        yield array
 
 
 def create_array(location: Location, **arguments: Any) -> StoredArray:

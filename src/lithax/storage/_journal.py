@@ -20,8 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from lithax.errors import LockedError, ResumeError
-from lithax.grid import Index
+from lithax.errors import IncompleteImageError, LockedError, ResumeError
+from lithax.grid import Index, triple
+from lithax.storage._fingerprint import changed_units, same_content
+from lithax.storage._objects import explained
 from lithax.storage._stored_array import StoredArray
 
 try:
@@ -44,6 +46,7 @@ class Journal:
         self._in_place = in_place
         self._lock = threading.Lock()
         self._pending: list[dict[str, Any]] = []
+        self._recorded: dict[Index, str] = {}
         self._part = 0
         self._flushed = time.monotonic()
         self._descriptor: int | None = None
@@ -73,6 +76,7 @@ class Journal:
                     f"the run on the image at {self._array.where} was given up; unit {unit} is left as it is."
                 )
             self._pending.append(entry)
+            self._recorded[triple(unit)] = digest
             if self._array.in_memory:
                 return
             if self._descriptor is not None or self._in_place or time.monotonic() - self._flushed > _FLUSH_EVERY:
@@ -100,8 +104,9 @@ class Journal:
         lines = "".join(json.dumps(e) + "\n" for e in self._pending).encode()
         if self._descriptor is not None:
             # One write of whole lines to a file opened for appending is not torn by other writers.
-            while lines:
-                lines = lines[os.write(self._descriptor, lines) :]
+            with explained(f"{self._array.directory}/{_JOURNAL}.jsonl", "the journal of the run"):
+                while lines:
+                    lines = lines[os.write(self._descriptor, lines) :]
         else:
             # The names sort by time, so that later records are read later.
             name = f"{_JOURNAL}-{time.time_ns():020d}-{self._process}-{os.getpid()}-{self._part:06d}"
@@ -113,20 +118,47 @@ class Journal:
 
     def finish(self) -> None:
         """Forget the run: its output is complete, and every process has closed its journal."""
+        if not self._process:
+            self._array.ledger.merge()
         with self._lock:
             self._pending.clear()
         self._close()
         if self._stored and not self._process:
             clear_journal(self._array)
+        if not self._process:
+            self._array.locks.end_run()
 
     def abandon(self) -> None:
         """Leave the record for a later attempt and let others at the array."""
         # What goes wrong here must not hide why the run failed; a record that is missing is work done again.
         with contextlib.suppress(Exception):
-            self._close()
+            self.close()
         if not self._array.in_memory and not self._process:
             with contextlib.suppress(Exception):
                 self._array.delete_object(_LOCK)
+        if not self._process:
+            self._array.locks.end_run()
+
+    def check_stored(self) -> None:
+        """Compare the stored units with what was recorded of them, reading those only that something else has touched.
+
+        Raises
+        ------
+        IncompleteImageError
+            If units were removed or replaced by something else while the run was going on.
+        """
+        lost = changed_units(self._array)
+        if self._array.ledger.header() is None:
+            recorded = [unit for unit, digest in (self.done | self._recorded).items() if digest != "empty"]
+            lost = [unit for unit in recorded if not self._array.has_unit(unit)]
+        if not lost:
+            return
+        names = ", ".join(repr(self._array.unit_key(unit)) for unit in lost[:5])
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        raise IncompleteImageError(
+            f"{names}{more} of the image at {self._array.where} were removed or changed by something else while the run was going "
+            f"on; repeat the call with resume=True, which makes them again."
+        )
 
     @property
     def state(self) -> dict[str, Any]:
@@ -136,6 +168,7 @@ class Journal:
     def close(self) -> None:
         """Store what is noted; this process records nothing more."""
         self._close()
+        self._array.ledger.flush()
 
     def _open(self) -> None:
         """On a local disk, open this process's file, after the last whole line in it."""
@@ -159,9 +192,10 @@ class Journal:
 
 
 def clear_journal(array: StoredArray) -> None:
-    """Remove what stands beside a complete array: all that is left of a run, also of one killed as it finished."""
+    """Remove what a run leaves beside a complete array, also one killed as it finished; the ledger and the locks stay."""
     for name in array.list_objects(_FOLDER):
-        array.delete_object(f"{_FOLDER}/{name}")
+        if name.startswith(("journal", "lock")) and name != "locks":
+            array.delete_object(f"{_FOLDER}/{name}")
     if (directory := array.directory) is not None:
         with contextlib.suppress(OSError):
             (directory / _FOLDER).rmdir()
@@ -187,12 +221,18 @@ def begin_journal(
     ResumeError
         If there is the record of an unfinished run and it is another one than `identity` says.
     """
-    if not array.in_memory:
-        with _alone(array):
-            check_unlocked(array, resume=bool(resume))
-            _take_lock(array, owners)
+    array.locks.begin_run()
+    try:
+        if not array.in_memory:
+            with _alone(array):
+                check_unlocked(array, resume=bool(resume), begun=True)
+                _take_lock(array, owners)
+    except BaseException:
+        array.locks.end_run()
+        raise
     journal = Journal(array, in_place)
     try:
+        array.locks.await_writers()
         if array.reload_metadata().state == "complete":
             if not array.in_memory:
                 _remove_records(array)
@@ -232,8 +272,13 @@ def join_journal(array: StoredArray, begun: Mapping[str, Any], process: int, *, 
     return journal
 
 
-def check_unlocked(array: StoredArray, *, resume: bool = False) -> None:
-    """Raise LockedError if another run that may still be alive is writing to the array, or one was killed doing so."""
+def check_unlocked(array: StoredArray, *, resume: bool = False, begun: bool = False) -> None:
+    """Raise LockedError if another run that may still be alive is writing to the array, or one was killed doing so.
+
+    `begun` says that the run of this process is the caller's own.
+    """
+    if not begun:
+        array.locks.check_idle()
     if array.in_memory:
         return
     raw = array.read_object(_LOCK)
@@ -301,10 +346,11 @@ def _take_lock(array: StoredArray, owners: Sequence[Mapping[str, Any]]) -> None:
         array.write_object(_LOCK, content)
         return
     path = directory / _LOCK
-    path.parent.mkdir(exist_ok=True)
     own = path.with_name(f"lock-{os.getpid()}-{threading.get_ident()}")
     try:
-        own.write_bytes(content)
+        with explained(own, "the lock of the run"):
+            path.parent.mkdir(exist_ok=True)
+            own.write_bytes(content)
         # Only a lock whose owner is gone comes this far.
         path.unlink(missing_ok=True)
         os.link(own, path)
@@ -377,27 +423,56 @@ def recorded_digests(array: StoredArray) -> dict[Index, str]:
 
 
 def differing_parts(before: Any, now: Mapping[str, Any]) -> list[str]:
-    """Return the parts in which the identities of two runs differ; a hash that one of them does not know agrees."""
+    """Return the parts in which the identities of two runs differ.
+
+    What inputs hold is the same only where it is known of both. A content hash that became known later is no difference.
+    """
     if not isinstance(before, Mapping):
         return ["function"]
     before, now = json.loads(json.dumps(before)), json.loads(json.dumps(now))
-    different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-    if "input_hashes" in different and _agree(before.get("input_hashes"), now.get("input_hashes")):
-        different.remove("input_hashes")
-    return different
+    special = ("input_hashes", "input_state", "before")
+    different = [k for k in before.keys() | now.keys() if k not in special and before.get(k) != now.get(k)]
+    if _changed_inputs(before, now):
+        different.append("input_state")
+    return sorted(different)
 
 
-def _agree(a: Any, b: Any) -> bool:
-    lists = isinstance(a, list) and isinstance(b, list) and len(a) == len(b)
-    return lists and all(p == q or None in (p, q) for p, q in zip(a, b, strict=True))
+def _changed_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on every input that does not hold, for all that is known, what it held."""
+    then, here = before.get("input_state"), now.get("input_state")
+    if not isinstance(then, list) or not isinstance(here, list) or len(then) != len(here):
+        return ["what the inputs held then is not known"]
+    lines = []
+    for a, b in zip(then, here, strict=True):
+        same = same_content(a, b)
+        name = b.get("name") if isinstance(b, Mapping) else "an input"
+        if same is None:
+            lines.append(f"whether {name} still holds what it held cannot be known there")
+        elif not same:
+            lines.append(f"{name} has changed since")
+    old, new = before.get("input_hashes") or [], now.get("input_hashes") or []
+    # A stored hash is dropped when voxels are written; where digests say that they are as before, they are.
+    dropped = any(a is not None and a != b for a, b in zip(old, new, strict=False))
+    if (
+        dropped
+        and not lines
+        and not all(a.get("content") and b.get("content") for a, b in zip(then, here, strict=True))
+    ):
+        lines.append("the content hash of an input has changed since")
+    return lines
 
 
 def describe_parts(before: Any, now: Mapping[str, Any]) -> str:
     """Say in which parts the identities of two runs differ, and how."""
     if not isinstance(before, Mapping):
         return "it was not made by chunk_map"
-    parts = differing_parts(before, now)
-    return "; ".join(f"{k}: {_short(before.get(k))} then, {_short(now.get(k))} now" for k in parts)
+    lines = []
+    for part in differing_parts(before, now):
+        if part == "input_state":
+            lines += _changed_inputs(before, now)
+        else:
+            lines.append(f"{part}: {_short(before.get(part))} then, {_short(now.get(part))} now")
+    return "; ".join(lines)
 
 
 def _short(value: Any) -> str:

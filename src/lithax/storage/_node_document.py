@@ -1,8 +1,8 @@
 """The `zarr.json` of an array: read fresh, changed as a whole, replaced at once."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from lithax.errors import MetadataError
@@ -19,11 +19,11 @@ class NodeDocument:
     then renamed (on a local disk), so a reader sees the old or the new document, never a part of one.
     """
 
-    def __init__(self, objects: Objects, path: str, where: str):
+    def __init__(self, objects: Objects, path: str, where: str, lock: Callable[[], AbstractContextManager[None]]):
         self._objects = objects
         self._key = f"{path}/{ZARR_JSON}" if path else ZARR_JSON
         self._where = where
-        self._lock = threading.Lock()
+        self._lock = lock
 
     def read(self) -> dict[str, Any]:
         """Return the whole document.
@@ -44,10 +44,18 @@ class NodeDocument:
         """Return the stored attributes."""
         return attributes_of(self.read(), self._where)
 
-    def change(self, work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Let `work` change the attributes, store them, and return them."""
-        with self._lock:
+    def change(
+        self,
+        work: Callable[[dict[str, Any]], None],
+        check: Callable[[Mapping[str, Any]], None] = lambda document: None,
+    ) -> dict[str, Any]:
+        """Let `work` change the attributes, store them, and return them; `check` may refuse the stored document first.
+
+        Changes that other handles, threads and processes make at the same moment are not lost: they take turns.
+        """
+        with self._lock():
             document = self.read()
+            check(document)
             attributes = dict(attributes_of(document, self._where))
             work(attributes)
             document["attributes"] = attributes
@@ -88,7 +96,7 @@ def parse_document(data: bytes, where: str, name: str) -> dict[str, Any]:
     return document
 
 
-def attributes_of(document: dict[str, Any], where: str) -> dict[str, Any]:
+def attributes_of(document: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return the attributes in a document; MetadataError if they are no mapping."""
     attributes = document.get("attributes")
     if attributes is not None and not isinstance(attributes, dict):

@@ -5,6 +5,7 @@ event loop while the calling thread waits. All three may be used by many threads
 """
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -47,6 +48,11 @@ class ObjectReader(Protocol):
         """Number of bytes, where parts cost little to read; None where every part is a request of its own."""
         ...
 
+    @property
+    def status(self) -> tuple[int, ...] | None:
+        """Length, times and inode, by which a file system tells a file from the one that replaces it; None elsewhere."""
+        ...
+
     def whole(self) -> np.ndarray: ...
 
     def span(self, start: int, stop: int) -> np.ndarray: ...
@@ -65,8 +71,8 @@ class Objects(Protocol):
         """Open an object to read parts of it; None if there is none."""
         ...
 
-    def write(self, key: str, payload: Payload) -> None:
-        """Store an object under its final name at once, or leave what was there."""
+    def write(self, key: str, payload: Payload) -> os.stat_result | None:
+        """Store an object under its final name at once, or leave what was there; return what a file system says of it."""
         ...
 
     def delete(self, key: str) -> None:
@@ -80,6 +86,28 @@ class Objects(Protocol):
     def children(self, prefix: str) -> list[str]:
         """Names directly below a prefix, sorted."""
         ...
+
+
+_WAYS_OUT = {
+    errno.ENOSPC: "the disk is full: free some space, or write elsewhere, and repeat the call",
+    errno.EDQUOT: "the quota is used up: free some space, or write elsewhere, and repeat the call",
+    errno.EACCES: "this user may not write there: change the permissions, or write elsewhere",
+    errno.EPERM: "this user may not write there: change the permissions, or write elsewhere",
+    errno.EROFS: "the file system is mounted read-only: write elsewhere",
+}
+
+
+@contextlib.contextmanager
+def explained(path: str | os.PathLike[str], what: str = "") -> Iterator[None]:
+    """Let an error of the disk say which file could not be written, and what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        way_out = _WAYS_OUT.get(error.errno or 0)
+        if way_out is None or way_out in str(error):
+            raise
+        whole = f"{error.strerror} while {what or 'this file'} was written; {way_out}"
+        raise OSError(error.errno, whole, os.fspath(path)) from error
 
 
 def objects_of(store: Store) -> Objects:
@@ -99,6 +127,7 @@ class _OpenFile:
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
             raise NotAFileError(f"is {kind}, not a file")
         self.size = status.st_size
+        self.status = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
     def whole(self) -> np.ndarray:
         return self.span(0, self.size)
@@ -156,8 +185,12 @@ class DirectoryObjects:
         finally:
             os.close(descriptor)
 
-    def write(self, key: str, payload: Payload) -> None:
+    def write(self, key: str, payload: Payload) -> os.stat_result | None:
         path = self._prefix + key
+        with explained(path):
+            return self._write(path, payload)
+
+    def _write(self, path: str, payload: Payload) -> os.stat_result:
         # Process and counter make the name unique, so two writers never share a half-written file.
         partial = f"{path}.{os.getpid()}-{next(_counter)}{PARTIAL_SUFFIX}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -171,16 +204,28 @@ class DirectoryObjects:
                 view = memoryview(payload)
                 while len(view):
                     view = view[os.write(descriptor, view) :]
+                if os.name != "nt":
+                    Path(partial).replace(path)
+                    # Of the file that was written, whoever replaces it meanwhile; renaming changes its times.
+                    return os.fstat(descriptor)
             finally:
                 os.close(descriptor)
             Path(partial).replace(path)
+            return Path(path).stat()
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(partial).unlink()
             raise
 
+    def status(self, key: str) -> os.stat_result | None:
+        """Return what the file system says of an object; None if there is none."""
+        try:
+            return os.stat(self._prefix + key)  # noqa: PTH116 (a path object would take most of the time)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def delete(self, key: str) -> None:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), explained(self._prefix + key):
             Path(self._prefix + key).unlink()
 
     def delete_tree(self, prefix: str) -> None:
@@ -194,8 +239,10 @@ class DirectoryObjects:
             return []
 
     def stored_bytes(self, prefix: str) -> int:
-        """Number of bytes that the files under a prefix hold."""
-        return sum(path.stat().st_size for path in (self.root / prefix).rglob("*") if path.is_file())
+        """Number of bytes that the files under a prefix hold, but for what lithax notes beside an array."""
+        top = self.root / prefix
+        files = (path for path in top.rglob("*") if ".lithax" not in path.relative_to(top).parts)
+        return sum(path.stat().st_size for path in files if path.is_file())
 
     def remove_partials(self, prefix: str) -> int:
         """Remove what writers that were killed left half-written under a prefix; return how many files."""
@@ -206,8 +253,10 @@ class DirectoryObjects:
         return count
 
 
-class _Bytes:
+class BytesInMemory:
     """A whole object in memory, seen as an opened one."""
+
+    status = None
 
     def __init__(self, data: np.ndarray):
         self._data = data
@@ -242,7 +291,17 @@ class MemoryObjects:
     @contextlib.contextmanager
     def open(self, key: str) -> Iterator[ObjectReader | None]:
         data = self.read(key)
-        yield None if data is None else _Bytes(data)
+        yield None if data is None else BytesInMemory(data)
+
+    def get_array(self, key: str) -> np.ndarray | None:
+        """Return the bytes of an object as the array that the store holds, which may be changed."""
+        buffer = self._store.get_sync(key, prototype=_PROTOTYPE)
+        return None if buffer is None else np.asarray(buffer.as_numpy_array())
+
+    def put_array(self, key: str, data: np.ndarray) -> None:
+        """Store an array of bytes itself, not a copy."""
+        array: Any = data
+        self._store.set_sync(key, _PROTOTYPE.buffer.from_array_like(array))
 
     def write(self, key: str, payload: Payload) -> None:
         # A view would change with the array it was made from; `bytes` of bytes copies nothing.
@@ -260,11 +319,13 @@ class MemoryObjects:
     def stored_bytes(self, prefix: str) -> int:
         """Number of bytes held under a prefix."""
         start = f"{prefix}/" if prefix else ""
-        return sum(len(value) for key, value in list(self._store._store_dict.items()) if key.startswith(start))
+        items = list(self._store._store_dict.items())
+        return sum(len(value) for key, value in items if key.startswith(start) and "/.lithax/" not in f"/{key}")
 
 
 class _StoreReader:
     size = None
+    status = None
 
     def __init__(self, objects: "StoreObjects", key: str):
         self._objects = objects

@@ -55,6 +55,10 @@ class Metadata:
         Identity of the run that is writing, or wrote, the image.
     levels
         Name of the pyramid that was made of the voxels as they are; forgotten when they change.
+    created
+        Name of the act of making the array: another array in the same place has another one.
+    history
+        The runs that changed the image in place and ended, the first one first: when, under which key, from what to what.
     extra
         Keys that this version does not know; they are kept.
     """
@@ -70,6 +74,8 @@ class Metadata:
     provenance: Mapping[str, Any] | None = None
     run: Any = None
     levels: str | None = None
+    created: str | None = dataclasses.field(default=None, compare=False)
+    history: tuple[Mapping[str, Any], ...] = ()
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def replace(self, **changes: Any) -> "Metadata":
@@ -93,6 +99,10 @@ class Metadata:
         }
         if self.levels is not None:
             known["levels"] = self.levels
+        if self.created is not None:
+            known["created"] = self.created
+        if self.history:
+            known["history"] = [dict(entry) for entry in self.history]
         return {**self.extra, **known}
 
     @classmethod
@@ -137,6 +147,8 @@ class Metadata:
             provenance=reader.get("provenance", _is_mapping_or_none, "a mapping or null", None),
             run=value.get("run"),
             levels=reader.get("levels", _is_text_or_none, "text or null", None),
+            created=reader.get("created", _is_id_or_none, "text of at most 32 characters, or null", None),
+            history=tuple(reader.get("history", _is_history, "a list of mappings", ())),
             extra={key: item for key, item in value.items() if key not in known},
         )
 
@@ -186,6 +198,14 @@ def _is_text_or_none(value: Any) -> bool:
 
 def _is_mapping_or_none(value: Any) -> bool:
     return value is None or isinstance(value, Mapping)
+
+
+def _is_id_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.isascii() and len(value) <= 32)
+
+
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(entry, Mapping) for entry in value)
 
 
 def _is_state(value: Any) -> bool:

@@ -38,10 +38,10 @@ def strike() -> None:
 write, record = StoredArray.write_unit, Journal.record
 
 
-def write_unit(self, unit, payload):
+def write_unit(self, unit, payload, digest=None):
     if how != "kill-after":
         strike()
-    write(self, unit, payload)
+    write(self, unit, payload, digest)
     if how == "kill-after":
         strike()
 
