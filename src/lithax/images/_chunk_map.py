@@ -496,9 +496,11 @@ def _applied(prepared: PreparedMap, identity: Any, resume_key: str | None) -> bo
 
     def look() -> bool:
         # Killed while several outputs were called complete: all had been written, and some have been called so.
-        begun = [o for o in outputs if o.stored.reload_metadata().state != "complete"]
-        begun = [o for o in begun if not differing_parts(o.metadata.run, identity)]
-        if begun and len(begun) < len(outputs) and all(is_listed(o, identity) for o in outputs if o not in begun):
+        states = [o.stored.reload_metadata().state for o in outputs]
+        ended = [o for o, state in zip(outputs, states, strict=True) if state == "complete"]
+        begun = [o for o, state in zip(outputs, states, strict=True) if state != "complete"]
+        same = not any(differing_parts(o.metadata.run, identity) for o in begun)
+        if begun and ended and same and all(is_listed(o, identity) for o in ended):
             _call_complete(prepared, begun, identity, True, resume_key)
             for output in begun:
                 clear_journal(output.stored)
