@@ -35,6 +35,7 @@ NAMES = [
         "chunk_reduce",
         "chunk_value_and_grad",
         "chunk_loss",
+        "chunk_covariance",
         "plan",
         "domain",
         "where",

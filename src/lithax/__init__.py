@@ -12,6 +12,7 @@ from lithax import runtime as runtime
 from lithax.fields import distance as distance
 from lithax.images import FileFormat as FileFormat
 from lithax.images import VoxelImage as VoxelImage
+from lithax.images import chunk_covariance as chunk_covariance
 from lithax.images import chunk_loss as chunk_loss
 from lithax.images import chunk_map as chunk_map
 from lithax.images import chunk_reduce as chunk_reduce

@@ -218,10 +218,8 @@ def test_descending_to_the_least_squares(x):
 
 def test_in_mid_compilation_every_combinator_says_so(x, tmp_path):
     picture = image(x)
-    loss = chunk_loss(MeanLoss(lambda p, v: p * v), picture)
     calls = {
         "chunk_value_and_grad": lambda p: chunk_value_and_grad(MeanLoss(lambda q, v: q * v), p, picture)[0],
-        "a function made by chunk_loss": loss,
         "chunk_map": lambda p: chunk_map(lambda v, gain: v * gain, picture, gain=p, store=tmp_path / "out.zarr"),
         "chunk_reduce": lambda p: p * chunk_reduce(Mean(), picture),
         "plan": lambda p: plan(chunk_map, lambda v, gain: v * gain, picture, gain=p).memory,

@@ -14,6 +14,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.flatten_util
 import numpy as np
 from jax import numpy as jnp
 
@@ -58,6 +59,39 @@ class LossOverBlocks:
         if getattr(self.loss, "additive", False):
             return self._one_pass(parameters)
         return self._two_passes(parameters)
+
+    def hessian(self, parameters: Any) -> np.ndarray:
+        """Return the second derivatives of the loss by all real numbers of the parameters, in the order of their leaves.
+
+        With F the finish of the summed states S = sum s_i: H = F'(S) sum s_i'' + (sum s_i')^T F''(S) (sum s_i'), in one pass.
+
+        Raises
+        ------
+        NotImplementedError
+            If states do not add up.
+        """
+        if not getattr(self.loss, "additive", False):
+            raise NotImplementedError(
+                f"{type(self.loss).__name__} is not additive, so it has first derivatives only; use an optimiser that needs no "
+                "second ones, such as optimistix.BFGS."
+            )
+
+        def join(a: Any, b: Any) -> Any:
+            return self.loss.combine(a[0], b[0]), _add(a[1], b[1])
+
+        total, (rows, curvature) = self._combined(parameters, "hessian", join)
+        with jax.enable_x64(True):
+            weights, second = self._finish_curvature(total)
+        return np.tensordot(weights, curvature, axes=1) + rows.T @ second @ rows
+
+    def normal_equations(self, parameters: Any) -> tuple[np.ndarray, float, int]:
+        """Return J^T J of the residuals of all voxels, their sum of squares, and their number, in one pass.
+
+        J has a row per voxel and a column per real number of the parameters, in the order of their leaves; only sums over
+        voxels are kept.
+        """
+        square, misfit, number = self._combined(parameters, "normal", _add)
+        return np.asarray(square), float(misfit), int(number)
 
     def _one_pass(self, parameters: Any) -> tuple[np.ndarray, Any]:
         def join(a: Any, b: Any) -> Any:
@@ -142,12 +176,12 @@ class LossOverBlocks:
             "loss", what, structure, tuple(map(value_key, leaves)), self.model,
             function_state(leaves, type(self.loss), self.model), self.frame, self.reader.halos,
         )  # fmt: skip
-        state = self._state(fixed)
-        body = {"state": state, "jacobian": _jacobian(state), "pull": _pull(state)}[what]
+        bodies = {"state": lambda s: s, "jacobian": _jacobian, "hessian": _hessian, "pull": _pull, "normal": _normal}
+        body = bodies[what](self._state(fixed, "residuals") if what == "normal" else self._state(fixed))
         examples = (*block_examples(self.reader, self._selects), *cotangent)
         return BlockFunction(body, differ, examples, devices=self._devices, key=key)
 
-    def _state(self, fixed: Any) -> Callable[..., Any]:
+    def _state(self, fixed: Any, method: str = "of") -> Callable[..., Any]:
         loss, model, frame = self.loss, self.model, self.frame
 
         def state(differ, blocks, valid, valid_padded, offset, donor_voxel):
@@ -156,6 +190,9 @@ class LossOverBlocks:
                 at = (offset[0], offset[1], offset[2])
                 program = Program(as_steps(model(parameters)))
                 blocks = [predicted(program, blocks[:1], frame, at, valid_padded, donor_voxel), *blocks[1:]]
+            if method == "residuals":
+                residuals = loss.residuals(parameters, *blocks)
+                return jnp.where(valid, residuals, jnp.zeros_like(residuals)), jnp.sum(valid, dtype=jnp.int64)
             return loss.of(parameters, *blocks, valid=valid)
 
         return state
@@ -175,6 +212,16 @@ class LossOverBlocks:
         flat = [np.ravel(np.asarray(w, np.float64)) for w in jax.tree_util.tree_leaves(weights)]
         return np.asarray(value), np.concatenate(flat)
 
+    def _finish_curvature(self, total: Any) -> tuple[np.ndarray, np.ndarray]:
+        arrays = jax.tree_util.tree_map(jnp.asarray, total)
+        real, rest = eqx.partition(arrays, eqx.is_inexact_array)
+        flat, unravel = jax.flatten_util.ravel_pytree(real)
+
+        def finish(r):
+            return jnp.asarray(self.loss.finish(eqx.combine(unravel(r), rest)), jnp.float64)
+
+        return np.asarray(jax.grad(finish)(flat)), np.asarray(jax.hessian(finish)(flat))
+
 
 def _jacobian(state: Callable[..., Any]) -> Callable[..., Any]:
     def numbers(differ, *block):
@@ -188,6 +235,50 @@ def _jacobian(state: Callable[..., Any]) -> Callable[..., Any]:
         return eqx.combine(real, rest), rows
 
     return jacobian
+
+
+def _hessian(state: Callable[..., Any]) -> Callable[..., Any]:
+    def hessian(differ, *block):
+        flat, rebuilt = _raveled(differ)
+
+        def numbers(flat):
+            real, rest = eqx.partition(state(rebuilt(flat), *block), eqx.is_inexact_array)
+            rows = [jnp.ravel(v).astype(jnp.float64) for v in jax.tree_util.tree_leaves(real)]
+            return jnp.concatenate(rows), (real, rest)
+
+        rows, (real, rest) = jax.jacrev(numbers, has_aux=True)(flat)
+        curvature = jax.jacfwd(jax.jacrev(lambda v: numbers(v)[0]))(flat)
+        return eqx.combine(real, rest), (rows, curvature)
+
+    return hessian
+
+
+def _normal(residuals: Callable[..., Any]) -> Callable[..., Any]:
+    def normal(differ, *block):
+        flat, rebuilt = _raveled(differ)
+
+        def numbers(flat):
+            values, number = residuals(rebuilt(flat), *block)
+            return jnp.ravel(values), (values, number)
+
+        columns, (values, number) = jax.jacfwd(numbers, has_aux=True)(flat)
+        columns = columns.astype(jnp.float64)
+        return columns.T @ columns, jnp.sum(jnp.square(values.astype(jnp.float64))), number
+
+    return normal
+
+
+def _raveled(differ: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return all numbers of a pytree as one float64 vector, and what makes such a pytree of a vector."""
+    leaves, structure = jax.tree_util.tree_flatten(differ)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    ends = np.cumsum([0, *(leaf.size for leaf in leaves)])
+
+    def rebuilt(flat):
+        pieces = zip(ends[:-1], ends[1:], leaves, strict=True)
+        return structure.unflatten([flat[a:b].reshape(leaf.shape).astype(leaf.dtype) for a, b, leaf in pieces])
+
+    return jnp.concatenate([jnp.ravel(leaf).astype(jnp.float64) for leaf in leaves]), rebuilt
 
 
 def _pull(state: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from lithax.images._algorithm import plan_algorithm as plan_algorithm
 from lithax.images._algorithm import run_algorithm as run_algorithm
 from lithax.images._arithmetic import binary as binary
 from lithax.images._call import Inputs as Inputs
+from lithax.images._chunk_loss import chunk_loss as chunk_loss
 from lithax.images._chunk_map import chunk_map as chunk_map
 from lithax.images._collective import check_same as check_same
 from lithax.images._collective import on_first as on_first
@@ -11,6 +12,8 @@ from lithax.images._collective import refuse_memory as refuse_memory
 from lithax.images._collective import world_or_connected as world_or_connected
 from lithax.images._connectivity import Connectivity as Connectivity
 from lithax.images._connectivity import connectivity as connectivity
+from lithax.images._covariance import Covariance as Covariance
+from lithax.images._covariance import chunk_covariance as chunk_covariance
 from lithax.images._create import create as create
 from lithax.images._create import empty as empty
 from lithax.images._create import empty_like as empty_like
@@ -34,7 +37,6 @@ from lithax.images._plan import plans as plans
 from lithax.images._pyramid import pyramid as pyramid
 from lithax.images._raw import export_raw as export_raw
 from lithax.images._raw import import_raw as import_raw
-from lithax.images._reduce import chunk_loss as chunk_loss
 from lithax.images._reduce import chunk_reduce as chunk_reduce
 from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
 from lithax.images._region_mask import inside as inside

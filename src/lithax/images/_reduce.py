@@ -247,64 +247,30 @@ def chunk_value_and_grad(
         )
     world = world_of("chunk_value_and_grad", images, world)
     with together(world):
-        over = _loss_over(
+        over = loss_over(
             "chunk_value_and_grad", loss, parameters, images, model, where, memory_limit, workers, world, progress
         )
         return over.value_and_gradient(parameters)
 
 
-def chunk_loss(
+def loss_over(
+    name: str,
     loss: Any,
-    *images: Any,
-    model: Callable[[Any], Any] | None = None,
-    where: Any = None,
-    memory_limit: int | str | None = None,
-    workers: int | None = None,
-    world: Any = None,
-    progress: bool = False,
-) -> Callable[[Any], Any]:
-    """Return a loss over images as a function of the parameters, for eager ``jax.grad`` and for optax.
-
-    Parameters
-    ----------
-    loss, *images, model, where, memory_limit, workers, world, progress
-        As for `chunk_value_and_grad`.
-
-    Returns
-    -------
-        ``f(parameters)``, differentiable in reverse mode outside of ``jax.jit``.
-    """
-    import jax
-    from jax import numpy as jnp
-
-    world = world_of("chunk_loss", images, world)
-
-    def over(parameters: Any) -> LossOverBlocks:
-        refuse_tracers("a function made by chunk_loss", parameters)
-        return _loss_over("chunk_loss", loss, parameters, images, model, where, memory_limit, workers, world, progress)
-
-    @jax.custom_vjp
-    def value(parameters: Any) -> Any:
-        with together(world):
-            return jnp.asarray(over(parameters).value(parameters), jnp.result_type(float))
-
-    def forward(parameters: Any) -> tuple[Any, Any]:
-        with together(world):
-            result, gradient = over(parameters).value_and_gradient(parameters)
-        return jnp.asarray(result, jnp.result_type(float)), gradient
-
-    def backward(gradient: Any, cotangent: Any) -> tuple[Any]:
-        return (jax.tree_util.tree_map(lambda g: jnp.asarray(g) * jnp.asarray(cotangent, g.dtype), gradient),)
-
-    value.defvjp(forward, backward)
-    return value
-
-
-def _loss_over(name, loss, parameters, images, model, where, memory_limit, workers, world, progress) -> LossOverBlocks:
+    parameters: Any,
+    images: tuple[Any, ...],
+    model: Callable[[Any], Any] | None,
+    where: Any,
+    memory_limit: Any,
+    workers: int | None,
+    world: Any,
+    progress: bool,
+    call: int = 0,
+) -> LossOverBlocks:
+    """Check a call with a loss and return the loss over blocks; `call` is its number, in which processes agree, too."""
     _check_methods("loss", loss, "lx.measure.MeanSquaredError(...), lx.measure.MeanLoss(function)")
     inputs = gather_inputs(name, images, where, world)
     world = inputs.world
-    check_same(world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model))
+    check_same(world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model, call=call))
     program = None
     if model is not None:
         program = _program_on(inputs, "model", model(parameters))

@@ -11,6 +11,9 @@ from lithax.measure._histogram_result import HistogramResult as HistogramResult
 from lithax.measure._loss import AbstractLoss as AbstractLoss
 from lithax.measure._loss import MeanLoss as MeanLoss
 from lithax.measure._loss import MeanSquaredError as MeanSquaredError
+from lithax.measure._match import Match as Match
+from lithax.measure._match import Prior as Prior
+from lithax.measure._match import Residual as Residual
 from lithax.measure._measurement import AbstractMeasurement as AbstractMeasurement
 from lithax.measure._minimum_maximum import Extremes as Extremes
 from lithax.measure._minimum_maximum import MinimumMaximum as MinimumMaximum
@@ -32,6 +35,9 @@ from lithax.measure._profile import profile as profile
 from lithax.measure._representative_volume import RepresentativeVolume as RepresentativeVolume
 from lithax.measure._representative_volume import SubCubes as SubCubes
 from lithax.measure._representative_volume import representative_volume as representative_volume
+from lithax.measure._soft_porosity import SoftPorosity as SoftPorosity
+from lithax.measure._soft_porosity import SoftPorosityResult as SoftPorosityResult
+from lithax.measure._soft_porosity import porosity_gap as porosity_gap
 from lithax.measure._sum import Count as Count
 from lithax.measure._sum import Mean as Mean
 from lithax.measure._sum import Sum as Sum

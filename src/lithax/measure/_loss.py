@@ -91,6 +91,11 @@ class MeanSquaredError(AbstractLoss):
     model: Callable[..., Array] | None = None
 
     def voxelwise(self, parameters: Any, *blocks: Array) -> Array:
+        residual = self.residuals(parameters, *blocks)
+        return residual * residual
+
+    def residuals(self, parameters: Any, *blocks: Array) -> Array:
+        """Return the prediction minus the target, per voxel."""
         *inputs, target = blocks
         if self.model is None:
             if len(inputs) != 1:
@@ -102,8 +107,7 @@ class MeanSquaredError(AbstractLoss):
         else:
             prediction = self.model(parameters, *inputs)
         prediction = as_real(prediction)  # differences of integers would wrap
-        residual = prediction - namespace(prediction).astype(target, prediction.dtype)
-        return residual * residual
+        return prediction - namespace(prediction).astype(target, prediction.dtype)
 
 
 def _filled(block: Array, valid: Array) -> Array:
