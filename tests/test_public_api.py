@@ -29,7 +29,7 @@ NAMES = [
     *["FileFormat", "file_formats", "register_format", "import_file"],
     *["open", "import_raw", "simulated_scan", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
-    *["distance"],
+    *["distance", "label", "remove_small", "keep_largest", "keep_percolating", "clear_border", "fill_holes"],
     *[
         "chunk_map",
         "chunk_reduce",

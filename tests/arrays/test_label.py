@@ -30,6 +30,15 @@ def test_phases_are_labelled_at_once():
     assert all(len(np.unique(phases[labels == k])) == 1 for k in range(1, count + 1))
 
 
+def test_parts_of_larger_arrays():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        large = rng.random(rng.integers(1, 7, 3)) < 0.5
+        begin = [int(rng.integers(n)) for n in large.shape]
+        part = large[tuple(slice(a, a + 1 + int(rng.integers(n - a))) for a, n in zip(begin, large.shape, strict=True))]
+        np.testing.assert_array_equal(label_block(part, 26)[0], label_block(part.copy(), 26)[0])
+
+
 def test_names_of_a_neighbourhood():
     assert [neighbours_of(k) for k in (1, 2, 3, 6, 18, 26)] == [6, 18, 26, 6, 18, 26]
     for wrong in (4, 0, "6", True, 6.0):

@@ -39,23 +39,43 @@ def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, i
 
     if not phase.any():
         return np.zeros(phase.shape, np.uint32), 0
-    labels, count = cc3d.connected_components(
-        np.ascontiguousarray(phase), connectivity=connectivity, return_N=True, out_dtype=np.uint32
-    )
-    first = first_voxels(labels, int(count))
-    if np.all(first[1:] > first[:-1]):
+    phase = np.require(phase, requirements=("C", "W"))  # the library asks for memory that it could write to
+    options: Any = {"connectivity": connectivity, "return_N": True, "out_dtype": np.uint32}
+    try:
+        labels, count = cc3d.connected_components(phase, **options)
+    except RuntimeError:
+        # cc3d 4.1 counts too few places for the labels of booleans with 26 neighbours in thin arrays (True, False, True
+        # on a line), and notices; as numbers they are labelled by another of its algorithms.
+        labels, count = cc3d.connected_components(phase.view(np.uint8), **options)
+    if _in_order(labels):
         return labels, int(count)
+    first = first_voxels(labels, int(count))
     number = np.zeros(int(count) + 1, np.uint32)
     number[1 + np.argsort(first)] = np.arange(1, int(count) + 1)
     return number[labels], int(count)
 
 
+def _in_order(labels: np.ndarray) -> bool:
+    """Tell whether labels come in the order of their numbers. Most layers hold no new one, which their maximum tells."""
+    known = 0
+    for layer in labels:
+        largest = int(layer.max())
+        if largest > known:
+            highest = np.maximum.accumulate(layer[layer > known])
+            if highest[0] != known + 1 or np.any(np.diff(highest) > 1):
+                return False
+            known = largest
+    return True
+
+
 def first_voxels(labels: np.ndarray, count: int) -> np.ndarray:
     """Return the place in C order of the first voxel of each of the labels 1 to `count`."""
     flat = labels.reshape(-1)
+    # Where a label is seen first, the voxel before has another one.
+    begins = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     first = np.zeros(count + 1, np.int64)
     # The last value written stays: going backwards, that of the first voxel.
-    first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
+    first[flat[begins[::-1]]] = begins[::-1]
     return first[1:]
 
 
@@ -93,7 +113,13 @@ def merge_labels(pairs: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     return merged, int(components)
 
 
-def touching_pairs(low: np.ndarray, high: np.ndarray, offset: tuple[int, int, int], connectivity: int) -> np.ndarray:
+def touching_pairs(
+    low: np.ndarray,
+    high: np.ndarray,
+    offset: tuple[int, int, int],
+    connectivity: int,
+    phases: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """Return the pairs of numbers that are neighbours across a boundary, each once.
 
     Parameters
@@ -104,6 +130,8 @@ def touching_pairs(low: np.ndarray, high: np.ndarray, offset: tuple[int, int, in
         Where `high` lies, seen from `low`: 1 or -1 along those axes, 0 along the others.
     connectivity
         6, 18 or 26.
+    phases
+        Of the voxels on the two sides; only equal ones belong together.
 
     Examples
     --------
@@ -117,9 +145,12 @@ def touching_pairs(low: np.ndarray, high: np.ndarray, offset: tuple[int, int, in
     for step in np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3).tolist():
         if sum(map(abs, step)) > reach:
             continue
-        a = low[tuple(slice(max(0, -s), min(n, n - s)) for s, n in zip(step, low.shape, strict=True))]
-        b = high[tuple(slice(max(0, s), min(n, n + s)) for s, n in zip(step, low.shape, strict=True))]
+        from_low = tuple(slice(max(0, -s), min(n, n - s)) for s, n in zip(step, low.shape, strict=True))
+        from_high = tuple(slice(max(0, s), min(n, n + s)) for s, n in zip(step, low.shape, strict=True))
+        a, b = low[from_low], high[from_high]
         both = (a > 0) & (b > 0)
+        if phases is not None:
+            both &= phases[0][from_low] == phases[1][from_high]
         if both.any():
             found.append(_unique_pairs(a[both], b[both]))
     return np.unique(np.concatenate(found), axis=0) if len(found) > 2 else np.concatenate(found)
@@ -198,9 +229,11 @@ def joining(
 
 
 def wrapped_pairs(
-    labels: np.ndarray, connectivity: int, axes: Collection[int], axis: int = 0
+    labels: np.ndarray, connectivity: int, axes: Collection[int], axis: int = 0, phases: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of labels that are neighbours where the image goes on with itself along some axes.
+
+    With `phases` only labels of the same phase are.
 
     Returns
     -------
@@ -213,9 +246,12 @@ def wrapped_pairs(
             if not crossing or not set(crossing) <= set(axes):
                 continue
             # Along the axes that are crossed the last layer meets the first; along the others a step of one stays inside.
-            low = labels[tuple(_side(offset[a], a in crossing, True) for a in range(3))]
-            high = labels[tuple(_side(offset[a], a in crossing, False) for a in range(3))]
+            below = tuple(_side(offset[a], a in crossing, True) for a in range(3))
+            above = tuple(_side(offset[a], a in crossing, False) for a in range(3))
+            low, high = labels[below], labels[above]
             both = (low > 0) & (high > 0)
+            if phases is not None:
+                both &= phases[below] == phases[above]
             if sum(map(abs, offset)) <= {6: 1, 18: 2, 26: 3}[connectivity] and both.any():
                 found = _unique_pairs(low[both], high[both])
                 pairs.append(found)

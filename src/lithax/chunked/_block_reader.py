@@ -54,6 +54,8 @@ class BlockReader:
     replaces: bool = True
     """Whether voxels left out hold the value of a voxel taken in, in images without a halo: then they cannot influence a
     function that was not told of them."""
+    skips: bool = True
+    """Whether blocks in which no voxel counts are not read."""
 
     @property
     def widest(self) -> Halo:
@@ -78,7 +80,7 @@ class BlockReader:
         read = ReadBlock(start, [], core, inside, valid_padded, donor)
         if valid_padded is not None:
             read.donor_voxel = triple(map(int, np.unravel_index(int(np.argmax(read.valid)), core)))
-            if not read.valid[read.donor_voxel]:
+            if self.skips and not read.valid[read.donor_voxel]:
                 return None
         for source, halo in zip(self.sources, self.halos, strict=True):
             begin = triple(s - h for s, h in zip(start, halo, strict=True))

@@ -99,6 +99,8 @@ class MapPass:
     """Memory that the kernel needs for a voxel of its block and halo besides inputs and results [byte]."""
     selects: bool = True
     """Whether the pass is told which voxels take part, and done only where some do."""
+    every_block: bool = False
+    """Whether it is done everywhere all the same, and what it returns for voxels left out is written."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def pass_function(work: MapPass, layout: Layout) -> MapFunction:
             if result.shape != block.size:
                 raise ValueError(f"{work.name} returned shape {result.shape} for a block of {block.size} voxels.")
             values = result.astype(field.dtype, copy=False)
-            if block.valid is not None and not field.scratch:
+            if block.valid is not None and not field.scratch and not work.every_block:
                 values = np.where(block.inner(block.valid), values, np.asarray(field.fill, field.dtype))
             made.append(values)
         return made

@@ -19,7 +19,7 @@ from lithax.fields._call import (
     phase_values,
     valid_array,
 )
-from lithax.images import Inputs, Passes, Plan, VoxelImage, plan_algorithm, plans, run_algorithm
+from lithax.images import Passes, Plan, VoxelImage, WholeImage, plan_algorithm, plans, run_algorithm
 
 OUTSIDE = ("foreground", "background", "mirror")
 _FINEST = 1000
@@ -143,7 +143,7 @@ def distance(
     if is_image(image):
         call = _image_call(image, settings, spacing, outside, where, options)
         dtypes = [_result_dtype(settings, image.shape), *([np.int64] if nearest else [])]
-        outputs, _ = run_algorithm(call, (image,), lambda inputs: distance_passes(inputs, settings), dtypes)
+        outputs, _ = run_algorithm(call, (image,), lambda whole: distance_passes(whole, settings), dtypes)
         return tuple(outputs) if nearest else outputs[0]
     values = host_array("distance", image, options)
     valid = valid_array(where, values.shape)
@@ -239,12 +239,12 @@ def _first(settings: _Settings, sources: np.ndarray, dtype: np.dtype) -> tuple[n
     )  # fmt: skip
 
 
-def distance_passes(inputs: Inputs, settings: _Settings, last: bool = True) -> Passes:
+def distance_passes(whole: WholeImage, settings: _Settings, last: bool = True) -> Passes:
     """Yield the three passes of a distance; the last one writes the results, or (`last` False) a scratch image.
 
     A signed distance carries both through the same passes.
     """
-    image, shape = inputs.images[0], inputs.frame.shape
+    image, shape = whole.image, whole.shape
     dtype = distance_dtype(shape, settings.steps, settings.metric)
     sides = 2 if settings.signed else 1
     kinds = [Field(dtype, scratch=True, fill=no_source(dtype))] * sides + [
@@ -320,4 +320,4 @@ def _plan(image: Any, **arguments: Any) -> Plan:
     where = arguments.pop("where", None)
     settings = _settings(image, *own.values())
     call = _image_call(image, settings, own["spacing"], own["outside"], where, arguments)
-    return plan_algorithm(call, (image,), lambda inputs: distance_passes(inputs, settings))
+    return plan_algorithm(call, (image,), lambda whole: distance_passes(whole, settings))

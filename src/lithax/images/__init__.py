@@ -1,9 +1,9 @@
 from lithax.images._algorithm import ImageCall as ImageCall
 from lithax.images._algorithm import Passes as Passes
+from lithax.images._algorithm import WholeImage as WholeImage
 from lithax.images._algorithm import plan_algorithm as plan_algorithm
 from lithax.images._algorithm import run_algorithm as run_algorithm
 from lithax.images._arithmetic import binary as binary
-from lithax.images._call import Inputs as Inputs
 from lithax.images._chunk_loss import chunk_loss as chunk_loss
 from lithax.images._chunk_map import chunk_map as chunk_map
 from lithax.images._collective import check_same as check_same

@@ -72,6 +72,30 @@ Passes = Generator[Pass, Any, Any]
 
 
 @dataclass(frozen=True)
+class WholeImage:
+    """What an algorithm is given: the images of the call, and the blocks of its passes."""
+
+    inputs: Inputs
+    chunks: Index
+    """Of the results."""
+    shards: Index | None
+
+    @property
+    def image(self) -> Any:
+        """The first image."""
+        return self.inputs.images[0]
+
+    @property
+    def shape(self) -> Index:
+        """Voxels along each axis."""
+        return self.inputs.frame.shape
+
+    def layout(self, spans: Sequence[int] = ()) -> Layout:
+        """Return the blocks of a pass: those of the results, so that a later pass meets the same ones."""
+        return pass_layout(self.shape, [self.chunks], [self.shards or self.chunks], spans)
+
+
+@dataclass(frozen=True)
 class ImageCall:
     """What every call of an algorithm on images has in common: where the result goes, and how the run is made."""
 
@@ -99,7 +123,7 @@ class ImageCall:
 def run_algorithm(
     call: ImageCall,
     images: Sequence[Any],
-    passes: Callable[[Inputs], Passes],
+    passes: Callable[[WholeImage], Passes],
     dtypes: Sequence[Any] | None = None,
 ) -> tuple[list[VoxelImage], Any]:
     """Run an algorithm on images.
@@ -149,7 +173,7 @@ def run_algorithm(
     return run.drive(passes)
 
 
-def plan_algorithm(call: ImageCall, images: Sequence[Any], passes: Callable[[Inputs], Passes]) -> Plan:
+def plan_algorithm(call: ImageCall, images: Sequence[Any], passes: Callable[[WholeImage], Passes]) -> Plan:
     """Work out what `run_algorithm` would do: the bytes of all passes, the memory of the one that needs most."""
     inputs = gather_inputs("plan", images, call.where, world_of("plan", images, call.world))
     run = _Run(call, inputs)
@@ -211,6 +235,7 @@ class _Run:
         else:
             wanted = "auto" if call.chunks is None else call.chunks
             self.chunks, self.shards = resolve_chunks(shape, wanted, call.shards, processes=self.world.count)
+        self.whole = WholeImage(inputs, self.chunks, self.shards)
         self._number = 0
         self._total = 0
         self._identity: Mapping[str, Any] = {}
@@ -231,14 +256,13 @@ class _Run:
         return json.loads(json.dumps(parts))
 
     def layout(self, work: Pass) -> Layout:
-        """Return the blocks of a pass: those of the results, so that a later pass meets the same ones."""
-        spans = work.spans if isinstance(work, MapPass) else ()
-        return pass_layout(self.inputs.frame.shape, [self.chunks], [self.shards or self.chunks], spans)
+        """Return the blocks of a pass."""
+        return self.whole.layout(work.spans if isinstance(work, MapPass) else ())
 
-    def planned(self, passes: Callable[[Inputs], Passes]) -> list[_Planned]:
+    def planned(self, passes: Callable[[WholeImage], Passes]) -> list[_Planned]:
         """Go through the passes without doing any."""
         found: list[_Planned] = []
-        generator = passes(self.inputs)
+        generator = passes(self.whole)
         answer = None
         with contextlib.suppress(StopIteration):
             while True:
@@ -377,9 +401,9 @@ class _Run:
                 ]
         return journals
 
-    def drive(self, passes: Callable[[Inputs], Passes]) -> tuple[list[VoxelImage], Any]:
+    def drive(self, passes: Callable[[WholeImage], Passes]) -> tuple[list[VoxelImage], Any]:
         """Do the passes one after the other."""
-        generator = passes(self.inputs)
+        generator = passes(self.whole)
         answer, result = None, None
         try:
             while True:
@@ -422,7 +446,8 @@ class _Run:
         cache = ChunkCache(capacity, lambda source, index: fit)
         halos = (work.halo,) * len(sources)
         selection = self.inputs.selection if work.selects else None
-        return BlockReader(sources, layout, selection, cache, False, halos, "nearest", replaces=False)
+        skips = not (isinstance(work, MapPass) and work.every_block)
+        return BlockReader(sources, layout, selection, cache, False, halos, "nearest", replaces=False, skips=skips)
 
     def _fold(self, work: FoldPass) -> Any:
         layout = self.layout(work)
