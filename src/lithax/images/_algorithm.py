@@ -53,6 +53,7 @@ from lithax.images._call import (
 from lithax.images._collective import check_same, on_first, open_shared_array, together
 from lithax.images._create import new_image
 from lithax.images._identity import call_of, comparable, describe_input, describe_places, version
+from lithax.images._input_state import changed_while_read, input_states, without_times
 from lithax.images._outputs import new_outputs
 from lithax.images._plan import Plan
 from lithax.images._voxel_image import VoxelImage, geometry_of
@@ -166,9 +167,10 @@ def run_algorithm(
         run = _Run(call, inputs)
         planned = run.planned(passes)
         run.check_room(planned)
-    identity = world.broadcast(run.identity())
+        own = run.identity()
     places = {"store": describe_places(call.store), "path": call.path, "overwrite": call.overwrite}
-    check_same(world, call.name, lambda: comparable(run.identity()) | places | {"resume": call.resume})
+    check_same(world, call.name, lambda: comparable(own) | places | {"resume": call.resume})
+    identity = world.broadcast(own)
     run.begin(identity, len(planned), dtypes)
     return run.drive(passes)
 
@@ -239,11 +241,14 @@ class _Run:
         self._number = 0
         self._total = 0
         self._identity: Mapping[str, Any] = {}
+        self._states: list[dict[str, Any]] = []
 
     # What is known before the first pass
 
     def identity(self) -> dict[str, Any]:
         """Return what makes this run the same as an earlier one."""
+        if self.call.store is not None and self.world.first:
+            self._states = input_states(self.inputs, None, thorough=bool(self.call.resume))
         parts = call_of(self.inputs) | {
             "computation": self.call.name,
             "parameters": dict(self.call.parameters),
@@ -251,6 +256,7 @@ class _Run:
             "input_hashes": [
                 i.stored.metadata.content_hash if isinstance(i, VoxelImage) else None for i in self.inputs.images
             ],
+            "input_state": without_times(self._states),
             "version": version("lithax"),
         }
         return json.loads(json.dumps(parts))
@@ -500,6 +506,7 @@ class _Run:
 
             def finish() -> None:
                 for image, journal in zip(images, journals, strict=True):
+                    journal.check_stored()
                     image.stored.update_metadata(state="complete", run=identity)
                     journal.finish()
 
@@ -555,6 +562,13 @@ class _Run:
             self.world.barrier()
 
     def _finish(self) -> None:
+        if changed := changed_while_read(self._states, self.inputs):
+            raise IncompleteImageError(
+                f"{', '.join(changed)} was written to while it was read, so the result may mix old and new voxels; repeat "
+                "the call with overwrite=True."
+            )
+        for journal in self.journals:
+            journal.check_stored()
         provenance = {
             "function": self.call.name,
             "parameters": dict(self.call.parameters),
