@@ -1,6 +1,7 @@
 """Thresholds against a search of all of them, and against scikit-image where it is installed."""
 
 import itertools
+from fractions import Fraction
 
 import hypothesis
 import numpy as np
@@ -133,5 +134,83 @@ def test_mistakes_are_named(rng):
         measure.otsu(measure.histogram(x), bins=10)
     with pytest.raises(ValueError, match=r"at least 2"):
         measure.otsu(x, classes=1)
-    with pytest.raises(ValueError, match=r"use bins=256"):
-        measure.otsu((x * 100).astype(np.uint16), bins="values", classes=3)
+    with pytest.raises(ValueError, match=r"method='best' is not known; use one of 'otsu'"):
+        measure.threshold(x, "best")
+    with pytest.raises(ValueError, match=r"bins=7 has no meaning with method='mean'"):
+        measure.threshold(x, "mean", bins=7)
+    with pytest.raises(ValueError, match=r"peaks instead of two"):
+        measure.threshold_minimum(rng.exponential(size=SHAPE))
+
+
+def peaks_of_16_bits(rng, shape=(24, 25, 26)):
+    """Three overlapping peaks over some 10 000 grey levels."""
+    levels = np.asarray([9000.0, 15000.0, 26000.0])[rng.choice(3, shape, p=[0.25, 0.6, 0.15])]
+    return (levels + rng.normal(0, 2200, shape)).astype(np.uint16)
+
+
+def between_classes(x, thresholds):
+    """The variance between classes, as an exact fraction (times the number of voxels, plus a constant)."""
+    x = np.sort(x.ravel().astype(int))
+    parts = np.split(x, np.searchsorted(x, thresholds, side="right"))
+    return sum(Fraction(int(part.sum()) ** 2, part.size) for part in parts if part.size)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 6])
+def test_otsu_of_16_bits_is_exact(classes, rng):
+    """No threshold can be moved by a level to either side, nor all to those of a coarse search."""
+    x = peaks_of_16_bits(rng)
+    levels = np.unique(x)
+    found = np.atleast_1d(measure.otsu(x, classes=classes)).astype(int)
+    best = between_classes(x, found)
+    for k in range(classes - 1):
+        for step in (-1, 1):
+            other = found.copy()
+            other[k] = levels[np.searchsorted(levels, found[k]) + step]
+            assert between_classes(x, other) <= best
+    if classes <= 3:
+        coarse = levels[:: 700 if classes == 3 else 80]
+        assert max(between_classes(x, np.asarray(c)) for c in itertools.combinations(coarse, classes - 1)) <= best
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.int64, np.uint64])
+def test_otsu_of_any_integer_type(dtype, rng):
+    """The thresholds follow the values when they are moved and stretched, beyond what a table of counters could hold."""
+    x = peaks_of_16_bits(rng, (12, 13, 14)).astype(np.int64) // 8
+    low, middle = measure.otsu(x, classes=3)
+    scale, origin = {np.int16: (1, -3000), np.int32: (40_000, -7), np.uint32: (900_000, 5)}.get(dtype, (2**40, 2**62))
+    moved = (x * scale + origin).astype(dtype)
+    expected = (int(low) * scale + origin, int(middle) * scale + origin)
+    assert measure.otsu(moved, classes=3) == expected
+    assert measure.otsu(lx.from_array(moved, chunks=8), classes=3) == expected
+
+
+SIBLINGS = ["li", "yen", "isodata", "triangle", "minimum", "mean"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.uint16, np.int32])
+def test_siblings_as_scikit_image(dtype, rng):
+    filters = pytest.importorskip("skimage.filters", reason="scikit-image is not installed: pip install scikit-image")
+    x = scan(rng, porosity=0.25).astype(dtype)
+    image = lx.from_array(x, chunks=16)
+    for method in SIBLINGS:
+        expected = getattr(filters, f"threshold_{method}")(x.copy())
+        # Its bin centres of floats are float32, and it takes every float for li where we take 65 536 bins.
+        tolerance = 1e-6 * 256 if method != "li" else 2 * 256 / 65536
+        assert measure.threshold(x, method) == pytest.approx(
+            expected, abs=tolerance if dtype == np.float32 else 1e-9
+        ), method
+        assert measure.threshold(image, method) == pytest.approx(measure.threshold(x, method), rel=1e-12), method
+
+
+def test_minimum_error_of_two_normal_peaks(rng):
+    """Where two weighted normal densities cross: Bayes' threshold, which the error rate of Kittler and Illingworth is about."""
+    x = np.concatenate([rng.normal(50, 4, 40_000), rng.normal(100, 12, 160_000)]).reshape(50, 40, 100)
+    grid = np.linspace(50, 100, 5001)
+    densities = [w / s * np.exp(-0.5 * ((grid - m) / s) ** 2) for w, m, s in ((0.2, 50, 4), (0.8, 100, 12))]
+    crossing = grid[np.argmin(np.abs(np.log(densities[0] / densities[1])))]
+    # The criterion is flat about its minimum: a few hundred voxels lie between.
+    assert abs(measure.kittler_illingworth(x, 1024) - crossing) < 2.5
+    assert abs(measure.otsu(x) - crossing) > 4
+    assert measure.kittler_illingworth(np.full((3, 3, 3), 7, np.uint8)) == 7
+    two = np.repeat(np.asarray([3, 9], np.uint8), [20, 7])
+    assert measure.kittler_illingworth(two) == 3

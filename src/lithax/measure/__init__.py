@@ -42,4 +42,11 @@ from lithax.measure._sum import Count as Count
 from lithax.measure._sum import Mean as Mean
 from lithax.measure._sum import Sum as Sum
 from lithax.measure._sum import mean as mean
+from lithax.measure._thresholds import isodata as isodata
+from lithax.measure._thresholds import kittler_illingworth as kittler_illingworth
+from lithax.measure._thresholds import li as li
+from lithax.measure._thresholds import threshold as threshold
+from lithax.measure._thresholds import threshold_minimum as threshold_minimum
+from lithax.measure._thresholds import triangle as triangle
+from lithax.measure._thresholds import yen as yen
 from lithax.measure._value_counts import ValueCounts as ValueCounts

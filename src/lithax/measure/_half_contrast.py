@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lithax.measure._edges import Bins
-from lithax.measure._otsu import grey_levels
+from lithax.measure._grey_levels import grey_histogram
 from lithax.measure._result import Result
 
 BANDWIDTH = 0.25
@@ -69,7 +69,7 @@ def peaks(image: Any, bins: Bins | None = None, where: Any = None) -> Peaks:
     ValueError
         If there is no second peak.
     """
-    result = grey_levels(image, bins, where, equal=1024)
+    result = grey_histogram(image, bins, where, equal=1024)
     if not np.allclose(result.widths, result.widths[0], rtol=1e-3):
         raise ValueError("The bins of the histogram differ in width; measure with equal bins to find its peaks.")
     counts, centers = result.counts.astype(np.float64), result.centers

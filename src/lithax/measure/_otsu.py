@@ -1,19 +1,11 @@
-"""Otsu's threshold, from the histogram: an image of any size takes one pass, or two."""
+"""Otsu's thresholds, exact for integers of any type: an image of any size takes one pass, or two."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from lithax.measure._edges import Bins
-from lithax.measure._histogram_function import VALUES, histogram
-from lithax.measure._histogram_result import HistogramResult
-from lithax.measure._minimum_maximum import MinimumMaximum
-from lithax.measure._source import Source
-from lithax.measure._value_counts import exact_values
-
-LEVELS = 4096
-"""Occupied bins for which more than two classes are searched: the work grows with their square."""
+from lithax.measure._grey_levels import GreyLevels, grey_levels
 
 
 def otsu(
@@ -25,26 +17,26 @@ def otsu(
 ) -> Any:
     """Return the threshold, or thresholds, that separate the grey levels best into classes.
 
-    Best is the largest variance between the classes. The number is that of ``skimage.filters.threshold_otsu`` (for more
-    classes ``threshold_multiotsu``) on the same histogram: the last value of the lower class, for equal bins the centre
-    of its last bin. ``image > threshold`` is the upper class.
+    Best is the largest variance between the classes. The number is that of `skimage.filters.threshold_otsu` (for more
+    classes `threshold_multiotsu`) on the same histogram: the last value of the lower class, for equal bins the centre
+    of its last bin. ``image > threshold`` is the upper class. Integers are counted value by value, whatever their type, so the
+    thresholds are the best there are; floats in 256 bins, as in scikit-image.
 
     Parameters
     ----------
     image
         An image, an array of any array-API library, or a `HistogramResult`.
     bins
-        As in `histogram`. None: one bin per value for integers whose values span at most 65536 (for more than two
-        classes: 256), else 256 equal bins.
+        As in `histogram`. None: one bin per value for integers, else 256 equal bins.
     where
-        Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
+        Voxels taken in: a boolean array for an array; for an image, anything that `where=` of `chunk_reduce` accepts.
     classes
         Number of classes, from 2 on.
 
     Returns
     -------
-        In the unit of the image: a float, or for more than two classes a tuple of floats, ascending. A constant image gives
-        its value.
+        In the unit of the image: a float, or for more than two classes a tuple of floats, ascending (of integers where no float
+        holds them). A constant image gives its value.
 
     Raises
     ------
@@ -54,86 +46,73 @@ def otsu(
     References
     ----------
     Otsu, A threshold selection method from gray-level histograms, IEEE Transactions on Systems, Man, and Cybernetics 9
-    (1979) 62-66, eq. 18. doi:10.1109/TSMC.1979.4310076
+    (1979) 62-66, eq. 18. doi:10.1109/TSMC.1979.4310076. Divide and conquer over the rows of a totally monotone matrix:
+    Aggarwal et al., Geometric applications of a matrix-searching algorithm, Algorithmica 2 (1987) 195-208.
+    doi:10.1007/BF01840359
     """
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
         raise ValueError(f"classes={classes!r} must be an integer, at least 2.")
-    result = grey_levels(image, bins, where, values=VALUES if classes == 2 else 256)
-    if classes == 2 and result.minimum == result.maximum:
-        return float(result.minimum)
-    occupied = result.counts > 0
-    counts, centers = result.counts[occupied], result.centers[occupied]
-    # Squares of the largest floats overflow; a power of two changes no digit.
-    largest = float(np.abs(centers).max())
-    unit = 2.0 ** (math.frexp(largest)[1] - 1) if largest > 1e100 else 1.0
-    if classes == 2:
-        return _two_classes(counts, centers / unit) * unit
-    return tuple(threshold * unit for threshold in _more_classes(counts, centers / unit, int(classes)))
+    levels = grey_levels(image, bins, where)
+    if classes == 2 and levels.counts.size == 1:
+        return levels.number(0)
+    if levels.counts.size < classes:
+        raise ValueError(
+            f"classes={classes}: the histogram has only {levels.counts.size} occupied bins; use fewer classes, or more bins."
+        )
+    thresholds = tuple(levels.number(cut) for cut in last_levels(levels, int(classes)))
+    return thresholds[0] if classes == 2 else thresholds
 
 
-def grey_levels(image: Any, bins: Any, where: Any, *, values: int = VALUES, equal: int = 256) -> HistogramResult:
-    """Return the histogram that thresholds are taken from.
+def last_levels(levels: GreyLevels, classes: int) -> list[int]:
+    """Return the index of the last level of every class but the highest, for the largest variance between classes.
 
-    Without `bins`, integers that span at most `values` have a bin each; anything else has `equal` equal bins.
+    Dynamic programming: best(k, j), the most that k classes can make of the first j levels, is the maximum over i of
+    best(k - 1, i) plus what levels i to j - 1 add as one class. The best i never decreases with j, so that between two known
+    rows only the columns between their maxima are looked at: all rows of a class take O(n log n).
     """
-    if isinstance(image, HistogramResult):
-        if bins is not None or where is not None:
-            raise ValueError("bins= and where= have been settled when the histogram was made; leave them out.")
-        result = image
-    else:
-        if bins is None:
-            bins = "values" if _few_values(Source(image, where), values) else equal
-        result = histogram(image, bins, where=where)
-    if result.counts.sum() == 0:
-        raise ValueError("No voxel was counted (all are left out, NaN, or outside the range); there is no threshold.")
-    return result
-
-
-def _few_values(source: Source, limit: int) -> bool:
-    if source.dtype.kind == "f":
-        return False
-    if source.dtype.kind == "b" or 2 ** (8 * source.dtype.itemsize) <= limit:
-        return True
-    extremes = source.reduce(MinimumMaximum(skip="nan"))
-    return exact_values(extremes.minimum, extremes.maximum) and extremes.maximum - extremes.minimum < limit
-
-
-def _two_classes(counts: np.ndarray, centers: np.ndarray) -> float:
-    if counts.size == 1:
-        return float(centers[0])
-    lower = np.cumsum(counts)[:-1]
-    upper = counts.sum() - lower
-    moment = np.cumsum(counts * (centers - centers @ counts / counts.sum()))[:-1]
-    return float(centers[np.argmax(moment**2 / (lower * upper.astype(np.float64)))])
-
-
-def _more_classes(counts: np.ndarray, centers: np.ndarray, classes: int) -> tuple[float, ...]:
-    size = counts.size
-    if size < classes:
-        raise ValueError(
-            f"classes={classes}: the histogram has only {size} occupied bins; use fewer classes, or more bins."
-        )
-    if size > LEVELS:
-        raise ValueError(
-            f"The histogram has {size} occupied bins, more than {LEVELS}; use bins=256 for {classes} classes."
-        )
+    x, counts = levels.offsets, levels.counts
     weight = np.concatenate([[0.0], np.cumsum(counts)])
-    moment = np.concatenate([[0.0], np.cumsum(counts * (centers - centers @ counts / counts.sum()))])
+    moment = np.concatenate([[0.0], np.cumsum(counts * (x - x @ counts / counts.sum()))])
 
-    def between(start: np.ndarray, stop: Any) -> np.ndarray:
-        # What the bins start ... stop - 1 as one class add to the variance between classes.
+    def between(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        # What the levels start ... stop - 1 as one class add to the variance between classes.
         return (moment[stop] - moment[start]) ** 2 / (weight[stop] - weight[start])
 
-    # best[stop] is the variance of the best division of the first `stop` bins into the classes so far.
+    size = counts.size
     stops = np.arange(size + 1)
     best = np.concatenate([[-np.inf], between(np.zeros(size, int), stops[1:])])
     cuts = []
-    for _ in range(classes - 1):
-        choices = [best[:stop] + between(stops[:stop], stop) for stop in range(1, size + 1)]
-        cuts.append([0, *(int(np.argmax(choice)) for choice in choices)])
-        best = np.concatenate([[-np.inf], [choice.max() for choice in choices]])
-    stop, thresholds = size, []
+    for k in range(2, classes):
+        best, cut = _row_maxima(best, between, k, np.arange(k, size + 1))
+        cuts.append(cut)
+    _, cut = _row_maxima(best, between, classes, np.asarray([size]))
+    cuts.append(cut)
+    stop, found = size, []
     for cut in reversed(cuts):
-        stop = cut[stop]
-        thresholds.append(float(centers[stop - 1]))
-    return tuple(reversed(thresholds))
+        stop = int(cut[stop])
+        found.append(stop - 1)
+    return found[::-1]
+
+
+def _row_maxima(best: np.ndarray, between: Any, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return best(k, j) and the first i that reaches it, for consecutive rows j; -inf for the others."""
+    value = np.full(best.size, -np.inf)
+    cut = np.zeros(best.size, int)
+    # Row number n (from 1) is taken in the turn of the largest power of two that divides n; its neighbours at that distance
+    # were taken before, and their maxima bound its own.
+    step = 1 << int(rows.size).bit_length()
+    while step := step // 2:
+        wanted = rows[step - 1 :: 2 * step]
+        if not wanted.size:
+            continue
+        low = np.where(wanted - step >= rows[0], np.maximum(cut[np.maximum(wanted - step, 0)], k - 1), k - 1)
+        above = np.where(wanted + step <= rows[-1], cut[np.minimum(wanted + step, rows[-1])], wanted - 1)
+        high = np.minimum(above, wanted - 1)
+        lengths = np.maximum(high - low, 0) + 1  # rounding may exchange two maxima that are as good as equal
+        begins = np.cumsum(lengths) - lengths
+        columns = np.arange(lengths.sum()) - np.repeat(begins - low, lengths)
+        score = best[columns] + between(columns, np.repeat(wanted, lengths))
+        value[wanted] = np.maximum.reduceat(score, begins)
+        hits = np.flatnonzero(score == np.repeat(value[wanted], lengths))
+        cut[wanted] = columns[hits[np.searchsorted(hits, begins)]]
+    return value, cut

@@ -34,13 +34,16 @@ class Source:
                 )
             check_shapes(self.data, valid=where)
 
-    def reduce(self, measurement: AbstractMeasurement, *others: Any, fn: Any = None) -> Any:
+    def reduce(self, measurement: AbstractMeasurement, *others: Any, fn: Any = None, **options: Any) -> Any:
         """Measure the voxels, together with those of other arrays or images of the same shape.
 
-        `fn` is a voxel operation that is applied before, with the masked form where voxels are left out.
+        `fn` is a voxel operation that is applied before, with the masked form where voxels are left out; `options` are those of
+        `chunk_reduce` for images.
         """
         if self.is_image:
-            return self.data.reduce(measurement, *others, where=self.where, **({} if fn is None else {"fn": fn}))
+            return self.data.reduce(
+                measurement, *others, where=self.where, **({} if fn is None else {"fn": fn}), **options
+            )
         data = self.data
         if fn is not None:
             data = fn(data) if self.where is None else fn(data, valid=self.where)
