@@ -13,6 +13,9 @@ from .cases import CASES
 SHAPE = (4, 5, 6)
 # Compiling derivatives is what takes the time here; these run the same code as another line of the table.
 TWINS = {
+    "adaptive threshold",
+    "sauvola",
+    "adaptive threshold, Gaussian",
     "gaussian",
     "gaussian per axis",
     "gaussian wide",

@@ -21,6 +21,10 @@ from lithax.ops._gaussian import gaussian_radius as gaussian_radius
 from lithax.ops._gradient_magnitude import gradient_magnitude as gradient_magnitude
 from lithax.ops._gradient_magnitude import sobel_magnitude as sobel_magnitude
 from lithax.ops._local_standard_deviation import local_standard_deviation as local_standard_deviation
+from lithax.ops._local_threshold import adaptive as adaptive
+from lithax.ops._local_threshold import local_threshold as local_threshold
+from lithax.ops._local_threshold import niblack as niblack
+from lithax.ops._local_threshold import sauvola as sauvola
 from lithax.ops._median import median as median
 from lithax.ops._morphology import closing as closing
 from lithax.ops._morphology import dilation as dilation
