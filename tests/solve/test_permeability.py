@@ -1,7 +1,9 @@
 """Permeability of images: boundaries, regions, units, and what is refused."""
 
+import jax
 import numpy as np
 import pytest
+from jax import numpy as jnp
 
 import lithax as lx
 
@@ -52,7 +54,7 @@ def test_axes_are_those_of_the_image(pores, along_x):
     turned = np.ascontiguousarray(np.transpose(pores, (2, 0, 1)))  # x became y
     found = lx.solve.permeability(turned, axis="y", wall="half_voxel", tolerance=1e-4)
     assert found.value_voxel == pytest.approx(float(along_x.value_voxel), rel=2e-4)
-    every = lx.solve.permeability(pores, wall="half_voxel")
+    every = lx.solve.permeability(pores, axis="all", wall="half_voxel")
     assert every.value_voxel.shape == (3,)
     assert every.value_voxel[0] == pytest.approx(float(along_x.value_voxel), rel=5e-3)
     assert every.tensor is None
@@ -79,7 +81,7 @@ def test_a_reservoir_adds_no_length():
 
 
 def test_the_tensor_of_a_periodic_image(pores):
-    k = lx.solve.permeability(pores, ends="periodic", sides="periodic", wall="half_voxel", tolerance=1e-3)
+    k = lx.solve.permeability(pores, axis="all", ends="periodic", sides="periodic", wall="half_voxel", tolerance=1e-3)
     tensor = np.asarray(k.tensor)
     assert np.diag(tensor) == pytest.approx(np.asarray(k.value))
     assert np.array_equal(tensor, tensor.T)
@@ -90,7 +92,7 @@ def test_the_tensor_of_a_periodic_image(pores):
     )
     # A mirrored image flips the signs of the off-diagonals with x.
     other = lx.solve.permeability(
-        np.flip(pores, 0).copy(), ends="periodic", sides="periodic", wall="half_voxel", tolerance=1e-3
+        np.flip(pores, 0).copy(), axis="all", ends="periodic", sides="periodic", wall="half_voxel", tolerance=1e-3
     )
     sign = np.diag([-1.0, 1, 1])
     assert np.asarray(other.tensor) == pytest.approx(sign @ tensor @ sign, abs=2e-3 * float(tensor.max()))
@@ -132,7 +134,7 @@ def test_a_cylinder_is_a_jacketed_plug_with_its_own_section():
     plug = lx.regions.Cylinder((0, 11.5, 11.5), (1, 0, 0), 10)
     k = lx.solve.permeability(image, axis="x", where=plug, tolerance=1e-3)
     inside = np.asarray(lx.regions.inside(image, plug))
-    assert k.porosity.total == 1
+    assert k.porosity == 1
     # Poiseuille in a tube: R²/8 at the radius that has the area of its voxels.
     assert k.value_voxel == pytest.approx(inside[0].sum() / np.pi / 8, rel=0.03)
     with pytest.raises(ValueError, match="cross-section that varies"):
@@ -147,10 +149,10 @@ def test_porosities_and_clusters():
     image[:3, 6, 6] = True  # a dead end
     image[4, 6, 6] = True  # a bubble
     k = lx.solve.permeability(image, axis="x")
-    assert k.porosity.total == pytest.approx((32 + 4) / 512)
-    assert k.porosity.percolating == pytest.approx(32 / 512)
-    assert k.porosity.accessible == pytest.approx(35 / 512)
-    assert k.porosity.isolated == pytest.approx(4 / 512)
+    assert k.porosity == pytest.approx((32 + 4) / 512)
+    assert k.porosities.percolating == pytest.approx(32 / 512)
+    assert k.porosities.accessible == pytest.approx(35 / 512)
+    assert k.porosities.isolated == pytest.approx(1 / 512)
     assert "2 clusters of 4 voxels" in str(k)
 
 
@@ -228,3 +230,30 @@ def test_what_float32_cannot_reach_is_said(pores):
     assert "NOT converged" in str(k)
     with pytest.raises(RuntimeError, match="did not converge"):
         lx.solve.permeability(pores, axis="x", tolerance=1e-9, throw=True)
+
+
+def test_arrays_under_transformations(pores, along_x):
+    def k(image):
+        return lx.solve.permeability(image, axis="x", wall="half_voxel").value
+
+    inside = jax.jit(k)(jnp.asarray(pores))
+    assert float(inside) == pytest.approx(float(along_x.value), rel=5e-3)
+    assert jax.jit(k)(jnp.zeros(SHAPE, bool)) == 0
+    image = lx.from_array(pores)
+    with pytest.raises(TypeError, match="sees no files"):
+        jax.jit(lambda length: lx.solve.permeability(image, axis="x", spacing=length).value)(jnp.asarray(1.0))
+
+
+def test_fields(pores, along_x):
+    k = lx.solve.permeability(pores, axis="x", wall="half_voxel", tolerance=1e-4, fields=True)
+    assert [v.shape for v in k.velocity] == [SHAPE] * 3
+    assert float(np.mean(k.velocity[0])) == pytest.approx(float(along_x.value_voxel), rel=1e-3)
+    assert np.all(np.asarray(k.velocity[0])[~pores] == 0)
+    image = lx.from_array(np.ascontiguousarray(pores.transpose(1, 2, 0)), voxel_length=(2, 2, 2), voxel_unit="um")
+    turned = lx.solve.permeability(image, axis="z", wall="half_voxel", tolerance=1e-4, fields=True)
+    assert turned.velocity[2].field_unit == "um**2"
+    # x became z, y became x, z became y.
+    for mine, theirs in ((0, 2), (1, 0), (2, 1)):
+        found = np.asarray(turned.velocity[theirs]).transpose(2, 0, 1) / 4
+        assert found == pytest.approx(np.asarray(k.velocity[mine]), abs=1e-3)
+    assert np.asarray(turned.pressure).transpose(2, 0, 1) / 2 == pytest.approx(np.asarray(k.pressure), abs=2e-2)

@@ -100,7 +100,7 @@ def test_the_tensor():
     fractions = pore_fractions(SMALL)
 
     def k(field):
-        found = lx.solve.permeability(field, ends="periodic", sides="periodic", **TIGHT).tensor
+        found = lx.solve.permeability(field, axis="all", ends="periodic", sides="periodic", **TIGHT).tensor
         return jnp.sum(found * jnp.asarray([[1.0, 2, 3], [0, 4, 5], [0, 0, 6]]))
 
     gradient = jax.grad(k)(fractions)

@@ -7,10 +7,11 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax.extend import core
 
 from lithax.arrays import is_traced, to_numpy
 from lithax.geometry import AbstractRegion, Frame, length_factor, validate_unit
-from lithax.images import VoxelImage, as_domain
+from lithax.images import as_domain
 from lithax.solve._area_unit import permeability_quantity
 
 AXES = ("x", "y", "z")
@@ -18,18 +19,18 @@ AXES = ("x", "y", "z")
 
 @dataclass(frozen=True)
 class FlowInput:
-    """Voxels and what they mean; arrays on the host, but for what derivatives may reach."""
+    """Voxels and what they mean; arrays on the host, but for traced ones and those that derivatives may reach."""
 
     shape: tuple[int, int, int]
-    open: np.ndarray | None
+    open: Any
     """True in voxels with fluid, free or in porous phases, inside the region; None: all of them, softly."""
-    free: np.ndarray | None
+    free: Any
     """True in voxels of free fluid; None if they are softly so."""
     inside: np.ndarray | None
     """The region of interest; None: all voxels."""
     soft: Any
     """Pore fraction of each voxel, an array that derivatives may reach; None for sharp phases."""
-    phases: tuple[tuple[np.ndarray, Any, float | None], ...]
+    phases: tuple[tuple[Any, Any, float | None], ...]
     """Porous phases: where, permeability, and its unit [m²]."""
     spacing: Any
     """Voxel lengths: three numbers, or an array that derivatives may reach."""
@@ -57,6 +58,9 @@ def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: An
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"image has shape {tuple(shape)}; give three axes, each of at least one voxel.")
     lengths, unit = _geometry(image, spacing)
+    is_image = isinstance(getattr(image, "frame", None), Frame)
+    if is_image:
+        _refuse_transformations(permeability, spacing)
     frame = _frame(image, tuple(shape), lengths, unit)
     inside = region_voxels(where, frame)
     if inside is not None and not inside.any():
@@ -66,18 +70,22 @@ def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: An
         return _soft(image, pore, permeability, inside, lengths, unit)
     if kind not in "biu":
         raise TypeError(f"image has dtype {image.dtype}; give booleans, a segmentation, or pore fractions (floats).")
-    if is_traced(image):
-        raise TypeError(
-            "image is a traced array of booleans or integers, which no derivative reaches; solve outside of the compiled "
-            "function, or give pore fractions (floats between 0 and 1)."
-        )
-    values = to_numpy(image[...]) if isinstance(image, VoxelImage) else to_numpy(image)
+    values = np.asarray(image[...]) if is_image else image if is_traced(image) else to_numpy(image)
     return _sharp(values, kind, pore, permeability, inside, lengths, unit)
 
 
-def _sharp(
-    values: np.ndarray, kind: str, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str
-) -> FlowInput:
+def _refuse_transformations(permeability: Any, spacing: Any) -> None:
+    """Raise TypeError for an image inside a function that JAX is compiling."""
+    compiling = getattr(core, "unsafe_am_i_under_a_jit_DO_NOT_USE", bool)
+    leaves = jax.tree.leaves((spacing, permeability if isinstance(permeability, dict) else None))
+    if compiling() or any(is_traced(jax.lax.stop_gradient(leaf)) for leaf in leaves if isinstance(leaf, jax.Array)):
+        raise TypeError(
+            "permeability() was called with an image under jax.jit, jax.vmap or another transformation, which sees no files; call "
+            "it with an array (image[...]) and spacing=image.voxel_length."
+        )
+
+
+def _sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str) -> FlowInput:
     porous = {} if permeability is None else permeability
     if not isinstance(porous, dict):
         raise TypeError(
@@ -86,8 +94,12 @@ def _sharp(
         )
     wanted: tuple[Any, ...] = () if pore is None else tuple(np.atleast_1d(np.asarray(pore)).tolist())
     if kind == "b" and pore is None:
-        free, meaning = np.asarray(values, bool), "pore = True"
+        free, meaning = values, "pore = True"
     elif pore is None:
+        if not porous and is_traced(values):
+            raise ValueError(
+                "pore is missing: the image holds integers and does not say which value is pore; give pore=0 or whichever it is."
+            )
         if not porous:
             present = np.unique(values.reshape(-1)[:: max(1, values.size // 100_000)])[:6].tolist()
             raise ValueError(
@@ -96,7 +108,7 @@ def _sharp(
             )
         free, meaning = np.zeros(values.shape, bool), "no free pores"
     else:
-        free = np.isin(values, wanted)
+        free = (jnp if is_traced(values) else np).isin(values, np.asarray(wanted))
         meaning = f"pore = value {' and '.join(str(v) for v in wanted)}"
     phases = []
     for value, given in porous.items():
@@ -113,16 +125,17 @@ def _sharp(
                 f"number in voxel²."
             )
         where = values == value
-        if not where.any():
+        if not is_traced(where) and not where.any():
             raise ValueError(f"permeability names phase {value}, which the image does not hold.")
         phases.append((where, number, area))
     if inside is not None:
         free = free & inside
         phases = [(where & inside, number, area) for where, number, area in phases]
-    everything = free.copy()
+    everything = free
     for where, _, _ in phases:
-        everything |= where
-    _check_pores(everything, free, inside, phases, meaning)
+        everything = everything | where
+    if not is_traced(everything):
+        _check_pores(everything, free, inside, phases, meaning)
     return FlowInput(values.shape, everything, free, inside, None, tuple(phases), lengths, unit, meaning, tuple(porous))
 
 
@@ -137,7 +150,7 @@ def _soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: Any, u
             f"permeability={permeability!r} must be a function K(porosity) for a map of porosities; without it the floats are "
             f"a soft segmentation."
         )
-    values = image[...] if isinstance(image, VoxelImage) else image
+    values = np.asarray(image[...]) if isinstance(getattr(image, "frame", None), Frame) else image
     if np.dtype(str(values.dtype).rsplit(".", 1)[-1]) == np.float64 and not is_traced(values):
         with jax.enable_x64(True):
             field = jnp.asarray(to_numpy(values) if not isinstance(values, jax.Array) else values)
@@ -172,7 +185,7 @@ def _soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: Any, u
     return FlowInput((x, y, z), everything, free, inside, field, (), lengths, unit, meaning, (), permeability)
 
 
-def _check_pores(everything: np.ndarray, free: np.ndarray, inside: Any, phases: Any, meaning: str) -> None:
+def _check_pores(everything: Any, free: Any, inside: Any, phases: Any, meaning: str) -> None:
     volume = free.size if inside is None else int(inside.sum())
     if not everything.any():
         raise ValueError(f"no pores ({meaning}): no voxel carries flow; which value of the image is pore?")
@@ -195,7 +208,7 @@ def region_voxels(where: Any, frame: Frame) -> np.ndarray | None:
             raise ValueError(
                 f"{name} of where has shape {tuple(value.shape)}, the image {frame.shape}; they must agree."
             )
-        return to_numpy(value[...]) if isinstance(value, VoxelImage) else to_numpy(value)
+        return np.asarray(value[...]) if hasattr(value, "frame") else to_numpy(value)
 
     def several(value: Any) -> tuple[Any, ...]:
         return () if value is None else tuple(value) if isinstance(value, tuple | list) else (value,)
@@ -221,11 +234,12 @@ def _within(region: AbstractRegion, frame: Frame) -> np.ndarray:
 
 
 def _geometry(image: Any, spacing: Any) -> tuple[Any, str]:
+    frame = getattr(image, "frame", None)
     if spacing is None:
-        if isinstance(image, VoxelImage):
-            return tuple(image.voxel_length), str(image.voxel_unit)
+        if isinstance(frame, Frame):
+            return tuple(frame.voxel_length), str(frame.voxel_unit)
         return (1.0, 1.0, 1.0), ""
-    unit = str(image.voxel_unit) if isinstance(image, VoxelImage) else ""
+    unit = str(frame.voxel_unit) if isinstance(frame, Frame) else ""
     if isinstance(spacing, str):
         number, _, unit = spacing.strip().partition(" ")
         try:
@@ -246,7 +260,8 @@ def _geometry(image: Any, spacing: Any) -> tuple[Any, str]:
 
 
 def _frame(image: Any, shape: tuple[int, ...], lengths: Any, unit: str) -> Frame:
-    origin = image.voxel_origin if isinstance(image, VoxelImage) else (0, 0, 0)
+    own = getattr(image, "frame", None)
+    origin = own.voxel_origin if isinstance(own, Frame) else (0, 0, 0)
     if not isinstance(lengths, tuple):
         fixed = lax.stop_gradient(lengths)
         lengths = (
@@ -259,7 +274,9 @@ def turned(given: FlowInput, order: tuple[int, int, int]) -> FlowInput:
     """Return the input with its axes in another order."""
 
     def turn(values: Any) -> Any:
-        return None if values is None else np.ascontiguousarray(np.transpose(values, order))
+        if values is None or is_traced(values):
+            return None if values is None else jnp.transpose(values, order)
+        return np.ascontiguousarray(np.transpose(values, order))
 
     lengths = given.spacing
     if isinstance(lengths, tuple):

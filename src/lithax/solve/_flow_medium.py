@@ -10,6 +10,7 @@ diagonal of A,
 that is a stiff drag keeps its wall half a voxel away only with this last term.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.arrays import is_traced
 from lithax.solve._mac import MacOperator, shifted
 from lithax.solve._mac_walls import Boundary, active_faces, wall_diagonal
 from lithax.typing import Array
@@ -48,18 +50,19 @@ class FlowMedium(eqx.Module):
 
 
 def make_geometry(
-    open_voxels: np.ndarray,
+    open_voxels: Any,
     boundaries: tuple[Boundary, Boundary, Boundary],
     rule: str,
     weights: tuple[float, float, float] | None,
     dtype: Any,
+    choose: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> FlowGeometry:
-    """Find faces and walls.
+    """Find faces and walls, on the host, also from within a compiled function.
 
     Parameters
     ----------
     open_voxels
-        True where there is fluid, free or in a porous medium.
+        True where there is fluid, free or in a porous medium; may be traced.
     boundaries
         What lies beyond the image along each axis; "pressure" only along axis 0.
     rule
@@ -68,25 +71,45 @@ def make_geometry(
         (reference / voxel length)² along each axis; None keeps the axes apart, for derivatives.
     dtype
         Of the fields.
+    choose
+        Takes away, on the host, what carries no flow.
     """
     length, half = open_voxels.shape[0], None
     if boundaries[0] == "pressure":
-        open_voxels = np.concatenate([open_voxels, np.zeros_like(open_voxels[:1])])
         half = np.ones((length + 1, 1, 1), dtype)
         half[0] = half[-1] = 0.5
+
+    def find(found: Any) -> Any:
+        return _on_host(choose(np.asarray(found, bool)), boundaries, rule, weights, dtype)
+
+    if is_traced(open_voxels):
+        shape = (length + (half is not None), *open_voxels.shape[1:])
+        one = jax.ShapeDtypeStruct(shape, dtype)
+        walls = (one,) * 3 if weights is not None else ((one,) * 3,) * 3
+        walls, filled = jax.pure_callback(find, (walls, one), open_voxels, vmap_method="sequential")
+    else:
+        walls, filled = jax.tree.map(jnp.asarray, find(open_voxels))
+    return FlowGeometry(walls, filled, None if half is None else jnp.asarray(half), boundaries, length)
+
+
+def _on_host(
+    open_voxels: np.ndarray, boundaries: tuple[Boundary, Boundary, Boundary], rule: str, weights: Any, dtype: Any
+) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Return walls, and 1 in open voxels, on the grid of the faces."""
+    if boundaries[0] == "pressure":
+        open_voxels = np.concatenate([open_voxels, np.zeros_like(open_voxels[:1])])
     active = active_faces(open_voxels, boundaries)
     walls = []
     for component in range(3):
         parts = (wall_diagonal(open_voxels, active, boundaries, component, axis, rule) for axis in range(3))
         if weights is None:
-            walls.append(tuple(jnp.asarray(part, dtype) for part in parts))
+            walls.append(tuple(part.astype(dtype) for part in parts))
         else:
             total = np.zeros(open_voxels.shape, dtype)
             for weight, part in zip(weights, parts, strict=True):
                 total += dtype(weight) * part
-            walls.append(jnp.asarray(total))
-    half = None if half is None else jnp.asarray(half)
-    return FlowGeometry(tuple(walls), jnp.asarray(open_voxels, dtype), half, boundaries, length)
+            walls.append(total)
+    return tuple(walls), open_voxels.astype(dtype)
 
 
 def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:

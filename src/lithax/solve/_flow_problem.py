@@ -46,10 +46,14 @@ def prepare(
     shape = (given.shape[0] + 2 * reservoir, *given.shape[1:])
     reference, weights = _lengths(given.spacing)
     dtype = _dtype(given)
-    section = _section(given.inside, given.shape, area, axes)
+    section = _section(given, area, axes)
     clusters = None
+    choose = _all_of_them
     if given.open is None:
         filled = np.ones(shape, bool)
+    elif is_traced(given.open):
+        filled = _with_reservoir(given.open, given.inside, reservoir)
+        choose = partial(_percolating, boundaries=boundaries, axes=axes)
     else:
         filled = _with_reservoir(given.open, given.inside, reservoir)
         clusters = find_clusters(filled, boundaries, axes)
@@ -57,12 +61,20 @@ def prepare(
         if not filled.any():
             return FlowProblem(None, None, 1.0, 1.0, clusters, reference)  # pyright: ignore[reportArgumentType]
     plain = weights if all(isinstance(w, float) for w in weights) else None
-    geometry = make_geometry(filled, boundaries, rule, plain, dtype)
+    geometry = make_geometry(filled, boundaries, rule, plain, dtype, choose)
     drag, solidity = _medium_fields(given, reference, reservoir, dtype)
     shortening = given.shape[0] / shape[0]
     return FlowProblem(
         geometry, FlowMedium(drag, solidity, weights), section * shape[0], shortening, clusters, reference
     )
+
+
+def _all_of_them(open_voxels: np.ndarray) -> np.ndarray:
+    return open_voxels
+
+
+def _percolating(open_voxels: np.ndarray, boundaries: Any, axes: tuple[int, ...]) -> np.ndarray:
+    return find_clusters(open_voxels, boundaries, axes).percolating
 
 
 def _medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any) -> tuple[Any, Any]:
@@ -127,18 +139,23 @@ def _dtype(given: FlowInput) -> Any:
     return np.float64 if wide else np.float32
 
 
-def _with_reservoir(open_voxels: np.ndarray, inside: np.ndarray | None, reservoir: int) -> np.ndarray:
+def _with_reservoir(open_voxels: Any, inside: np.ndarray | None, reservoir: int) -> Any:
     if reservoir == 0:
         return open_voxels
-    face = np.ones_like(open_voxels[:1]) if inside is None else inside[:1]
+    face = np.ones((1, *open_voxels.shape[1:]), bool) if inside is None else inside[:1]
     layers = np.repeat(face, reservoir, axis=0)
-    return np.concatenate([layers, open_voxels, layers])
+    return (jnp if is_traced(open_voxels) else np).concatenate([layers, open_voxels, layers])
 
 
-def _section(inside: np.ndarray | None, shape: tuple[int, ...], area: float | None, axes: tuple[int, ...]) -> float:
-    """Return the cross-section that the flux is divided by [voxel²]."""
+def _section(given: FlowInput, area: float | None, axes: tuple[int, ...]) -> float:
+    """Return the cross-section that the flux is divided by, in voxel faces."""
+    inside, shape = given.inside, given.shape
     if area is not None:
-        return float(area)
+        if not isinstance(given.spacing, tuple):
+            raise ValueError(
+                "area= needs voxel lengths that are numbers; leave one of area= and a traced spacing= out."
+            )
+        return float(area / (given.spacing[1] * given.spacing[2]))
     if inside is None:
         return float(np.prod(shape[1:]))
     for axis in axes:
@@ -171,7 +188,7 @@ def solve_problem(problem: FlowProblem, axis: int, settings: tuple[FlowSettings,
 
 
 def _traced_anywhere(problem: FlowProblem) -> bool:
-    fixed = jax.lax.stop_gradient((problem.medium,))
+    fixed = jax.lax.stop_gradient((problem.medium, problem.geometry))
     return any(is_traced(leaf) for leaf in jax.tree.leaves(fixed))
 
 

@@ -1,6 +1,8 @@
 """Absolute permeability by Stokes flow on the voxels: the public function."""
 
-from collections.abc import Callable
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +12,15 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced
 from lithax.errors import MemoryLimitError
+from lithax.geometry import Frame
+from lithax.images import from_array
 from lithax.solve._area_unit import square_metres
 from lithax.solve._flow_clusters import joins_through_edges
 from lithax.solve._flow_input import AXES, FlowInput, area_of, read_input, turned
 from lithax.solve._flow_problem import FlowProblem, fields_with_derivative, prepare, solve_problem, value_of
 from lithax.solve._flow_resolution import narrow_share, wall_area
 from lithax.solve._flow_solve import Flow, FlowSettings
+from lithax.solve._mac import shifted
 from lithax.solve._mac_walls import WALLS, Boundary
 from lithax.solve._permeability_result import ErrorBudget, FlowPorosity, Permeability
 
@@ -29,7 +34,7 @@ _ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 def permeability(
     image: Any,
     *,
-    axis: str = "all",
+    axis: str = "x",
     pore: Any = None,
     permeability: Any = None,
     porosity: dict[int, float] | None = None,
@@ -47,7 +52,7 @@ def permeability(
     fields: bool = False,
     throw: bool = False,
     memory_limit: int | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: bool = False,
 ) -> Permeability:
     """Solve Stokes flow through the pores of an image and return its permeability.
 
@@ -84,7 +89,8 @@ def permeability(
     spacing
         Voxel length, or three; a number, ``"2 um"``, or a pint quantity. By default the image's.
     area
-        Cross-section that the flux is divided by [voxel²], where that of the region varies.
+        Cross-section that the flux is divided by, in the square of the unit of `spacing`, where that of the
+        region varies.
     unit
         Of the result: "m²" (default if the image has a unit of length), "mD", "um²", ...
     tolerance
@@ -102,7 +108,7 @@ def permeability(
     memory_limit
         Bytes that the solve may take; by default what is free.
     progress
-        Called with a line of text after each iteration.
+        Whether to show a bar.
 
     Returns
     -------
@@ -140,9 +146,29 @@ def permeability(
             problem = prepare(along, boundaries, rule, reservoir, area)
             solved.append(_solve(problem, along, a, 0, settings, fields, progress))
     made = _result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
+    if fields:
+        made = _as_images(image, made)
     if throw and not is_traced(made.converged) and not bool(np.all(np.asarray(made.converged))):
         raise RuntimeError(f"the permeability did not converge: {made}")
     return made
+
+
+@contextlib.contextmanager
+def _bar(problem: FlowProblem, axis: int, progress: bool) -> Iterator[Callable[[int, Any, float], None] | None]:
+    """Give a function that moves a bar with each iteration, or None."""
+    if not progress:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=f"permeability along {AXES[axis]}", unit=" steps") as bar:
+
+        def see(iteration: int, state: Any, spread: float) -> None:
+            k = float(state.stationary) * problem.shortening / problem.volume
+            bar.set_postfix_str(f"k = {k:.5g} voxel², flux spread {100 * spread:.2g} %", refresh=False)
+            bar.update()
+
+        yield see
 
 
 class _Direction(NamedTuple):
@@ -169,28 +195,26 @@ def _solve(
     along: int,
     settings: tuple[FlowSettings, FlowSettings],
     fields: bool,
-    progress: Callable[[str], None] | None,
+    progress: bool,
 ) -> _Direction:
     if problem.geometry is None:
         return _Direction(problem, None, jnp.zeros((), np.float32), None, None, axis, along, given)
 
-    def report(iteration: int, state: Any, spread: float) -> None:
-        k = float(state.stationary) * problem.shortening / problem.volume
-        progress(f"{AXES[axis]}: iteration {iteration}, k = {k:.5g} voxel², flux spread {100 * spread:.2g} %")  # pyright: ignore[reportOptionalCall]
-
-    flow = solve_problem(problem, along, settings, report if progress else None)
+    with _bar(problem, axis, progress) as report:
+        flow = solve_problem(problem, along, settings, report)
     value = value_of(problem, flow.x, axes=(along, along))
     velocity = pressure = None
     if fields:
         x = fields_with_derivative(problem, flow.x, settings[1])
-        n, ends = given.shape[0], (x[3].shape[0] - given.shape[0]) // 2
-        velocity = tuple(part[ends : ends + n + (along == 0 and problem.geometry.half is not None)] for part in x[:3])
-        pressure = x[3][ends : ends + n]
-        if along == 0 and axis != 0:  # back to the order of the image's axes
+        cut = slice((problem.geometry.length - given.shape[0]) // 2, None)
+        wrap = tuple(boundary == "periodic" for boundary in problem.geometry.boundaries)
+        parts = [0.5 * (x[d] + shifted(x[d], d, 1, wrap[d])) for d in range(3)]  # on two faces of a voxel
+        parts = [part[cut][: given.shape[0]] for part in (*parts, x[3])]
+        if along != axis:  # back to the order of the image's axes
             back = [_ORDERS[axis].index(a) for a in range(3)]
-            velocity = tuple(jnp.transpose(part, back) for part in velocity)
-            velocity = tuple(velocity[_ORDERS[axis].index(a)] for a in range(3))
-            pressure = jnp.transpose(pressure, back)
+            parts = [jnp.transpose(part, back) for part in parts]
+            parts = [*(parts[b] for b in back), parts[3]]
+        velocity, pressure = tuple(parts[:3]), parts[3]
     return _Direction(problem, flow, value, velocity, pressure, axis, along, given)
 
 
@@ -244,7 +268,7 @@ def _result(
     notes = [given.meaning + ("" if given.inside is None else ", inside where=")]
     shares = narrow = surface = None
     concrete = not is_traced(k_stationary) and not any(is_traced(one.flow.iterations) for one in solved if one.flow)
-    if given.open is not None and given.free is not None:
+    if given.open is not None and given.free is not None and not is_traced(given.open):
         shares = _porosity(given, solved, porosity)
         surface = wall_area(given.free) / _volume(given)
         if concrete:
@@ -268,7 +292,8 @@ def _result(
         gradient_change=of_flow(lambda f: f.change, 0.0),
         iterations=of_flow(lambda f: f.iterations, 0),
         converged=of_flow(lambda f: f.finished, True),
-        porosity=shares,
+        porosity=None if shares is None else shares.total,
+        porosities=shares,
         narrow_share=narrow if every or narrow is None else narrow[0],
         error_budget=ErrorBudget(solver=jnp.maximum(residual, balance)),
         wall=wall,
@@ -290,6 +315,34 @@ def _plain(value: Any) -> Any:
     array = np.asarray(value)
     array = array.astype(np.float64) if array.dtype == np.float32 else array
     return array if array.ndim else array[()]
+
+
+def _as_images(image: Any, made: Permeability) -> Permeability:
+    """Return the fields as images, where the voxels came from one."""
+    frame = getattr(image, "frame", None)
+    if not isinstance(frame, Frame) or is_traced(made.value_voxel):
+        return made
+    length = float(np.prod(frame.voxel_length)) ** (1 / 3)
+    unit = frame.voxel_unit
+
+    def image_of(values: Any, name: str, scale: float, unit: str) -> Any:
+        geometry = {key: getattr(frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
+        return from_array(scale * np.asarray(values), field_name=name, field_unit=unit, **geometry)
+
+    def of(velocity: Any, pressure: Any) -> Any:
+        if velocity is None:
+            return None, None
+        parts = tuple(
+            image_of(part, f"velocity along {AXES[d]}", length**2, f"{unit}**2" if unit else "")
+            for d, part in enumerate(velocity)
+        )
+        return parts, image_of(pressure, "pressure", length, str(unit))
+
+    if made.axis == "all":
+        pairs = [of(v, p) for v, p in zip(made.velocity, made.pressure, strict=True)]
+        return dataclasses.replace(made, velocity=[v for v, _ in pairs], pressure=[p for _, p in pairs])
+    velocity, pressure = of(made.velocity, made.pressure)
+    return dataclasses.replace(made, velocity=velocity, pressure=pressure)
 
 
 def _slices(one: _Direction) -> Any:
@@ -324,7 +377,7 @@ def _porosity(given: FlowInput, solved: list[_Direction], porosity: dict[int, fl
         micro=micro,
         accessible=min(least.accessible, open_voxels) / volume,
         percolating=(open_voxels - lost) / volume,
-        isolated=lost / volume,
+        isolated=(open_voxels - min(least.accessible, open_voxels)) / volume,
     )
 
 
@@ -365,7 +418,7 @@ def _notes(given: FlowInput, solved: list[_Direction], narrow: np.ndarray, ends:
                 f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse "
                 f"for a reliable k"
             )
-    if ends == "periodic" and given.open is not None and given.inside is None:
+    if ends == "periodic" and given.inside is None:
         for one in solved:
             if one.flow is not None and _mismatch(given.open, one.axis) > 0.02:
                 notes.append(
@@ -445,7 +498,7 @@ def _check_words(
     if not isinstance(most, int | np.integer) or most < 1:
         raise ValueError(f"max_iterations={most!r} must be a whole number >= 1.")
     if area is not None and not area > 0:
-        raise ValueError(f"area={area!r} must be a positive cross-section [voxel²].")
+        raise ValueError(f"area={area!r} must be a positive cross-section, in the square of the unit of spacing.")
 
 
 def _check_memory(image: Any, memory_limit: int | None) -> None:

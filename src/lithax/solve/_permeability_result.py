@@ -5,13 +5,14 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
+from lithax.arrays import is_traced
 from lithax.solve._area_unit import square_metres
 
 AXES = ("x", "y", "z")
 
 
 class FlowPorosity(eqx.Module):
-    """Shares of the sample's volume [-]."""
+    """Shares of the sample's volume [-], by how they are connected through voxel faces."""
 
     total: float
     """Open voxels, free fluid and porous phases together: all that was imaged."""
@@ -20,11 +21,11 @@ class FlowPorosity(eqx.Module):
     micro: float | None
     """Volume of pores inside voxels of porous phases, where their porosity was given."""
     accessible: float
-    """In clusters that touch an end."""
+    """In clusters that touch an end, or wrap around a periodic image."""
     percolating: float
-    """In clusters that join the ends."""
+    """In clusters that join the ends: what carries flow."""
     isolated: float
-    """The rest."""
+    """In clusters that touch no end."""
 
 
 class ErrorBudget(eqx.Module):
@@ -88,7 +89,9 @@ class Permeability(eqx.Module):
     """By how much a derivative would have changed in the last iteration, relative L2 [-]."""
     iterations: Any
     converged: Any
-    porosity: FlowPorosity | None
+    porosity: Any
+    """Total imaged porosity [-]; None inside a compiled function."""
+    porosities: FlowPorosity | None
     narrow_share: Any
     """Share of the flux through throats of one or two voxels [-]."""
     error_budget: ErrorBudget
@@ -98,9 +101,10 @@ class Permeability(eqx.Module):
     voxel_area: Any
     """Area of a reference voxel [m²]; None without a unit of length."""
     velocity: Any
-    """Velocity components on lower voxel faces for a unit pressure gradient [voxel²], by axis; None unless asked."""
+    """On request: components along x, y and z at voxel centres, for a unit pressure gradient and viscosity [voxel²];
+    images, in the square of the unit of length, for an image; a list of them for three axes."""
     pressure: Any
-    """Pressure at voxel centres without its mean gradient, for a unit gradient and viscosity [voxel]."""
+    """On request: pressure at voxel centres less the mean gradient, for a unit gradient [voxel]; as `velocity`."""
     notes: tuple[str, ...] = eqx.field(static=True)
     surface: Any = None
     """Wall area per sample volume by counting voxel faces times 2/3 (isotropic staircase) [1/voxel]."""
@@ -154,10 +158,10 @@ class Permeability(eqx.Module):
     @property
     def kozeny_carman(self) -> Any:
         """φ³ / (5 S²) beside k [unit]: a rule of thumb, S the wall area per volume by voxel faces times 2/3."""
-        if self.porosity is None or not self.surface:
+        if self.porosities is None or not self.surface:
             raise ValueError("Kozeny-Carman needs sharp pores with walls.")
         scale = np.mean(np.asarray(self.value, float)) / np.mean(np.asarray(self.value_voxel, float))
-        return float(self.porosity.macro**3 / (5 * self.surface**2) * scale)
+        return float(self.porosities.macro**3 / (5 * self.surface**2) * scale)
 
     def katz_thompson(self, breakthrough_diameter: float, formation_factor: float) -> float:
         """l_c² / (226 F) beside k [unit of the diameter²]. Katz and Thompson, Phys. Rev. B 34 (1986) 8179."""
@@ -190,7 +194,7 @@ class Permeability(eqx.Module):
     def _porosity(self) -> float:
         if self.porosity is None:
             raise ValueError("porosities are not found inside a compiled function; call permeability outside of it.")
-        return self.porosity.total
+        return float(self.porosity)
 
     def _tensor(self) -> Any:
         if self.tensor is None:
@@ -205,6 +209,8 @@ class Permeability(eqx.Module):
         return (k + k.T) / 2
 
     def __str__(self) -> str:
+        if is_traced(self.value):
+            return f"Permeability along {self.axis}, traced: its numbers are known when the compiled function runs."
         names = AXES if self.axis == "all" else (self.axis,)
         values = np.atleast_1d(np.asarray(self.value, float))
         said = ", ".join(f"k_{name} = {value:.4g} {self.unit}" for name, value in zip(names, values, strict=True))
@@ -215,10 +221,11 @@ class Permeability(eqx.Module):
             said += " (the image has no unit of length)"
         sides = {"no_slip": "no-slip (a jacketed plug)", "symmetric": "symmetric"}.get(self.sides, self.sides)
         rows = [f"{said}: Stokes flow, wall rule {self.wall}, ends {self.ends}, sides {sides}"]
-        if self.porosity is not None:
+        p = self.porosities
+        if p is not None:
+            rows.insert(0, f"{self.notes[0]}, porosity {100 * p.total:.1f} %")
             rows.append(
-                f"porosity {100 * self.porosity.total:.2f} %, of which {100 * self.porosity.percolating:.2f} % "
-                f"joins the ends"
+                f"{100 * p.percolating:.2f} % of the volume joins the ends, {100 * p.isolated:.2f} % is isolated"
             )
         if self.tensor is None and self.axis == "all":
             rows.append("off-diagonals not determined by these boundaries")
@@ -226,4 +233,4 @@ class Permeability(eqx.Module):
         ended = "converged" if bool(np.all(np.asarray(self.converged))) else "NOT converged"
         rows.append(f"{ended} in {', '.join(str(int(i)) for i in its)} iterations")
         rows.append(str(self.error_budget))
-        return ". ".join([*rows, *self.notes]) + "."
+        return ".\n".join([*rows, *self.notes[p is not None :]]) + "."
