@@ -73,3 +73,7 @@ def __getattr__(name: str) -> _typing.Any:
 
         return version("lithax")
     raise AttributeError(f"module 'lithax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "dect", "__version__"})

@@ -70,6 +70,17 @@ def test_there_and_back(run, voxels, tmp_path):
     assert lx.open(tmp_path / "again.zarr").content_hash() == image.content_hash()
 
 
+@pytest.mark.parametrize("length", ["2.5um", "2.5 um", "2.5,2.5,2.5um", "2.5x2.5x2.5 um", "2.5e0um"])
+def test_a_length_may_have_its_unit_behind_it(run, voxels, tmp_path, length):
+    np.save("rock.npy", voxels)
+    assert run("import", "rock.npy", "rock.zarr", "--voxel-length", length).exit_code == 0
+    image = lx.open(tmp_path / "rock.zarr")
+    assert (image.voxel_length, image.voxel_unit) == ((2.5, 2.5, 2.5), "um")
+    refused = run("import", "rock.npy", "other.zarr", "--unit", "mm", "--voxel-length", length)
+    assert (refused.exit_code, "is not the unit um of --voxel-length" in refused.output) == (2, True)
+    assert not (tmp_path / "other.zarr").exists()
+
+
 def test_numpy_files_are_images(run, voxels, tmp_path):
     np.save("rock.npy", voxels)
     options = ["--voxel-length", "1,2,3", "--unit", "mm", "--chunks", "4", "--field-name", "grey", "--field-unit", "HU"]
@@ -86,6 +97,9 @@ def test_info(run, voxels):
     for words in ("grey", "a rock", "9 x 8 x 7", "uint16", "2.5 x 2.5 x 2.5 um", "complete"):
         assert words in shown
     assert "mean" not in shown
+    assert "levels" not in shown
+    lx.pyramid(lx.open("rock.zarr"), smallest=4)
+    assert "5 x 4 x 4 (voxel 5 x 5 x 5 um)" in run("info", "rock.zarr").output
     more = run("info", "rock.zarr", "--statistics").output
     assert f"{voxels.mean():.6g}" in more
     assert f"{voxels.max():.6g}" in more

@@ -52,9 +52,12 @@ def test_where_no_file_can_be_made(values, tmp_path, suffix):
     for overwrite in (False, True):
         with pytest.raises(IsADirectoryError, match="is a directory; give the name of a file"):
             export_file(image, tmp_path / f"folder.{suffix}", overwrite=overwrite)
-    with pytest.raises(FileNotFoundError, match=r"directory .*none' of file does not exist; make it first"):
-        export_file(image, tmp_path / "none" / f"a.{suffix}")
+    assert export_file(
+        image, tmp_path / "new" / "folder" / f"a.{suffix}"
+    ).exists()  # as the import of a file makes folders
     (tmp_path / f"a.{suffix}").write_text("kept")
+    with pytest.raises(NotADirectoryError, match="which is a file; choose another folder"):
+        export_file(image, tmp_path / f"a.{suffix}" / f"b.{suffix}")
     with pytest.raises(FileExistsError, match="exists; pass overwrite=True"):
         export_file(image, tmp_path / f"a.{suffix}")
     assert (tmp_path / f"a.{suffix}").read_text() == "kept"

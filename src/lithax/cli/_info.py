@@ -46,6 +46,9 @@ def info_command(store: str, path: str | None, statistics: bool, **options: Any)
         "size": f"{image.nbytes / 2**20:.4g} MiB uncompressed",
         "chunks": " x ".join(map(str, image.chunks)) + f" ({image.nchunks})",
         "shards": "" if image.shards is None else " x ".join(map(str, image.shards)),
+        "levels": "; ".join(
+            f"{' x '.join(map(str, level.shape))} (voxel {lengths(level.voxel_length)})" for level in image.levels
+        ),
         "voxel length": lengths(image.voxel_length),
         "voxel origin": lengths(image.voxel_origin),
         "dimensions": lengths(image.dimensions),

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,13 +36,41 @@ class Triple(click.ParamType):
         return parts
 
 
+class Length(click.ParamType):
+    """The edge of a voxel: one number or three, with its unit behind it or without: "2.5", "2.5um", "2.5,2.5,5 um"."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        match = re.fullmatch(r"(.*?[\d.])\s*([A-Za-z\u00b5\u03bc]+)", value.strip())
+        number, unit = (value, None) if match is None else match.groups()
+        if unit is None:
+            return Triple(float, self.name).convert(number, param, ctx)
+        lengths = Triple(float, self.name).convert(number, param, ctx)
+        if ctx is not None:
+            ctx.meta[_UNIT] = unit
+        return lengths
+
+
+_UNIT = "lithax.voxel_unit"
+
+
+def _unit_behind_length(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    behind = ctx.meta.get(_UNIT)
+    if behind is not None and value is not None and value != behind:
+        raise click.BadParameter(f"{value!r} is not the unit {behind} of --voxel-length; give one of them.", ctx, param)
+    return behind if value is None else value
+
+
 QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 PATH = click.option("--path", help="Path of the image inside the store.")
 
 SHAPE = Triple(int, "shape", single=False)
 CHUNKS = Triple(int, "chunk shape")
-LENGTH = Triple(float, "length")
+LENGTH = Length()
 
 
 def raw_layout(
@@ -55,8 +84,15 @@ def raw_layout(
             "--order", type=click.Choice(["F", "C"]), help=f"F: x runs fastest in {file} (default); C: z does."
         ),
         click.option("--offset", type=int, help=f"Bytes before {first}."),
-        click.option("--voxel-length", type=LENGTH, help="Edge of a voxel, one number or three."),
-        click.option("--unit", "voxel_unit", help="Its unit: um, mm, ..."),
+        click.option(
+            "--voxel-length",
+            type=LENGTH,
+            is_eager=True,
+            help="Edge of a voxel, one number or three: 2.5um, or 2.5,2.5,5.",
+        ),
+        click.option(
+            "--unit", "voxel_unit", callback=_unit_behind_length, help="Its unit, if not behind it: um, mm, ..."
+        ),
     )
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:

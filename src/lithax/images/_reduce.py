@@ -1,5 +1,6 @@
 """Measure images of any size, and differentiate losses over them."""
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -268,6 +269,7 @@ def loss_over(
 ) -> LossOverBlocks:
     """Check a call with a loss and return the loss over blocks; `call` is its number, in which processes agree, too."""
     _check_methods("loss", loss, "lx.measure.MeanSquaredError(...), lx.measure.MeanLoss(function)")
+    _check_takes_parameters(loss, len(images))
     inputs = gather_inputs(name, images, where, world)
     world = inputs.world
     check_same(world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model, call=call))
@@ -296,6 +298,23 @@ def _check_methods(name: str, measurement: Any, examples: str) -> None:
                 f"{name} is a {type(measurement).__name__} without the method {method!r}; give {examples}, "
                 "or an object with of, combine and finish."
             )
+
+
+def _check_takes_parameters(loss: Any, count: int) -> None:
+    """Refuse a measurement that is no loss: it takes voxels, and no parameters before them."""
+    try:
+        signature = inspect.signature(loss.of)
+    except (TypeError, ValueError):  # of something that does not say
+        return
+    try:
+        signature.bind(None, *([None] * count), valid=None)
+    except TypeError:
+        name = type(loss).__name__
+        raise TypeError(
+            f"loss is a {name}, whose of{signature} does not take (parameters, {'one image' if count == 1 else f'{count} images'}, valid=...). "
+            f"A measurement is made a loss by lx.measure.Match({name}(...), value, standard_deviation), a function of voxels by "
+            "lx.measure.MeanLoss(function)."
+        ) from None
 
 
 def _program_on(inputs: Inputs, name: str, operation: Any) -> Program:

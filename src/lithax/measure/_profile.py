@@ -36,13 +36,13 @@ class Profile(AbstractMeasurement):
     Parameters
     ----------
     axis
-        0, 1 or 2 for x, y or z; negative numbers count from the last.
+        0, 1 or 2 or "x", "y", "z"; negative numbers count from the last.
     """
 
     axis: int = eqx.field(static=True)
     context: ClassVar[bool] = True
 
-    def __init__(self, axis: int) -> None:
+    def __init__(self, axis: int | str) -> None:
         self.axis = check_axis(axis)
 
     def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
@@ -77,7 +77,7 @@ class Profile(AbstractMeasurement):
         return ProfileResult(self.axis, count, np.where(count > 0, mean, np.nan))
 
 
-def profile(image: Any, axis: int, where: Any = None) -> ProfileResult:
+def profile(image: Any, axis: int | str, where: Any = None) -> ProfileResult:
     """Return mean and number of voxels of an image or array for every slice across `axis`.
 
     Parameters
@@ -85,7 +85,7 @@ def profile(image: Any, axis: int, where: Any = None) -> ProfileResult:
     image
         An image, or a three-dimensional array of any array-API library.
     axis
-        0, 1 or 2 for x, y or z.
+        0, 1, 2 or "x", "y", "z".
     where
         Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
     """
@@ -93,11 +93,13 @@ def profile(image: Any, axis: int, where: Any = None) -> ProfileResult:
 
 
 def check_axis(axis: Any) -> int:
-    """Return the axis as 0, 1 or 2."""
+    """Return the axis as 0, 1 or 2; "x", "y" and "z" are understood."""
+    if isinstance(axis, str) and axis in ("x", "y", "z"):
+        return "xyz".index(axis)
     try:
         number = operator.index(axis)
     except TypeError:
         number = None
     if number is None or isinstance(axis, bool) or not -3 <= number < 3:
-        raise ValueError(f"axis={axis!r} is not an axis of an image; use 0, 1 or 2 for x, y or z.")
+        raise ValueError(f"axis={axis!r} is not an axis of an image; use 0, 1, 2 or 'x', 'y', 'z'.")
     return number % 3

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lithax.ops._compound import Compound
+from lithax.ops._op_maker import OpMaker
 from lithax.ops._program import PlainFunction, Program, Step
 from lithax.ops._voxel_op import VoxelOp
 from lithax.typing import Array
@@ -65,6 +66,9 @@ def as_steps(
         arguments = function.args + arguments
         parameters = dict(function.keywords) | parameters
         function = function.func
+    if isinstance(function, OpMaker):
+        function, parameters = function.operation(arguments, parameters)
+        arguments = ()
     if isinstance(function, Compound):
         if arguments:
             raise TypeError(f"partial({function.name}, ...) binds arrays by position; bind its parameters by name.")

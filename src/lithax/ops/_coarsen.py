@@ -8,12 +8,14 @@ from typing import Any
 from jaxtyping import Shaped
 
 from lithax.arrays import namespace, real_dtype
+from lithax.ops._op_maker import op_maker
 from lithax.ops._voxel_op import VoxelOp, voxel_op
 from lithax.typing import Array
 
 METHODS = ("mean", "mode", "first")
 
 
+@op_maker
 def coarsen(method: str = "mean", scale: Any = 2) -> VoxelOp:
     """Return the operation that makes one voxel of each box of `scale` voxels, and keeps the dtype.
 

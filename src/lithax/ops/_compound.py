@@ -17,7 +17,12 @@ class Compound:
     def __init__(self, make: Callable):
         functools.update_wrapper(self, make)
         self.make = make
-        self.__signature__ = inspect.signature(make)
+        own, kinds = inspect.signature(make), inspect.Parameter
+        array = kinds("array", kinds.POSITIONAL_ONLY)
+        added = (kinds("valid", kinds.KEYWORD_ONLY, default=None), kinds("seed", kinds.KEYWORD_ONLY, default=0))
+        self.__signature__ = own.replace(
+            parameters=[array, *own.parameters.values(), *added], return_annotation=kinds.empty
+        )
 
     @property
     def name(self) -> str:

@@ -15,19 +15,23 @@ def check_new_file(file: Path, overwrite: bool) -> None:
         If it is a directory.
     FileExistsError
         If there is such a file and `overwrite` is False.
-    FileNotFoundError
-        If its directory does not exist.
+    NotADirectoryError
+        If it would lie below a file. Folders that do not exist are made when it is written.
     """
     if file.is_dir():
         raise IsADirectoryError(f"file={str(file)!r} is a directory; give the name of a file.")
     if file.exists() and not overwrite:
         raise FileExistsError(f"file={str(file)!r} exists; pass overwrite=True to replace it.")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"directory {str(file.parent)!r} of file does not exist; make it first.")
+    there = next((folder for folder in file.parents if folder.exists()), file.parent)
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"file={str(file)!r} would lie below {str(there)!r}, which is a file; choose another folder."
+        )
 
 
 def unfinished_name(file: Path) -> Path:
-    """Return a name beside a file, of its own for every attempt to write it."""
+    """Return a name beside a file, of its own for every attempt to write it; folders that do not exist are made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     return file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
 
 
