@@ -1,5 +1,7 @@
 """TIFF stacks and .npy files: against tifffile and NumPy."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -52,9 +54,9 @@ def test_where_no_file_can_be_made(values, tmp_path, suffix):
     for overwrite in (False, True):
         with pytest.raises(IsADirectoryError, match="is a directory; give the name of a file"):
             export_file(image, tmp_path / f"folder.{suffix}", overwrite=overwrite)
-    assert export_file(
-        image, tmp_path / "new" / "folder" / f"a.{suffix}"
-    ).exists()  # as the import of a file makes folders
+    made = export_file(image, tmp_path / "new" / "folder" / f"a.{suffix}")  # as importing makes folders
+    assert made.exists()
+    shutil.rmtree(tmp_path / "new")
     (tmp_path / f"a.{suffix}").write_text("kept")
     with pytest.raises(NotADirectoryError, match="which is a file; choose another folder"):
         export_file(image, tmp_path / f"a.{suffix}" / f"b.{suffix}")
