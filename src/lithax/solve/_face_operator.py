@@ -1,8 +1,8 @@
 """The seven-point operator of every conservation law on voxels: weights on faces, and what leaves the cell elsewhere.
 
-(K v)_i = Σ_faces c_f (v_i − v_j) + e_i v_i. It is symmetric and positive semi-definite for weights c, e ≥ 0. Along x the
-lowest and the highest layer of faces may carry weights, too: they join the cells to the ghost cells there, which are
-zero in K v: electrodes, or faces of constant pressure.
+(K v)_i = Σ_faces c_f (v_i − v_j) + e_i v_i. It is symmetric and positive semi-definite for weights c, e ≥ 0. The lowest
+and the highest layer of faces may carry weights, too: they join the cells to ghost cells that hold zero: electrodes, or
+faces of constant pressure.
 """
 
 import equinox as eqx
@@ -15,8 +15,8 @@ from lithax.solve._layout import Layout
 class FaceOperator(eqx.Module):
     """Weights of the faces below every cell, along x, y and z, in the padded form of `layout`.
 
-    Along periodic axes the ghost cells hold copies; the layer above the last cells along x holds the upper end faces.
-    Made by `face_operator`.
+    Along periodic axes the ghost cells hold copies; the layer above the last cells holds the upper end faces of a held
+    axis. Made by `face_operator`.
     """
 
     layout: Layout
@@ -79,7 +79,7 @@ def face_operator(
     z: jax.Array,
     *,
     periodic: tuple[bool, bool, bool] = (False, False, False),
-    upper: jax.Array | None = None,
+    upper: jax.Array | None | tuple[jax.Array | None, jax.Array | None, jax.Array | None] = None,
     excess: jax.Array | None = None,
 ) -> FaceOperator:
     """Make an operator of the weights of the lower faces of all cells.
@@ -88,26 +88,32 @@ def face_operator(
     ----------
     x, y, z
         Weight of the face between a cell and the one before it along the axis, shape of the cells. The first layer holds
-        the face to the last cell where the axis is periodic; along x otherwise the faces to the ghost cells below; along
-        y and z otherwise it is ignored.
+        the face to the last cell where the axis is periodic, that to the ghost cell below where it is held, and is
+        ignored where it is neither.
     periodic
         Which axes are.
     upper
-        Shape (1, ny, nz), where x is not periodic: weights of the faces to the ghost cells above.
+        Weights of the faces to the ghost cells above, for x, y and z (one array: for x), one layer thick; an axis that
+        has them, and is not periodic, is held.
     excess
         What the diagonal exceeds the sum of the face weights by (e in the module's formula).
     """
-    layout = Layout((int(x.shape[0]), int(x.shape[1]), int(x.shape[2])), periodic)
-    nx = layout.shape[0]
-    padded = []
-    for axis, c in enumerate((x, y, z)):
-        if axis > 0 and not periodic[axis]:
-            first = [slice(None)] * 3
-            first[axis] = slice(0, 1)
-            c = c.at[tuple(first)].set(0)
-        padded.append(layout.filled(layout.pad(c)))
-    if upper is not None and not periodic[0]:
-        end = [(0, 0), *((g, g) for g in layout.ghosts[1:])]
-        above = jnp.pad(upper, end)
-        padded[0] = padded[0].at[nx + 1 : nx + 2].set(above)
-    return FaceOperator(layout, tuple(padded), None if excess is None else layout.pad(excess))
+    ends = upper if isinstance(upper, tuple) else (upper, None, None)
+    a, b, c = (end is not None and not p for end, p in zip(ends, periodic, strict=True))
+    layout = Layout((int(x.shape[0]), int(x.shape[1]), int(x.shape[2])), periodic, (a, b, c))
+    faces = []
+    for axis, weights in enumerate((x, y, z)):
+        if not periodic[axis] and not layout.held[axis]:
+            first = tuple(slice(0, 1) if a == axis else slice(None) for a in range(3))
+            weights = weights.at[first].set(0)
+        faces.append(padded_faces(layout, axis, weights, ends[axis]))
+    return FaceOperator(layout, tuple(faces), None if excess is None else layout.pad(excess))
+
+
+def padded_faces(layout: Layout, axis: int, lower: jax.Array, upper: jax.Array | None) -> jax.Array:
+    """Return the weights of the faces along an axis in padded form: lower faces of all cells, upper ones of the last."""
+    if layout.held[axis] and upper is not None:
+        widths = [(g, g) for g in layout.ghosts]
+        widths[axis] = (1, 0)
+        return jnp.pad(jnp.concatenate([lower, upper], axis), widths)
+    return layout.filled(layout.pad(lower)) if layout.periodic[axis] else layout.pad(lower)

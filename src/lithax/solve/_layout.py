@@ -3,7 +3,7 @@
 A cell sees its neighbour along x, y or z at a fixed distance in memory. Where no weight joins the two (walls, ends of a
 row) what stands there does not matter, so whole rows, planes and blocks are taken in one go: on a CPU four times as fast
 as slices along three axes. Along x there is always one layer of ghost cells below and above; along y and z only where
-the image is periodic. Ghost cells along a periodic axis hold copies; elsewhere they hold zeros.
+the image is periodic or its faces are held at zero. Ghost cells along a periodic axis hold copies; elsewhere zeros.
 """
 
 import equinox as eqx
@@ -14,15 +14,20 @@ from lithax.grid import Index
 
 
 class Layout(eqx.Module):
-    """Shape of the cells and which axes are periodic; static, so two equal ones compile once."""
+    """Shape of the cells, which axes are periodic, and along which the end faces are joined to ghost cells that hold zero.
+
+    Static, so two equal ones compile once.
+    """
 
     shape: Index = eqx.field(static=True)
     periodic: tuple[bool, bool, bool] = eqx.field(static=True, default=(False, False, False))
+    held: tuple[bool, bool, bool] = eqx.field(static=True, default=(False, False, False))
 
     @property
     def ghosts(self) -> Index:
         """Ghost layers on each side, along x, y and z."""
-        return 1, int(self.periodic[1]), int(self.periodic[2])
+        _, y, z = (int(p or h) for p, h in zip(self.periodic, self.held, strict=True))
+        return 1, y, z
 
     @property
     def padded(self) -> Index:
@@ -46,16 +51,23 @@ class Layout(eqx.Module):
         return v[x, y, z]
 
     def filled(self, v: jax.Array) -> jax.Array:
-        """Copy the cells at the far side of every periodic axis into the ghost cells."""
+        """Make the ghost cells right: copies of the cells at the far side of a periodic axis, zeros at a held one."""
         for axis in range(3):
+            last = self.shape[axis]
+            low, inner, high = ([slice(None)] * 3 for _ in range(3))
+            inner[axis] = slice(1, last + 1)
             if self.periodic[axis]:
-                last = self.shape[axis]
-                low, high = [slice(None)] * 3, [slice(None)] * 3
                 low[axis], high[axis] = slice(last, last + 1), slice(1, 2)
-                inner = [slice(None)] * 3
-                inner[axis] = slice(1, last + 1)
                 v = jnp.concatenate([v[tuple(low)], v[tuple(inner)], v[tuple(high)]], axis)
+            elif self.held[axis] and axis > 0:  # along x they are zero already
+                v = jnp.pad(v[tuple(inner)], [(int(a == axis), int(a == axis)) for a in range(3)])
         return v
+
+    def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """Return the sum of products over the cells, partial sums in double precision, in the type of `a`."""
+        if self.ghosts != (1, 0, 0):  # ghost cells along x are zero
+            a, b = self.cells(a), self.cells(b)
+        return total(a * b).astype(a.dtype)
 
     def shifted(self, v: jax.Array, axis: int, steps: int) -> jax.Array:
         """Return, flat, the neighbours `steps` cells up along an axis, for all cells between the first and last layer along x."""
@@ -66,3 +78,9 @@ class Layout(eqx.Module):
     def widened(self, flat: jax.Array) -> jax.Array:
         """Return what `shifted` returns in the shape of the padded array, zeros in the first and last layer along x."""
         return jnp.pad(flat, self.strides[0]).reshape(self.padded)
+
+
+def total(v: jax.Array) -> jax.Array:
+    """Return the sum of an array in double precision, without a change of JAX's setting."""
+    with jax.enable_x64(True):
+        return jnp.sum(v.astype(jnp.float64))

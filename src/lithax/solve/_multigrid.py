@@ -30,7 +30,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import fence
 from lithax.grid import Index
-from lithax.solve._face_operator import FaceOperator
+from lithax.solve._face_operator import FaceOperator, padded_faces
 from lithax.solve._layout import Layout
 
 _OVER = 1.8
@@ -116,7 +116,7 @@ def _built(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[tuple[FaceO
     """Return the coarser levels, and the pseudo-inverse of the last one."""
     levels = [operator]
     for shape, step in zip(shapes[1:], steps, strict=True):
-        layout = Layout(shape, operator.layout.periodic)
+        layout = Layout(shape, operator.layout.periodic, operator.layout.held)
         levels.append(coarsened(levels[-1], layout, step))
     return tuple(levels[1:]), _pseudo_inverse(levels[-1])
 
@@ -171,28 +171,23 @@ def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bo
     faces = []
     for axis, c in enumerate(operator.faces):
         others = tuple(halved and other != axis for other, halved in enumerate(step))
-        cells = fine.cells(c)
-        ends = c[fine.shape[0] + 1 : fine.shape[0] + 2, *_inner(fine)] if axis == 0 else None
+        cells, ends = fine.cells(c), None
+        if fine.held[axis]:
+            above = [slice(g, g + n) for g, n in zip(fine.ghosts, fine.shape, strict=True)]
+            above[axis] = slice(fine.shape[axis] + 1, fine.shape[axis] + 2)
+            ends = c[tuple(above)]
         if step[axis]:
             # Faces between aggregates are the lower faces of their first cells; those within vanish.
             cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / _OVER
             ends = None if ends is None else ends / _OVER
-        coarse = layout.filled(layout.pad(fence(_summed(cells, others))))
-        if ends is not None and not layout.periodic[0]:
-            above = jnp.pad(_summed(ends, others), [(0, 0), *((g, g) for g in layout.ghosts[1:])])
-            coarse = coarse.at[layout.shape[0] + 1 : layout.shape[0] + 2].set(above)
-        faces.append(fence(coarse))
+        ends = None if ends is None else _summed(ends, others)
+        faces.append(fence(padded_faces(layout, axis, fence(_summed(cells, others)), ends)))
     excess = None
     if operator.excess is not None:
         # What leaves through walls is a coupling, too: too stiff like the others once all axes are halved.
         everywhere = all(halved for halved, n in zip(step, fine.shape, strict=True) if n > 1)
         excess = layout.pad(_summed(fine.cells(operator.excess), step) / (_OVER if everywhere else 1.0))
     return FaceOperator(layout, tuple(faces), excess)
-
-
-def _inner(layout: Layout) -> tuple[slice, slice]:
-    _, y, z = (slice(g, g + n) for n, g in zip(layout.shape, layout.ghosts, strict=True))
-    return y, z
 
 
 def _summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:

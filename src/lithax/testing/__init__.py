@@ -4,6 +4,15 @@ from lithax.testing._chunk_invariance import assert_chunk_invariant as assert_ch
 from lithax.testing._chunk_invariance import assert_same_bits as assert_same_bits
 from lithax.testing._chunk_invariance import assert_same_result as assert_same_result
 from lithax.testing._chunk_invariance import some_chunks as some_chunks
+from lithax.testing._conduction import ConductionCase as ConductionCase
+from lithax.testing._conduction import conduction_checkerboard as conduction_checkerboard
+from lithax.testing._conduction import conduction_discs as conduction_discs
+from lithax.testing._conduction import conduction_layers as conduction_layers
+from lithax.testing._conduction import conduction_spheres as conduction_spheres
+from lithax.testing._conduction import conduction_tubes as conduction_tubes
+from lithax.testing._conduction import conduction_uniform as conduction_uniform
+from lithax.testing._conduction import dense_conductivity as dense_conductivity
+from lithax.testing._conduction import spheres_formation_factor as spheres_formation_factor
 from lithax.testing._exact_flow import BrinkmanChannel as BrinkmanChannel
 from lithax.testing._exact_flow import CylinderArray as CylinderArray
 from lithax.testing._exact_flow import EllipticTube as EllipticTube

@@ -1,0 +1,177 @@
+"""∇·(σ∇φ) = 0 on voxels: the weights of the faces, what drives the current, and what is read off the solution.
+
+The potential is a ramp plus u: along a driven axis it rises by the same step from voxel to voxel, half of it between an end
+face and the centre of the first or last voxel. u is zero on held ends, or periodic. All that is asked for are the
+differences between voxels, step + Δu, so that the ramp itself is never formed and periodic images need no special case.
+
+The current through a face is c_f (step + Δu), with c_f = area / distance × the harmonic mean of the two conductivities
+(Patankar, Numerical Heat Transfer and Fluid Flow (1980), eq. 4.9). The energy Σ c_f (step + Δu)² is the current for a
+drop of one, and stationary at the solution: its error is the square of that of u.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+from lithax.solve._face_operator import FaceOperator, padded_faces
+from lithax.solve._layout import Layout, total
+
+Faces = tuple[jax.Array, jax.Array, jax.Array]
+
+
+def face_weights(
+    layout: Layout, fields: Sequence[jax.Array], geometry: Sequence[float], keep: jax.Array | None = None
+) -> Faces:
+    """Return the weights of the faces along x, y and z in padded form; differentiable in the fields.
+
+    Parameters
+    ----------
+    layout
+        Shape of the voxels and their ends.
+    fields
+        Conductivity along x, y and z, each of the shape of the voxels.
+    geometry
+        Area over distance of the faces along x, y and z.
+    keep
+        Boolean, True where a voxel takes part.
+    """
+    x, y, z = (_along(layout, axis, fields[axis], geometry[axis], keep) for axis in range(3))
+    return x, y, z
+
+
+def _along(layout: Layout, axis: int, field: jax.Array, geometry: float, keep: jax.Array | None) -> jax.Array:
+    s = field if keep is None else jnp.where(keep, field, 0)
+    first, last = (tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(0, 1), slice(-1, None)))
+    lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+    upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+    inner = _harmonic_mean(s[lower], s[upper])
+    end = None
+    if layout.held[axis]:
+        begin, end = 2 * s[first], 2 * geometry * s[last]
+    elif layout.periodic[axis]:
+        begin = _harmonic_mean(s[last], s[first])
+    else:
+        begin = jnp.zeros_like(s[first])
+    return padded_faces(layout, axis, geometry * jnp.concatenate([begin, inner], axis), end)
+
+
+def _harmonic_mean(a: jax.Array, b: jax.Array) -> jax.Array:
+    both = a + b
+    return jnp.where(both > 0, 2 * a * b / jnp.where(both > 0, both, 1), 0)
+
+
+class Drive(eqx.Module):
+    """The step of the ramp from voxel to voxel along x, y and z, for a drop of one over the whole length."""
+
+    steps: jax.Array
+
+    def differences(self, layout: Layout, u: jax.Array, axis: int) -> jax.Array:
+        """Return step + Δu on all faces along an axis, each once, of padded, filled `u`."""
+        v = _only(layout, u, axis)
+        low, high = (
+            tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(None, -1), slice(1, None))
+        )
+        delta = v[high] - v[low]
+        step = jnp.full(delta.shape[axis], self.steps[axis])
+        if layout.held[axis]:
+            step = step.at[0].multiply(0.5).at[-1].multiply(0.5)
+        return delta + step.reshape([-1 if a == axis else 1 for a in range(3)])
+
+
+def face_values(layout: Layout, c: jax.Array, axis: int) -> jax.Array:
+    """Return the weights of all faces along an axis that `Drive.differences` speaks of, each once."""
+    faces = _only(layout, c, axis)
+    return faces[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))]
+
+
+def _only(layout: Layout, v: jax.Array, axis: int) -> jax.Array:
+    """Drop the ghost cells of the other axes, and along `axis` those that no face of this image belongs to."""
+    window = []
+    for a, (n, ghost) in enumerate(zip(layout.shape, layout.ghosts, strict=True)):
+        if a != axis:
+            window.append(slice(ghost, ghost + n))
+        elif layout.held[a]:
+            window.append(slice(0, n + 2))
+        elif layout.periodic[a]:
+            window.append(slice(0, n + 1))
+        else:
+            window.append(slice(ghost, ghost + n))
+    return v[tuple(window)]
+
+
+def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
+    """Return b of K u = b, in the shape of the voxels: what the ramp alone would leave in every voxel."""
+    nothing = jnp.zeros(layout.padded, faces[0].dtype)
+    b = jnp.zeros(layout.shape, faces[0].dtype)
+    for axis in range(3):
+        current = face_values(layout, faces[axis], axis) * drive.differences(layout, nothing, axis)
+        ends = current.shape[axis] - layout.shape[axis]  # 1 held, 0 periodic, -1 closed
+        if ends == 0:
+            b = b + jnp.roll(current, -1, axis) - current
+        else:
+            widths = [(0, 0)] * 3
+            if ends < 0:
+                widths[axis] = (1, 1)
+            b = b + jnp.diff(jnp.pad(current, widths), axis=axis)
+    return b
+
+
+def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array) -> jax.Array:
+    """Return Σ c (step + Δu)(step' + Δv), in double precision inside."""
+    u, v = layout.filled(u), layout.filled(v)
+    parts = [
+        total(
+            face_values(layout, faces[axis], axis)
+            * drive.differences(layout, u, axis)
+            * other.differences(layout, v, axis)
+        )
+        for axis in range(3)
+    ]
+    with jax.enable_x64(True):
+        return (parts[0] + parts[1] + parts[2]).astype(faces[0].dtype)
+
+
+@eqx.filter_custom_jvp
+def stationary_energy(
+    layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array
+) -> jax.Array:
+    """Return the same; its derivative in u and v is zero where they solve, and is taken to be zero."""
+    return mixed_energy(layout, faces, drive, u, other, v)
+
+
+@stationary_energy.def_jvp
+def _stationary_energy_jvp(primals: Any, tangents: Any) -> Any:
+    layout, faces, drive, u, other, v = primals
+    changes = tangents[1]
+    out = mixed_energy(layout, faces, drive, u, other, v)
+    change = jnp.zeros_like(out)
+    u, v = layout.filled(u), layout.filled(v)
+    for axis in range(3):
+        if changes[axis] is not None:
+            drop = drive.differences(layout, u, axis) * other.differences(layout, v, axis)
+            change = change + jnp.sum(face_values(layout, changes[axis], axis) * drop)
+    return out, change
+
+
+def slice_currents(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, axis: int) -> jax.Array:
+    """Return the current through every plane of faces across an axis."""
+    drop = drive.differences(layout, layout.filled(u), axis)
+    current = face_values(layout, faces[axis], axis) * drop
+    with jax.enable_x64(True):
+        others = tuple(a for a in range(3) if a != axis)
+        return jnp.sum(current.astype(jnp.float64), axis=others).astype(faces[0].dtype)
+
+
+def spread(currents: jax.Array) -> jax.Array:
+    """Return how far the largest and smallest current through a plane lie apart, relative to their mean."""
+    mean = jnp.mean(currents)
+    return (jnp.max(currents) - jnp.min(currents)) / jnp.where(mean == 0, 1, jnp.abs(mean))
+
+
+def operator_of(layout: Layout, faces: Faces) -> FaceOperator:
+    """Return the operator for the weights, which carries no derivative."""
+    return FaceOperator(layout, lax.stop_gradient(faces))

@@ -1,0 +1,195 @@
+"""Geometry of a conduction solve: which axis lies first, how long and wide the sample is, what is left out."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+
+from lithax.solve._conduction_problem import Faces, face_weights
+from lithax.solve._conduction_solve import Settings
+from lithax.solve._layout import Layout
+from lithax.solve._medium import Medium
+
+AXES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """What happens at the faces of the image."""
+
+    ends: str
+    sides: str
+    linear: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether one operator serves all axes, so that the tensor is determined."""
+        return self.linear or (self.ends == "periodic" and self.sides == "periodic")
+
+    def periodic(self, axis: int) -> tuple[bool, bool, bool]:
+        """Along which axes the image goes on at the other side, the current being driven along `axis`."""
+        if self.linear:
+            return False, False, False
+        x, y, z = ((self.ends if a == axis else self.sides) == "periodic" for a in range(3))
+        return x, y, z
+
+    def held(self, axis: int) -> tuple[bool, bool, bool]:
+        """Along which axes the end faces have a given potential."""
+        if self.linear:
+            return True, True, True
+        x, y, z = (a == axis and self.ends == "potential" for a in range(3))
+        return x, y, z
+
+
+@dataclass(frozen=True)
+class Run:
+    """One operator: the axis that lies first in memory, and the numbers that turn energies into conductivities."""
+
+    axis: int | None
+    """The axis of the current; None if one operator serves all three."""
+    order: tuple[int, int, int]
+    """The image's axes in the order of the solver's."""
+    settings: Settings
+    geometry: tuple[float, float, float]
+    """Area over distance of the faces along the solver's axes, lengths in units of the mean voxel length."""
+    reservoir: int
+    lengths: tuple[float, float, float]
+    """Of the sample along the solver's axes, in the same unit."""
+    spans: tuple[int, int, int]
+    """Voxels along the solver's axes, reservoirs included."""
+    area: float
+    """Cross-section, or for all axes at once the volume, in the same unit."""
+    reservoir_length: float
+
+    @property
+    def drives(self) -> np.ndarray:
+        """The steps of the potential from voxel to voxel, one row per solve."""
+        rows = range(3) if self.axis is None else (0,)
+        return np.asarray([[1 / self.spans[a] if a == row else 0.0 for a in range(3)] for row in rows])
+
+    def conductivity(self, matrix: Any, scale: Any, fluid: Any) -> Any:
+        """Return the conductivity, or its tensor, from the currents for drops of one."""
+        if self.axis is None:
+            x, y, z = self.lengths
+            return matrix * scale * np.outer((x, y, z), (x, y, z)).astype(matrix.dtype) / self.area
+        conductance = matrix[0, 0] * scale
+        if self.reservoir:
+            # Resistances in series: what the open ends add is known, and is not the sample's.
+            open_ends = 2 * self.reservoir_length / (self.area * fluid)
+            flows = conductance > 0
+            conductance = jnp.where(flows, 1 / (1 / jnp.where(flows, conductance, 1) - open_ends), 0)
+        return conductance * (self.lengths[0] / self.area)
+
+
+def plan_run(
+    shape: tuple[int, int, int],
+    axis: int | None,
+    boundaries: Boundaries,
+    spacing: tuple[float, float, float],
+    section: float,
+    reservoir: int,
+    means: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Run:
+    """Lay out one operator.
+
+    Parameters
+    ----------
+    shape, spacing
+        Of the image.
+    axis
+        The axis of the current; None for all three.
+    boundaries
+        What happens at the faces.
+    section
+        Cross-section in voxel faces across the axis, or for all three the volume in voxels.
+    reservoir
+        Open voxels before and behind the sample.
+    means
+        Mean conductivity along x, y and z, which of the couplings are strong.
+    """
+    first = 0 if axis is None else axis
+    a, b, c = (first, *(n for n in range(3) if n != first))
+    order = (a, b, c)
+    mean = math.prod(spacing) ** (1 / 3)
+    h = [spacing[n] / mean for n in order]
+    sizes = [shape[n] for n in order]
+    sizes[0] += 2 * reservoir
+    geometry = tuple(math.prod(h) / step**2 for step in h)
+    strengths = tuple(g * means[n] for g, n in zip(geometry, order, strict=True))
+    held = boundaries.held(first)
+    periodic = boundaries.periodic(first)
+    layout = Layout(
+        (sizes[0], sizes[1], sizes[2]),
+        (periodic[a], periodic[b], periodic[c]),
+        (held[a], held[b], held[c]),
+    )
+    # Rounded: means that differ little must not compile twice.
+    x, y, z = (2.0 ** round(2 * math.log2(s / max(strengths))) if s > 0 else 0.0 for s in strengths)
+    lengths = tuple(shape[n] * step for n, step in zip(order, h, strict=True))
+    return Run(
+        axis,
+        order,
+        Settings(layout, (x, y, z), None if axis is None else 0, boundaries.linear),
+        (geometry[0], geometry[1], geometry[2]),
+        reservoir,
+        (lengths[0], lengths[1], lengths[2]),
+        (sizes[0], sizes[1], sizes[2]),
+        section * (math.prod(h) if axis is None else h[1] * h[2]),
+        reservoir * h[0],
+    )
+
+
+def turned(medium: Medium, order: tuple[int, int, int]) -> Medium:
+    """Return the medium with the axes in another order."""
+    if order == (0, 1, 2):
+        return medium
+    if medium.directed:
+        data = medium.data[np.asarray(order)].transpose(0, *(n + 1 for n in order))
+    else:
+        data = medium.data.transpose(order)
+    return eqx.tree_at(lambda m: m.data, medium, data)
+
+
+@partial(eqx.filter_jit)
+def weights(
+    medium: Medium,
+    keep: jax.Array | None,
+    fluid: Any,
+    section: jax.Array | None,
+    layout: Layout,
+    geometry: tuple[float, float, float],
+    reservoir: int,
+) -> tuple[Faces, jax.Array]:
+    """Return the weights of all faces relative to the largest conductivity, and that; differentiable in the medium.
+
+    Parameters
+    ----------
+    medium, keep
+        Voxels in the order of the solver, and which of them take part.
+    fluid, section
+        Conductivity of the reservoirs, and their cross-section: boolean, shape (1, ny, nz), or None for all of it.
+    layout, geometry, reservoir
+        As `plan_run` makes them.
+    """
+    s = medium.conductivities()
+    largest = lax.stop_gradient(jnp.max(s))
+    if reservoir:
+        largest = jnp.maximum(largest, lax.stop_gradient(jnp.asarray(fluid, s.dtype)))
+    scale = jnp.where(largest > 0, largest, 1)
+    fields = []
+    for axis in range(3):
+        field = (s[axis] if medium.directed else s) / scale
+        field = field if keep is None else jnp.where(keep, field, 0)
+        if reservoir:
+            ends = jnp.asarray(fluid, s.dtype) / scale
+            ends = ends if section is None else jnp.where(section, ends, 0)
+            ends = jnp.broadcast_to(ends, (reservoir, *field.shape[1:]))
+            field = jnp.concatenate([ends, field, ends], 0)
+        fields.append(field)
+    return face_weights(layout, fields, geometry), scale

@@ -1,0 +1,196 @@
+"""The result of a conduction solve, in the words of petrophysics."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from lithax.arrays import is_traced
+from lithax.solve._bounds import Bounds
+from lithax.solve._error_budget import ErrorBudget
+
+
+class Porosities(eqx.Module):
+    """Fractions of the domain that is considered [-], by how they are connected through voxel faces."""
+
+    total: Any
+    """All imaged pore space."""
+    accessible: Any
+    """In parts that touch at least one end of the image along the axis."""
+    percolating: Any
+    """In parts that join the ends: what the current flows through."""
+
+    @property
+    def isolated(self) -> Any:
+        """In parts that touch no end."""
+        return self.total - self.accessible
+
+
+class Conductivity(eqx.Module):
+    """Effective conductivity and what follows from it; numbers, or arrays of three for ``axis="all"``.
+
+    `value`, `tensor` and what is computed from them (`formation_factor`, `tortuosity_factor`, `cementation_exponent`) are
+    differentiable without a further solve, `potential` and `currents` by one. `converged`, `iterations`, `residual`,
+    `balance`, `solver_error`, `gradient_error`, the porosities and the bounds carry no derivative.
+
+    ``str(result)`` is a text to quote.
+    """
+
+    value: Any
+    """Effective conductivity along the axis, in the unit of the voxels' conductivity."""
+    tensor: Any
+    """Shape (3, 3), symmetric; None where the boundaries do not determine it."""
+    porosity: Any
+    """Porosity that φ stands for below [-]."""
+    porosities: Porosities
+    bounds: Bounds
+    fluid: Any
+    """Conductivity of the pore fluid, σ_w; None if it was not named."""
+    converged: Any
+    iterations: Any
+    residual: Any
+    """Norm of the residual after the last step, relative to that of a uniform gradient [-]."""
+    balance: Any
+    """Spread of the current over the planes across the axis, relative to the current [-]."""
+    solver_error: Any
+    """Estimate of the relative error of `value` that the solver leaves [-]."""
+    gradient_error: Any
+    """Estimate of the relative error (L2) of the derivative of `value` [-]."""
+    error_budget: ErrorBudget
+    currents: Any = None
+    """On request: current through each plane of voxel faces across the axis, relative to their mean [-]."""
+    potential: Any = None
+    """On request: potential at voxel centres, for a drop from 1 to 0 along the axis [-]."""
+    flux: Any = None
+    """On request: current density along x, y and z at voxel centres, for a mean gradient of one; arrays or images."""
+    gradient: Any = None
+    """On request: derivative of `value` with respect to the conductivity of every voxel."""
+    axis: str = eqx.field(static=True, default="x")
+    ends: str = eqx.field(static=True, default="potential")
+    sides: str = eqx.field(static=True, default="insulating")
+    unit: str = eqx.field(static=True, default="")
+    meaning: str = eqx.field(static=True, default="")
+    """What was taken for pore: the first line of the text."""
+    insulating_grains: bool = eqx.field(static=True, default=True)
+    notes: tuple[str, ...] = eqx.field(static=True, default=())
+
+    @property
+    def formation_factor(self) -> Any:
+        """F = σ_w / σ_eff [-]: *apparent* where grains conduct; None without `fluid`; infinite where nothing joins the ends."""
+        if self.fluid is None:
+            return None
+        with np.errstate(divide="ignore"):
+            return self.fluid / self.value
+
+    @property
+    def tortuosity_factor(self) -> Any:
+        """τ = φ F [-], as TauFactor and PoreSpy define it."""
+        return None if self.fluid is None else self.porosity * self.formation_factor
+
+    @property
+    def diffusive_tortuosity(self) -> Any:
+        """√(φ F) [-], also called electrical tortuosity: the mean lengthening of a path."""
+        return None if self.fluid is None else self.tortuosity_factor**0.5
+
+    @property
+    def cementation_exponent(self) -> Any:
+        """m = −ln F / ln φ [-]: Archie's, with a = 1 and the porosity `porosity`."""
+        if self.fluid is None:
+            return None
+        xp = _library(self.formation_factor)
+        return -xp.log(self.formation_factor) / xp.log(self.porosity)
+
+    @property
+    def effective_diffusivity(self) -> Any:
+        """D_eff / D₀ = 1 / F [-]: flux per area of rock."""
+        return None if self.fluid is None else self.value / self.fluid
+
+    @property
+    def pore_diffusivity(self) -> Any:
+        """D_p / D₀ = 1 / τ [-]: flux per area of pore."""
+        return None if self.fluid is None else self.value / (self.fluid * self.porosity)
+
+    @property
+    def principal(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Principal conductivities, largest first, and their directions as columns; None without a tensor."""
+        if self.tensor is None:
+            return None
+        values, vectors = np.linalg.eigh(np.asarray(self.tensor, float))
+        return values[::-1], vectors[:, ::-1]
+
+    @property
+    def anisotropy(self) -> float | None:
+        """Largest over smallest principal conductivity [-]; None without a tensor."""
+        found = self.principal
+        return None if found is None else float(found[0][0] / found[0][-1])
+
+    def __str__(self) -> str:
+        if is_traced(self.value):
+            return f"Conductivity along {self.axis}, traced: its numbers are known when the compiled function runs"
+        return "\n".join(_lines(self))
+
+
+def _library(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic | float):
+        return np
+    from jax import numpy as jnp
+
+    return jnp
+
+
+def _lines(r: Conductivity) -> list[str]:
+    axes = "xyz" if r.axis == "all" else r.axis
+    p = r.porosities
+    percolating = np.atleast_1d(np.asarray(p.percolating, float))
+    lines = [f"{r.meaning}, porosity {_percent(p.total)}"]
+    shares = ", ".join(f"{_percent(v)} along {a}" for a, v in zip(axes, percolating, strict=False))
+    removed = np.atleast_1d(np.asarray(p.total - p.percolating, float))
+    lines.append(
+        f"joins the ends through voxel faces: {shares}; left out of the solve: "
+        + ", ".join(_percent(v) for v in removed)
+    )
+    values = np.atleast_1d(np.asarray(r.value, float))
+    unit = f" {r.unit}" if r.unit else ""
+    name = "F" if r.insulating_grains else "apparent F"
+    errors, ended = np.atleast_1d(np.asarray(r.solver_error)), np.atleast_1d(np.asarray(r.converged))
+    for i, (a, value) in enumerate(zip(axes, values, strict=True)):
+        row = f"along {a}: effective conductivity {value:.5g}{unit}"
+        if r.fluid is not None:
+            factor, tau, m = (
+                np.broadcast_to(np.asarray(v, float), values.shape)[i]
+                for v in (r.formation_factor, r.tortuosity_factor, r.cementation_exponent)
+            )
+            row += f"; {name} = σ_w/σ_eff = {factor:.4g}" if np.isfinite(factor) else f"; {name} is infinite"
+            if np.isfinite(factor):
+                row += f"; tortuosity factor τ = φF = {tau:.4g}, diffusive tortuosity √(φF) = {tau**0.5:.4g}"
+                row += f"; D_eff/D₀ = 1/F = {1 / factor:.4g}, D_p/D₀ = 1/τ = {1 / tau:.4g}"
+                row += f"; m = −ln F/ln φ = {m:.4g} (a = 1, φ = {_percent(r.porosity)})"
+        if value == 0:
+            row += f"; nothing joins the two ends along {a} through voxel faces"
+        lines.append(row)
+        if not ended[i]:
+            lines.append(f"  NOT CONVERGED along {a}: the best estimate of its error is {errors[i]:.2g}")
+    if r.tensor is not None:
+        rows = ["  ".join(f"{v: .5g}" for v in row) for row in np.asarray(r.tensor, float)]
+        principal = r.principal
+        assert principal is not None
+        lines += ["tensor:", *("  " + row for row in rows)]
+        lines.append(
+            f"principal values {', '.join(f'{v:.5g}' for v in principal[0])} along "
+            + ", ".join("(" + " ".join(f"{c:.3f}" for c in column) + ")" for column in principal[1].T)
+            + f"; anisotropy {r.anisotropy:.4g}"
+        )
+    elif r.axis == "all":
+        lines.append("off-diagonals not determined by these boundaries")
+    low, high = (float(np.asarray(v)) for v in r.bounds.wiener)
+    hs_low, hs_high = (float(np.asarray(v)) for v in r.bounds.hashin_shtrikman)
+    lines.append(
+        f"bounds on the effective conductivity: Wiener {low:.4g} to {high:.4g}, Hashin–Shtrikman {hs_low:.4g} to {hs_high:.4g}"
+    )
+    lines.append(f"ends: {r.ends}; sides: {r.sides}")
+    lines.append(str(r.error_budget))
+    return [*lines, *(f"note: {note}" for note in r.notes)]
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * float(np.asarray(value)):.3g} %"

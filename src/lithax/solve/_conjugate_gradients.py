@@ -1,0 +1,115 @@
+"""Preconditioned conjugate gradients with an error estimate in the energy: one step function, two loops around it.
+
+Every step lowers the energy by α rᵀz, exactly the squared error it removes (Hestenes & Stiefel, J. Res. NBS 49 (1952),
+theorem 6:1): the decreases are a series whose rest is the error of the value. The rest is estimated as geometric, with the
+larger of the last two ratios, as Strakoš & Tichý (ETNA 13 (2002)) justify in finite precision.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+from lithax.arrays import fence
+from lithax.solve._face_operator import FaceOperator
+from lithax.solve._multigrid import Multigrid
+
+
+class State(eqx.Module):
+    """What one step hands to the next."""
+
+    u: jax.Array
+    r: jax.Array
+    q: jax.Array
+    product: jax.Array
+    energy: jax.Array
+    decrease: jax.Array
+    ratios: jax.Array
+    error: jax.Array
+    balance: jax.Array
+    best: jax.Array
+    count: jax.Array
+    done: jax.Array
+
+
+Balance = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def start(operator: FaceOperator, cycle: Multigrid, b: jax.Array, u: jax.Array | None, energy: jax.Array) -> State:
+    """Return the state before the first step.
+
+    Parameters
+    ----------
+    operator, cycle
+        The operator, and its preconditioner.
+    b, u
+        Right-hand side and first guess, padded.
+    energy
+        The energy of the first guess, which the decreases are taken from.
+    """
+    dtype = b.dtype
+    r = b if u is None else operator.residual(u, b)
+    u = jnp.zeros_like(b) if u is None else u
+    z = cycle(fence(r))
+    one, nothing = jnp.ones((), dtype), jnp.zeros((), dtype)
+    return State(
+        u, r, z, operator.layout.dot(r, z), energy.astype(dtype), nothing, jnp.ones(2, dtype), one * jnp.inf,
+        one * jnp.inf, one * jnp.inf, jnp.zeros((), jnp.int32), jnp.zeros((), bool),
+    )  # fmt: skip
+
+
+def step(
+    operator: FaceOperator, cycle: Multigrid, state: State, tolerance: jax.Array, balance: Balance, allowed: jax.Array
+) -> State:
+    """Take one step, and say whether the energy is known to `tolerance` and the currents balance to `allowed`."""
+    layout = operator.layout
+    image = fence(operator(state.q))
+    curvature = layout.dot(state.q, image)
+    going = (state.product > 0) & (curvature > 0)  # otherwise nothing is left to solve, or rounding is all there is
+    alpha = jnp.where(going, state.product / jnp.where(going, curvature, 1), 0)
+    u, r = state.u + alpha * state.q, state.r - alpha * image
+    r = fence(r)
+    z = cycle(r)
+    product = layout.dot(r, z)
+    beta = jnp.where(going, product / jnp.where(going, state.product, 1), 0)
+    q = z + beta * state.q
+    decrease = alpha * state.product
+    energy = state.energy - decrease
+    ratio = jnp.where(state.decrease > 0, decrease / jnp.where(state.decrease > 0, state.decrease, 1), 1)
+    ratios = jnp.stack([state.ratios[1], ratio])
+    worst = jnp.clip(jnp.max(ratios), 0.1, 0.98)
+    error = jnp.where(going, decrease * worst / (1 - worst) / jnp.where(energy > 0, energy, 1), 0)
+    # A geometric rest needs two ratios; nothing left to solve needs none.
+    error = jnp.where((state.count < 2) & going, jnp.inf, error)
+    small = error <= tolerance
+    unbalanced = lax.cond(small, balance, lambda u, r: jnp.full((), jnp.inf, u.dtype), u, r)
+    done = small & (unbalanced <= allowed) | ~going
+    return State(
+        u, r, q, product, energy, decrease, ratios, error, unbalanced, jnp.minimum(state.best, error),
+        state.count + 1, done,
+    )  # fmt: skip
+
+
+def loop(take: Callable[[State], State], state: State, most: Any, watch: Any = None) -> State:
+    """Repeat a step until it is done or `most` were taken: on the host, or as a loop of the compiled function.
+
+    Parameters
+    ----------
+    take
+        One step.
+    state
+        Where to begin.
+    most
+        How many steps at most.
+    watch
+        A function of the state, called on the host after each step: a progress bar, a checkpoint. None compiles the loop.
+    """
+    if watch is None:
+        return lax.while_loop(lambda s: ~s.done & (s.count < most), take, state)
+    while not bool(state.done) and int(state.count) < most:
+        state = take(state)
+        watch(state)
+    return state

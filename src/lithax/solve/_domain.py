@@ -1,0 +1,95 @@
+"""The sample within the image: what `where` leaves out insulates, and leaves area, volume and porosity."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lithax.chunked import ChunkCache
+from lithax.images import as_domain, make_selection
+from lithax.solve._source import Source
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A boolean array, True for the sample's voxels, or None for all of them."""
+
+    mask: np.ndarray | None
+
+    @property
+    def inside(self) -> Any:
+        """The mask, or True."""
+        return True if self.mask is None else self.mask
+
+    def count(self, shape: tuple[int, int, int]) -> int:
+        """Return how many voxels the sample has."""
+        return math.prod(shape) if self.mask is None else int(np.count_nonzero(self.mask))
+
+    def section(self, run: Any) -> np.ndarray | None:
+        """Return the cross-section in the order of the solver, shape (1, ny, nz), where a reservoir needs it."""
+        if self.mask is None or not run.reservoir:
+            return None
+        return np.ascontiguousarray(self.mask.transpose(run.order)[:1])
+
+
+def domain_of(where: Any, source: Source, linear: bool) -> Domain:
+    """Evaluate `where` on all voxels.
+
+    Raises
+    ------
+    ValueError
+        If it leaves no voxel, or the loading acts on the surface of the whole image.
+    """
+    found = as_domain(where)
+    if found is None:
+        return Domain(None)
+    if linear:
+        raise ValueError(
+            "where= leaves out a part of the image, and loading='linear' acts on the surface of all of it; crop the image "
+            "(lx.inscribed_cuboid finds a box inside a region), or use ends= and sides=."
+        )
+    selection = make_selection(found, source.frame)
+    assert selection is not None
+    mask = selection.block(ChunkCache(0), (0, 0, 0), source.frame.shape, (0, 0, 0), "reflect", False)
+    if not mask.any():
+        raise ValueError(
+            f"where={where!r} leaves no voxel of the image of shape {source.frame.shape}; check its place and size."
+        )
+    return Domain(None if mask.all() else mask)
+
+
+def check_section(
+    domain: Domain,
+    shape: tuple[int, int, int],
+    axis: int | None,
+    area: float | None,
+    spacing: tuple[float, float, float],
+) -> float:
+    """Return the cross-section in voxel faces, or for all axes at once the volume in voxels.
+
+    Raises
+    ------
+    ValueError
+        If it varies along the axis and `area` is not given.
+    """
+    if axis is None:
+        if area is not None:
+            raise ValueError("area= is a cross-section; the tensor of a whole image needs none. Leave it out.")
+        return float(domain.count(shape))
+    face = math.prod(h for a, h in enumerate(spacing) if a != axis)
+    if area is not None:
+        if not isinstance(area, int | float | np.number) or not 0 < area < math.inf:
+            raise ValueError(f"area={area!r} must be a positive number, in the square of the unit of the spacing.")
+        return float(area) / face
+    if domain.mask is None:
+        return float(math.prod(n for a, n in enumerate(shape) if a != axis))
+    counts = np.count_nonzero(domain.mask, axis=tuple(a for a in range(3) if a != axis))
+    if counts.min() != counts.max():
+        name = "xyz"[axis]
+        raise ValueError(
+            f"where= has a cross-section of {counts.min()} to {counts.max()} voxels along {name}, so that the conductivity has no "
+            f"area to refer to; give area=, take a region of constant cross-section (a cylinder along {name} that is longer than "
+            f"the image), or crop the image to a box inside it."
+        )
+    return float(counts[0])

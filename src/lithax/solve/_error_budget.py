@@ -1,0 +1,54 @@
+"""Where the error of a computed property comes from: lines that are never merged into one number."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from lithax.arrays import is_traced
+
+
+class ErrorBudget(eqx.Module):
+    """Relative errors of the value, each by its own cause [-]; None is "not estimated".
+
+    For three axes each line is an array of three.
+    """
+
+    solver: Any = None
+    """The iterations: the larger of the estimated rest of their series, and how far energy and mean current disagree."""
+    balance: Any = None
+    """Spread of the current over the planes across the axis, after the last step."""
+    grid: Any = None
+    """Change of the value with the same voxel shapes on voxels split in two."""
+    resolution: Any = None
+    """Change of the value from the image coarsened two- and three-fold: pairs (factor, relative change)."""
+    segmentation: Any = None
+    """From the uncertainty of a threshold, by the derivative of the value in it."""
+    sample_size: Any = None
+    """Standard deviation between sub-volumes of this size."""
+
+    def __str__(self) -> str:
+        names = {
+            "solver": "solver (rest of the iterations)",
+            "balance": "solver (spread of the current over slices)",
+            "grid": "grid (same shapes on split voxels)",
+            "resolution": "resolution (image coarsened)",
+            "segmentation": "segmentation (threshold)",
+            "sample_size": "sample size",
+        }
+        lines = [f"  {text}: {_written(getattr(self, name))}" for name, text in names.items()]
+        return "\n".join(["error budget (relative, not to be added):", *lines])
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "not estimated"
+    if isinstance(value, str):
+        return value
+    if is_traced(value):
+        return "traced"
+    if isinstance(value, tuple):
+        return "; ".join(f"{factor}×: {_written(change)}" for factor, change in value)
+    return ", ".join(
+        f"{100 * v:+.2g} %" if v < 0 else f"{100 * v:.2g} %" for v in np.atleast_1d(np.asarray(value, float))
+    )

@@ -1,0 +1,75 @@
+"""Where the voxels come from: an array, or an image with its geometry."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lithax.arrays import is_array
+from lithax.geometry import Frame
+from lithax.images import from_array
+
+
+@dataclass(frozen=True)
+class Source:
+    """Voxels in memory, their geometry, and the image they came from, if any."""
+
+    array: Any
+    spacing: tuple[float, float, float]
+    frame: Frame
+    image: Any
+    boolean: bool
+
+    def as_images(self, value: Any, name: str, unit: str) -> Any:
+        """Return arrays of the image's shape as images, where the voxels came from one; lists as lists."""
+        if self.image is None:
+            return value
+        if isinstance(value, list | tuple):
+            return type(value)(self.as_images(v, name, unit) for v in value)
+        geometry = {key: getattr(self.frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
+        return from_array(np.asarray(value), field_name=name, field_unit=unit, **geometry)
+
+
+def read_source(image: Any, spacing: Any) -> Source:
+    """Return the voxels of an image, or of an array, with their geometry.
+
+    Raises
+    ------
+    RuntimeError
+        If several processes work together.
+    TypeError, ValueError
+        If the image is neither, or the spacing is not positive.
+    """
+    frame = getattr(image, "frame", None)
+    if isinstance(frame, Frame):
+        count = getattr(getattr(image, "world", None), "count", 1)
+        if count > 1:
+            raise RuntimeError(
+                f"conductivity() solves an image within one process, and {count} work together; call it in one of them with "
+                f"image[...] and spacing=image.voxel_length."
+            )
+        lengths = frame.voxel_length if spacing is None else _lengths(spacing)
+        return Source(np.asarray(image[...]), lengths, frame.replace(voxel_length=lengths), image, _boolean(image))
+    if not is_array(image):
+        raise TypeError(f"image is a {type(image).__name__}; give an array or an image (lx.open, lx.from_array).")
+    lengths = (1.0, 1.0, 1.0) if spacing is None else _lengths(spacing)
+    shape = tuple(int(n) for n in image.shape[-3:])
+    grid = Frame(shape, lengths) if len(shape) == 3 and min(shape) > 0 else Frame((1, 1, 1), lengths)
+    return Source(image, lengths, grid, None, _boolean(image))
+
+
+def _boolean(image: Any) -> bool:
+    return str(image.dtype).endswith("bool")
+
+
+def _lengths(spacing: Any) -> tuple[float, float, float]:
+    try:
+        given = [float(v) for v in np.ravel(spacing)]
+    except (TypeError, ValueError):
+        given = []
+    if len(given) == 1:
+        given = given * 3
+    if len(given) != 3 or not all(0 < v < math.inf for v in given):
+        raise ValueError(f"spacing={spacing!r} must be a positive voxel length, or three, along x, y and z.")
+    return given[0], given[1], given[2]

@@ -1,0 +1,194 @@
+"""Conduction against closed forms, a dense matrix, and itself turned, stretched and refined."""
+
+import jax
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.testing import (
+    conduction_checkerboard,
+    conduction_discs,
+    conduction_layers,
+    conduction_spheres,
+    conduction_tubes,
+    conduction_uniform,
+    dense_conductivity,
+    spheres_formation_factor,
+)
+
+TIGHT = {"tolerance": 1e-6}
+AXES = "xyz"
+
+
+@pytest.mark.parametrize("case", [conduction_uniform(), conduction_layers()], ids=lambda case: case.name)
+@pytest.mark.parametrize("axis", AXES)
+def test_closed_forms(case, axis):
+    result = lx.solve.conductivity(case.voxels, axis=axis, **TIGHT)
+    assert float(result.value) == pytest.approx(case.effective[AXES.index(axis)], rel=2e-6)  # float32
+    assert bool(result.converged)
+    assert result.formation_factor is None  # a field does not say which conductivity is the fluid's
+
+
+def test_tubes_and_what_does_not_join_the_ends():
+    case = conduction_tubes()
+    rock = case.voxels.copy()
+    rock[2:5, 12:15, 12:15] = True  # a pore apart
+    rock[3:5, 1, 2] = True  # a dead end
+    result = lx.solve.conductivity(rock, **TIGHT)
+    assert float(result.value) == pytest.approx(case.effective[0], rel=0.02)  # the dead end widens a tube a little
+    assert float(result.value) > case.effective[0]
+    assert float(result.porosities.total) == pytest.approx(rock.mean())
+    assert float(result.porosities.isolated) == pytest.approx(27 / rock.size)
+    across = lx.solve.conductivity(rock, axis="y")
+    assert float(across.value) == 0
+    assert np.isinf(across.formation_factor)
+    assert "nothing joins the two ends along y" in str(across)
+
+
+def test_a_random_field_as_by_a_dense_matrix(rng):
+    field = np.exp(rng.standard_normal((7, 6, 5)))  # float64: solved in float64
+    for axis in range(3):
+        result = lx.solve.conductivity(field, axis=AXES[axis], tolerance=1e-10)
+        assert np.asarray(result.value).dtype == np.float64
+        assert float(result.value) == pytest.approx(dense_conductivity(field, axis), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape", "spacing"),
+    [("y", (12, 12, 12), (1, 1, 1)), ("x", (12, 6, 24), (1, 2, 0.5)), ("z", (12, 6, 24), (1, 2, 0.5))],
+)
+def test_axes_and_spacing(rng, axis, shape, spacing):
+    """Voxels joined or split are the same rock where it does not vary along them."""
+    coarse = rng.random((6, 6, 6)) + 0.1
+    fine = coarse
+    for a, n in enumerate(shape):
+        fine = np.repeat(fine, n // 6, a)
+    reference = np.moveaxis(np.repeat(np.repeat(np.repeat(coarse, 2, 0), 2, 1), 2, 2), AXES.index(axis), 0)
+    found = float(lx.solve.conductivity(fine, axis=axis, spacing=spacing, tolerance=1e-8).value)
+    same = float(lx.solve.conductivity(reference, tolerance=1e-8).value)
+    assert found == pytest.approx(
+        same, rel=1e-6 if shape == (12, 12, 12) else 0.15
+    )  # other shapes of voxels, other grid error
+
+
+def test_spheres_of_sangani_and_acrivos():
+    """First order in the voxel: extrapolated from two grids within half a per cent."""
+    found = []
+    for n in (32, 64):
+        case = conduction_spheres(n, 0.343)
+        f = float(
+            lx.solve.conductivity(case.voxels, ends="periodic", sides="periodic", tolerance=1e-4).formation_factor
+        )
+        found.append(f * case.effective[0])  # relative to the published value at the fraction that the voxels have
+    assert 1 < found[1] < found[0] < 1.04
+    assert 2 * found[1] - found[0] == pytest.approx(1, abs=5e-3)
+    assert spheres_formation_factor(0.343) == pytest.approx(1.7998)
+
+
+def test_discs_of_perrins():
+    case = conduction_discs(64, 0.3)
+    along = lx.solve.conductivity(case.voxels, ends="periodic", sides="periodic", tolerance=1e-5)
+    assert float(along.value) == pytest.approx(case.effective[0], rel=0.02)  # first order, 64 voxels a cell
+
+
+def test_keller_and_dykhne(rng):
+    """σ_x(σ₁, σ₂) σ_y(σ₂, σ₁) = σ₁ σ₂ for every periodic image of two phases that does not vary along z."""
+    phase = np.kron(rng.random((8, 8)) < 0.5, np.ones((8, 8), bool))[:, :, None]
+    settings = {"ends": "periodic", "sides": "periodic", "tolerance": 1e-5}
+    one = lx.solve.conductivity(np.where(phase, 4.0, 1.0).astype("f4"), axis="x", **settings)
+    other = lx.solve.conductivity(np.where(phase, 1.0, 4.0).astype("f4"), axis="y", **settings)
+    assert float(one.value) * float(other.value) == pytest.approx(4, rel=0.01)  # grid error of the corners
+
+
+def test_a_chequerboard():
+    case = conduction_checkerboard(16)
+    found = lx.solve.conductivity(case.voxels, ends="periodic", sides="periodic", tolerance=1e-5)
+    assert float(found.value) == pytest.approx(2.0, rel=0.02)  # singular corners: slow in the voxel
+
+
+def test_what_the_numbers_mean():
+    rock = np.zeros((6, 6, 6), np.uint8)
+    rock[:, 3:] = 1
+    pore = lx.solve.conductivity(rock, pore=0)
+    assert str(pore).startswith("pore = value 0, porosity 50 %")
+    assert float(pore.formation_factor) == pytest.approx(2)
+    assert float(pore.tortuosity_factor) == pytest.approx(1)
+    assert float(pore.cementation_exponent) == pytest.approx(1)
+    both = lx.solve.conductivity(rock, values={0: 5.0, 1: 0}, fluid=5.0)
+    assert float(both.value) == pytest.approx(2.5)
+    assert float(both.formation_factor) == pytest.approx(2)
+    clay = lx.solve.conductivity(rock, values={0: 5.0, 1: 1.0}, fluid=5.0, pore=0)
+    assert float(clay.value) == pytest.approx(3.0)
+    assert float(clay.porosity) == pytest.approx(0.5)
+    assert "apparent F" in str(clay)
+
+
+def test_a_plug_in_its_box():
+    """What is outside leaves area, volume and porosity; a uniform plug has F = 1."""
+    image = lx.from_array(np.ones((8, 20, 20), bool), voxel_length=(2.0, 1.0, 1.0))
+    plug = lx.regions.Cylinder((0, 9.5, 9.5), (1, 0, 0), 8.0)
+    result = lx.solve.conductivity(image, where=plug, **TIGHT)
+    assert float(result.formation_factor) == pytest.approx(1, rel=1e-5)
+    assert float(result.porosity) == pytest.approx(1)
+    with pytest.raises(ValueError, match="cross-section of"):
+        lx.solve.conductivity(image, where=plug, axis="y")
+    given = lx.solve.conductivity(image, where=plug, axis="y", area=16.0 * 16, **TIGHT)
+    assert 0.5 < float(given.value) < 2
+
+
+def test_reservoirs_are_taken_off_again(rng):
+    rock = np.ones((8, 8, 8), bool)
+    assert float(lx.solve.conductivity(rock, reservoir=3, **TIGHT).value) == pytest.approx(1, rel=1e-5)
+    rock[2:5, 2:6, 2:6] = False
+    bare, open_ends = (float(lx.solve.conductivity(rock, reservoir=n, **TIGHT).value) for n in (0, 4))
+    assert open_ends < bare  # the current must gather from the whole section
+
+
+BAD = [
+    ({"image": np.zeros((4, 4, 4), int)}, "what its numbers mean"),
+    ({"image": np.full((4, 4, 4), -1.0)}, "finite and >= 0"),
+    ({"image": np.full((4, 4, 4), np.nan, "f4")}, "not finite"),
+    ({"image": np.ones((1, 4, 4), bool)}, "one voxel thick"),
+    ({"image": np.ones((4, 4), bool)}, "three axes"),
+    ({"image": np.zeros((4, 4, 4), int), "values": {1: 2.0}}, "says nothing of 0"),
+    ({"image": np.zeros((4, 4, 4), int), "values": {0: -2.0}}, "finite and >= 0"),
+    ({"image": np.zeros((4, 4, 4), int), "pore": 3}, "is no value of the image"),
+    ({"image": np.ones((4, 4, 4), "f4"), "pore": 1}, "speaks of a segmentation"),
+    ({"image": np.ones((4, 4, 4), bool), "where": np.zeros((4, 4, 4), bool)}, "leaves no voxel"),
+    ({"image": np.ones((4, 4, 4), bool), "axis": "w"}, "axis='w' must be one of"),
+    ({"image": np.ones((4, 4, 4), bool), "tolerance": 2}, "between 0 and 1"),
+    ({"image": np.ones((4, 4, 4), bool), "spacing": (1, 2)}, "positive voxel length"),
+    ({"image": np.ones((4, 4, 4), bool), "fluid": 0}, "finite and above 0"),
+    ({"image": np.ones((4, 4, 4), "f4"), "reservoir": 2}, "needs fluid="),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), BAD)
+def test_bad_input(call, text):
+    call = dict(call)
+    with pytest.raises((ValueError, TypeError), match=text):
+        lx.solve.conductivity(call.pop("image"), **call)
+
+
+def test_a_truncated_solve_says_so(rng):
+    rock = rng.random((24, 24, 24)) < 0.45
+    short = lx.solve.conductivity(rock, max_iterations=1)
+    assert not bool(short.converged)
+    assert "NOT CONVERGED" in str(short)
+    assert float(short.balance) > 0.1
+    with pytest.raises(RuntimeError, match="did not converge"):
+        lx.solve.conductivity(rock, max_iterations=1, throw=True)
+
+
+def test_images_refuse_a_trace():
+    image = lx.ones((4, 4, 4), bool)
+    with pytest.raises(TypeError, match="sees no files"):
+        jax.jit(lambda s: lx.solve.conductivity(image, fluid=s).value)(1.0)
+
+
+def test_throats_at_the_voxel_limit():
+    rock = np.zeros((6, 6, 6), bool)
+    rock[:3, :3, :3] = rock[3:, 3:, 3:] = True
+    with pytest.warns(UserWarning, match="edges and corners"):
+        result = lx.solve.conductivity(rock)
+    assert float(result.value) == 0
