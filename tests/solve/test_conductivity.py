@@ -97,7 +97,7 @@ def test_keller_and_dykhne(rng):
     settings = {"ends": "periodic", "sides": "periodic", "tolerance": 1e-5}
     one = lx.solve.conductivity(np.where(phase, 4.0, 1.0).astype("f4"), axis="x", **settings)
     other = lx.solve.conductivity(np.where(phase, 1.0, 4.0).astype("f4"), axis="y", **settings)
-    assert float(one.value) * float(other.value) == pytest.approx(4, rel=0.01)  # grid error of the corners
+    assert float(one.value) * float(other.value) == pytest.approx(4, rel=0.02)  # grid error of the corners
 
 
 def test_a_chequerboard():
@@ -126,14 +126,14 @@ def test_what_the_numbers_mean():
 def test_a_plug_in_its_box():
     """What is outside leaves area, volume and porosity; a uniform plug has F = 1."""
     image = lx.from_array(np.ones((8, 20, 20), bool), voxel_length=(2.0, 1.0, 1.0))
-    plug = lx.regions.Cylinder((0, 9.5, 9.5), (1, 0, 0), 8.0)
+    plug = lx.regions.Cylinder((0, 9.5, 9.5), (1, 0, 0), 9.6)  # touches the sides of its box
     result = lx.solve.conductivity(image, where=plug, **TIGHT)
     assert float(result.formation_factor) == pytest.approx(1, rel=1e-5)
     assert float(result.porosity) == pytest.approx(1)
     with pytest.raises(ValueError, match="cross-section of"):
         lx.solve.conductivity(image, where=plug, axis="y")
     given = lx.solve.conductivity(image, where=plug, axis="y", area=16.0 * 16, **TIGHT)
-    assert 0.5 < float(given.value) < 2
+    assert 0.2 < float(given.value) < 2  # the current enters through the few voxels that touch the box
 
 
 def test_reservoirs_are_taken_off_again(rng):

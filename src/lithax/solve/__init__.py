@@ -2,10 +2,10 @@
 
 from lithax.solve._bounds import Bounds as Bounds
 from lithax.solve._conduction import conductivity as conductivity
+from lithax.solve._conduction_budget import ConductionBudget as ConductionBudget
 from lithax.solve._conductivity import Conductivity as Conductivity
 from lithax.solve._conductivity import Porosities as Porosities
 from lithax.solve._conjugate_gradients import State as State
-from lithax.solve._error_budget import ErrorBudget as ErrorBudget
 from lithax.solve._face_operator import FaceOperator as FaceOperator
 from lithax.solve._face_operator import face_operator as face_operator
 from lithax.solve._layout import Layout as Layout

@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 from jax import numpy as jnp
 
 
@@ -26,6 +27,7 @@ class Bounds(eqx.Module):
         return self.hashin_shtrikman[1]
 
 
+@jax.jit
 def bounds(values: Any, fractions: Any) -> Bounds:
     """Return the bounds for conductivities and their volume fractions, which add up to one."""
     s, f = jnp.asarray(values), jnp.asarray(fractions)

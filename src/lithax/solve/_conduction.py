@@ -2,9 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,11 +13,11 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced
 from lithax.solve._bounds import bounds
+from lithax.solve._conduction_budget import ConductionBudget
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
 from lithax.solve._conduction_solve import (
     Settings,
     Solved,
-    Stats,
     Tolerances,
     begin,
     begin_again,
@@ -28,7 +27,6 @@ from lithax.solve._conduction_solve import (
 )
 from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._domain import Domain, check_section, domain_of
-from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._fields import current_density, potential_of, relative_currents
 from lithax.solve._medium import Medium, conducting_of, read_medium
 from lithax.solve._percolation import Percolation, percolation
@@ -41,23 +39,23 @@ _MOST = 400
 def conductivity(
     image: Any,
     *,
-    axis: Literal["x", "y", "z", "all"] = "x",
+    axis: str = "x",
     pore: Any = None,
-    values: Mapping[int, Any] | None = None,
+    values: Any = None,
     fluid: Any = None,
     where: Any = None,
-    area: float | None = None,
-    ends: Literal["potential", "periodic"] = "potential",
-    sides: Literal["insulating", "periodic"] = "insulating",
-    loading: Literal["linear"] | None = None,
-    reservoir: int = 0,
+    area: Any = None,
+    ends: str = "potential",
+    sides: str = "insulating",
+    loading: str | None = None,
+    reservoir: Any = 0,
     spacing: Any = None,
-    tolerance: float = 5e-3,
-    gradient_tolerance: float = 1e-2,
+    tolerance: Any = 5e-3,
+    gradient_tolerance: Any = 1e-2,
     x0: Any = None,
     fields: bool = False,
     unit: str = "",
-    max_iterations: int = _MOST,
+    max_iterations: Any = _MOST,
     throw: bool = False,
     progress: bool = False,
 ) -> Conductivity:
@@ -189,19 +187,21 @@ class _Solver:
     x0: Any
     watch: Watch
 
-    def runs(self, axis: str) -> tuple[Run, ...]:
+    def runs(self, axis: str, wide: bool = True) -> tuple[Run, ...]:
         """One operator for all axes where the boundaries allow it, one for each otherwise."""
         if axis == "all" and self.boundaries.whole:
-            return (self._run(None),)
-        return tuple(self._run(a) for a in (range(3) if axis == "all" else (AXES.index(axis),)))
+            return (self._run(None, wide),)
+        return tuple(self._run(a, wide) for a in (range(3) if axis == "all" else (AXES.index(axis),)))
 
-    def _run(self, axis: int | None) -> Run:
+    def _run(self, axis: int | None, wide: bool) -> Run:
         section = check_section(self.domain, self.medium.shape, axis, self.area, self.source.spacing)
         means = (1.0, 1.0, 1.0)
         if self.medium.directed and not self.medium.traced:
             x, y, z = (float(np.mean(np.asarray(part))) for part in self.medium.data)
             means = (x, y, z)
-        return plan_run(self.medium.shape, axis, self.boundaries, self.source.spacing, section, self.reservoir, means)
+        return plan_run(
+            self.medium.shape, axis, self.boundaries, self.source.spacing, section, self.reservoir, means, wide
+        )
 
     def tolerances(self) -> Tolerances:
         dtype = self.medium.dtype
@@ -212,7 +212,8 @@ class _Solver:
 
     def on_host(self, axis: str) -> Conductivity:
         """Solve with the host's loop."""
-        conducting = np.asarray(conducting_of(self.medium))
+        conducting = _conducting_on_host(self.medium)
+        conducting_voxels = int(np.count_nonzero(conducting))
         if self.domain.mask is not None:
             conducting = conducting & self.domain.mask
         pore = conducting if self.medium.pore is None else np.asarray(self.medium.pore) & self.domain.inside
@@ -227,7 +228,7 @@ class _Solver:
                     stacklevel=4,
                 )
                 notes.append("paths through edges and corners of voxels were not counted: throats at the voxel limit")
-            found.append((run, joined, *self._solve_on_host(run, joined)))
+            found.append((run, joined, *self._solve_on_host(run, joined, conducting_voxels)))
         share = [[j.total / cells, j.accessible / cells, j.percolating / cells] for _, j, *_ in found]
         return self._result(
             axis, found, np.count_nonzero(pore) / cells, np.asarray(share), tuple(notes), self._bounds(cells)
@@ -237,13 +238,11 @@ class _Solver:
     def _ends(self) -> str:
         return "linear" if self.boundaries.linear else self.boundaries.ends
 
-    def _solve_on_host(self, run: Run, joined: Percolation) -> tuple[Solved, Any, Any]:
+    def _solve_on_host(self, run: Run, joined: Percolation, conducting: int) -> tuple[Solved, Any, Any]:
         medium = turned(self.medium, run.order)
-        keep = (
-            None
-            if joined.percolating == conducting_count(self.medium)
-            else jnp.asarray(joined.keep.transpose(run.order))
-        )
+        # What insulates needs no mask: it insulates.
+        everything = joined.percolating == conducting
+        keep = None if everything else jnp.asarray(joined.keep.transpose(run.order))
         section = self.domain.section(run)
         fluid = np.asarray(0.0 if self.fluid is None else self.fluid, medium.dtype)
         faces, scale = weights(medium, keep, fluid, section, run.settings.layout, run.geometry, run.reservoir)
@@ -283,7 +282,7 @@ class _Solver:
         cells = self.domain.count(medium.shape)
         pore = conducting if medium.pore is None else jnp.asarray(medium.pore) & self.domain.inside
         found, shares = [], []
-        for run in self.runs(axis):
+        for run in self.runs(axis, wide=False):
             keep, share = _percolation_on_host(conducting, run, self._ends, self.boundaries, cells, medium.dtype)
             shares.append(share)
             turned_keep = keep.transpose(run.order)
@@ -298,10 +297,13 @@ class _Solver:
         return self._result(axis, found, porosity, jnp.stack(shares), (), self._bounds(cells))
 
     def _bounds(self, cells: int) -> Any:
-        s = lax.stop_gradient(self.medium.conductivities())
-        s = jnp.mean(s, 0) if self.medium.directed else s
-        inside = None if self.domain.mask is None else jnp.asarray(self.domain.mask)
-        return _bounds_of(s, inside, cells)
+        medium, inside = self.medium, self.domain.mask
+        if not medium.traced and medium.data.dtype == bool and medium.table is None:
+            pore = np.count_nonzero(np.asarray(medium.data) & self.domain.inside) / cells
+            return bounds(np.asarray([0, 1], medium.dtype), np.asarray([1 - pore, pore], medium.dtype))
+        s = lax.stop_gradient(medium.conductivities())
+        s = jnp.mean(s, 0) if medium.directed else s
+        return _bounds_of(s, None if inside is None else jnp.asarray(inside), cells)
 
     def _result(
         self, axis: str, found: list[Any], porosity: Any, share: Any, notes: tuple[str, ...], limits: Any
@@ -321,7 +323,6 @@ class _Solver:
         if axis == "all" and self.boundaries.whole:
             accessible, percolating = accessible[0], percolating[0]
         total = porosity if self.medium.pore is not None else total[0] if axis == "all" else total
-        missing = [v.error for v in (stats,)][0]
         result = Conductivity(
             value=value,
             tensor=tensor,
@@ -333,9 +334,9 @@ class _Solver:
             iterations=stats.iterations,
             residual=stats.residual,
             balance=stats.balance,
-            solver_error=missing,
-            gradient_error=jnp.sqrt(missing),
-            error_budget=ErrorBudget(solver=missing, balance=stats.balance),
+            solver_error=stats.error,
+            gradient_error=jnp.sqrt(stats.error),
+            error_budget=ConductionBudget(solver=stats.error, balance=stats.balance),
             axis=axis,
             ends="linear" if self.boundaries.linear else self.boundaries.ends,
             sides="linear" if self.boundaries.linear else self.boundaries.sides,
@@ -406,9 +407,12 @@ def _bounds_of(s: jax.Array, inside: jax.Array | None, cells: int) -> Any:
     return bounds(flat, share if inside is None else jnp.where(inside.reshape(-1), share, 0))
 
 
-def conducting_count(medium: Medium) -> int:
-    """Return how many voxels conduct."""
-    return int(jnp.sum(conducting_of(medium)))
+def _conducting_on_host(medium: Medium) -> np.ndarray:
+    """Return where a voxel conducts along any axis."""
+    data = np.asarray(medium.data)
+    if medium.table is not None:
+        return (np.asarray(medium.table) > 0)[data.astype(np.uint8) if data.dtype == bool else data]
+    return data if data.dtype == bool else (data > 0).any(0) if medium.directed else data > 0
 
 
 def _drives(rows: jax.Array) -> Any:
@@ -422,7 +426,7 @@ def _percolation_on_host(
 ) -> tuple[jax.Array, jax.Array]:
     periodic = boundaries.periodic(run.axis or 0)
 
-    def find(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def find(mask: Any) -> tuple[np.ndarray, np.ndarray]:
         joined = percolation(np.asarray(mask), run.axis, ends, periodic, look_at_corners=False)
         counts = np.asarray([joined.total, joined.accessible, joined.percolating], float) / cells
         return joined.keep, counts.astype(dtype)

@@ -18,7 +18,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.solve._face_operator import FaceOperator, padded_faces
-from lithax.solve._layout import Layout, total
+from lithax.solve._layout import Layout
 
 Faces = tuple[jax.Array, jax.Array, jax.Array]
 
@@ -121,18 +121,17 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
 
 
 def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array) -> jax.Array:
-    """Return Σ c (step + Δu)(step' + Δv), in double precision inside."""
+    """Return Σ c (step + Δu)(step' + Δv)."""
     u, v = layout.filled(u), layout.filled(v)
-    parts = [
-        total(
+    x, y, z = (
+        layout.total(
             face_values(layout, faces[axis], axis)
             * drive.differences(layout, u, axis)
             * other.differences(layout, v, axis)
         )
         for axis in range(3)
-    ]
-    with jax.enable_x64(True):
-        return (parts[0] + parts[1] + parts[2]).astype(faces[0].dtype)
+    )
+    return x + y + z
 
 
 @eqx.filter_custom_jvp
@@ -147,23 +146,24 @@ def stationary_energy(
 def _stationary_energy_jvp(primals: Any, tangents: Any) -> Any:
     layout, faces, drive, u, other, v = primals
     changes = tangents[1]
-    out = mixed_energy(layout, faces, drive, u, other, v)
+    out = stationary_energy(layout, faces, drive, u, other, v)
     change = jnp.zeros_like(out)
     u, v = layout.filled(u), layout.filled(v)
     for axis in range(3):
         if changes[axis] is not None:
             drop = drive.differences(layout, u, axis) * other.differences(layout, v, axis)
-            change = change + jnp.sum(face_values(layout, changes[axis], axis) * drop)
+            change = change + layout.total(face_values(layout, changes[axis], axis) * drop)
     return out, change
 
 
 def slice_currents(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, axis: int) -> jax.Array:
     """Return the current through every plane of faces across an axis."""
     drop = drive.differences(layout, layout.filled(u), axis)
-    current = face_values(layout, faces[axis], axis) * drop
-    with jax.enable_x64(True):
-        others = tuple(a for a in range(3) if a != axis)
-        return jnp.sum(current.astype(jnp.float64), axis=others).astype(faces[0].dtype)
+    current = jnp.moveaxis(face_values(layout, faces[axis], axis) * drop, axis, 0)
+    if layout.wide:
+        with jax.enable_x64(True):
+            return jnp.sum(current.astype(jnp.float64), axis=(1, 2)).astype(current.dtype)
+    return jnp.sum(jnp.sum(current, 2), 1)
 
 
 def spread(currents: jax.Array) -> jax.Array:

@@ -95,6 +95,7 @@ def plan_run(
     section: float,
     reservoir: int,
     means: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    wide: bool = True,
 ) -> Run:
     """Lay out one operator.
 
@@ -112,6 +113,8 @@ def plan_run(
         Open voxels before and behind the sample.
     means
         Mean conductivity along x, y and z, which of the couplings are strong.
+    wide
+        Whether sums are taken in double precision.
     """
     first = 0 if axis is None else axis
     a, b, c = (first, *(n for n in range(3) if n != first))
@@ -128,6 +131,7 @@ def plan_run(
         (sizes[0], sizes[1], sizes[2]),
         (periodic[a], periodic[b], periodic[c]),
         (held[a], held[b], held[c]),
+        wide,
     )
     # Rounded: means that differ little must not compile twice.
     x, y, z = (2.0 ** round(2 * math.log2(s / max(strengths))) if s > 0 else 0.0 for s in strengths)

@@ -44,20 +44,20 @@ class Settings(eqx.Module):
 class Stats(eqx.Module):
     """How a solve ended; carries no derivative."""
 
-    iterations: jax.Array
-    error: jax.Array
-    balance: jax.Array
-    residual: jax.Array
-    done: jax.Array
+    iterations: Any
+    error: Any
+    balance: Any
+    residual: Any
+    done: Any
 
 
 class Tolerances(eqx.Module):
     """What ends a solve: the error of the value and the spread of the currents, that of the gradient, the most steps."""
 
-    value: jax.Array
-    balance: jax.Array
-    gradient: jax.Array
-    most: jax.Array
+    value: Any
+    balance: Any
+    gradient: Any
+    most: Any
 
     def for_gradient(self) -> "Tolerances":
         """Return the tolerances of a solve whose value is differentiated."""
@@ -102,7 +102,7 @@ def _begin(cycle: Multigrid, drive: Drive, guess: jax.Array | None, settings: Se
     b = layout.pad(right_hand_side(layout, operator.faces, drive))
     u = jnp.zeros_like(b) if guess is None else layout.filled(layout.pad(guess.astype(b.dtype)))
     power = mixed_energy(layout, operator.faces, drive, u, drive, u)
-    return cycle, start(operator, cycle, b, None if guess is None else u, power)
+    return cycle, start(operator, b, None if guess is None else u, power)
 
 
 def _step(cycle: Multigrid, drive: Drive, tolerances: Tolerances, state: State, settings: Settings) -> State:
@@ -115,11 +115,11 @@ advance = partial(jax.jit, static_argnums=4, donate_argnums=3)(_step)
 """One step, compiled; the state handed in is used up."""
 
 
-@partial(jax.jit, static_argnums=4)
-def stats_of(cycle: Multigrid, drive: Drive, state: State, first: jax.Array, settings: Settings) -> Stats:
-    """Return how a solve ended that began with rᵀz = `first`."""
+@partial(jax.jit, static_argnums=3)
+def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings) -> Stats:
+    """Return how a solve ended."""
     layout, faces = settings.layout, cycle.levels[0].faces
-    ratio = jnp.where(first > 0, state.product / jnp.where(first > 0, first, 1), 0)
+    ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
     # The mean current is another number for the value: equal to the energy at the solution only.
     power = mixed_energy(layout, faces, drive, state.u, drive, state.u)
     current = mixed_energy(layout, faces, drive, state.u, drive, jnp.zeros_like(state.u))
@@ -138,9 +138,8 @@ def solve_on_host(
     watch: Callable[[State], None],
 ) -> tuple[jax.Array, Stats]:
     """Run the host's loop; `watch` sees the state after each step."""
-    first = state.product + 0  # the state is used up by the first step
     state = loop(lambda s: advance(cycle, drive, tolerances, s, settings), state, int(tolerances.most), watch)
-    return state.u, stats_of(cycle, drive, state, first, settings)
+    return state.u, stats_of(cycle, drive, state, settings)
 
 
 @partial(eqx.filter_custom_jvp)
@@ -148,9 +147,8 @@ def potential(faces: Faces, drive: Drive, tolerances: Tolerances, settings: Sett
     """Return u, padded, and how the solve ended, by the compiled loop; differentiable by one more solve."""
     faces = lax.stop_gradient(faces)
     cycle, state = begin(faces, drive, None, settings)
-    first = state.product
     state = loop(lambda s: _step(cycle, drive, tolerances, s, settings), state, tolerances.most)
-    return settings.layout.filled(state.u), stats_of(cycle, drive, state, first, settings)
+    return settings.layout.filled(state.u), stats_of(cycle, drive, state, settings)
 
 
 @potential.def_jvp
@@ -181,7 +179,7 @@ def _any_right_hand_side(faces: Faces, b: jax.Array, tolerances: Tolerances, set
         operator = operator_of(layout, faces)
         cycle = multigrid(operator, strengths=settings.strengths)
         # From zero the decreases add up to the energy of the solution: it starts at 0 and falls to minus that.
-        state = start(operator, cycle, layout.pad(b), None, jnp.zeros((), b.dtype))
+        state = start(operator, layout.pad(b), None, jnp.zeros((), b.dtype))
 
         def take(state: State) -> State:
             after = step(operator, cycle, state, jnp.asarray(0.0, b.dtype), lambda u, r: u[0, 0, 0] * 0, jnp.inf)
@@ -199,9 +197,9 @@ def _any_right_hand_side(faces: Faces, b: jax.Array, tolerances: Tolerances, set
 class Solved(eqx.Module):
     """What the compiled solve returns."""
 
-    matrix: jax.Array
+    matrix: Any
     """Shape (k, k) for k drives: the current along one for a drop of one along another."""
-    u: jax.Array | None
+    u: Any
     """Shape (k, ...), if fields are asked for: the potential beside the ramp, padded."""
     stats: Stats
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lithax.arrays import is_traced
 from lithax.solve._bounds import Bounds
-from lithax.solve._error_budget import ErrorBudget
+from lithax.solve._conduction_budget import ConductionBudget
 
 
 class Porosities(eqx.Module):
@@ -49,14 +49,14 @@ class Conductivity(eqx.Module):
     converged: Any
     iterations: Any
     residual: Any
-    """Norm of the residual after the last step, relative to that of a uniform gradient [-]."""
+    """Preconditioned norm of the residual before the last step, relative to that before the first [-]."""
     balance: Any
     """Spread of the current over the planes across the axis, relative to the current [-]."""
     solver_error: Any
     """Estimate of the relative error of `value` that the solver leaves [-]."""
     gradient_error: Any
     """Estimate of the relative error (L2) of the derivative of `value` [-]."""
-    error_budget: ErrorBudget
+    error_budget: ConductionBudget
     currents: Any = None
     """On request: current through each plane of voxel faces across the axis, relative to their mean [-]."""
     potential: Any = None

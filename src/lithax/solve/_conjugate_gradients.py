@@ -21,30 +21,32 @@ from lithax.solve._multigrid import Multigrid
 class State(eqx.Module):
     """What one step hands to the next."""
 
-    u: jax.Array
-    r: jax.Array
-    q: jax.Array
-    product: jax.Array
-    energy: jax.Array
-    decrease: jax.Array
-    ratios: jax.Array
-    error: jax.Array
-    balance: jax.Array
-    best: jax.Array
-    count: jax.Array
-    done: jax.Array
+    u: Any
+    r: Any
+    q: Any
+    product: Any
+    """rᵀz of the residual that the last step began with."""
+    first: Any
+    """That of the first step."""
+    energy: Any
+    decrease: Any
+    ratios: Any
+    error: Any
+    balance: Any
+    count: Any
+    done: Any
 
 
 Balance = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def start(operator: FaceOperator, cycle: Multigrid, b: jax.Array, u: jax.Array | None, energy: jax.Array) -> State:
+def start(operator: FaceOperator, b: jax.Array, u: jax.Array | None, energy: jax.Array) -> State:
     """Return the state before the first step.
 
     Parameters
     ----------
-    operator, cycle
-        The operator, and its preconditioner.
+    operator
+        The operator.
     b, u
         Right-hand side and first guess, padded.
     energy
@@ -53,30 +55,28 @@ def start(operator: FaceOperator, cycle: Multigrid, b: jax.Array, u: jax.Array |
     dtype = b.dtype
     r = b if u is None else operator.residual(u, b)
     u = jnp.zeros_like(b) if u is None else u
-    z = cycle(fence(r))
-    one, nothing = jnp.ones((), dtype), jnp.zeros((), dtype)
+    nothing, unknown = jnp.zeros((), dtype), jnp.full((), jnp.inf, dtype)
     return State(
-        u, r, z, operator.layout.dot(r, z), energy.astype(dtype), nothing, jnp.ones(2, dtype), one * jnp.inf,
-        one * jnp.inf, one * jnp.inf, jnp.zeros((), jnp.int32), jnp.zeros((), bool),
+        u, r, jnp.zeros_like(b), nothing, nothing, energy.astype(dtype), nothing, jnp.ones(2, dtype), unknown, unknown,
+        jnp.zeros((), jnp.int32), jnp.zeros((), bool),
     )  # fmt: skip
 
 
 def step(
-    operator: FaceOperator, cycle: Multigrid, state: State, tolerance: jax.Array, balance: Balance, allowed: jax.Array
+    operator: FaceOperator, cycle: Multigrid, state: State, tolerance: Any, balance: Balance, allowed: Any
 ) -> State:
     """Take one step, and say whether the energy is known to `tolerance` and the currents balance to `allowed`."""
     layout = operator.layout
-    image = fence(operator(state.q))
-    curvature = layout.dot(state.q, image)
-    going = (state.product > 0) & (curvature > 0)  # otherwise nothing is left to solve, or rounding is all there is
-    alpha = jnp.where(going, state.product / jnp.where(going, curvature, 1), 0)
-    u, r = state.u + alpha * state.q, state.r - alpha * image
-    r = fence(r)
-    z = cycle(r)
-    product = layout.dot(r, z)
-    beta = jnp.where(going, product / jnp.where(going, state.product, 1), 0)
-    q = z + beta * state.q
-    decrease = alpha * state.product
+    z = cycle(state.r)
+    product = layout.dot(state.r, z)
+    beta = jnp.where(state.product > 0, product / jnp.where(state.product > 0, state.product, 1), 0)
+    q = fence(z + beta * state.q)
+    image = fence(operator(q))
+    curvature = layout.dot(q, image)
+    going = (product > 0) & (curvature > 0)  # otherwise nothing is left to solve, or rounding is all there is
+    alpha = jnp.where(going, product / jnp.where(going, curvature, 1), 0)
+    u, r = state.u + alpha * q, state.r - alpha * image
+    decrease = alpha * product
     energy = state.energy - decrease
     ratio = jnp.where(state.decrease > 0, decrease / jnp.where(state.decrease > 0, state.decrease, 1), 1)
     ratios = jnp.stack([state.ratios[1], ratio])
@@ -86,10 +86,10 @@ def step(
     error = jnp.where((state.count < 2) & going, jnp.inf, error)
     small = error <= tolerance
     unbalanced = lax.cond(small, balance, lambda u, r: jnp.full((), jnp.inf, u.dtype), u, r)
-    done = small & (unbalanced <= allowed) | ~going
+    first = jnp.where(state.count == 0, product, state.first)
     return State(
-        u, r, q, product, energy, decrease, ratios, error, unbalanced, jnp.minimum(state.best, error),
-        state.count + 1, done,
+        u, r, q, product, first, energy, decrease, ratios, error, unbalanced, state.count + 1,
+        small & (unbalanced <= allowed) | ~going,
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def face_operator(
     z: jax.Array,
     *,
     periodic: tuple[bool, bool, bool] = (False, False, False),
-    upper: jax.Array | None | tuple[jax.Array | None, jax.Array | None, jax.Array | None] = None,
+    upper: jax.Array | tuple[jax.Array | None, jax.Array | None, jax.Array | None] | None = None,
     excess: jax.Array | None = None,
 ) -> FaceOperator:
     """Make an operator of the weights of the lower faces of all cells.

@@ -22,6 +22,8 @@ class Layout(eqx.Module):
     shape: Index = eqx.field(static=True)
     periodic: tuple[bool, bool, bool] = eqx.field(static=True, default=(False, False, False))
     held: tuple[bool, bool, bool] = eqx.field(static=True, default=(False, False, False))
+    wide: bool = eqx.field(static=True, default=True)
+    """Whether sums over the cells are taken in double precision; not where a transformation reads the program again."""
 
     @property
     def ghosts(self) -> Index:
@@ -64,10 +66,20 @@ class Layout(eqx.Module):
         return v
 
     def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        """Return the sum of products over the cells, partial sums in double precision, in the type of `a`."""
+        """Return the sum of products over the cells, in the type of `a`."""
         if self.ghosts != (1, 0, 0):  # ghost cells along x are zero
             a, b = self.cells(a), self.cells(b)
-        return total(a * b).astype(a.dtype)
+        return self.total(a * b)
+
+    def total(self, v: jax.Array) -> jax.Array:
+        """Return the sum of an array, in its type; partial sums in double precision where `wide`."""
+        if self.wide:
+            # A scope of its own: JAX's setting stays as it is.
+            with jax.enable_x64(True):
+                return jnp.sum(v.astype(jnp.float64)).astype(v.dtype)
+        for _ in range(v.ndim):  # short sums of sums lose fewer digits than a long one
+            v = jnp.sum(v, -1)
+        return v
 
     def shifted(self, v: jax.Array, axis: int, steps: int) -> jax.Array:
         """Return, flat, the neighbours `steps` cells up along an axis, for all cells between the first and last layer along x."""
@@ -78,9 +90,3 @@ class Layout(eqx.Module):
     def widened(self, flat: jax.Array) -> jax.Array:
         """Return what `shifted` returns in the shape of the padded array, zeros in the first and last layer along x."""
         return jnp.pad(flat, self.strides[0]).reshape(self.padded)
-
-
-def total(v: jax.Array) -> jax.Array:
-    """Return the sum of an array in double precision, without a change of JAX's setting."""
-    with jax.enable_x64(True):
-        return jnp.sum(v.astype(jnp.float64))

@@ -19,6 +19,7 @@ grows with the levels, not with the visits. The cycle is a linear function of it
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -116,7 +117,7 @@ def _built(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[tuple[FaceO
     """Return the coarser levels, and the pseudo-inverse of the last one."""
     levels = [operator]
     for shape, step in zip(shapes[1:], steps, strict=True):
-        layout = Layout(shape, operator.layout.periodic, operator.layout.held)
+        layout = replace(operator.layout, shape=shape)
         levels.append(coarsened(levels[-1], layout, step))
     return tuple(levels[1:]), _pseudo_inverse(levels[-1])
 
@@ -181,7 +182,7 @@ def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bo
             cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / _OVER
             ends = None if ends is None else ends / _OVER
         ends = None if ends is None else _summed(ends, others)
-        faces.append(fence(padded_faces(layout, axis, fence(_summed(cells, others)), ends)))
+        faces.append(fence(padded_faces(layout, axis, _summed(cells, others), ends)))
     excess = None
     if operator.excess is not None:
         # What leaves through walls is a coupling, too: too stiff like the others once all axes are halved.
@@ -203,18 +204,46 @@ def _summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
 
 
 def _pseudo_inverse(operator: FaceOperator) -> jax.Array:
-    """Return the inverse of the last level, with constants of parts that nothing holds projected out, in double precision inside."""
+    """Return the inverse of the last level, with constants of parts that nothing holds projected out.
+
+    On the host, in double precision: a compiled program that leaves JAX's 32 bits could not be transformed.
+    """
     layout, dtype = operator.layout, operator.faces[0].dtype
     count = math.prod(layout.shape)
-    with jax.enable_x64(True):
-        exact = jax.tree.map(lambda c: c.astype(jnp.float64), operator)
-        unit = jnp.eye(count, dtype=jnp.float64).reshape(count, *layout.shape)
-        dense = jax.vmap(lambda v: layout.cells(exact(layout.pad(v))))(unit).reshape(count, count)
-        diagonal = jnp.diagonal(dense)
-        scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
-        values, vectors = jnp.linalg.eigh(scale[:, None] * dense * scale[None, :])
-        # Scaled to a diagonal of one, eigenvalues below rounding belong to constants of parts that nothing holds.
-        held = values > 1e-10
-        inverse = jnp.where(held, 1 / jnp.where(held, values, 1), 0)
-        scaled = scale[:, None] * vectors
-        return (scaled * inverse[None, :] @ scaled.T).astype(dtype)
+    shape = jax.ShapeDtypeStruct((count, count), dtype)
+    excess = () if operator.excess is None else (layout.cells(operator.excess),)
+    find = partial(_dense_inverse, layout, np.dtype(dtype))
+    return jax.pure_callback(find, shape, *operator.faces, *excess, vmap_method="sequential")
+
+
+def _dense_inverse(layout: Layout, dtype: np.dtype, *arrays: Any) -> np.ndarray:
+    faces = [np.asarray(c, np.float64) for c in arrays[:3]]
+    number = np.arange(math.prod(layout.shape)).reshape(layout.shape)
+    dense = np.zeros((number.size, number.size))
+    for axis, c in enumerate(faces):
+        inner = [slice(g, g + n) for g, n in zip(layout.ghosts, layout.shape, strict=True)]
+        lower = c[tuple(inner)]
+        before = np.roll(number, 1, axis)
+        first = tuple(slice(0, 1) if a == axis else slice(None) for a in range(3))
+        joined = np.ones(layout.shape, bool)
+        if not layout.periodic[axis]:
+            joined[first] = False
+        here, there, weight = number[joined], before[joined], lower[joined]
+        for row, column, sign in ((here, here, 1), (there, there, 1), (here, there, -1), (there, here, -1)):
+            np.add.at(dense, (row, column), sign * weight)
+        if layout.held[axis]:
+            ends = inner.copy()
+            ends[axis] = slice(layout.shape[axis] + 1, layout.shape[axis] + 2)
+            low, high = number[first].reshape(-1), np.take(number, [-1], axis).reshape(-1)
+            np.add.at(dense, (low, low), lower[first].reshape(-1))
+            np.add.at(dense, (high, high), c[tuple(ends)].reshape(-1))
+    if len(arrays) > 3:
+        dense[number.reshape(-1), number.reshape(-1)] += np.asarray(arrays[3], np.float64).reshape(-1)
+    diagonal = dense.diagonal()
+    scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), 0)
+    values, vectors = np.linalg.eigh(scale[:, None] * dense * scale[None, :])
+    # Scaled to a diagonal of one, eigenvalues below rounding belong to constants of parts that nothing holds.
+    held = values > 1e-10
+    inverse = np.where(held, 1 / np.where(held, values, 1), 0)
+    scaled = scale[:, None] * vectors
+    return (scaled * inverse[None, :] @ scaled.T).astype(dtype)

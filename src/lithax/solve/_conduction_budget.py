@@ -8,7 +8,7 @@ import numpy as np
 from lithax.arrays import is_traced
 
 
-class ErrorBudget(eqx.Module):
+class ConductionBudget(eqx.Module):
     """Relative errors of the value, each by its own cause [-]; None is "not estimated".
 
     For three axes each line is an array of three.

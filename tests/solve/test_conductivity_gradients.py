@@ -1,0 +1,102 @@
+"""Derivatives of the value, the tensor and the fields, against differences of solves in double precision."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+import lithax as lx
+from lithax.testing import dense_conductivity
+
+SHAPE = (6, 5, 7)  # 210 voxels: two levels
+EXACT = {"tolerance": 1e-12, "gradient_tolerance": 1e-7}
+
+
+@pytest.fixture
+def field(rng):
+    return np.exp(0.7 * rng.standard_normal(SHAPE))
+
+
+def value(s, **options):
+    return lx.solve.conductivity(s, **(EXACT | options)).value
+
+
+@pytest.fixture(scope="module")
+def gradient_of_value():
+    with jax.enable_x64(True):
+        return jax.jit(jax.grad(value))
+
+
+def test_value_and_gradient_as_by_a_dense_matrix(field, gradient_of_value):
+    with jax.enable_x64(True):
+        found = np.asarray(gradient_of_value(field))
+        assert float(jax.jit(value)(field)) == pytest.approx(dense_conductivity(field), rel=1e-9)
+    for index in ((0, 0, 0), (3, 2, 4), (5, 4, 6), (2, 0, 3)):
+        step = np.zeros(SHAPE)
+        step[index] = 1e-4
+        difference = (dense_conductivity(field + step) - dense_conductivity(field - step)) / 2e-4
+        assert found[index] == pytest.approx(difference, rel=1e-5)  # central differences: second order in 1e-4
+    # Conductivity is homogeneous of degree one.
+    assert float((found * field).sum()) == pytest.approx(dense_conductivity(field), rel=1e-8)
+
+
+def test_second_derivative_forward_over_reverse(field, rng, gradient_of_value):
+    direction = rng.standard_normal(SHAPE)
+    with jax.enable_x64(True):
+        _, found = jax.jvp(jax.jit(jax.grad(value)), (field,), (direction,))
+        plus, minus = (gradient_of_value(field + step * direction) for step in (1e-4, -1e-4))
+    difference = (np.asarray(plus) - np.asarray(minus)) / 2e-4
+    assert np.linalg.norm(found - difference) < 1e-5 * np.linalg.norm(difference)
+
+
+def test_fields_are_differentiated_by_an_adjoint_solve(field):
+    """Never silent zeros: a potential inside, and a current, against differences."""
+
+    def probe(s):
+        result = lx.solve.conductivity(s, fields=True, **EXACT)
+        return result.potential[2, 3, 1] + 0.1 * result.flux[1][3, 2, 2]
+
+    with jax.enable_x64(True):
+        probe = jax.jit(probe)
+        found = np.asarray(jax.grad(probe)(field))
+        for index in ((2, 3, 1), (4, 0, 6)):
+            step = np.zeros(SHAPE)
+            step[index] = 1e-4
+            difference = float(probe(field + step) - probe(field - step)) / 2e-4
+            assert found[index] == pytest.approx(difference, rel=1e-4, abs=1e-8)
+    assert np.count_nonzero(found) == found.size
+
+
+def test_the_tolerance_of_the_gradient_holds_at_its_default(rng):
+    field = np.exp(1.5 * rng.standard_normal((12, 12, 12))).astype("f4")
+    rough = jax.grad(lambda s: lx.solve.conductivity(s).value)(field)
+    exact = jax.grad(lambda s: lx.solve.conductivity(s, gradient_tolerance=3e-4).value)(field)
+    assert np.linalg.norm(rough - exact) < 1e-2 * np.linalg.norm(exact)
+
+
+def test_values_of_phases_and_transformations(rng):
+    """One compiled function: jit, vmap and grad of the conductivities of two phases; the same as on the host."""
+    rock = (rng.random(SHAPE) < 0.6).astype(np.uint8)
+
+    def of(pore, clay):
+        return lx.solve.conductivity(rock, values={1: pore, 0: clay}, tolerance=1e-6, gradient_tolerance=1e-3).value
+
+    numbers = jnp.asarray([0.3, 1.0, 2.0])
+    many = jax.jit(jax.vmap(jax.value_and_grad(of, argnums=1), in_axes=(None, 0)))(2.0, numbers)
+    for n, clay in enumerate((0.3, 1.0, 2.0)):
+        alone = lx.solve.conductivity(rock, values={1: 2.0, 0: clay}, tolerance=1e-6)
+        assert float(many[0][n]) == pytest.approx(float(alone.value), rel=1e-5)  # tolerance, and float32
+    exact = partial(lambda clay: dense_conductivity(np.where(rock == 1, 2.0, clay)))
+    difference = (exact(0.3 + 1e-4) - exact(0.3 - 1e-4)) / 2e-4
+    assert float(many[1][0]) == pytest.approx(difference, rel=2e-3)  # gradient_tolerance
+
+
+def test_nothing_joins_the_ends_under_jit():
+    rock = np.ones(SHAPE, np.float32)
+    rock[3] = 0
+    result = jax.jit(lx.solve.conductivity)(rock)
+    assert float(result.value) == 0
+    assert float(result.porosities.percolating) == 0
+    assert np.all(np.isfinite(jax.jit(jax.grad(lambda s: lx.solve.conductivity(s).value))(rock)))
