@@ -283,7 +283,7 @@ class _Solver:
         pore = conducting if medium.pore is None else jnp.asarray(medium.pore) & self.domain.inside
         found, shares = [], []
         for run in self.runs(axis, wide=False):
-            keep, share = _percolation_on_host(conducting, run, self._ends, self.boundaries, cells, medium.dtype)
+            keep, share = _percolation_on_host(conducting, run, self._ends, self.boundaries, cells)
             shares.append(share)
             turned_keep = keep.transpose(run.order)
             fluid = jnp.asarray(0.0 if self.fluid is None else self.fluid, medium.dtype)
@@ -422,16 +422,16 @@ def _drives(rows: jax.Array) -> Any:
 
 
 def _percolation_on_host(
-    conducting: jax.Array, run: Run, ends: str, boundaries: Boundaries, cells: int, dtype: Any
+    conducting: jax.Array, run: Run, ends: str, boundaries: Boundaries, cells: int
 ) -> tuple[jax.Array, jax.Array]:
     periodic = boundaries.periodic(run.axis or 0)
 
     def find(mask: Any) -> tuple[np.ndarray, np.ndarray]:
         joined = percolation(np.asarray(mask), run.axis, ends, periodic, look_at_corners=False)
         counts = np.asarray([joined.total, joined.accessible, joined.percolating], float) / cells
-        return joined.keep, counts.astype(dtype)
+        return joined.keep, counts.astype(np.float32)
 
-    shapes = (jax.ShapeDtypeStruct(conducting.shape, bool), jax.ShapeDtypeStruct((3,), dtype))
+    shapes = (jax.ShapeDtypeStruct(conducting.shape, bool), jax.ShapeDtypeStruct((3,), np.float32))
     return jax.pure_callback(find, shapes, conducting, vmap_method="sequential")
 
 

@@ -210,13 +210,14 @@ def _pseudo_inverse(operator: FaceOperator) -> jax.Array:
     """
     layout, dtype = operator.layout, operator.faces[0].dtype
     count = math.prod(layout.shape)
-    shape = jax.ShapeDtypeStruct((count, count), dtype)
+    # A callback's thread knows no scope of 64 bits: float32 goes out, and is enough for a preconditioner.
+    shape = jax.ShapeDtypeStruct((count, count), np.float32)
     excess = () if operator.excess is None else (layout.cells(operator.excess),)
-    find = partial(_dense_inverse, layout, np.dtype(dtype))
-    return jax.pure_callback(find, shape, *operator.faces, *excess, vmap_method="sequential")
+    find = partial(_dense_inverse, layout)
+    return jax.pure_callback(find, shape, *operator.faces, *excess, vmap_method="sequential").astype(dtype)
 
 
-def _dense_inverse(layout: Layout, dtype: np.dtype, *arrays: Any) -> np.ndarray:
+def _dense_inverse(layout: Layout, *arrays: Any) -> np.ndarray:
     faces = [np.asarray(c, np.float64) for c in arrays[:3]]
     number = np.arange(math.prod(layout.shape)).reshape(layout.shape)
     dense = np.zeros((number.size, number.size))
@@ -246,4 +247,4 @@ def _dense_inverse(layout: Layout, dtype: np.dtype, *arrays: Any) -> np.ndarray:
     held = values > 1e-10
     inverse = np.where(held, 1 / np.where(held, values, 1), 0)
     scaled = scale[:, None] * vectors
-    return (scaled * inverse[None, :] @ scaled.T).astype(dtype)
+    return (scaled * inverse[None, :] @ scaled.T).astype(np.float32)
