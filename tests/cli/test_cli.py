@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 import webbrowser
 from itertools import pairwise
@@ -198,12 +199,16 @@ def test_view_in_a_browser(run, voxels, monkeypatch):
         pages.append([urllib.request.urlopen(server.url + rest).status for rest in ("", "image/zarr.json")])
 
     monkeypatch.setattr(LoopbackServer, "wait", look)
-    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(
+        webbrowser,
+        "open",
+        lambda url: opened.append(Path(urllib.request.url2pathname(urllib.parse.urlsplit(url).path)).read_text()),
+    )
     shown = run("view", "rock.zarr", "--web", "--segmentation", "phases.zarr")
     assert shown.exit_code == 0, shown.output
     assert pages == [[200, 200]]
-    assert opened[0] in shown.output
-    assert opened[0].startswith("http://127.0.0.1:")
+    assert shown.output.split()[0].startswith("http://127.0.0.1:")
+    assert f'url={shown.output.split()[0]}"' in opened[0]  # in a private file, not in a command line
     assert run("view", "rock.zarr", "--web", "--no-browser").exit_code == 0
     assert len(opened) == 1
     assert run("view", "rock.zarr", "--volume").exit_code == 2

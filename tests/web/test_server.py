@@ -1,9 +1,15 @@
 """The page and its server: who may ask, what is answered, and what headless Chromium makes of it."""
 
+import contextlib
 import http.client
 import importlib.util
 import json
+import os
+import signal
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +18,7 @@ import pytest
 
 import lithax as lx
 from lithax.web import serve
+from lithax.web._server import LoopbackServer
 
 spec = importlib.util.spec_from_file_location("chromium", Path(__file__).with_name("chromium.py"))
 chromium = importlib.util.module_from_spec(spec)
@@ -140,3 +147,92 @@ def test_a_browser_draws_the_slices_and_asks_nobody_else(server):
     assert [url for url in requests if not url.startswith(own)] == []
     asked = [path for path, status in server.requests if status == 200]
     assert any(path.startswith("image/0/c/") for path in asked)
+
+
+def test_slow_clients_are_not_waited_for():
+    """A client that sends nothing, or a byte now and then, loses its connection; others are served meanwhile."""
+    with LoopbackServer(lambda path: ("text/plain", b"x" * 4_000_000), request=0.6, answer_within=0.6) as server:
+        silent, slow, deaf = (socket.create_connection(("127.0.0.1", server.port)) for _ in range(3))
+        for connection in (silent, slow, deaf):
+            connection.settimeout(10)
+        deaf.sendall(f"GET /v/{server.secret}/a HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        answer, content = ask(server, f"/v/{server.secret}/b")
+        assert (answer.status, len(content)) == (200, 4_000_000)
+        closed = False
+        for _ in range(40):  # bytes that each come in time
+            try:
+                slow.sendall(b"G")
+                time.sleep(0.1)
+            except OSError:
+                closed = True
+                break
+        assert closed
+        assert silent.recv(1) == b""
+        # Who does not take the answer loses the rest of it.
+        received = 0
+        with contextlib.suppress(ConnectionError):
+            while data := deaf.recv(1 << 16):
+                received += len(data)
+        assert received < 4_000_000 + 1000
+        for connection in (silent, slow, deaf):
+            connection.close()
+
+
+def test_connections_beyond_the_limit_are_closed():
+    with LoopbackServer(lambda path: ("text/plain", b"x"), connections=2, request=5) as server:
+        held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        time.sleep(0.3)
+        third = socket.create_connection(("127.0.0.1", server.port))
+        third.settimeout(5)
+        with contextlib.suppress(ConnectionError):
+            assert third.recv(1) == b""
+        for connection in (*held, third):
+            connection.close()
+
+
+def test_the_address_is_in_no_command_line(image, tmp_path):
+    """A browser is given a file that only this user can read; Ctrl-C ends the command with code 0 and no word."""
+    said = tmp_path / "said"
+    browser = tmp_path / "browser.py"
+    browser.write_text(
+        f"#!{sys.executable}\nimport os, sys, stat, urllib.parse, urllib.request\n"
+        "path = urllib.request.url2pathname(urllib.parse.urlsplit(sys.argv[1]).path)\n"
+        "modes = [oct(stat.S_IMODE(os.stat(p).st_mode)) for p in (path, os.path.dirname(path))]\n"
+        f"open({str(said)!r} + '.part', 'w').write(repr((sys.argv, modes, open(path).read())))\n"
+        f"os.replace({str(said)!r} + '.part', {str(said)!r})\n"
+    )
+    browser.chmod(0o700)
+    command = [
+        sys.executable,
+        "-c",
+        "from lithax.cli import main; main()",
+        "view",
+        "--web",
+        str(tmp_path / "rock.zarr"),
+    ]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "BROWSER": f"{browser} %s"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        for _ in range(300):
+            if said.exists():
+                break
+            time.sleep(0.1)
+        arguments, modes, page = eval(said.read_text())
+        secret = url.rstrip("/").rpartition("/")[2]
+        assert not any(secret in argument for argument in arguments)
+        assert url in page
+        assert modes == ["0o600", "0o700"]
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (0, "")
+    assert "Aborted" not in output
+    assert not Path(arguments[1].removeprefix("file://")).exists()

@@ -21,6 +21,7 @@ from lithax.arrays import is_array, to_numpy
 from lithax.chunked._device_turns import DeviceTurns, compiled_bytes, on_device
 from lithax.chunked._elementwise_marks import check_marked
 from lithax.chunked._jaxpr_key import jaxpr_key
+from lithax.runtime import check_fork
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class BlockFunction:
         devices: Sequence[Any] | None = None,
         key: Hashable = None,
     ):
+        check_fork()
         self._body, self._arrays, self._examples, self._wide = body, arrays, tuple(examples), wide
         self._key = None
         if key is not None:
@@ -90,6 +92,7 @@ class BlockFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         """Return the results for one block, NumPy arrays in host memory."""
+        check_fork()
         with self._turns.take() as device, self._scope():
             return to_host(self._compiled_for(device).run(self._arrays, *arguments))
 

@@ -1,6 +1,6 @@
 """``lithax view``."""
 
-import webbrowser
+import contextlib
 from typing import Any
 
 import click
@@ -72,10 +72,15 @@ def view_command(
                 "desktop, pip install 'lithax[desktop]'."
             ) from error
         return
-    from lithax.web import serve
+    from lithax.web import open_in_browser, redirect_file, serve
 
-    with serve(image, phases, part=part, volume=volume, port=port) as server:
-        click.echo(f"{server.url}\nOnly this machine can open it. Ctrl-C ends it.")
+    # Ctrl-C is how it ends, and no failure.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        serve(image, phases, part=part, volume=volume, port=port) as server,
+        redirect_file(server.url) as file,
+    ):
+        click.echo(f"{server.url}\nOnly this machine can open it, and only who knows the address. Ctrl-C ends it.")
         if not no_browser:
-            webbrowser.open(server.url)
+            open_in_browser(file)
         server.wait()

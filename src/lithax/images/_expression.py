@@ -5,6 +5,7 @@ by whichever call reads it. Nothing is stored, one pass is enough for any number
 several places of an expression is read once.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,10 +144,12 @@ def astype(image: VoxelImage, dtype: Any) -> Expression:
             f"dtype={str(target)!r} would drop the imaginary part of an image of {image.dtype}; take abs(image)."
         )
 
-    def cast(values: np.ndarray) -> np.ndarray:
-        return values.astype(target)
-
+    cast = functools.partial(_cast, dtype=target)  # which can be pickled
     return _apply("astype", cast, f"{{}}.astype({target.name})", (image,), target.str)
+
+
+def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return values.astype(dtype)
 
 
 def choose(condition: Any, a: Any, b: Any) -> Any:

@@ -1,5 +1,6 @@
 """The image that users hold: a thin handle on one Zarr array and its place in space."""
 
+import copy
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from lithax.geometry import Frame, UnknownUnit
 from lithax.grid import Box, ChunkGrid, Index
 from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import check_same, on_first, world_or_connected
+from lithax.images._indexing import read_numbers, voxel_numbers
 from lithax.images._operators import OperatorsMixin
 from lithax.images._values import basic_selection, check_values
 from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes, handle_write
@@ -47,6 +49,26 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
         self._described: Metadata | None = None
         self._frame: Frame
         self._frame = self.frame
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The world belongs to the process; another one has its own.
+        return {name: value for name, value in self.__dict__.items() if name != "_world"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._world = world_or_connected(None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()})
+        made._world = self._world
+        return made
+
+    def __copy__(self) -> Self:
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
 
     # The array
 
@@ -343,13 +365,7 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
             ranges, keep = basic
             return self._stored.read_selection(ranges)[keep]
         selection = _to_arrays(selection)
-        if isinstance(self._stored, StoredArray):
-            if _is_mask(selection, self.shape):
-                return np.asarray(self.zarray.get_mask_selection(selection))
-            if _is_coordinates(selection):
-                return np.asarray(self.zarray.get_coordinate_selection(_positive(selection, self.shape)))
-        # What is left mixes arrays and slices, for which only NumPy knows the rules.
-        return np.asarray(self)[selection]
+        return read_numbers(voxel_numbers(selection, self.shape), self.shape, self.chunks, self._stored.read)
 
     def __setitem__(self, selection: Any, values: Any) -> None:
         self._stored.check_writable()
@@ -363,20 +379,9 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
             with handle_write(self._stored):
                 self._stored.write_selection(ranges, values, casting="unsafe")
             return
-        selection = _to_arrays(selection)
-        if _is_mask(selection, self.shape):
-            points = np.argwhere(selection)
-            shape = (len(points),)
-        elif _is_coordinates(selection):
-            indices = _positive(selection, self.shape)
-            shape = indices[0].shape
-            points = np.stack([index.reshape(-1) for index in indices], axis=-1)
-        else:
-            raise IndexError(
-                f"selection {selection!r} mixes arrays and slices, which can be read but not assigned; "
-                "use slices, a boolean array of the image's shape, or three arrays of indices."
-            )
-        values = np.broadcast_to(_trim(values, len(shape)), shape).reshape(-1).astype(self.dtype, copy=False)
+        numbers = voxel_numbers(_to_arrays(selection), self.shape)
+        values = np.broadcast_to(_trim(values, numbers.ndim), numbers.shape).reshape(-1).astype(self.dtype, copy=False)
+        points = np.stack(np.unravel_index(numbers.reshape(-1), self.shape), axis=-1)
         with handle_write(self._stored):
             self._stored.write_points(points.astype(np.intp, copy=False), values)
 
@@ -603,29 +608,14 @@ def _in_one_unit(frame: Frame, geometry: dict[str, Any]) -> dict[str, Any]:
 def _to_arrays(selection: Any) -> Any:
     """Turn lists, and images used as masks, into arrays."""
     if isinstance(selection, tuple):
-        return tuple(s if isinstance(s, slice) or s is Ellipsis else np.asarray(s) for s in selection)
-    return np.asarray(selection)
+        return tuple(s if isinstance(s, slice) or s is Ellipsis else _index_array(s) for s in selection)
+    return _index_array(selection)
 
 
-def _is_mask(selection: Any, shape: Index) -> bool:
-    return isinstance(selection, np.ndarray) and selection.dtype == bool and selection.shape == shape
-
-
-def _is_coordinates(selection: Any) -> bool:
-    return (
-        isinstance(selection, tuple)
-        and len(selection) == 3
-        and all(isinstance(s, np.ndarray) and s.dtype.kind in "iu" for s in selection)
-    )
-
-
-def _positive(selection: tuple[np.ndarray, ...], shape: Index) -> tuple[np.ndarray, ...]:
-    result = []
-    for axis, index, n in zip("xyz", np.broadcast_arrays(*selection), shape, strict=True):
-        if index.size and not (-n <= index.min() and index.max() < n):
-            raise IndexError(f"an index is out of range along {axis}, which has {n} voxels.")
-        result.append(index % n)
-    return tuple(result)
+def _index_array(item: Any) -> np.ndarray:
+    array = np.asarray(item)
+    # An empty list holds no index, whatever type NumPy gives it.
+    return array.astype(np.intp) if array.size == 0 and isinstance(item, list | tuple) else array
 
 
 def _trim(values: np.ndarray, ndim: int) -> np.ndarray:

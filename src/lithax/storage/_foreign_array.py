@@ -12,6 +12,7 @@ from lithax.errors import MetadataError
 from lithax.grid import Box, Index
 from lithax.storage._abstract_array import AbstractStoredArray
 from lithax.storage._objects import StoreObjects, objects_of
+from lithax.storage._pickling import deep_copy, reduced
 from lithax.storage._schema import Metadata
 from lithax.storage._stored_array import StoredArray
 from lithax.storage._workers import default_workers
@@ -48,6 +49,12 @@ class ForeignArray(AbstractStoredArray):
         # The codecs of a Zarr v3 array run in the thread that reads; for the rest Zarr does the work.
         v3 = isinstance(zarray.metadata, ArrayV3Metadata) and zarray.ndim == 3
         self._source = StoredArray(zarray, metadata, read_only=True) if v3 else None
+
+    def __reduce__(self) -> Any:
+        return reduced(self)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return deep_copy(self)
 
     @property
     def directory(self) -> Path | None:

@@ -26,6 +26,7 @@ from lithax.storage._node_document import NodeDocument
 from lithax.storage._objects import BytesInMemory, DirectoryObjects, MemoryObjects, Payload, StoreObjects, objects_of
 from lithax.storage._open_unit import OpenUnit, modulo
 from lithax.storage._partial_write import PartialWriteMixin
+from lithax.storage._pickling import deep_copy, reduced
 from lithax.storage._place_locks import locks_of
 from lithax.storage._recorded_units import RecordedUnitsMixin
 from lithax.storage._schema import KEY, Metadata
@@ -114,6 +115,12 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
         """Whether the bytes of every unit that is read are compared with the ledger first."""
         self._checked: dict[Index, tuple[int, ...]] = {}
         self.ledger = self._make_ledger()
+
+    def __reduce__(self) -> Any:
+        return reduced(self)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return deep_copy(self)
 
     # What the array is
 

@@ -6,8 +6,11 @@ a name of its own at 127.0.0.1); and the page may load from this server alone, w
 """
 
 import contextlib
+import io
 import secrets
+import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -32,6 +35,37 @@ _POLICY = "; ".join(
 )
 
 
+REQUEST = 20.0
+"""A request must have arrived whole after this time, however slowly its bytes come; idle connections are closed, too [s]."""
+
+ANSWER = 120.0
+"""An answer must have been taken after this time [s]."""
+
+CONNECTIONS = 64
+"""Connections at a time; a browser opens six, and a stream of events for each page."""
+
+
+class _Deadline(io.RawIOBase):
+    """What a client sends, as long as it does so in time: a byte now and then does not keep a thread for ever."""
+
+    def __init__(self, connection: socket.socket, patience: float):
+        self._connection, self._patience = connection, patience
+        self.restart()
+
+    def restart(self) -> None:
+        self._until = time.monotonic() + self._patience
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class LoopbackServer:
     """Answers requests below ``http://127.0.0.1:<port>/v/<secret>/`` from threads of its own, until it is closed.
 
@@ -44,6 +78,8 @@ class LoopbackServer:
         several threads. A content type of "location" sends the browser elsewhere.
     port
         Port to listen on [-]; 0 for any that is free.
+    request, answer_within, connections
+        How long a request and an answer may take [s], and how many connections there may be.
 
     Raises
     ------
@@ -51,7 +87,15 @@ class LoopbackServer:
         If the port is taken.
     """
 
-    def __init__(self, answer: Callable[[str], Answer | None], port: int = 0):
+    def __init__(
+        self,
+        answer: Callable[[str], Answer | None],
+        port: int = 0,
+        *,
+        request: float = REQUEST,
+        answer_within: float = ANSWER,
+        connections: int = CONNECTIONS,
+    ):
         self.secret = secrets.token_urlsafe(16)
         self.requests: list[tuple[str, int]] = []
         """Path (below the secret) and status of the latest requests."""
@@ -61,7 +105,17 @@ class LoopbackServer:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
+            def setup(self) -> None:
+                super().setup()
+                self._sent = _Deadline(self.connection, request)
+                self.rfile = io.BufferedReader(self._sent)
+
+            def handle_one_request(self) -> None:
+                self._sent.restart()
+                super().handle_one_request()
+
             def do_GET(self) -> None:
+                self.connection.settimeout(answer_within)
                 outer._respond(self, answer)
 
             do_HEAD = do_GET
@@ -72,6 +126,19 @@ class LoopbackServer:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
+            free = threading.BoundedSemaphore(connections)
+
+            def process_request(self, request: Any, client_address: Any) -> None:
+                if self.free.acquire(blocking=False):
+                    super().process_request(request, client_address)
+                else:
+                    self.shutdown_request(request)
+
+            def process_request_thread(self, request: Any, client_address: Any) -> None:
+                try:
+                    super().process_request_thread(request, client_address)
+                finally:
+                    self.free.release()
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 pass  # a browser that closes a connection early is no error

@@ -1,0 +1,65 @@
+"""Selections with arrays of indices and masks, as NumPy means them, read and written chunk by chunk."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lithax.grid import Index, triple
+
+def voxel_numbers(selection: Any, shape: Index) -> np.ndarray:
+    """Return the number, in C order, of the voxel that stands at each place of ``array[selection]``.
+
+    NumPy applies its own rules to the selection: axes of a lazily made array of numbers.
+
+    Raises
+    ------
+    IndexError
+        As NumPy does.
+    """
+    # The numbers of voxels are a sum of three terms, one per axis: no array of the size of the image is needed.
+    terms = []
+    for axis, (n, step) in enumerate(zip(shape, (shape[1] * shape[2], shape[2], 1), strict=True)):
+        line = (np.arange(n, dtype=np.int64) * step).reshape(tuple(-1 if a == axis else 1 for a in range(3)))
+        terms.append(np.broadcast_to(line, shape)[selection])
+    return np.asarray(terms[0] + terms[1] + terms[2])
+
+
+def read_numbers(numbers: np.ndarray, shape: Index, chunks: Index, read: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """Return the voxels of some numbers, from a function that reads boxes.
+
+    Parameters
+    ----------
+    numbers
+        Of voxels, in C order over the image, of any shape.
+    shape, chunks
+        Of the image.
+    read
+        Returns the voxels of a box.
+    """
+    flat = numbers.reshape(-1)
+    out: np.ndarray | None = None
+    for _, where, box, inside in _by_chunk(flat, shape, chunks):
+        values = read(box)[inside]
+        if out is None:
+            out = np.empty(flat.shape, values.dtype)
+        out[where] = values
+    if out is None:
+        out = read((slice(0, 0),) * 3).reshape(-1)[:0]
+    return out.reshape(numbers.shape)
+
+
+def _by_chunk(numbers: np.ndarray, shape: Index, chunks: Index) -> Any:
+    """Yield each chunk that holds some of the voxels, their places in `numbers`, the box around them, and places in it."""
+    i, j, k = np.unravel_index(numbers, shape)
+    grid = triple(-(-n // c) for n, c in zip(shape, chunks, strict=True))
+    chunk = ((i // chunks[0]) * grid[1] + j // chunks[1]) * grid[2] + k // chunks[2]
+    order = np.argsort(chunk, kind="stable")  # stable: of two values for one voxel the later stays the later
+    bounds = np.flatnonzero(np.diff(chunk[order], prepend=-1, append=-1))
+    for start, stop in itertools.pairwise(bounds):
+        where = order[start:stop]
+        index = [axis[where] for axis in (i, j, k)]
+        low = [int(axis.min()) for axis in index]
+        box = triple(slice(a, int(axis.max()) + 1) for a, axis in zip(low, index, strict=True))
+        yield int(chunk[where[0]]), where, box, tuple(axis - a for axis, a in zip(index, low, strict=True))
