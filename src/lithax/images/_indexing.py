@@ -8,6 +8,7 @@ import numpy as np
 
 from lithax.grid import Index, triple
 
+
 def voxel_numbers(selection: Any, shape: Index) -> np.ndarray:
     """Return the number, in C order, of the voxel that stands at each place of ``array[selection]``.
 

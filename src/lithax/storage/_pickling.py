@@ -45,18 +45,19 @@ def _place(array: AbstractStoredArray) -> tuple[str, Any]:
             f"the image at {array.where} cannot be pickled: its store is a {type(store).__name__}, which may hold connections or "
             f"credentials; {way_out}."
         )
-    protocol = store.fs.protocol if isinstance(store.fs.protocol, str) else store.fs.protocol[0]
+    system = getattr(store.fs, "sync_fs", store.fs)  # one that Zarr has wrapped to be used asynchronously
+    protocol = system.protocol if isinstance(system.protocol, str) else system.protocol[0]
     if protocol == "memory":
         raise TypeError(
             f"the image at {array.where} cannot be pickled: it lies in the memory of this process (memory://), which others "
             f"do not reach; {way_out}."
         )
-    if options := dict(getattr(store.fs, "storage_options", {})):
+    if options := set(getattr(system, "storage_options", {})) - {"asynchronous", "loop", "skip_instance_cache"}:
         raise TypeError(
             f"the image at {array.where} cannot be pickled: its file system was opened with {', '.join(sorted(options))}, and "
             f"credentials are not passed on; {way_out}, with storage_options=."
         )
-    return "url", store.fs.unstrip_protocol(store.path)
+    return "url", system.unstrip_protocol(store.path)
 
 
 def _reopened(place: tuple[str, Any], path: str, label: str, read_only: bool) -> AbstractStoredArray:
