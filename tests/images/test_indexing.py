@@ -95,8 +95,8 @@ def test_writing(image, selection, data):
         values = data.draw(st.sampled_from([values, -1, np.int32(-1)]))
     _, refused = outcome(lambda: wanted.__setitem__(selection, values))
     image = lx.from_array(VALUES, chunks=(2, 3, 4))
-    if refused and np.size(values) == 1 and target is not None:
-        return  # NumPy has rules of its own for one value with axes of length one; here it is broadcast
+    if refused and target is not None and np.ndim(values) > np.ndim(target):
+        return  # NumPy has rules of its own for leading axes of length one; here they are always dropped
     if refused:
         with pytest.raises((IndexError, ValueError)):
             image[selection] = values

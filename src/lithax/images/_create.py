@@ -1,6 +1,7 @@
 """New images: of one value, or filled from an array of any library."""
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -372,6 +373,20 @@ class _Sliced:
         write_units(image.stored, self.read, image.world)
 
 
+class _DaskTarget:
+    """What Dask writes blocks to."""
+
+    def __init__(self, stored: StoredArray):
+        self._stored = stored
+
+    def __dask_tokenize__(self) -> str:
+        return uuid.uuid4().hex  # Dask would pickle all voxels for a name
+
+    def __setitem__(self, box: Box, values: Any) -> None:
+        dtype = self._stored.dtype
+        self._stored.write(box, check_values(values, dtype).astype(dtype, copy=False), workers=1)
+
+
 class _SlicedDask:
     """A Dask array: its own scheduler computes each of its blocks once."""
 
@@ -385,13 +400,9 @@ class _SlicedDask:
         stored: StoredArray = image.stored
         blocks = self._array.rechunk(stored.unit)
 
-        class Target:
-            def __setitem__(self, box: Box, values: Any) -> None:
-                stored.write(box, check_values(values, stored.dtype).astype(stored.dtype, copy=False), workers=1)
-
         # Each block is one unit, so no two threads write to the same object.
         if image.world.first:
-            blocks.store(Target(), lock=False)
+            blocks.store(_DaskTarget(stored), lock=False)
 
 
 def _readable(array: Any) -> tuple[Any, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Selections with arrays of indices and masks, as NumPy means them, read and written chunk by chunk."""
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +24,19 @@ def voxel_numbers(selection: Any, shape: Index) -> np.ndarray:
     terms = []
     for axis, (n, step) in enumerate(zip(shape, (shape[1] * shape[2], shape[2], 1), strict=True)):
         line = (np.arange(n, dtype=np.int64) * step).reshape(tuple(-1 if a == axis else 1 for a in range(3)))
-        terms.append(np.broadcast_to(line, shape)[selection])
+        try:
+            terms.append(np.broadcast_to(line, shape)[selection])
+        except IndexError as error:
+            raise IndexError(_worded(str(error))) from None
     return np.asarray(terms[0] + terms[1] + terms[2])
+
+
+def _worded(text: str) -> str:
+    # NumPy's words, with the names of the axes.
+    text = re.sub(
+        r"for axis ([012]) with size (\d+)", lambda m: f"along {'xyz'[int(m[1])]}, which has {m[2]} voxels", text
+    )
+    return text.replace("is out of bounds", "is out of range").replace("too many indices for array", "too many indices")
 
 
 def read_numbers(numbers: np.ndarray, shape: Index, chunks: Index, read: Callable[[Any], np.ndarray]) -> np.ndarray:
