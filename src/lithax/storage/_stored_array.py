@@ -291,10 +291,11 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
     @contextmanager
     def _open_unit(self, unit: Index) -> Iterator["OpenUnit | None"]:
         with self._objects.open(self.unit_key(unit)) as reader:
-            if self.check and (reader is None or self._checked.get(unit) != reader.status):
+            status = None if reader is None else reader.status
+            if self.check and (status is None or self._checked.get(unit) != status):
                 data = self.checked_unit(unit)
-                if data is not None and reader is not None and reader.status is not None:
-                    self._checked[unit] = reader.status
+                if data is not None and status is not None:
+                    self._checked[unit] = status
                 yield None if data is None else OpenUnit(self, unit, BytesInMemory(data))
                 return
             if reader is None:
