@@ -75,7 +75,7 @@ def test_the_record(places, x, monkeypatch):
     assert lx.verify(**places("a"), progress=False)
     assert_same_bits(lx.open(**places("a"), check=True)[...], x)
     places.client.delete_object(Bucket="rocks", Key=f"{places.folder}/a/c/0/0/0")
-    with pytest.raises(OSError, match="'c/0/0/0' .* is missing"):
+    with pytest.raises(OSError, match=r"'c/0/0/0' .* is missing"):
         lx.open(**places("a"))[...]
     assert "'c/0/0/0' is missing" in lx.verify(**places("a"), progress=False).defects[0]
     monkeypatch.setattr(_ledger, "_MERGE_AFTER", 3)
@@ -104,7 +104,7 @@ def test_an_input_that_was_changed(places, x, tmp_path):
     lx.chunk_map(double, again, store=tmp_path / "b.zarr", resume=True, **OPTIONS)
     again[:4, :4] = 0
     for name in "ab":
-        with pytest.raises(ResumeError, match="image 0 .* has changed since"):
+        with pytest.raises(ResumeError, match=r"image 0 .* has changed since"):
             lx.chunk_map(double, lx.open(**places("in")), store=tmp_path / f"{name}.zarr", resume=True, **OPTIONS)
     again[:4, :4] = x[:4, :4]  # the same bytes have the same tag
     out = lx.chunk_map(double, lx.open(**places("in")), store=tmp_path / "a.zarr", resume=True, **OPTIONS)
@@ -124,7 +124,7 @@ def test_an_output(places, x):
             places.client.delete_object(Bucket="rocks", Key=f"{places.folder}/out/c/0/0/0")
         return v * 2
 
-    with pytest.raises(IncompleteImageError, match="'c/0/0/0' of the image .* were removed"):
+    with pytest.raises(IncompleteImageError, match=r"'c/0/0/0' of the image .* were removed"):
         lx.chunk_map(double, image, **places_of_output(places), **OPTIONS)
     out = lx.chunk_map(double, image, **places_of_output(places), resume=True, **OPTIONS)
     assert_same_bits(np.asarray(out), x * 2)

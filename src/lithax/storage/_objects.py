@@ -103,11 +103,16 @@ def explained(path: str | os.PathLike[str], what: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        way_out = _WAYS_OUT.get(error.errno or 0)
+        # NumPy's own writing knows no number of the error, only that not all was written.
+        short = error.errno is None and "requested and" in str(error)
+        number = errno.ENOSPC if short else error.errno or 0
+        way_out = _WAYS_OUT.get(number)
         if way_out is None or way_out in str(error):
             raise
-        whole = f"{error.strerror} while {what or 'this file'} was written; {way_out}"
-        raise OSError(error.errno, whole, os.fspath(path)) from error
+        reason = os.strerror(number) if short else error.strerror
+        raise OSError(
+            number, f"{reason} while {what or 'this file'} was written; {way_out}", os.fspath(path)
+        ) from error
 
 
 def objects_of(store: Store) -> Objects:

@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from lithax.storage._objects import explained
+
 
 def check_new_file(file: Path, overwrite: bool) -> None:
     """Refuse a file that may not be made.
@@ -40,7 +42,9 @@ def written_whole(file: Path) -> Iterator[Path]:
     """Give the name under which to write a file; it takes its own at the end, and is removed on an exception."""
     temporary = unfinished_name(file)
     try:
-        yield temporary
-        temporary.replace(file)
+        with explained(file):
+            yield temporary
+            temporary.replace(file)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it could not be made it cannot be removed either
+            temporary.unlink(missing_ok=True)

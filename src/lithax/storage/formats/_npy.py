@@ -10,6 +10,7 @@ from lithax.errors import FileFormatError
 from lithax.storage.formats._damage import check_file, readable
 from lithax.storage.formats._new_file import check_new_file, written_whole
 from lithax.storage.formats._planes import Count
+from lithax.storage.formats._positional_file import PositionalFile
 from lithax.storage.formats._raw_source import RawSource
 
 
@@ -48,6 +49,9 @@ def write_npy(
     check_new_file(file, overwrite)
     with written_whole(file) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", image.dtype, image.shape)
+        with temporary.open("r+b", buffering=0) as stream:
+            # A full disk must show now: where a page of a mapped file finds no room, the system ends the process.
+            PositionalFile(stream).reserve(temporary.stat().st_size)
         for n in range(len(image.stored.unit_grid)):
             box = image.chunk_slices(n, unit="shard")
             out[box] = image[box]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lithax.grid import Box, Index, box_shape
+from lithax.storage._objects import explained
 from lithax.storage.formats._new_file import check_new_file, unfinished_name
 from lithax.storage.formats._positional_file import PositionalFile
 from lithax.storage.formats._raw_dtype import raw_dtype, raw_order
@@ -70,9 +71,11 @@ class RawSink:
         if self.file.suffix.lower() == ".gz":
             raise ValueError(f"file={str(self.file)!r} must not end with .gz: raw files are written uncompressed.")
         self.temporary = unfinished_name(self.file)
-        self._content = PositionalFile(self.temporary.open("xb", buffering=0))
+        with explained(self.file):
+            self._content = PositionalFile(self.temporary.open("xb", buffering=0))
         try:
-            self._content.reserve(int(np.prod(shape, dtype=np.int64)) * self.stored_dtype.itemsize)
+            with explained(self.file):
+                self._content.reserve(int(np.prod(shape, dtype=np.int64)) * self.stored_dtype.itemsize)
         except BaseException:
             self.abort()
             raise
@@ -109,6 +112,10 @@ class RawSink:
 
     def write_stored(self, box: Box, stored: np.ndarray) -> None:
         """Write the voxels of a box, arranged as they lie in the file."""
+        with explained(self.file):
+            self._write_stored(box, stored)
+
+    def _write_stored(self, box: Box, stored: np.ndarray) -> None:
         sizes, spans = self._shape, box
         if self.order == "F":
             sizes, spans = sizes[::-1], box[::-1]
@@ -128,11 +135,12 @@ class RawSink:
 
     def sync(self) -> None:
         """Wait until what was written is on the disk."""
-        self._content.sync()
+        with explained(self.file):
+            self._content.sync()
 
     def commit(self) -> None:
         """Give the file its name."""
-        self._content.sync()
+        self.sync()
         self._content.close()
         self.temporary.replace(self.file)
 
