@@ -50,7 +50,13 @@ def simulated_ct(
     real = xp.float64 if real == xp.float64 else xp.float32
     deviation = hash_noise(seed, i, j, k, dtype=real)
     grey = pore + (grain - pore) * (xp.astype(fraction, real) + noise * deviation)
-    dtype = real if dtype is None else dtype
+    return detected(grey, real if dtype is None else dtype)
+
+
+def detected(grey: Array, dtype: Any) -> Array:
+    """Return grey levels in a dtype: integers are rounded, and kept within their range as a detector's values are."""
+    xp = namespace(grey)
+    real = grey.dtype
     if not xp.isdtype(dtype, "integral"):
         return xp.astype(grey, dtype)
     info = xp.iinfo(dtype)

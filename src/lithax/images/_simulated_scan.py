@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.generate import finney_pack, rasterise_spheres, simulated_ct
+from lithax.generate import check_artefacts, ct_artefacts, detected, finney_pack, rasterise_spheres, simulated_ct
 from lithax.geometry import Frame
 from lithax.grid import Box
 from lithax.images._create import new_image, write_units
@@ -27,6 +27,10 @@ def simulated_scan(
     noise: float = 0.1,
     pore: float = 20_000.0,
     grain: float = 40_000.0,
+    rings: float = 0.0,
+    cupping: float = 0.0,
+    drift: float = 0.0,
+    photons: float | None = None,
     seed: int = 0,
     chunks: Any = "auto",
     store: Any = None,
@@ -56,6 +60,9 @@ def simulated_scan(
         Standard deviation of the detector's noise over the contrast, ``abs(grain - pore)`` [-].
     pore, grain
         Grey levels of the two [grey level].
+    rings, cupping, drift, photons
+        A scanner's artefacts, about the middle of the slices across z: see `lithax.generate.ct_artefacts`. `rings` is in grey
+        levels; none of them by default.
     seed
         Integer that the noise belongs to: the same seed makes the same scan, however it is cut into chunks.
     chunks, store, path, shards, overwrite, world, **options
@@ -87,6 +94,8 @@ def simulated_scan(
     for name, value in (("blur", blur), ("noise", noise)):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name}={value!r} must be finite and not negative.")
+    artefacts: dict[str, Any] = {"rings": rings, "cupping": cupping, "drift": drift, "photons": photons}
+    check_artefacts(**artefacts)
     kind = voxel_dtype(dtype)
     if kind.kind not in "uif":
         raise TypeError(f"dtype={dtype!r} must be a type of real numbers, such as 'u2' or 'f4'.")
@@ -107,13 +116,24 @@ def simulated_scan(
         if blur:
             fraction = np.asarray(gaussian(fraction, sigma=blur, boundary="nearest"))
         i, j, k = np.meshgrid(*(np.arange(s.start, s.stop) for s in box), indexing="ij", sparse=True)
-        return simulated_ct(fraction[core], i, j, k, seed=seed, pore=pore, grain=grain, noise=noise, dtype=kind)
+        if not any((rings, cupping, drift, photons)):
+            return simulated_ct(fraction[core], i, j, k, seed=seed, pore=pore, grain=grain, noise=noise, dtype=kind)
+        grey = simulated_ct(fraction[core], i, j, k, seed=seed, pore=pore, grain=grain, noise=noise)
+        return detected(ct_artefacts(grey, i, j, k, shape=sizes, seed=seed, **artefacts), kind)
 
     known: dict[str, Any] = {
         "field_name": "grey level",
         "description": "simulated scan of the Finney pack of spheres, doi:10.1098/rspa.1970.0189",
     }
-    numbers = {"sphere_radius": sphere_radius, "blur": blur, "noise": noise, "pore": pore, "grain": grain, "seed": seed}
+    numbers = {
+        **artefacts,
+        "sphere_radius": sphere_radius,
+        "blur": blur,
+        "noise": noise,
+        "pore": pore,
+        "grain": grain,
+        "seed": seed,
+    }
     with new_image(
         sizes,
         kind,

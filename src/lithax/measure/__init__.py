@@ -2,6 +2,12 @@
 
 from lithax.measure._cell_sums import Cells as Cells
 from lithax.measure._cell_sums import CellSums as CellSums
+from lithax.measure._ct_artefacts import Cupping as Cupping
+from lithax.measure._ct_artefacts import ReferenceLevels as ReferenceLevels
+from lithax.measure._ct_artefacts import Rings as Rings
+from lithax.measure._ct_artefacts import cupping as cupping
+from lithax.measure._ct_artefacts import reference_levels as reference_levels
+from lithax.measure._ct_artefacts import rings as rings
 from lithax.measure._half_contrast import Peaks as Peaks
 from lithax.measure._half_contrast import half_contrast as half_contrast
 from lithax.measure._half_contrast import peaks as peaks
@@ -32,6 +38,8 @@ from lithax.measure._porosity import porosity as porosity
 from lithax.measure._profile import Profile as Profile
 from lithax.measure._profile import ProfileResult as ProfileResult
 from lithax.measure._profile import profile as profile
+from lithax.measure._radial_profile import RadialProfile as RadialProfile
+from lithax.measure._radial_profile import RadialProfileResult as RadialProfileResult
 from lithax.measure._representative_volume import RepresentativeVolume as RepresentativeVolume
 from lithax.measure._representative_volume import SubCubes as SubCubes
 from lithax.measure._representative_volume import representative_volume as representative_volume

@@ -39,6 +39,9 @@ from lithax.ops._program import Step as Step
 from lithax.ops._rescale import clip as clip
 from lithax.ops._rescale import rescale as rescale
 from lithax.ops._rescale import standardize as standardize
+from lithax.ops._slice_levels import divide_cupping as divide_cupping
+from lithax.ops._slice_levels import normalise_slices as normalise_slices
+from lithax.ops._slice_levels import subtract_rings as subtract_rings
 from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold
