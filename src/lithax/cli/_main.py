@@ -11,6 +11,7 @@ from lithax.cli._info import info_command
 from lithax.cli._pyramid import pyramid_command
 from lithax.cli._rechunk import rechunk_command
 from lithax.cli._report import report_command
+from lithax.cli._solve import solve_command
 from lithax.cli._verify import verify_command
 from lithax.cli._view import view_command
 
@@ -31,6 +32,7 @@ def main() -> None:
     lithax report rock.raw ...         the same of your scan: porosity, connectivity, REV, one page to send
     lithax import rock.raw rock.zarr   a file (raw, TIFF, NRRD, ...) becomes an image
     lithax info rock.zarr              what an image is
+    lithax solve permeability rock.zarr --pore 0   k by Stokes flow
     lithax view rock.zarr              look at it; --web: in a browser
     lithax pyramid rock.zarr           coarser levels, so that large images are seen at once
     lithax rechunk rock.zarr new.zarr  other chunks
@@ -52,6 +54,7 @@ COMMANDS = (
     rechunk_command,
     pyramid_command,
     view_command,
+    solve_command,
     verify_command,
 )
 for command in COMMANDS:

@@ -14,6 +14,7 @@ from lithax.solve._microporosity import microporosity_of_scans as microporosity_
 from lithax.solve._multigrid import Multigrid as Multigrid
 from lithax.solve._multigrid import multigrid as multigrid
 from lithax.solve._permeability import permeability as permeability
+from lithax.solve._permeability import threshold_sensitivity as threshold_sensitivity
 from lithax.solve._permeability_result import ErrorBudget as ErrorBudget
 from lithax.solve._permeability_result import FlowPorosity as FlowPorosity
 from lithax.solve._permeability_result import Permeability as Permeability

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -13,16 +13,15 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.errors import MemoryLimitError
 from lithax.geometry import Frame
-from lithax.images import from_array
 from lithax.solve._area_unit import square_metres
-from lithax.solve._flow_clusters import joins_through_edges
+from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
 from lithax.solve._flow_input import AXES, FlowInput, area_of, read_input, turned
 from lithax.solve._flow_problem import FlowProblem, fields_with_derivative, prepare, solve_problem, value_of
-from lithax.solve._flow_resolution import narrow_share, wall_area
-from lithax.solve._flow_solve import Flow, FlowSettings
+from lithax.solve._flow_solve import FlowSettings
 from lithax.solve._mac import shifted
 from lithax.solve._mac_walls import WALLS, Boundary
-from lithax.solve._permeability_result import ErrorBudget, FlowPorosity, Permeability
+from lithax.solve._permeability_of_flow import Direction, as_images, make_result, plain_numbers, tensor_of
+from lithax.solve._permeability_result import ErrorBudget, Permeability
 
 ENDS = ("pressure", "periodic")
 SIDES: dict[str, Boundary] = {"symmetric": "mirror", "no_slip": "wall", "periodic": "periodic"}
@@ -50,6 +49,8 @@ def permeability(
     gradient_tolerance: float = 1e-2,
     max_iterations: int = 60,
     fields: bool = False,
+    budget: Collection[str] = (),
+    segmentation: tuple[Any, float, float] | None = None,
     throw: bool = False,
     memory_limit: int | None = None,
     progress: bool = False,
@@ -103,6 +104,12 @@ def permeability(
         Largest number of iterations for each direction.
     fields
         Keep velocity and pressure.
+    budget
+        Lines of the error budget that take further solves: "grid" (voxels split in two: eight times the work)
+        and "resolution" (image coarsened 2× and 3×).
+    segmentation
+        Grey levels, threshold and its uncertainty: the line of the error budget for the threshold, from the
+        derivative of k (`threshold_sensitivity`); pores are darker.
     throw
         Raise RuntimeError instead of returning a result that is not converged.
     memory_limit
@@ -130,27 +137,113 @@ def permeability(
         FlowSettings(tolerance, None, max_iterations),
         FlowSettings(tolerance, gradient_tolerance, max_iterations),
     )
-    wanted = range(3) if axis == "all" else (AXES.index(axis),)
-    tensor, together = None, ends == "periodic" and sides == "periodic" and axis == "all" and reservoir == 0
-    solved: list[_Direction] = []
-    if together:
-        problem = prepare(given, ("periodic", "periodic", "periodic"), rule, 0, area, (0, 1, 2))
-        for a in range(3):
-            solved.append(_solve(problem, given, a, a, settings, fields, progress))
-        tensor = _tensor(problem, solved)
-    else:
-        for a in wanted:
-            order = _ORDERS[a]
-            boundaries = ("pressure" if ends == "pressure" else "periodic", SIDES[sides], SIDES[sides])
-            along = turned(given, order)
-            problem = prepare(along, boundaries, rule, reservoir, area)
-            solved.append(_solve(problem, along, a, 0, settings, fields, progress))
-    made = _result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
+    asked = check_budget(budget, given)
+    boundaries: Boundaries = ("pressure" if ends == "pressure" else "periodic", SIDES[sides], SIDES[sides])
+    call = _Call(axis, boundaries, reservoir, area, settings, fields, progress)
+    solved, tensor = _directions(given, rule, call)
+    made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
+    if asked or segmentation is not None:
+        made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, segmentation))
     if fields:
-        made = _as_images(image, made)
+        made = as_images(image, made)
     if throw and not is_traced(made.converged) and not bool(np.all(np.asarray(made.converged))):
         raise RuntimeError(f"the permeability did not converge: {made}")
     return made
+
+
+Boundaries = tuple[Boundary, Boundary, Boundary]
+
+
+class _Call(NamedTuple):
+    """How to solve, whatever the voxels."""
+
+    axis: str
+    boundaries: Boundaries
+    reservoir: int
+    area: float | None
+    settings: tuple[FlowSettings, FlowSettings]
+    fields: bool
+    progress: bool
+
+
+def _directions(given: FlowInput, rule: str, call: _Call) -> tuple[list[Direction], tuple[Any, Any] | None]:
+    """Solve for each direction asked for; return also the tensor, where the boundaries determine it."""
+    solved: list[Direction] = []
+    if call.axis == "all" and set(call.boundaries) == {"periodic"} and call.reservoir == 0:
+        problem = prepare(given, call.boundaries, rule, 0, call.area, (0, 1, 2))
+        for a in range(3):
+            solved.append(_solve(problem, given, a, a, call))
+        return solved, tensor_of(problem, solved)
+    for a in range(3) if call.axis == "all" else (AXES.index(call.axis),):
+        along = turned(given, _ORDERS[a])
+        problem = prepare(along, call.boundaries, rule, call.reservoir, call.area)
+        solved.append(_solve(problem, along, a, 0, call))
+    return solved, None
+
+
+def _budget(
+    made: Permeability, given: FlowInput, rule: str, call: _Call, asked: tuple[str, ...], segmentation: Any
+) -> ErrorBudget:
+    """Solve again for the lines of the budget that were asked for."""
+    plain = call._replace(fields=False, progress=False)
+
+    def k(voxels: FlowInput, wall: str) -> np.ndarray:
+        """[length²]"""
+        solved, _ = _directions(voxels, wall, plain)
+        values = [float(one.value) * float(one.problem.reference) ** 2 for one in solved]
+        return np.asarray(values if call.axis == "all" else values[0])
+
+    lengths = np.asarray(made.value_voxel) * float(np.prod(given.spacing)) ** (2 / 3)
+    found = made.error_budget
+    if "grid" in asked:
+        found = dataclasses.replace(found, grid=grid_change(given, k))
+    if "resolution" in asked:
+        found = dataclasses.replace(found, resolution=resolution_trend(given, lengths, rule, k))
+    if segmentation is not None:
+        grey, threshold, uncertainty = segmentation
+        slope = threshold_sensitivity(
+            grey, threshold, width=uncertainty, axis=call.axis, spacing=given.spacing, where=given.inside,
+            ends=made.ends, sides=made.sides, tolerance=call.settings[0].tolerance,
+        )  # fmt: skip
+        found = dataclasses.replace(found, segmentation=np.abs(slope) * uncertainty)
+    return found
+
+
+def threshold_sensitivity(grey: Any, threshold: float, *, width: float, **options: Any) -> Any:
+    """Return d ln k / d threshold of a scan whose pores are darker than the threshold [1/grey level].
+
+    The segmentation is softened, pore fraction = 1 / (1 + exp((g − threshold) / width)), and solved with soft
+    walls: one solve for the value, none for the derivative.
+
+    Parameters
+    ----------
+    grey
+        Grey levels: an array, or an image.
+    threshold
+        Grey level up to which a voxel is pore.
+    width
+        Of the soft step [grey level]; about the uncertainty of the threshold.
+    **options
+        As for `permeability`: axis, where, ends, sides, spacing, tolerance.
+
+    Returns
+    -------
+        A number, or three for ``axis="all"``.
+    """
+    if not width > 0:
+        raise ValueError(f"width={width!r} must be a positive difference of grey levels.")
+    if not isinstance(options.get("spacing", 1.0), tuple | int | float):
+        options.pop("spacing")
+    frame = getattr(grey, "frame", None)
+    if isinstance(frame, Frame):
+        options = {"spacing": tuple(frame.voxel_length)} | options
+    levels = jnp.asarray(np.asarray(grey[...]), np.float32)
+
+    def log_k(at: Any) -> Any:
+        return jnp.log(permeability(jax.nn.sigmoid((at - levels) / np.float32(width)), **options).value)
+
+    at = jnp.asarray(threshold, np.float32)
+    return plain_numbers(jax.jvp(log_k, (at,), (jnp.ones_like(at),))[1])
 
 
 @contextlib.contextmanager
@@ -171,41 +264,22 @@ def _bar(problem: FlowProblem, axis: int, progress: bool) -> Iterator[Callable[[
         yield see
 
 
-class _Direction(NamedTuple):
-    """One solved direction."""
-
-    problem: FlowProblem
-    flow: Flow | None
-    """None: nothing joins the ends."""
-    value: Any
-    """k_L [voxel²], differentiable."""
-    velocity: Any
-    pressure: Any
-    axis: int
-    """Of the image."""
-    along: int
-    """Of the problem's arrays."""
-    given: FlowInput
-
-
 def _solve(
     problem: FlowProblem,
     given: FlowInput,
     axis: int,
     along: int,
-    settings: tuple[FlowSettings, FlowSettings],
-    fields: bool,
-    progress: bool,
-) -> _Direction:
+    call: _Call,
+) -> Direction:
     if problem.geometry is None:
-        return _Direction(problem, None, jnp.zeros((), np.float32), None, None, axis, along, given)
+        return Direction(problem, None, jnp.zeros((), np.float32), None, None, axis, along, given)
 
-    with _bar(problem, axis, progress) as report:
-        flow = solve_problem(problem, along, settings, report)
+    with _bar(problem, axis, call.progress) as report:
+        flow = solve_problem(problem, along, call.settings, report)
     value = value_of(problem, flow.x, axes=(along, along))
     velocity = pressure = None
-    if fields:
-        x = fields_with_derivative(problem, flow.x, settings[1])
+    if call.fields:
+        x = fields_with_derivative(problem, flow.x, call.settings[1])
         cut = slice((problem.geometry.length - given.shape[0]) // 2, None)
         wrap = tuple(boundary == "periodic" for boundary in problem.geometry.boundaries)
         parts = [0.5 * (x[d] + shifted(x[d], d, 1, wrap[d])) for d in range(3)]  # on two faces of a voxel
@@ -215,239 +289,7 @@ def _solve(
             parts = [jnp.transpose(part, back) for part in parts]
             parts = [*(parts[b] for b in back), parts[3]]
         velocity, pressure = tuple(parts[:3]), parts[3]
-    return _Direction(problem, flow, value, velocity, pressure, axis, along, given)
-
-
-def _tensor(problem: FlowProblem, solved: list[_Direction]) -> tuple[Any, Any]:
-    """Return k_ij [voxel²] in its stationary form, and the asymmetry of the one computed from fluxes."""
-    if problem.geometry is None:
-        return jnp.zeros((3, 3), np.float32), 0.0
-    x = [one.flow.x for one in solved]  # pyright: ignore[reportOptionalMemberAccess]
-    pairs = {(i, j): value_of(problem, x[i], x[j], (i, j)) for i, j in ((0, 1), (0, 2), (1, 2))}
-    pairs |= {(i, i): solved[i].value for i in range(3)}
-    k = jnp.stack([jnp.stack([pairs[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
-    fluxes = jnp.stack([jnp.stack([jnp.sum(x[j][i]) for j in range(3)]) for i in range(3)])
-    return k, jnp.linalg.norm(fluxes - fluxes.T) / jnp.linalg.norm(fluxes)
-
-
-def _result(
-    given: FlowInput,
-    solved: list[_Direction],
-    tensor: tuple[Any, Any] | None,
-    axis: str,
-    scale: Any,
-    unit: str,
-    wall: str,
-    ends: str,
-    sides: str,
-    porosity: dict[int, float] | None,
-) -> Permeability:
-    every = axis == "all"
-
-    def gather(of: Callable[[_Direction], Any]) -> Any:
-        found = [of(one) for one in solved]
-        return jnp.stack([jnp.asarray(v) for v in found]) if every else jnp.asarray(found[0])
-
-    def scaled(of: Callable[[Flow], Any]) -> Any:
-        def one(d: _Direction) -> Any:
-            return 0.0 if d.flow is None else of(d.flow) * (d.problem.shortening / d.problem.volume)
-
-        return gather(one)
-
-    def of_flow(of: Callable[[Flow], Any], otherwise: Any) -> Any:
-        return gather(lambda d: otherwise if d.flow is None else of(d.flow))
-
-    reference = solved[0].problem.reference
-    k_voxel = gather(lambda d: d.value)
-    k_flux, k_energy, k_stationary = (
-        scaled(of) for of in (lambda f: f.flux, lambda f: f.dissipation, lambda f: f.stationary)
-    )
-    base = jnp.where(k_stationary == 0, 1, jnp.abs(k_stationary))
-    residual = jnp.maximum(jnp.abs(k_flux - k_stationary), jnp.abs(k_energy - k_stationary)) / base
-    balance = of_flow(lambda f: f.spread, 0.0)
-    notes = [given.meaning + ("" if given.inside is None else ", inside where=")]
-    shares = narrow = surface = None
-    concrete = not is_traced(k_stationary) and not any(is_traced(one.flow.iterations) for one in solved if one.flow)
-    if given.open is not None and given.free is not None and not is_traced(given.open):
-        shares = _porosity(given, solved, porosity)
-        surface = wall_area(given.free) / _volume(given)
-        if concrete:
-            narrow = np.array([_narrow(one) for one in solved])
-            notes += _notes(given, solved, narrow, ends, sides)
-    voxel_area = None if area_of(given.voxel_unit) is None else reference**2 * area_of(given.voxel_unit)
-    flux = [None if d.flow is None else _slices(d) for d in solved]
-    made = Permeability(
-        value=k_voxel * (reference**2 * scale),
-        value_voxel=k_voxel,
-        unit=unit,
-        axis=axis,
-        tensor=None if tensor is None else tensor[0] * (reference**2 * scale),
-        asymmetry=None if tensor is None else tensor[1],
-        value_from_flux=k_flux,
-        value_from_dissipation=k_energy,
-        value_stationary=k_stationary,
-        flux=flux if every else flux[0],
-        balance=balance,
-        residual=residual,
-        gradient_change=of_flow(lambda f: f.change, 0.0),
-        iterations=of_flow(lambda f: f.iterations, 0),
-        converged=of_flow(lambda f: f.finished, True),
-        porosity=None if shares is None else shares.total,
-        porosities=shares,
-        narrow_share=narrow if every or narrow is None else narrow[0],
-        error_budget=ErrorBudget(solver=jnp.maximum(residual, balance)),
-        wall=wall,
-        ends=ends,
-        sides=sides,
-        voxel_area=voxel_area,
-        velocity=[d.velocity for d in solved] if every else solved[0].velocity,
-        pressure=[d.pressure for d in solved] if every else solved[0].pressure,
-        notes=tuple(notes),
-        surface=surface,
-    )
-    return jax.tree.map(_plain, made)
-
-
-def _plain(value: Any) -> Any:
-    """Return numbers, and short arrays of them, as NumPy has them, unless they are traced; fields stay as they are."""
-    if is_traced(value) or not isinstance(value, jax.Array) or value.ndim > 2:
-        return value
-    array = np.asarray(value)
-    array = array.astype(np.float64) if array.dtype == np.float32 else array
-    return array if array.ndim else array[()]
-
-
-def _as_images(image: Any, made: Permeability) -> Permeability:
-    """Return the fields as images, where the voxels came from one."""
-    frame = getattr(image, "frame", None)
-    if not isinstance(frame, Frame) or is_traced(made.value_voxel):
-        return made
-    length = float(np.prod(frame.voxel_length)) ** (1 / 3)
-    unit = frame.voxel_unit
-
-    def image_of(values: Any, name: str, scale: float, unit: str) -> Any:
-        geometry = {key: getattr(frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
-        return from_array(scale * np.asarray(values), field_name=name, field_unit=unit, **geometry)
-
-    def of(velocity: Any, pressure: Any) -> Any:
-        if velocity is None:
-            return None, None
-        parts = tuple(
-            image_of(part, f"velocity along {AXES[d]}", length**2, f"{unit}**2" if unit else "")
-            for d, part in enumerate(velocity)
-        )
-        return parts, image_of(pressure, "pressure", length, str(unit))
-
-    if made.axis == "all":
-        pairs = [of(v, p) for v, p in zip(made.velocity, made.pressure, strict=True)]
-        return dataclasses.replace(made, velocity=[v for v, _ in pairs], pressure=[p for _, p in pairs])
-    velocity, pressure = of(made.velocity, made.pressure)
-    return dataclasses.replace(made, velocity=velocity, pressure=pressure)
-
-
-def _slices(one: _Direction) -> Any:
-    """Return the flux through each plane of faces of the sample, over that of k_L."""
-    velocity = jnp.moveaxis(one.flow.x[one.along], one.along, 0)  # pyright: ignore[reportOptionalMemberAccess]
-    planes = velocity.sum(2).sum(1)
-    section = one.problem.volume / one.problem.geometry.length
-    mean = one.flow.stationary / one.problem.volume  # pyright: ignore[reportOptionalMemberAccess]
-    return planes / section / jnp.where(mean == 0, 1, mean)
-
-
-def _volume(given: FlowInput) -> int:
-    return int(np.prod(given.shape)) if given.inside is None else int(given.inside.sum())
-
-
-def _porosity(given: FlowInput, solved: list[_Direction], porosity: dict[int, float] | None) -> FlowPorosity:
-    volume = _volume(given)
-    total = int(given.open.sum()) / volume  # pyright: ignore[reportOptionalMemberAccess]
-    clusters = [one.problem.clusters for one in solved if one.problem.clusters is not None]
-    least = min(clusters, key=lambda c: int(c.percolating.sum()))
-    lost, open_voxels = least.removed_voxels, int(given.open.sum())  # pyright: ignore[reportOptionalMemberAccess]
-    micro = None
-    if porosity is not None:
-        micro = sum(share * int(where.sum()) / volume for where, share in _micro(given, porosity))
-    elif given.soft is not None and not is_traced(given.soft):
-        values = np.asarray(jax.lax.stop_gradient(given.soft))
-        micro = float(values[given.open & ~given.free].sum() / volume)  # pyright: ignore[reportOptionalOperand]
-    macro = int(given.free.sum()) / volume  # pyright: ignore[reportOptionalMemberAccess]
-    return FlowPorosity(
-        total=macro + micro if micro is not None else total,
-        macro=macro,
-        micro=micro,
-        accessible=min(least.accessible, open_voxels) / volume,
-        percolating=(open_voxels - lost) / volume,
-        isolated=(open_voxels - min(least.accessible, open_voxels)) / volume,
-    )
-
-
-def _micro(given: FlowInput, porosity: dict[int, float]) -> list[tuple[np.ndarray, float]]:
-    found = []
-    for value, share in porosity.items():
-        where = [w for label, (w, _, _) in zip(given.labels, given.phases, strict=True) if label == value]
-        if not where or not 0 <= share <= 1:
-            raise ValueError(
-                f"porosity[{value}]={share!r} must be a fraction of a phase that permeability= names: {list(given.labels)}."
-            )
-        found.append((where[0], float(share)))
-    return found
-
-
-def _narrow(one: _Direction) -> float:
-    if one.flow is None:
-        return 0.0
-    return narrow_share(np.asarray(one.flow.x[one.along]), one.along)
-
-
-def _notes(given: FlowInput, solved: list[_Direction], narrow: np.ndarray, ends: str, sides: str) -> list[str]:
-    notes = []
-    for one, share in zip(solved, narrow, strict=True):
-        name, clusters = AXES[one.axis], one.problem.clusters
-        if clusters is not None and clusters.removed:
-            notes.append(
-                f"{name}: {clusters.removed} clusters of {clusters.removed_voxels} voxels do not join the ends and were removed"
-            )
-        if one.flow is None:
-            loose = ends == "pressure" and joins_through_edges(one.given.open, one.along)  # pyright: ignore[reportArgumentType]
-            notes.append(
-                f"{name}: no path joins the ends through voxel faces, so k = 0"
-                + ("; through edges and corners one does: the throats are at the voxel's limit" if loose else "")
-            )
-        elif share > 0.05:
-            notes.append(
-                f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse "
-                f"for a reliable k"
-            )
-    if ends == "periodic" and given.inside is None:
-        for one in solved:
-            if one.flow is not None and _mismatch(given.open, one.axis) > 0.02:
-                notes.append(
-                    f"the faces across {AXES[one.axis]} do not match, so periodic ends make walls there: use "
-                    f"ends='pressure', or a reservoir"
-                )
-    for where, drag in _matrices(given):
-        if drag is not None and drag < 0.1 and where.any():
-            notes.append(
-                f"Brinkman layers at a porous phase are {drag**0.5:.2g} voxels thin, not resolved: its k enters by Darcy flow"
-            )
-    return notes
-
-
-def _matrices(given: FlowInput) -> list[tuple[np.ndarray, float | None]]:
-    found = []
-    for where, number, area in given.phases:
-        fixed = jax.lax.stop_gradient(number)
-        if is_traced(fixed) or is_traced(given.spacing) or not isinstance(given.spacing, tuple):
-            continue
-        unit = area_of(given.voxel_unit)
-        lengths = float(fixed) if unit is None else float(fixed) * (1.0 if area is None else area) / unit
-        found.append((where, lengths / float(np.prod(given.spacing)) ** (2 / 3)))
-    return found
-
-
-def _mismatch(open_voxels: np.ndarray, axis: int) -> float:
-    """Return the share of voxels of two opposite faces that differ."""
-    return float(np.mean(np.take(open_voxels, 0, axis) ^ np.take(open_voxels, -1, axis)))
+    return Direction(problem, flow, value, velocity, pressure, axis, along, given)
 
 
 def _scale(given: FlowInput, unit: str | None) -> tuple[float, str]:

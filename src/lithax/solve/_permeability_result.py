@@ -51,7 +51,10 @@ class ErrorBudget(eqx.Module):
         if self.resolution is None:
             rows.append("resolution: not estimated")
         else:
-            pairs = ", ".join(f"{factor}×: k × {float(ratio):.3g}" for factor, ratio in self.resolution.items())
+            pairs = ", ".join(
+                f"{factor}×: k × {', '.join(f'{r:.3g}' for r in np.atleast_1d(np.asarray(ratio, float)))}"
+                for factor, ratio in self.resolution.items()
+            )
             rows.append(f"resolution (coarsened image): {pairs}")
         return "; ".join([*rows, line("segmentation", self.segmentation)])
 
@@ -154,6 +157,32 @@ class Permeability(eqx.Module):
         """Largest over smallest principal value [-]."""
         values = self.principal_values
         return float(values[-1] / values[0])
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what was found as plain numbers, lists and text, as JSON has them."""
+
+        def plain(value: Any) -> Any:
+            return None if value is None else np.asarray(value).tolist()
+
+        names = ("value", "value_voxel", "tensor", "value_from_flux", "value_from_dissipation", "value_stationary")
+        found = {
+            name: plain(getattr(self, name)) for name in (*names, "balance", "residual", "iterations", "converged")
+        }
+        if self.voxel_area is not None:
+            found["millidarcy"] = plain(self.millidarcy)
+        if self.porosities is not None:
+            found["porosities"] = {name: plain(v) for name, v in vars(self.porosities).items()}
+        budget = self.error_budget
+        found["error_budget"] = {
+            "solver": plain(budget.solver),
+            "grid": plain(budget.grid),
+            "resolution": None
+            if budget.resolution is None
+            else {str(k): plain(v) for k, v in budget.resolution.items()},
+            "segmentation": plain(budget.segmentation),
+        }
+        words = {name: getattr(self, name) for name in ("unit", "axis", "wall", "ends", "sides")}
+        return found | words | {"notes": list(self.notes)}
 
     @property
     def kozeny_carman(self) -> Any:

@@ -1,0 +1,268 @@
+"""From solved directions to `Permeability`: units, porosities, notes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lithax.arrays import is_traced
+from lithax.geometry import Frame
+from lithax.images import from_array
+from lithax.solve._flow_clusters import joins_through_edges
+from lithax.solve._flow_input import AXES, FlowInput, area_of
+from lithax.solve._flow_problem import FlowProblem, value_of
+from lithax.solve._flow_resolution import narrow_share, wall_area
+from lithax.solve._flow_solve import Flow
+from lithax.solve._permeability_result import ErrorBudget, FlowPorosity, Permeability
+
+
+class Direction(NamedTuple):
+    """One solved direction."""
+
+    problem: FlowProblem
+    flow: Flow | None
+    """None: nothing joins the ends."""
+    value: Any
+    """k_L [voxel²], differentiable."""
+    velocity: Any
+    pressure: Any
+    axis: int
+    """Of the image."""
+    along: int
+    """Of the problem's arrays."""
+    given: FlowInput
+
+
+def tensor_of(problem: FlowProblem, solved: list[Direction]) -> tuple[Any, Any]:
+    """Return k_ij [voxel²] in its stationary form, and the asymmetry of the one computed from fluxes."""
+    if problem.geometry is None:
+        return jnp.zeros((3, 3), np.float32), 0.0
+    x = [one.flow.x for one in solved]  # pyright: ignore[reportOptionalMemberAccess]
+    pairs = {(i, j): value_of(problem, x[i], x[j], (i, j)) for i, j in ((0, 1), (0, 2), (1, 2))}
+    pairs |= {(i, i): solved[i].value for i in range(3)}
+    k = jnp.stack([jnp.stack([pairs[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
+    fluxes = jnp.stack([jnp.stack([jnp.sum(x[j][i]) for j in range(3)]) for i in range(3)])
+    return k, jnp.linalg.norm(fluxes - fluxes.T) / jnp.linalg.norm(fluxes)
+
+
+def make_result(
+    given: FlowInput,
+    solved: list[Direction],
+    tensor: tuple[Any, Any] | None,
+    axis: str,
+    scale: Any,
+    unit: str,
+    wall: str,
+    ends: str,
+    sides: str,
+    porosity: dict[int, float] | None,
+) -> Permeability:
+    every = axis == "all"
+
+    def gather(of: Callable[[Direction], Any]) -> Any:
+        found = [of(one) for one in solved]
+        return jnp.stack([jnp.asarray(v) for v in found]) if every else jnp.asarray(found[0])
+
+    def scaled(of: Callable[[Flow], Any]) -> Any:
+        def one(d: Direction) -> Any:
+            return 0.0 if d.flow is None else of(d.flow) * (d.problem.shortening / d.problem.volume)
+
+        return gather(one)
+
+    def of_flow(of: Callable[[Flow], Any], otherwise: Any) -> Any:
+        return gather(lambda d: otherwise if d.flow is None else of(d.flow))
+
+    reference = solved[0].problem.reference
+    k_voxel = gather(lambda d: d.value)
+    k_flux, k_energy, k_stationary = (
+        scaled(of) for of in (lambda f: f.flux, lambda f: f.dissipation, lambda f: f.stationary)
+    )
+    base = jnp.where(k_stationary == 0, 1, jnp.abs(k_stationary))
+    residual = jnp.maximum(jnp.abs(k_flux - k_stationary), jnp.abs(k_energy - k_stationary)) / base
+    balance = of_flow(lambda f: f.spread, 0.0)
+    notes = [given.meaning + ("" if given.inside is None else ", inside where=")]
+    shares = narrow = surface = None
+    concrete = not is_traced(k_stationary) and not any(is_traced(one.flow.iterations) for one in solved if one.flow)
+    if given.open is not None and given.free is not None and not is_traced(given.open):
+        shares = _porosity(given, solved, porosity)
+        surface = wall_area(given.free) / _volume(given)
+        if concrete:
+            narrow = np.array([_narrow(one) for one in solved])
+            notes += _notes(given, solved, narrow, ends, sides)
+    voxel_area = None if area_of(given.voxel_unit) is None else reference**2 * area_of(given.voxel_unit)
+    flux = [None if d.flow is None else _slices(d) for d in solved]
+    made = Permeability(
+        value=k_voxel * (reference**2 * scale),
+        value_voxel=k_voxel,
+        unit=unit,
+        axis=axis,
+        tensor=None if tensor is None else tensor[0] * (reference**2 * scale),
+        asymmetry=None if tensor is None else tensor[1],
+        value_from_flux=k_flux,
+        value_from_dissipation=k_energy,
+        value_stationary=k_stationary,
+        flux=flux if every else flux[0],
+        balance=balance,
+        residual=residual,
+        gradient_change=of_flow(lambda f: f.change, 0.0),
+        iterations=of_flow(lambda f: f.iterations, 0),
+        converged=of_flow(lambda f: f.finished, True),
+        porosity=None if shares is None else shares.total,
+        porosities=shares,
+        narrow_share=narrow if every or narrow is None else narrow[0],
+        error_budget=ErrorBudget(solver=jnp.maximum(residual, balance)),
+        wall=wall,
+        ends=ends,
+        sides=sides,
+        voxel_area=voxel_area,
+        velocity=[d.velocity for d in solved] if every else solved[0].velocity,
+        pressure=[d.pressure for d in solved] if every else solved[0].pressure,
+        notes=tuple(notes),
+        surface=surface,
+    )
+    return jax.tree.map(plain_numbers, made)
+
+
+def plain_numbers(value: Any) -> Any:
+    """Return numbers, and short arrays of them, as NumPy has them, unless they are traced; fields stay as they are."""
+    if is_traced(value) or not isinstance(value, jax.Array) or value.ndim > 2:
+        return value
+    array = np.asarray(value)
+    array = array.astype(np.float64) if array.dtype == np.float32 else array
+    return array if array.ndim else array[()]
+
+
+def as_images(image: Any, made: Permeability) -> Permeability:
+    """Return the fields as images, where the voxels came from one."""
+    frame = getattr(image, "frame", None)
+    if not isinstance(frame, Frame) or is_traced(made.value_voxel):
+        return made
+    length = float(np.prod(frame.voxel_length)) ** (1 / 3)
+    unit = frame.voxel_unit
+
+    def image_of(values: Any, name: str, scale: float, unit: str) -> Any:
+        geometry = {key: getattr(frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
+        return from_array(scale * np.asarray(values), field_name=name, field_unit=unit, **geometry)
+
+    def of(velocity: Any, pressure: Any) -> Any:
+        if velocity is None:
+            return None, None
+        parts = tuple(
+            image_of(part, f"velocity along {AXES[d]}", length**2, f"{unit}**2" if unit else "")
+            for d, part in enumerate(velocity)
+        )
+        return parts, image_of(pressure, "pressure", length, str(unit))
+
+    if made.axis == "all":
+        pairs = [of(v, p) for v, p in zip(made.velocity, made.pressure, strict=True)]
+        return dataclasses.replace(made, velocity=[v for v, _ in pairs], pressure=[p for _, p in pairs])
+    velocity, pressure = of(made.velocity, made.pressure)
+    return dataclasses.replace(made, velocity=velocity, pressure=pressure)
+
+
+def _slices(one: Direction) -> Any:
+    """Return the flux through each plane of faces of the sample, over that of k_L."""
+    velocity = jnp.moveaxis(one.flow.x[one.along], one.along, 0)  # pyright: ignore[reportOptionalMemberAccess]
+    planes = velocity.sum(2).sum(1)
+    section = one.problem.volume / one.problem.geometry.length
+    mean = one.flow.stationary / one.problem.volume  # pyright: ignore[reportOptionalMemberAccess]
+    return planes / section / jnp.where(mean == 0, 1, mean)
+
+
+def _volume(given: FlowInput) -> int:
+    return int(np.prod(given.shape)) if given.inside is None else int(given.inside.sum())
+
+
+def _porosity(given: FlowInput, solved: list[Direction], porosity: dict[int, float] | None) -> FlowPorosity:
+    volume = _volume(given)
+    total = int(given.open.sum()) / volume  # pyright: ignore[reportOptionalMemberAccess]
+    clusters = [one.problem.clusters for one in solved if one.problem.clusters is not None]
+    least = min(clusters, key=lambda c: int(c.percolating.sum()))
+    lost, open_voxels = least.removed_voxels, int(given.open.sum())  # pyright: ignore[reportOptionalMemberAccess]
+    micro = None
+    if porosity is not None:
+        micro = sum(share * int(where.sum()) / volume for where, share in _micro(given, porosity))
+    elif given.soft is not None and not is_traced(given.soft):
+        values = np.asarray(jax.lax.stop_gradient(given.soft))
+        micro = float(values[given.open & ~given.free].sum() / volume)  # pyright: ignore[reportOptionalOperand]
+    macro = int(given.free.sum()) / volume  # pyright: ignore[reportOptionalMemberAccess]
+    return FlowPorosity(
+        total=macro + micro if micro is not None else total,
+        macro=macro,
+        micro=micro,
+        accessible=min(least.accessible, open_voxels) / volume,
+        percolating=(open_voxels - lost) / volume,
+        isolated=(open_voxels - min(least.accessible, open_voxels)) / volume,
+    )
+
+
+def _micro(given: FlowInput, porosity: dict[int, float]) -> list[tuple[np.ndarray, float]]:
+    found = []
+    for value, share in porosity.items():
+        where = [w for label, (w, _, _) in zip(given.labels, given.phases, strict=True) if label == value]
+        if not where or not 0 <= share <= 1:
+            raise ValueError(
+                f"porosity[{value}]={share!r} must be a fraction of a phase that permeability= names: {list(given.labels)}."
+            )
+        found.append((where[0], float(share)))
+    return found
+
+
+def _narrow(one: Direction) -> float:
+    if one.flow is None:
+        return 0.0
+    return narrow_share(np.asarray(one.flow.x[one.along]), one.along)
+
+
+def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, ends: str, sides: str) -> list[str]:
+    notes = []
+    for one, share in zip(solved, narrow, strict=True):
+        name, clusters = AXES[one.axis], one.problem.clusters
+        if clusters is not None and clusters.removed:
+            notes.append(
+                f"{name}: {clusters.removed} clusters of {clusters.removed_voxels} voxels do not join the ends and were removed"
+            )
+        if one.flow is None:
+            loose = ends == "pressure" and joins_through_edges(one.given.open, one.along)  # pyright: ignore[reportArgumentType]
+            notes.append(
+                f"{name}: no path joins the ends through voxel faces, so k = 0"
+                + ("; through edges and corners one does: the throats are at the voxel's limit" if loose else "")
+            )
+        elif share > 0.05:
+            notes.append(
+                f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse "
+                f"for a reliable k"
+            )
+    if ends == "periodic" and given.inside is None:
+        for one in solved:
+            if one.flow is not None and _mismatch(given.open, one.axis) > 0.02:
+                notes.append(
+                    f"the faces across {AXES[one.axis]} do not match, so periodic ends make walls there: use "
+                    f"ends='pressure', or a reservoir"
+                )
+    for where, drag in _matrices(given):
+        if drag is not None and drag < 0.1 and where.any():
+            notes.append(
+                f"Brinkman layers at a porous phase are {drag**0.5:.2g} voxels thin, not resolved: its k enters by Darcy flow"
+            )
+    return notes
+
+
+def _matrices(given: FlowInput) -> list[tuple[np.ndarray, float | None]]:
+    found = []
+    for where, number, area in given.phases:
+        fixed = jax.lax.stop_gradient(number)
+        if is_traced(fixed) or is_traced(given.spacing) or not isinstance(given.spacing, tuple):
+            continue
+        unit = area_of(given.voxel_unit)
+        lengths = float(fixed) if unit is None else float(fixed) * (1.0 if area is None else area) / unit
+        found.append((where, lengths / float(np.prod(given.spacing)) ** (2 / 3)))
+    return found
+
+
+def _mismatch(open_voxels: np.ndarray, axis: int) -> float:
+    """Return the share of voxels of two opposite faces that differ."""
+    return float(np.mean(np.take(open_voxels, 0, axis) ^ np.take(open_voxels, -1, axis)))
