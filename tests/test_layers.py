@@ -43,6 +43,7 @@ OUTSIDE = {  # a package, and the rooms that may import it
     "scipy": {"arrays"},
     "cc3d": {"arrays"},
     "edt": {"arrays"},
+    "skimage": {"arrays"},
     "matplotlib": {"viz", "report"},
     "hypothesis": {"testing"},
     "pytest": set(),

@@ -15,6 +15,8 @@ from lithax.fields import fill_holes as fill_holes
 from lithax.fields import keep_largest as keep_largest
 from lithax.fields import keep_percolating as keep_percolating
 from lithax.fields import label as label
+from lithax.fields import local_thickness as local_thickness
+from lithax.fields import reconstruct as reconstruct
 from lithax.fields import remove_small as remove_small
 from lithax.images import FileFormat as FileFormat
 from lithax.images import VoxelImage as VoxelImage

@@ -1,5 +1,6 @@
 """Array libraries side by side: namespace lookup and the few verbs that the array standard lacks."""
 
+from lithax.arrays._balls import largest_balls as largest_balls
 from lithax.arrays._bincount import bincount as bincount
 from lithax.arrays._bincount import count_not_above as count_not_above
 from lithax.arrays._bincount import lookup as lookup
@@ -42,6 +43,7 @@ from lithax.arrays._namespace import to_numpy as to_numpy
 from lithax.arrays._order_keys import from_order_keys as from_order_keys
 from lithax.arrays._order_keys import order_keys as order_keys
 from lithax.arrays._orderable import orderable as orderable
+from lithax.arrays._reconstruct import reconstruct_block as reconstruct_block
 from lithax.arrays._taps import fold_taps as fold_taps
 from lithax.arrays._taps import neighbour_starts as neighbour_starts
 from lithax.arrays._wide import split_integers as split_integers

@@ -9,6 +9,7 @@ from lithax.chunked._block_layout import Layout as Layout
 from lithax.chunked._block_layout import available_cores as available_cores
 from lithax.chunked._block_layout import choose_layout as choose_layout
 from lithax.chunked._block_layout import choose_part as choose_part
+from lithax.chunked._block_layout import stretch as stretch
 from lithax.chunked._block_reader import BlockReader as BlockReader
 from lithax.chunked._block_reader import ReadBlock as ReadBlock
 from lithax.chunked._block_tree import BlockTree as BlockTree
@@ -46,9 +47,13 @@ from lithax.chunked._passes import FoldPass as FoldPass
 from lithax.chunked._passes import MapPass as MapPass
 from lithax.chunked._passes import Pass as Pass
 from lithax.chunked._passes import PassBlock as PassBlock
+from lithax.chunked._passes import SettlePass as SettlePass
+from lithax.chunked._passes import beside as beside
+from lithax.chunked._passes import block_around as block_around
 from lithax.chunked._passes import pass_block as pass_block
 from lithax.chunked._passes import pass_function as pass_function
 from lithax.chunked._passes import pass_layout as pass_layout
+from lithax.chunked._pool import run_all as run_all
 from lithax.chunked._progress import Progress as Progress
 from lithax.chunked._reduce import each_block as each_block
 from lithax.chunked._reduce import reduce_blocks as reduce_blocks

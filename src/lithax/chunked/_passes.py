@@ -1,11 +1,13 @@
 """Passes over the blocks of an image, of which algorithms on whole images are made.
 
 A *map* writes voxels: a function of a block and its halo, in host memory, whose block may span whole axes. A *fold*
-keeps something of every block, in the order of the blocks, and makes one result of it. An algorithm is a generator: it
+keeps something of every block, in the order of the blocks, and makes one result of it. A *settle* changes a scratch
+image in place until nothing changes any more. An algorithm is a generator: it
 yields a pass and is sent its result, so that a pass may depend on those before. `lithax.images.run_algorithm` drives
 it.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +16,9 @@ import numpy as np
 
 from lithax.chunked._block_layout import ANY_MACHINE, Layout, choose_layout
 from lithax.chunked._block_reader import ReadBlock
+from lithax.chunked._faces import toward
 from lithax.chunked._map_function import MapFunction
-from lithax.grid import Box, Halo, Index, World, box_shape, triple
+from lithax.grid import Box, ChunkGrid, Halo, Index, World, box_shape, triple
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,27 @@ class FoldPass:
     """The result with which `lithax.plan` goes on, which reads no voxel."""
 
 
-Pass = MapPass | FoldPass
+@dataclass(frozen=True)
+class SettlePass:
+    """A pass that changes a scratch image in place, block by block, until nothing changes any more.
+
+    Only for a kernel with one fixed point that is reached from every state on the way, in whatever order blocks are
+    done (as in a reconstruction, which only ever rises below its mask): else the result would depend on the grid. A run
+    that was killed goes on from the state it left.
+    """
+
+    name: str
+    kernel: Callable[[PassBlock], np.ndarray]
+    """Returns the new values of the block; `PassBlock.arrays` begins with the state."""
+    state: Any
+    """The scratch image, written by a map before."""
+    inputs: Sequence[Any] = ()
+    halo: Halo = (1, 1, 1)
+    voxel_bytes: int = 16
+    selects: bool = False
+
+
+Pass = MapPass | FoldPass | SettlePass
 
 
 def pass_layout(shape: Index, chunks: Sequence[Index], units: Sequence[Index], spans: Sequence[int] = ()) -> Layout:
@@ -154,3 +177,23 @@ def pass_function(work: MapPass, layout: Layout) -> MapFunction:
 
     dtypes = tuple(np.dtype(field.dtype) for field in work.fields)
     return MapFunction(call, layout.block, dtypes, dtypes, fills=tuple(field.fill for field in work.fields))
+
+
+def block_around(box: Box, place: int, halo: Halo, layout: Layout, sources: Sequence[Any]) -> PassBlock:
+    """Read a block as it is now, past every cache, with its halo as far as the image reaches."""
+    grown = triple(
+        slice(max(0, s.start - h), min(n, s.stop + h)) for s, h, n in zip(box, halo, layout.shape, strict=True)
+    )
+    core = triple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, grown, strict=True))
+    return PassBlock(box, core, tuple(source.read(grown) for source in sources), None, place, layout.shape)
+
+
+def beside(grid: ChunkGrid, index: Index, moved: np.ndarray) -> list[Index]:
+    """Return the neighbours of a block, across faces, edges and corners, that see one of the voxels that moved."""
+    found = []
+    for offset in itertools.product((-1, 0, 1), repeat=3):
+        other = triple(i + o for i, o in zip(index, offset, strict=True))
+        inside = all(0 <= i < n for i, n in zip(other, grid.counts, strict=True))
+        if any(offset) and inside and moved[toward(triple(offset))].any():
+            found.append(other)
+    return found

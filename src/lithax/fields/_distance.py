@@ -26,7 +26,7 @@ _FINEST = 1000
 """Voxel edges that are multiples of one length, up to so many times, have squared distances in whole numbers."""
 
 
-class _Settings(NamedTuple):
+class DistanceSettings(NamedTuple):
     """What a distance is measured from, and how."""
 
     phases: Any
@@ -139,7 +139,7 @@ def distance(
     >>> distance(pore)[0, 0].tolist()
     [0.0, 1.0, 2.0, 2.0, 1.0, 0.0]
     """
-    settings = _settings(image, phases, to, metric, spacing, outside, signed, squared, nearest)
+    settings = distance_settings(image, phases, to, metric, spacing, outside, signed, squared, nearest)
     if is_image(image):
         call = _image_call(image, settings, spacing, outside, where, options)
         dtypes = [_result_dtype(settings, image.shape), *([np.int64] if nearest else [])]
@@ -147,12 +147,23 @@ def distance(
         return tuple(outputs) if nearest else outputs[0]
     values = host_array("distance", image, options)
     valid = valid_array(where, values.shape)
-    found, place = _whole(settings, values, valid)
+    found, place = distance_of_array(settings, values, valid)
     found = like_input(image, found)
     return (found, like_input(image, place)) if nearest else found
 
 
-def _settings(image, phases, to, metric, spacing, outside, signed, squared, nearest) -> _Settings:
+def distance_settings(
+    image: Any,
+    phases: Any = None,
+    to: Any = None,
+    metric: str = "euclidean",
+    spacing: Any = None,
+    outside: str = "foreground",
+    signed: bool = False,
+    squared: bool = False,
+    nearest: bool = False,
+) -> DistanceSettings:
+    """Check the arguments of a distance."""
     if metric not in METRICS:
         raise ValueError(f"metric={metric!r} must be one of {', '.join(map(repr, METRICS))}.")
     if outside not in OUTSIDE:
@@ -173,7 +184,7 @@ def _settings(image, phases, to, metric, spacing, outside, signed, squared, near
     steps, unit = _steps(_lengths(image, spacing))
     values = None if to is None else phase_values(to, "to")
     background = outside == "background"
-    return _Settings(phases, values, metric, steps, unit, background, signed, squared, nearest, phase)
+    return DistanceSettings(phases, values, metric, steps, unit, background, signed, squared, nearest, phase)
 
 
 def _lengths(image: Any, spacing: Any) -> tuple[float, ...]:
@@ -203,11 +214,13 @@ def _steps(lengths: tuple[float, ...]) -> tuple[tuple[int | float, ...], float]:
     return lengths, 1.0
 
 
-def _result_dtype(settings: _Settings, shape: tuple[int, ...]) -> np.dtype:
+def _result_dtype(settings: DistanceSettings, shape: tuple[int, ...]) -> np.dtype:
     return distance_dtype(shape, settings.steps, settings.metric) if settings.squared else np.dtype(np.float32)
 
 
-def _whole(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, Any]:
+def distance_of_array(
+    settings: DistanceSettings, values: np.ndarray, valid: np.ndarray | None
+) -> tuple[np.ndarray, Any]:
     dtype = distance_dtype(values.shape, settings.steps, settings.metric)
     threads = available_cores()
 
@@ -232,14 +245,14 @@ def _whole(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) ->
     return result, place
 
 
-def _first(settings: _Settings, sources: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, Any]:
+def _first(settings: DistanceSettings, sources: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, Any]:
     return line_distance(
         sources, 2, settings.steps[2], metric=settings.metric, dtype=dtype, outside=settings.outside,
         nearest=settings.nearest,
     )  # fmt: skip
 
 
-def distance_passes(whole: WholeImage, settings: _Settings, last: bool = True) -> Passes:
+def distance_passes(whole: WholeImage, settings: DistanceSettings, last: bool = True) -> Passes:
     """Yield the three passes of a distance; the last one writes the results, or (`last` False) a scratch image.
 
     A signed distance carries both through the same passes.
@@ -291,7 +304,9 @@ def distance_passes(whole: WholeImage, settings: _Settings, last: bool = True) -
     return written
 
 
-def _image_call(image: VoxelImage, settings: _Settings, spacing: Any, outside: str, where: Any, options: Any) -> Any:
+def _image_call(
+    image: VoxelImage, settings: DistanceSettings, spacing: Any, outside: str, where: Any, options: Any
+) -> Any:
     parameters = {
         "phases": None if settings.phases is None else phase_values(settings.phases),
         "to": settings.to,
@@ -318,6 +333,6 @@ def _plan(image: Any, **arguments: Any) -> Plan:
     }  # fmt: skip
     own = {name: arguments.pop(name, value) for name, value in defaults.items()}
     where = arguments.pop("where", None)
-    settings = _settings(image, *own.values())
+    settings = distance_settings(image, *own.values())
     call = _image_call(image, settings, own["spacing"], own["outside"], where, arguments)
     return plan_algorithm(call, (image,), lambda whole: distance_passes(whole, settings))

@@ -32,12 +32,18 @@ from lithax.chunked import (
     MapJob,
     MapPass,
     Pass,
+    Progress,
+    SettlePass,
+    beside,
+    block_around,
     each_block,
     layers_fit,
     pass_block,
     pass_function,
     pass_layout,
     release_memory,
+    run_all,
+    stretch,
 )
 from lithax.errors import IncompleteImageError, MemoryLimitError
 from lithax.grid import Index
@@ -185,7 +191,7 @@ def plan_algorithm(call: ImageCall, images: Sequence[Any], passes: Callable[[Who
         function=f"{call.name} in {len(planned)} passes: {', '.join(p.work.name for p in planned)}",
         image_shape=inputs.frame.shape,
         block_shape=largest.layout.block,
-        halos=tuple(largest.work.halo for _ in largest.work.inputs),
+        halos=tuple(largest.work.halo for _ in run._inputs(largest.work)),
         blocks=sum(len(p.layout.grid) for p in planned),
         workers=min(run.workers, len(largest.layout.grid)),
         compilations=0,
@@ -279,7 +285,7 @@ class _Run:
                         _Expected(self.inputs.frame.shape, np.dtype(f.dtype), self.chunks) for f in work.fields
                     )
                 else:
-                    answer = work.assumed
+                    answer = work.assumed if isinstance(work, FoldPass) else None
         return found
 
     def _plan_pass(self, work: Pass) -> _Planned:
@@ -288,13 +294,14 @@ class _Run:
         padded = math.prod(min(b + 2 * h, n) for b, h, n in zip(layout.block, work.halo, shape, strict=True))
         core, voxels, blocks = math.prod(layout.block), math.prod(shape), len(layout.grid)
         fields = work.fields if isinstance(work, MapPass) else ()
-        read = sum(np.dtype(i.dtype).itemsize for i in work.inputs)
+        inputs = self._inputs(work)
+        read = sum(np.dtype(i.dtype).itemsize for i in inputs)
         written = sum(np.dtype(f.dtype).itemsize for f in fields)
-        chunk = max(math.prod(self._source(i).chunks) * np.dtype(i.dtype).itemsize for i in work.inputs)
+        chunk = max(math.prod(self._source(i).chunks) * np.dtype(i.dtype).itemsize for i in inputs)
         selects = 0 if self.inputs.selection is None else 2 + len(self.inputs.selection.sources)
         each = padded * (read + work.voxel_bytes + selects) + 2 * core * written + 2 * chunk
         at_once = min(self.workers, blocks)
-        kept = 0 if isinstance(work, MapPass) else int(work.kept_bytes * voxels)
+        kept = int(work.kept_bytes * voxels) if isinstance(work, FoldPass) else 0
         units = 2 * math.prod(self.shards) * written if self.shards is not None else 0
         memory = int(ALLOCATOR_OVERHEAD * each * at_once) + FIXED_BYTES + units + kept
         memory += int(CACHE_OVERHEAD * self._cache(work, layout))
@@ -303,6 +310,9 @@ class _Run:
         held = voxels * written if memory_store else 0
         return _Planned(work, layout, memory, blocks * padded * read, voxels * written, held, scratch)
 
+    def _inputs(self, work: Pass) -> list[Any]:
+        return [work.state, *work.inputs] if isinstance(work, SettlePass) else list(work.inputs)
+
     def _source(self, image: Any) -> Any:
         for own, source in zip(self.inputs.images, self.inputs.sources, strict=True):
             if image is own:
@@ -310,7 +320,7 @@ class _Run:
         return image.stored if isinstance(image, VoxelImage) else image
 
     def _cache(self, work: Pass, layout: Layout) -> int:
-        sources = [self._source(i) for i in work.inputs]
+        sources = [self._source(i) for i in self._inputs(work)]
         return cache_bytes(sources, [work.halo] * len(sources), layout.block, self.limit)
 
     def memory(self, planned: Sequence[_Planned]) -> int:
@@ -420,7 +430,8 @@ class _Run:
                     break
                 self._number += 1
                 with together(self.world):
-                    answer = self._fold(work) if isinstance(work, FoldPass) else self._map(work)
+                    self._check_memory(work)
+                    answer = self._do(work)
             if not self.finished:
                 on_first(self.world, self._finish)
                 for output in self.outputs if not self.world.first else ():
@@ -435,6 +446,23 @@ class _Run:
             raise
         release_memory(64 * 2**20)
         return self.outputs, result
+
+    def _check_memory(self, work: Pass) -> None:
+        """Raise MemoryLimitError if a pass needs more memory than it may, now that it is known how far it looks."""
+        planned = self._plan_pass(work)
+        if planned.memory > self.limit:
+            raise MemoryLimitError(
+                f"the pass '{work.name}' of {self.call.name} looks {max(work.halo)} voxels far and needs up to "
+                f"{size_text(planned.memory)} with {self.workers} blocks in flight, memory_limit is {size_text(self.limit)}; "
+                "use smaller chunks= or fewer workers, or raise memory_limit."
+            )
+
+    def _do(self, work: Pass) -> Any:
+        if isinstance(work, FoldPass):
+            return self._fold(work)
+        if isinstance(work, SettlePass):
+            return self._settle(work) if not self.finished else None
+        return self._map(work)
 
     def abandon(self) -> None:
         """Leave the records for a later attempt."""
@@ -468,6 +496,41 @@ class _Run:
             watch=self.world.check,
         )
         return work.finish(self.world)
+
+    def _settle(self, work: SettlePass) -> None:
+        """Do blocks, and again those beside which something changed, until no process has one left."""
+        layout, state = self.layout(work), work.state
+        grid = layout.grid
+        sources = [self._source(i) for i in self._inputs(work)]
+        own = {grid.index(k) for k in stretch(grid, (self.world.index, self.world.count))}
+        todo, round_number = own, 0
+        while True:
+            round_number += 1
+            touched: set[Index] = set()
+            show = self.call.progress and self.world.first
+            progress = Progress(len(todo), f"{self._label(work)}, round {round_number}", show)
+
+            def change(index: Index) -> list[Index]:
+                block = block_around(grid.box(index), grid.linear(index), work.halo, layout, sources)
+                before, after = block.inner(block.arrays[0]), work.kernel(block)
+                moved = before != after
+                if not moved.any():
+                    return []
+                state.zarray[block.box] = after
+                return beside(grid, index, moved)
+
+            def done(_: Index, neighbours: list[Index], progress: Progress = progress, touched: set = touched) -> None:
+                progress.add(1)
+                touched.update(neighbours)
+
+            try:
+                run_all(sorted(todo), change, min(self.workers, max(1, len(todo))), done, self.world.check)
+            finally:
+                progress.close()
+            everyone = set().union(*self.world.gather(touched)) if self.world.count > 1 else touched
+            if not everyone:
+                return
+            todo = everyone & own
 
     def _map(self, work: MapPass) -> tuple[VoxelImage, ...]:
         scratch = [f for f in work.fields if f.scratch]
