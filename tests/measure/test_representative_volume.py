@@ -120,3 +120,18 @@ def test_images_arrays_and_phases_give_the_same(rng):
 def test_what_is_wrong_is_said(image, options, error, words):
     with pytest.raises(error, match=words):
         representative_volume(image, **options)
+
+
+def test_the_fitted_edge_does_not_jump_and_knows_its_uncertainty():
+    """Independent voxels: the relative deviation is sqrt((1-p)/p) edge^(-3/2), so the edge at 5 % is known."""
+    found = []
+    for seed in range(8):
+        pores = np.random.default_rng(seed).random((96, 96, 96)) < 0.2
+        volume = representative_volume(pores, limit=0.05)
+        found.append((volume.fitted_edge, volume.fitted_uncertainty))
+    exact = (np.sqrt(0.8 / 0.2) / 0.05) ** (2 / 3)
+    edges, uncertainties = np.array(found).T
+    # Eight draws: their mean is known to a third of one's uncertainty; its claim to a factor of two.
+    assert abs(edges.mean() - exact) < 3 * edges.std(ddof=1) / np.sqrt(8) + 0.02 * exact
+    assert 0.3 < edges.std(ddof=1) / uncertainties.mean() < 2.5
+    assert uncertainties.max() < 0.2 * exact

@@ -319,3 +319,36 @@ def test_lengths_never_call_themselves_voxels_when_they_are_not(length, unit, sh
     assert ("whose unit is not known" in surface.method) == (shown == "1/length unit")
     # The edge of sub-cubes is a length only where there is a unit and voxels are cubes.
     assert ("rev.length" in numbers) <= (unit == "um")
+
+
+def test_the_report_says_which_porosity_to_quote(scanned, demo):
+    """Its ± covers what the methods disagree about, and it says that the other ± is statistical."""
+    for made in (scanned, demo):
+        quoted = made["porosity.recommended"]
+        assert quoted.uncertainty >= abs(made["porosity.balance"].value - made["porosity.total"].value)
+        assert quoted.uncertainty >= 0.5 * made["sensitivity.span"].value - 1e-12
+        assert quoted.value in (made["porosity.total"].value, made["porosity.balance"].value)
+        assert "because" in quoted.method
+        page = made.path.read_text(encoding="utf-8")
+        assert "Porosity to quote" in page
+        assert "statistical alone" in page
+        assert quoted.text in made.summary()
+    # Of known truth: the quoted one is within its uncertainty, sharp and blurred alike.
+    assert (
+        abs(demo["porosity.recommended"].value - demo["truth.voxelised"].value)
+        <= demo["porosity.recommended"].uncertainty
+    )
+
+
+def test_three_phases_are_a_table_and_options_that_do_not_apply_are_said_to(tmp_path, rng, grey):
+    phases = rng.choice([1, 4, 9], size=(20, 20, 20), p=[0.2, 0.5, 0.3]).astype("u1")
+    made = report(from_array(phases), tmp_path / "a", filter="gaussian", threshold=3, pore_phase=4, progress=False)
+    assert [made[f"phase.{v}"].value for v in (1, 4, 9)] == [float((phases == v).mean()) for v in (1, 4, 9)]
+    assert made["phase.4"].name == "Phase 4, taken for pore"
+    assert "All phases" in made.path.read_text(encoding="utf-8")
+    assert any("filter='gaussian' and threshold=3.0" in w and "do not apply" in w for w in made.warnings)
+    two = report(from_array((phases == 1).astype("u1")), tmp_path / "b", progress=False)
+    assert not any(n.key.startswith("phase") for n in two)
+    assert not any("do not apply" in w for w in two.warnings)
+    other = report(from_array(grey[0]), tmp_path / "c", pore_phase=2, progress=False)
+    assert any("pore_phase=2" in w and "not used" in w for w in other.warnings)

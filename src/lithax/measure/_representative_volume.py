@@ -55,6 +55,27 @@ class RepresentativeVolume(Result):
     fewest: int = FEWEST
     """Sub-cubes that are enough to judge by."""
 
+    @property
+    def fitted_edge(self) -> float:
+        """Edge at which the line ``amplitude * edge**(-3/2)`` meets `limit` [voxel]; NaN if there is no line.
+
+        `edge` is one of a few sizes, and moves with the luck of their sub-cubes; this is where all large sizes together put it, also
+        beyond the largest.
+        """
+        return (self.amplitude / self.limit) ** (2 / 3)
+
+    @property
+    def fitted_uncertainty(self) -> float:
+        """One standard deviation of `fitted_edge` [voxel].
+
+        A relative deviation of n sub-cubes is known to ``1 / sqrt(2 (n - 1))`` of itself, and an edge to two thirds of that. All
+        sizes are made of the same voxels, so n is that of the smallest size in the fit, and not their sum.
+        """
+        fit = _fitted(list(self.sizes))
+        if not fit:
+            return math.nan
+        return self.fitted_edge * (2 / 3) / math.sqrt(2 * (max(s.number for s in fit) - 1))
+
     @classmethod
     def of(cls, pores: Cells, limit: float = LIMIT) -> "RepresentativeVolume":
         """Put cells together to sub-cubes of every size.
@@ -160,10 +181,14 @@ def _amplitude(sizes: list[SubCubes]) -> float:
 
     The logarithm of a standard deviation of n values has the variance 1 / (2 (n - 1)), by which the sizes are weighted.
     """
-    fit = [s for s in sizes if s.number >= FEWEST and s.relative > 0]
-    fit = fit[len(fit) // 2 :]
+    fit = _fitted(sizes)
     if not fit:
         return math.nan
     weight = np.array([s.number - 1 for s in fit], np.float64)
     height = np.array([math.log(s.relative) + 1.5 * math.log(s.edge) for s in fit])
     return math.exp(float(weight @ height / weight.sum()))
+
+
+def _fitted(sizes: list[SubCubes]) -> list[SubCubes]:
+    fit = [s for s in sizes if s.number >= FEWEST and s.relative > 0]
+    return fit[len(fit) // 2 :]

@@ -149,6 +149,11 @@ def analyse(image: VoxelImage, settings: Settings, folder: Path, steps: Steps, *
     grey, more = _grey_levels(image, pores, raw, filtered, found, where, folder, steps)
     space = _pore_space(pores, where, steps)
     warnings += more
+    if settings.pore_phase is not None:
+        warnings.append(
+            f"pore_phase={settings.pore_phase!r} (--pore-phase) is for images that are segmented already; this one is a scan, and it was "
+            "not used."
+        )
     if raw.nan:
         warnings.append(
             f"{grouped(raw.nan)} voxels are NaN, which is neither dark nor bright: they and what a filter makes of their neighbours count as "
@@ -174,6 +179,10 @@ def _of_phases(
     warnings = [
         f"The image has the {len(phases)} values {names} and is taken as segmented already: it is neither filtered nor thresholded."
     ]
+    ignored = [f"filter={settings.filter!r}"] if settings.filter != Settings.filter else []
+    ignored += [f"threshold={settings.threshold!r}"] if settings.threshold != Settings.threshold else []
+    if ignored:
+        warnings.append(f"{' and '.join(ignored)} (--filter, --threshold) do not apply to it, and were not used.")
     if settings.pore_phase is None:
         warnings.append(f"Pore is assumed to be the value {phase}; choose another one with pore_phase (--pore-phase).")
     region = Region(None, "the whole image", "no region was asked for")

@@ -225,17 +225,35 @@ def _representative_numbers(analysis: Analysis, unit: str) -> list[Number]:
         evidence = f"no size has {volume.fewest} sub-cubes in the region of interest"
     else:
         evidence = f"{largest.number} sub-cubes of {largest.edge} voxels: {100 * largest.mean:.2f} ± {100 * largest.deviation:.2f} %"
+    fitted: list[Number] = []
+    if math.isfinite(volume.fitted_edge):
+        beyond = "; beyond the largest sub-cubes, so an extrapolation" if volume.fitted_edge > volume.largest else ""
+        fitted.append(
+            Number(
+                "rev.fitted",
+                "Representative edge, from all large sizes",
+                volume.fitted_edge,
+                "voxel",
+                "measured",
+                uncertainty=volume.fitted_uncertainty,
+                method="where the line edge^(−3/2) through the spread of the larger sub-cubes meets "
+                f"{100 * volume.limit:g} % of the mean{beyond}",
+                evidence="± from the number of sub-cubes; the line holds for rock without a trend",
+            )
+        )
     method = f"smallest edge of sub-cubes whose porosities have a standard deviation below {100 * volume.limit:g} % of their mean, of at least {volume.fewest} that do not overlap"
     if volume.edge is None:
         return [
             Number(
                 "rev.edge", "Representative edge", "not reached", "voxel", "measured", method=method, evidence=evidence
-            )
+            ),
+            *fitted,
         ]
     reached = next(s for s in volume.sizes if s.edge == volume.edge)
     shown = f"{reached.number} sub-cubes: {100 * reached.mean:.2f} ± {100 * reached.deviation:.2f} %"
     numbers = [
-        Number("rev.edge", "Representative edge", volume.edge, "voxel", "measured", method=method, evidence=shown)
+        Number("rev.edge", "Representative edge", volume.edge, "voxel", "measured", method=method, evidence=shown),
+        *fitted,
     ]
     lengths = analysis.image.voxel_length
     if analysis.image.voxel_unit and max(lengths) - min(lengths) < 1e-9 * max(lengths):

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lithax.report._advice import advice_numbers, phase_numbers
 from lithax.report._analysis import Analysis, analyse
 from lithax.report._finney_demo import Continuous, Pack, continuous_porosity, raw_scan, scan, true_phases
 from lithax.report._folder import report_folder
@@ -29,6 +30,7 @@ from lithax.storage.formats import written_whole
 _SUMMARY = {
     "truth.continuous",
     "truth.voxelised",
+    "porosity.recommended",
     "porosity.total",
     "porosity.connected",
     "porosity.isolated",
@@ -192,7 +194,13 @@ def report(
             image, folder, layout=layout, voxel_length=voxel_length, voxel_unit=voxel_unit, overwrite=True
         )
         analysis = analyse(source.image, settings, folder, steps, overwrite=True)
-        numbers = [*image_numbers(analysis.image, simulated=False), *space_numbers(analysis), *grey_numbers(analysis)]
+        numbers = [
+            *image_numbers(analysis.image, simulated=False),
+            *advice_numbers(analysis),
+            *space_numbers(analysis),
+            *phase_numbers(analysis),
+            *grey_numbers(analysis),
+        ]
         steps("Hash the voxels")
         provenance = _provenance(source.described, analysis, settings)
         name = title or _title(source.described)
@@ -223,6 +231,7 @@ def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *,
         numbers = [
             *image_numbers(image, simulated=True),
             *truth_numbers(sharp, continuous),
+            *advice_numbers(analysis),
             *space_numbers(analysis),
             *grey_numbers(analysis),
             *prefixed("blurred", label, truth_numbers(blurred)),
