@@ -27,6 +27,20 @@ def fori_loop(start: Any, stop: Any, body: Callable[[Any, Any], Any], state: Any
     return state
 
 
+def repeat_loop(times: int, body: Callable[[Any], Any], state: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Run ``state = body(state)`` a known number of times; of traced arrays it becomes a loop of the compiled function.
+
+    Such a loop can be differentiated.
+    """
+    if times and any(map(is_traced, state)):
+        from jax import lax
+
+        return lax.fori_loop(0, times, lambda _, s: body(s), state)
+    for _ in range(times):
+        state = body(state)
+    return state
+
+
 def fence(x: Array) -> Array:
     """Keep the compiler from fusing what made `x` into what uses it.
 

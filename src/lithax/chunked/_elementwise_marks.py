@@ -16,13 +16,13 @@ _MARK = "lithax_elementwise"
 
 def mark_elementwise(program: Program) -> Program:
     """Mark the user's element-wise functions, so that they are found in the traced program."""
-    steps = []
-    for step in program.steps:
+
+    def mark(step: Step) -> Step:
         if isinstance(step.op, PlainFunction) and step.elementwise:
-            steps.append(replace(step, op=PlainFunction(_marked(step, step.op), step.op.halo), parameters={}))
-        else:
-            steps.append(step)
-    return Program(tuple(steps))
+            return replace(step, op=PlainFunction(_marked(step, step.op), step.op.halo), parameters={})
+        return step
+
+    return program.map_leaves(mark)
 
 
 def _marked(step: Step, op: PlainFunction) -> Callable:
@@ -50,11 +50,16 @@ def check_marked(jaxpr: Any) -> None:
         if name.startswith(_MARK):
             _, blocks, function = name.split(":", 2)
             check_jaxpr(equation.params["jaxpr"].jaxpr, function, int(blocks))
+        else:  # also inside a loop or a branch
+            for value in equation.params.values():
+                for inner in value if isinstance(value, tuple) else (value,):
+                    if hasattr(inner, "jaxpr"):
+                        check_marked(inner.jaxpr)
 
 
 def check_plain_functions(program: Program, dtype: np.dtype) -> None:
     """Raise NotElementwiseError if a step of a program that is compiled as part of another mixes voxels."""
-    if not any(isinstance(step.op, PlainFunction) and step.elementwise for step in program.steps):
+    if not any(isinstance(step.op, PlainFunction) and step.elementwise for step in program.leaves):
         return
     shape = (4, 3, 5)
     (halo,) = program.halos(1)
@@ -84,19 +89,20 @@ def check_on_sample(program: Program, run: Callable[[Program], Any], convert: Ca
 
 def _watched(program: Program, met: list[tuple[Step, tuple[Any, ...]]]) -> Program:
     """Return the program with its element-wise plain functions noting what they are given."""
-    steps = []
-    for step in program.steps:
+
+    def watch(step: Step) -> Step:
         op = step.op
-        if isinstance(op, PlainFunction) and step.elementwise:
+        if not (isinstance(op, PlainFunction) and step.elementwise):
+            return step
 
-            def call(*blocks: Any, step: Step = step, op: PlainFunction = op) -> Any:
-                met.append((step, blocks))
-                return op.function(*op.arguments, *blocks, **step.parameters)
+        def call(*blocks: Any) -> Any:
+            met.append((step, blocks))
+            return op.function(*op.arguments, *blocks, **step.parameters)
 
-            call.__name__ = op.name
-            step = replace(step, op=PlainFunction(call, op.halo), parameters={})
-        steps.append(step)
-    return Program(tuple(steps))
+        call.__name__ = op.name
+        return replace(step, op=PlainFunction(call, op.halo), parameters={})
+
+    return program.map_leaves(watch)
 
 
 def _each(function: Callable, value: Any) -> Any:

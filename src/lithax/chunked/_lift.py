@@ -39,25 +39,24 @@ def lift(program: Program, selects: bool = False) -> tuple[list[Any], Hashable, 
     selected); otherwise blocks are read by them.
     """
     parts = []
-    for step in program.steps:
+    for step in program.leaves:
         function = step.op.function if isinstance(step.op, PlainFunction) else None
         arguments = step.op.arguments if isinstance(step.op, PlainFunction) else ()
         parts.append((function if isinstance(function, eqx.Module) else None, arguments, dict(step.parameters)))
     arrays, parts_key, rebuild_parts = lift_tree(parts)
-    key = (
-        parts_key,
-        tuple(map(_step_key, program.steps)),
-        tuple(rule and (*rule[:-1], constant_key(rule[-1])) for rule in program.compiled_rules(selects)),
-    )
+    key = (parts_key, _program_key(program, selects, repeated=False))
 
     def rebuild(arrays: Sequence[Any]) -> Program:
-        steps = []
-        for step, (function, arguments, parameters) in zip(program.steps, rebuild_parts(arrays), strict=True):
+        supply = iter(rebuild_parts(arrays))
+
+        def fill(step: Step) -> Step:
+            function, arguments, parameters = next(supply)
             op = step.op
             if isinstance(op, PlainFunction):
                 op = PlainFunction(op.function if function is None else function, op.halo, tuple(arguments))
-            steps.append(replace(step, op=op, parameters=parameters))
-        return Program(tuple(steps))
+            return replace(step, op=op, parameters=parameters)
+
+        return program.map_leaves(fill)
 
     return arrays, key, rebuild
 
@@ -74,6 +73,18 @@ def constant_key(value: Any) -> Hashable:
     except TypeError:
         return IdentityKey(value), function_state(value)
     return type(value), value, function_state(value)
+
+
+def _program_key(program: Program, selects: bool, repeated: bool) -> Hashable:
+    # A loop fills what lies outside the image by the rules, in every turn.
+    rules = ((s.boundary, s.boundary_value) for s in program.steps) if repeated else program.compiled_rules(selects)
+    return (
+        tuple(
+            ("repeat", s.op.times, _program_key(s.op.inner, selects, repeated=True)) if s.op.inner else _step_key(s)
+            for s in program.steps
+        ),
+        tuple(rule and (*rule[:-1], constant_key(rule[-1])) for rule in rules),
+    )
 
 
 def _step_key(step: Step) -> Hashable:

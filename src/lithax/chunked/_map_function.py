@@ -76,7 +76,7 @@ def map_function(request: MapRequest, backend: Any, device: Any = None) -> MapFu
 
 def _compiled(request: MapRequest, devices: tuple[Any, ...] | None) -> MapFunction:
     arrays, key, rebuild = lift(request.program, request.guards)
-    contexts = any(s.op.context for s in request.program.steps)
+    contexts = any(s.op.context for s in request.program.leaves)
     declared = [d for d in request.out_dtypes or () if d is not None]
     wide = needs_x64(request.program, [*request.dtypes, *(np.dtype(a.dtype) for a in arrays), *declared])
     # Only a function that asks where it is depends on the image that a block is from.
@@ -218,9 +218,9 @@ def _check_core(request: MapRequest, shape: tuple[int, ...], core: Index, blocks
 def needs_x64(program: Program, dtypes: Sequence[np.dtype]) -> bool:
     """Whether JAX must work in 64 bits: on 64-bit voxels, and where an operation of ours makes some of narrower ones."""
     arithmetic = list(ARITHMETIC.values())
-    if any(step.op.context or step.op.body in arithmetic for step in program.steps):
+    if any(step.op.context or step.op.body in arithmetic for step in program.leaves):
         return True
-    own = any(isinstance(s.op, VoxelOp) and s.op.body.__module__.startswith("lithax.") for s in program.steps)
+    own = any(isinstance(s.op, VoxelOp) and s.op.body.__module__.startswith("lithax.") for s in program.leaves)
     return any(d in _WIDE or (own and d in _WIDE_IF_REAL) for d in map(np.dtype, dtypes))
 
 

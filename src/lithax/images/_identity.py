@@ -54,7 +54,7 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool, recorded: b
     program: Program = prepared.program
     if resume_key is not None:
         computation = f"key:{resume_key}"
-    elif computation is None and all(map(_is_ours, program.steps)):
+    elif computation is None and all(map(_is_ours, program.leaves)):
         computation = _digest(repr(program))
     elif computation is None and needed:
         raise ResumeError(
@@ -66,9 +66,9 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool, recorded: b
         prepared.states = input_states(inputs, prepared.out, thorough=needed)
     parts = {
         "computation": computation,
-        "parameters": [{k: _known(v) for k, v in step.parameters.items()} for step in program.steps],
+        "parameters": [{k: _known(v) for k, v in step.parameters.items()} for step in program.leaves],
         "arrays": _digest_of_arrays(lift(program)[0]),
-        "boundary": [[step.boundary, _known(step.boundary_value)] for step in program.steps],
+        "boundary": [[step.boundary, _known(step.boundary_value)] for step in program.leaves],
         "grid": [
             list(prepared.layout.shape),
             [list(c) for c in prepared.chunks],
@@ -129,7 +129,7 @@ def provenance_of(prepared: Any) -> dict[str, Any]:
     """Return what a finished output says of where it came from."""
     return {
         "function": repr(prepared.program),
-        "parameters": [{k: _shown(v) for k, v in s.parameters.items()} for s in prepared.program.steps],
+        "parameters": [{k: _shown(v) for k, v in s.parameters.items()} for s in prepared.program.leaves],
         "where": repr(prepared.inputs.where) if prepared.inputs.where is not None else None,
         "seed": prepared.request.seed,
         "in_place": prepared.in_place,

@@ -14,6 +14,8 @@ from lithax.ops._derivative import derivative as derivative
 from lithax.ops._derivative import gaussian_derivative as gaussian_derivative
 from lithax.ops._derivative import laplacian as laplacian
 from lithax.ops._derivative import sobel as sobel
+from lithax.ops._displaced import displaced as displaced
+from lithax.ops._displaced import fold_displacements as fold_displacements
 from lithax.ops._extremum import maximum as maximum
 from lithax.ops._extremum import minimum as minimum
 from lithax.ops._gaussian import gaussian as gaussian
@@ -36,6 +38,7 @@ from lithax.ops._percentile import rank as rank
 from lithax.ops._program import PlainFunction as PlainFunction
 from lithax.ops._program import Program as Program
 from lithax.ops._program import Step as Step
+from lithax.ops._repeat import repeat as repeat
 from lithax.ops._rescale import clip as clip
 from lithax.ops._rescale import rescale as rescale
 from lithax.ops._rescale import standardize as standardize

@@ -22,7 +22,8 @@ class Chain:
         return Program(self.steps).on_arrays(*arrays, valid=valid, seed=seed)
 
     def __repr__(self) -> str:
-        return f"chain({', '.join(map(repr, self.steps))})"
+        steps = ", ".join(map(repr, self.steps))
+        return steps if len(self.steps) == 1 and self.steps[0].op.inner is not None else f"chain({steps})"
 
 
 def chain(*functions: Callable) -> Chain:

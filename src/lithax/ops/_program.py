@@ -10,6 +10,7 @@ A step before it with another rule (or one that is told where it is) sees the fa
 period that the block meets (one, for a block away from the faces), with the outside of that period filled by its rule.
 """
 
+import abc
 import functools
 import math
 import numbers
@@ -50,6 +51,7 @@ class PlainFunction:
     masked = None
     context = False
     host = False
+    inner = None
     scale = (1, 1, 1)
     inputs = None
 
@@ -71,11 +73,28 @@ class PlainFunction:
         return self.name
 
 
+class AbstractRepetition(abc.ABC):
+    """A program that is repeated, as a step of another one."""
+
+    inner: "Program"
+    times: int
+
+    @abc.abstractmethod
+    def on_block(
+        self, blocks: Sequence[Array], at: Sequence[Any], valid: Array | None, donor: Any, **image: Any
+    ) -> Any:
+        """Return the core of padded blocks."""
+
+    @abc.abstractmethod
+    def on_arrays(self, arrays: Sequence[Array], valid: Array | None, seed: Any) -> Any:
+        """Return whole arrays."""
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One operation with its parameters and its boundary rule."""
 
-    op: VoxelOp | PlainFunction
+    op: VoxelOp | PlainFunction | AbstractRepetition
     parameters: Mapping[str, Any] = field(default_factory=dict)
     boundary: str = "reflect"
     boundary_value: Any = 0
@@ -115,6 +134,8 @@ class Step:
         return not any(map(any, self.halos())) and not self.op.context and self.op.scale == (1, 1, 1)
 
     def __repr__(self) -> str:
+        if self.op.inner is not None:
+            return repr(self.op)
         given = dict(self.parameters)
         if any(map(any, self.halos())):
             given["boundary"] = self.boundary
@@ -151,6 +172,25 @@ class Program:
         aligned_axes = triple(n % s == 0 for n, s in zip(shape, self.scale, strict=True))
         return Program((*self.steps[:-1], replace(self.steps[-1], aligned_axes=aligned_axes)))
 
+    @functools.cached_property
+    def leaves(self) -> tuple[Step, ...]:
+        """The steps that are functions, also those inside steps that are repeated."""
+        found: list[Step] = []
+        for step in self.steps:
+            found += [step] if step.op.inner is None else step.op.inner.leaves
+        return tuple(found)
+
+    def map_leaves(self, change: Callable[[Step], Step]) -> "Program":
+        """Return the program with every step of `leaves` changed."""
+        return Program(
+            tuple(
+                change(step)
+                if step.op.inner is None
+                else replace(step, op=type(step.op)(step.op.inner.map_leaves(change), step.op.times))
+                for step in self.steps
+            )
+        )
+
     @property
     def scale(self) -> tuple[Any, Any, Any]:
         """Input voxels per output voxel, along each axis."""
@@ -169,7 +209,7 @@ class Program:
         """Halo that the steps after step `k` still need."""
         total = _NONE
         for step in self.steps[k + 1 :]:
-            total = add_halos(total, add_halos(step.halos()[0], step.overhang))
+            total = add_halos(total, add_halos(widest_halo(step.halos()), step.overhang))
         return total
 
     def halos(self, inputs: int) -> tuple[Halo, ...]:
@@ -264,19 +304,21 @@ class Program:
             Position in the core of a voxel taken in; with `valid` there must be one.
         """
         values = list(blocks)
-        widest = triple(max(h[a] for h in self.halos(len(blocks))) for a in range(3))
+        widest = widest_halo(self.halos(len(blocks)))
         out: Any = None
         for k, step in enumerate(self.steps):
             halo_after, overhang = self.halo_after(k), step.overhang
             own = step.halos(len(values))
             around = tuple(add_halos(add_halos(h, overhang), halo_after) for h in own)
+            if k > 0 and len(set(own)) > 1:  # the step before gives all of them the widest halo
+                values = [crop(v, _minus(widest_halo(own), h)) for v, h in zip(values, own, strict=True)]
             begin = [tuple(o - w for o, w in zip(offset, a, strict=True)) for a in around]
             stencil = self._stencil(k)
             if k > 0 and stencil:
                 values = [fence(v) for v in values]
             selected = None
             if valid is not None:
-                selected = [_crop(valid, _minus(widest, a)) for a in around]
+                selected = [crop(valid, _minus(widest, a)) for a in around]
                 # Another step before may have filled these by its rule, or not at all.
                 if donor_voxel is not None and (step.op.masked is None or not stencil):
                     values = [
@@ -285,10 +327,16 @@ class Program:
                     ]
             fill = tuple(max(h[a] for h in own) + overhang[a] for a in range(3))
 
-            def run(vs, flags, at, step=step, own=own, overhang=overhang):
+            def run(vs, flags, at, step=step, own=own, overhang=overhang, halo_after=halo_after):
                 if any(overhang):
-                    vs = [_crop(v, overhang) for v in vs]
+                    vs = [crop(v, overhang) for v in vs]
                     at = [tuple(p + b for p, b in zip(a, overhang, strict=True)) for a in at]
+                if step.op.inner is not None:
+                    rest = {"shape": shape, "spacing": spacing, "origin": origin, "seed": seed}
+                    donor = None
+                    if donor_voxel is not None:
+                        donor = tuple(d + r for d, r in zip(donor_voxel, halo_after, strict=True))
+                    return step.op.on_block(vs, at[0], None if flags is None else flags[0], donor, **rest)
                 masked = flags[0] if flags is not None and any(map(any, own)) and step.op.masked is not None else None
                 context = None
                 if step.op.context:
@@ -310,19 +358,22 @@ class Program:
                     ]
                 out = run(values, selected, begin)
             if k + 1 < len(self.steps):
-                values = [self._handed_on(k, out, valid)]
+                values = self._handed_on(k, out, valid)
         return out
 
-    def _handed_on(self, k: int, out: Any, valid: Array | None) -> Any:
-        """Return what step `k` gives to the next one, which takes several arrays as one tuple."""
+    def _handed_on(self, k: int, out: Any, valid: Array | None) -> list[Any]:
+        """Return what step `k` gives to the next one: several arrays, or one tuple of them for a function of a tuple."""
         if not isinstance(out, tuple | list):
-            return out
+            return [out]
+        following = self.steps[k + 1]
+        if not isinstance(following.op, PlainFunction) and following.op.inputs == len(out):
+            return list(out)
         if self._stencil(k + 1) or valid is not None:
             raise TypeError(
-                f"step {k} of the chain ({self.steps[k].op.name}) returns {len(out)} arrays; only the last step may, "
-                f"or the next one must be an element-wise function of a tuple."
+                f"step {k} of the chain ({self.steps[k].op.name}) returns {len(out)} arrays; the next one must be an operation of as "
+                f"many arrays, or an element-wise function of a tuple."
             )
-        return tuple(out)
+        return [tuple(out)]
 
     def _per_period(self, run, step, values, selected, begin, fill, offset, halo_after, shape):
         xp = namespace(*values)
@@ -394,6 +445,11 @@ class Program:
             single = Program((step,))
             if k > 0 and self._stencil(k):
                 values = tuple(fence(v) for v in values)
+            if step.op.inner is not None:
+                out = step.op.on_arrays(values, valid, seed)
+                if k + 1 < len(self.steps):
+                    values = tuple(self._handed_on(k, out, valid))
+                continue
             inputs = len(values)
             halos = single.halos(inputs)
             extra = tuple(-n % math.ceil(s) if s > 1 else 0 for n, s in zip(shape, step.op.scale, strict=True))
@@ -411,7 +467,7 @@ class Program:
                 flags = pad(valid, widest, step.boundary, True)
             out = single.on_block(padded, offset=_NONE, shape=shape, valid=flags, donor_voxel=donor_voxel, seed=seed)
             if k + 1 < len(self.steps):
-                values = (self._handed_on(k, out, valid),)
+                values = tuple(self._handed_on(k, out, valid))
         return out
 
     def _on_host(self, arrays: Sequence[Array], valid: Array | None, seed: Any) -> Any:
@@ -437,7 +493,7 @@ def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
     if shape == core:
         return out
     if shape == padded:
-        return _crop(out, halo)
+        return crop(out, halo)
     if shape == ():
         found = "a single value" if is_array(out) or isinstance(out, numbers.Number) else f"a {type(out).__name__}"
         raise ValueError(
@@ -449,8 +505,14 @@ def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
     )
 
 
-def _crop(x: Array, widths: Sequence[int]) -> Array:
+def crop(x: Array, widths: Sequence[int]) -> Array:
+    """Return the inside of an array, `widths` voxels from each of its faces."""
     return x[tuple(slice(w, n - w) for w, n in zip(widths, x.shape, strict=True))] if any(widths) else x
+
+
+def widest_halo(halos: Sequence[Halo]) -> Halo:
+    """Return the largest of several halos, axis by axis."""
+    return triple(max(h[a] for h in halos) for a in range(3))
 
 
 def _minus(a: Halo, b: Halo) -> Halo:

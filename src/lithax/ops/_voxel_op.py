@@ -17,6 +17,9 @@ class VoxelOp:
     Called with whole arrays it returns whole arrays. Made by `voxel_op`.
     """
 
+    inner = None
+    """The program inside; an operation has a body instead."""
+
     def __init__(
         self,
         body: Callable,
