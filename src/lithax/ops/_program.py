@@ -370,8 +370,8 @@ class Program:
             return list(out)
         if self._stencil(k + 1) or valid is not None:
             raise TypeError(
-                f"step {k} of the chain ({self.steps[k].op.name}) returns {len(out)} arrays; the next one must be an operation of as "
-                f"many arrays, or an element-wise function of a tuple."
+                f"step {k} of the chain ({self.steps[k].op.name}) returns {len(out)} arrays; only the last step may, "
+                f"unless the next one is an operation of as many arrays, or an element-wise function of a tuple."
             )
         return [tuple(out)]
 
