@@ -7,7 +7,8 @@ from jaxtyping import Inexact, Shaped
 
 from lithax.arrays import as_real
 from lithax.grid import Halo, as_halo
-from lithax.ops._gaussian import gaussian_radius, gaussian_weights
+from lithax.ops._folded import folded_radii, folding
+from lithax.ops._gaussian import folded_weights, gaussian_radius
 from lithax.ops._parameters import cast, is_number, per_axis, spacing_per_axis
 from lithax.ops._separable import AXES, along_axes, correlate, shifted
 from lithax.ops._voxel_op import voxel_op
@@ -129,7 +130,7 @@ def laplacian(block: Shaped[Any, "x y z"], *, spacing: Any = 1.0) -> Inexact[Any
     return total
 
 
-def smoothing_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0) -> Halo:
+def smoothing_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0, fold: Any = None) -> Halo:
     """Return `gaussian_radius` for a derivative, which needs a Gaussian of some width along every axis."""
     if any(is_number(s) and s == 0 for s in per_axis(sigma, "sigma")):
         raise ValueError(
@@ -140,19 +141,19 @@ def smoothing_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0
         raise ValueError(
             f"sigma={sigma!r}, radius={radius!r}: cut off at {radii} voxels, no neighbour is left to take a difference with."
         )
-    return radii
+    return folded_radii(radii, fold)
 
 
-def gaussian_pass(x: Array, sigma: Any, radius: int, axis: int, order: int, spacing: Any) -> Array:
+def gaussian_pass(x: Array, sigma: Any, radius: int, axis: int, order: int, spacing: Any, fold: Any = None) -> Array:
     """Smooth along one axis with the derivative of a Gaussian of the given order, per `spacing` to that power."""
-    weights = gaussian_weights(sigma, radius, order, x.dtype)
+    weights = folded_weights(sigma, radius, order, x.dtype, None if fold is None else fold[axis])
     if order:
         scale = cast(spacing, x.dtype) ** order
         weights = [w / scale for w in weights]
     return correlate(x, weights, axis, odd=order % 2 == 1)
 
 
-@voxel_op(halo=smoothing_radius, static=("order", "radius", "truncate"))
+@voxel_op(halo=smoothing_radius, static=("order", "radius", "truncate"), fit=folding(smoothing_radius))
 def gaussian_derivative(
     block: Shaped[Any, "x y z"],
     *,
@@ -161,6 +162,7 @@ def gaussian_derivative(
     spacing: Any = 1.0,
     radius: Any = None,
     truncate: float | int = 4.0,
+    fold: Any = None,
 ) -> Inexact[Any, "_ _ _"]:
     """Take a derivative of the field smoothed by a Gaussian; `scipy.ndimage.gaussian_filter` with `order`.
 
@@ -192,4 +194,4 @@ def gaussian_derivative(
     radii = smoothing_radius(sigma, radius, truncate)
     sigmas, steps, orders = per_axis(sigma, "sigma"), spacing_per_axis(spacing), as_halo(order, "order")
     taps = [2 * r + 1 for r in radii]
-    return along_axes(x, taps, lambda v, a: gaussian_pass(v, sigmas[a], radii[a], a, orders[a], steps[a]))
+    return along_axes(x, taps, lambda v, a: gaussian_pass(v, sigmas[a], radii[a], a, orders[a], steps[a], fold))

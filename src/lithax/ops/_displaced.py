@@ -57,8 +57,8 @@ def fold_displacements(step: Callable[..., Any], state: Any, block: Array, radiu
     Examples
     --------
     >>> import numpy as np
-    >>> fold_displacements(lambda s, window, _: s + window, 0, np.ones((3, 3, 3)), 1)[0, 0, 0]
-    27.0
+    >>> int(fold_displacements(lambda s, window, _: s + window, 0, np.ones((3, 3, 3)), 1)[0, 0, 0])
+    27
     """
     reach = as_halo(radius, "radius")
     nx, ny, nz = (2 * r + 1 for r in reach)

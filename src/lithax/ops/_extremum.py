@@ -9,7 +9,7 @@ from lithax.arrays import namespace, orderable
 from lithax.ops._masked import where_present
 from lithax.ops._separable import along_axes, windows
 from lithax.ops._voxel_op import voxel_op
-from lithax.ops._window import trim, window_halo, window_size
+from lithax.ops._window import clipped_window, trim, window_halo, window_size
 from lithax.typing import Array
 
 Combine = Callable[[Array, Array], Array]
@@ -75,7 +75,7 @@ def _maximum_masked(
     return _box_masked(block, valid, window_size(size, radius), larger)
 
 
-@voxel_op(halo=window_halo, static=("size", "radius"), masked=_minimum_masked)
+@voxel_op(halo=window_halo, static=("size", "radius"), masked=_minimum_masked, fit=clipped_window)
 def minimum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Take the smallest value in a box; `scipy.ndimage.minimum_filter`.
 
@@ -106,7 +106,7 @@ def minimum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     return on_ordered(block, lambda x: _box(x, sizes, smaller))
 
 
-@voxel_op(halo=window_halo, static=("size", "radius"), masked=_maximum_masked)
+@voxel_op(halo=window_halo, static=("size", "radius"), masked=_maximum_masked, fit=clipped_window)
 def maximum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Take the largest value in a box; `scipy.ndimage.maximum_filter`.
 

@@ -7,6 +7,7 @@ from jaxtyping import Float, Shaped
 from lithax.arrays import as_real, fence
 from lithax.grid import Halo
 from lithax.ops._derivative import central_difference, gaussian_pass, smoothing_radius, sobel_component
+from lithax.ops._folded import folding
 from lithax.ops._parameters import per_axis, spacing_per_axis
 from lithax.ops._separable import shifted
 from lithax.ops._smooth_root import smooth_root
@@ -14,16 +15,16 @@ from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
 
-def gradient_halo(sigma: Any = None, radius: Any = None, truncate: float | int = 4.0) -> Halo:
+def gradient_halo(sigma: Any = None, radius: Any = None, truncate: float | int = 4.0, fold: Any = None) -> Halo:
     """Return the halo of the gradient: one voxel for central differences, the Gaussian's radius otherwise."""
-    return (1, 1, 1) if sigma is None else smoothing_radius(sigma, radius, truncate)
+    return (1, 1, 1) if sigma is None else smoothing_radius(sigma, radius, truncate, fold)
 
 
 def _magnitude(x: Array, y: Array, z: Array) -> Array:
     return smooth_root(x * x + y * y + z * z)
 
 
-@voxel_op(halo=gradient_halo, static=("radius", "truncate"))
+@voxel_op(halo=gradient_halo, static=("radius", "truncate"), fit=folding(gradient_halo))
 def gradient_magnitude(
     block: Shaped[Any, "x y z"],
     *,
@@ -31,6 +32,7 @@ def gradient_magnitude(
     spacing: Any = 1.0,
     radius: Any = None,
     truncate: float | int = 4.0,
+    fold: Any = None,
 ) -> Float[Any, "_ _ _"]:
     """Take the length of the gradient of the smoothed field; `scipy.ndimage.gaussian_gradient_magnitude`.
 
@@ -70,7 +72,7 @@ def gradient_magnitude(
     radii, sigmas = smoothing_radius(sigma, radius, truncate), per_axis(sigma, "sigma")
 
     def along(field: Array, axis: int, order: int) -> Array:
-        return gaussian_pass(field, sigmas[axis], radii[axis], axis, order, steps[axis])
+        return gaussian_pass(field, sigmas[axis], radii[axis], axis, order, steps[axis], fold)
 
     smooth, slope = fence(along(x, 2, 0)), fence(along(x, 2, 1))  # eight passes instead of nine
     return _magnitude(

@@ -170,7 +170,18 @@ class Program:
     def on_images(self, shape: Index) -> "Program":
         """Return the program for images of one shape: where they hold whole boxes of the scale, nothing is read beyond them."""
         aligned_axes = triple(n % s == 0 for n, s in zip(shape, self.scale, strict=True))
-        return Program((*self.steps[:-1], replace(self.steps[-1], aligned_axes=aligned_axes)))
+        fitted = self.fitted(shape)
+        return Program((*fitted.steps[:-1], replace(fitted.steps[-1], aligned_axes=aligned_axes)))
+
+    def fitted(self, shape: Sequence[int]) -> "Program":
+        """Return the program in which filters that are wider than an image of this shape are folded onto it."""
+
+        def fit(step: Step) -> Step:
+            if not isinstance(step.op, VoxelOp) or step.op.fit is None:
+                return step
+            return replace(step, parameters=step.op.fitted(step.parameters, shape, step.boundary))
+
+        return self.map_leaves(fit) if any(s.op.fit for s in self.leaves if isinstance(s.op, VoxelOp)) else self
 
     @functools.cached_property
     def leaves(self) -> tuple[Step, ...]:
@@ -441,7 +452,7 @@ class Program:
                 raise ValueError(f"valid has shape {tuple(valid.shape)}, the array {shape}; they must agree.")
             self.check_selection()
             donor_voxel = _first_true(valid)
-        for k, step in enumerate(self.steps):
+        for k, step in enumerate(self.fitted(shape).steps):
             single = Program((step,))
             if k > 0 and self._stencil(k):
                 values = tuple(fence(v) for v in values)

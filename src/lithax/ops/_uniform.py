@@ -1,32 +1,51 @@
 """The mean over a box."""
 
+import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Bool, Inexact, Shaped
 
 from lithax.arrays import as_real
+from lithax.grid import Halo
+from lithax.ops._folded import fold_box, folded_radii, folding
 from lithax.ops._masked import normalised, weighted
-from lithax.ops._separable import along_axes, windows
+from lithax.ops._separable import along_axes, shifted, windows
 from lithax.ops._voxel_op import voxel_op
 from lithax.ops._window import trim, window_halo, window_size
 from lithax.typing import Array
 
 
-def _box_sum(x: Array, sizes: tuple[int, int, int]) -> Array:
+def uniform_halo(size: Any = None, radius: Any = None, fold: Any = None) -> Halo:
+    """Return the halo of a box, folded onto the rows of an image or not."""
+    return folded_radii(window_halo(size, radius), fold)
+
+
+def _box_sum(x: Array, sizes: tuple[int, int, int], fold: Any = None) -> Array:
+    if fold is not None:
+        rows = [fold_box(size, *row) for size, row in zip(sizes, fold, strict=True)]
+        return along_axes(x, [len(row) for row in rows], lambda v, axis: _weighted_sum(v, rows[axis], axis))
     return along_axes(trim(x, sizes), sizes, lambda v, axis: windows(v, sizes[axis], axis, operator.add))
 
 
+def _weighted_sum(x: Array, weights: Sequence[float], axis: int) -> Array:
+    length = x.shape[axis] - len(weights) + 1
+    return functools.reduce(operator.add, (shifted(x, axis, k, length) * w for k, w in enumerate(weights)))
+
+
 def _uniform_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
+    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None, fold: Any = None
 ) -> Inexact[Any, "_ _ _"]:
     sizes = window_size(size, radius)
     x, weight = weighted(as_real(block), valid)
-    return normalised(_box_sum(x, sizes), _box_sum(weight, sizes))
+    return normalised(_box_sum(x, sizes, fold), _box_sum(weight, sizes, fold))
 
 
-@voxel_op(halo=window_halo, static=("size", "radius"), masked=_uniform_masked)
-def uniform(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None) -> Inexact[Any, "_ _ _"]:
+@voxel_op(halo=uniform_halo, static=("size", "radius"), masked=_uniform_masked, fit=folding(uniform_halo))
+def uniform(
+    block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None, fold: Any = None
+) -> Inexact[Any, "_ _ _"]:
     """Average over a box; `scipy.ndimage.uniform_filter`.
 
     Integers and booleans are averaged as floats. NaN and infinity reach the voxels whose box contains them, and no others
@@ -52,4 +71,4 @@ def uniform(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     """
     sizes = window_size(size, radius)
     x = as_real(block)
-    return _box_sum(x, sizes) / float(sizes[0] * sizes[1] * sizes[2])
+    return _box_sum(x, sizes, fold) / float(sizes[0] * sizes[1] * sizes[2])

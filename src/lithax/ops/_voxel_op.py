@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +29,7 @@ class VoxelOp:
         context: bool = False,
         scale: Any = 1,
         host: bool = False,
+        fit: Callable | None = None,
     ):
         functools.update_wrapper(self, body)
         self.body = body
@@ -37,9 +38,10 @@ class VoxelOp:
         self.masked = masked
         self.context = bool(context)
         self.host = bool(host)
+        self.fit = fit
         self.scale = _as_scale(scale)
         signature = inspect.signature(body)
-        taken = {"block"} if self.context else set()
+        taken = ({"block"} if self.context else set()) | ({"fold"} if fit else set())
         self._parameters = {
             name: p
             for name, p in signature.parameters.items()
@@ -72,7 +74,7 @@ class VoxelOp:
     def check_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Raise TypeError for a parameter that the body lacks, misses, or cannot take as an array."""
         for name in parameters:
-            if name not in self._parameters and not self._any_parameter:
+            if name not in self._parameters and not self._any_parameter and not (self.fit and name == "fold"):
                 known = ", ".join(self._parameters) or "none"
                 raise TypeError(f"{self.name}() has no parameter {name!r}; its parameters are: {known}.")
         for name, parameter in self._parameters.items():
@@ -85,12 +87,20 @@ class VoxelOp:
                     f"give a Python number."
                 )
 
+    def fitted(self, parameters: Mapping[str, Any], shape: Sequence[int], boundary: str) -> dict[str, Any]:
+        """Return parameters that give the same on an image of one shape, with a halo that is not wider than it has to be."""
+        changed = None if self.fit is None else self.fit(tuple(shape), boundary, **self._of_halo(parameters))
+        return dict(parameters) | (changed or {})
+
+    def _of_halo(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        given = self.with_defaults(parameters)
+        return {k: v for k, v in given.items() if self._asked is None or k in self._asked}
+
     def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
         """Return the halo of each input for these parameters."""
         rule = self.halo_rule
         if callable(rule):
-            given = self.with_defaults(parameters)
-            rule = rule(**{k: v for k, v in given.items() if self._asked is None or k in self._asked})
+            rule = rule(**self._of_halo(parameters))
         return as_halos(rule, inputs, f"halo of {self.name}")
 
     def with_defaults(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,6 +160,7 @@ def voxel_op(
     context: bool = False,
     scale: Any = 1,
     host: bool = False,
+    fit: Callable | None = None,
 ) -> Any:
     """Make a voxel operation from a body: the padded block in, the core out.
 
@@ -174,6 +185,9 @@ def voxel_op(
     host
         The body is a host function: it takes and returns NumPy arrays in host memory under every backend, and may call any
         compiled package (scipy, an extension of your own). It is neither compiled nor differentiated.
+    fit
+        ``fit(shape, boundary, **parameters)`` with the parameters of the halo: parameters that give the same on an image of
+        this shape with a smaller halo, or None. A filter wider than the image folds itself onto it (``fold=``).
 
     Examples
     --------
@@ -191,6 +205,7 @@ def voxel_op(
         "context": context,
         "scale": scale,
         "host": host,
+        "fit": fit,
     }
     if body is None:
         return lambda function: VoxelOp(function, **options)

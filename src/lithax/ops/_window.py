@@ -1,5 +1,6 @@
 """Box-shaped neighbourhoods, given by their size or by their radius."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from lithax.grid import Halo, as_halo
@@ -29,6 +30,14 @@ def window_halo(size: Any = None, radius: Any = None) -> Halo:
     """Return the halo of a window; an even one reaches one voxel less on the upper side, as in scipy.ndimage."""
     x, y, z = window_size(size, radius)
     return x // 2, y // 2, z // 2
+
+
+def clipped_window(shape: Sequence[int], boundary: str, size: Any = None, radius: Any = None) -> dict[str, Any] | None:
+    """Return a window that holds the same values of an image of this shape: further out than its length there are no others."""
+    sizes = window_size(size, radius)
+    if not any(s // 2 > n for s, n in zip(sizes, shape, strict=True)):
+        return None
+    return {"size": tuple(2 * n + 1 if s // 2 > n else s for s, n in zip(sizes, shape, strict=True)), "radius": None}
 
 
 def trim(block: Array, sizes: Halo) -> Array:
