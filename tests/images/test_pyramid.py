@@ -14,7 +14,8 @@ import lithax as lx
 from lithax.chunked import _block_layout
 from lithax.errors import IncompleteImageError
 from lithax.images import _pyramid
-from lithax.images._chunk_map import prepare_map
+from lithax.images._outputs import Output
+from lithax.images._prepare_map import prepare_map
 
 PLACE = {"voxel_length": (1.0, 1.0, 1.5), "voxel_origin": (5.0, -6.0, 7.0), "voxel_unit": "um"}
 
@@ -73,7 +74,7 @@ def test_blocks_are_put_together_from_parts(shape, rng, monkeypatch):
     image = lx.from_array(values, chunks=8)
     operation = lx.ops.coarsen("mean")
     # Nothing is read beyond whole boxes, so a part is made of one chunk.
-    request = prepare_map("test", operation, (image,), {}, chunks=8).request
+    request = prepare_map("test", operation, (image,), {}, output=Output(chunks=8)).request
     assert (request.core, request.block_shapes) == ((4, 4, 4), ((8, 8, 8),))
     np.testing.assert_array_equal(lx.chunk_map(operation, image, chunks=8, progress=False)[:], coarser(values))
 

@@ -188,7 +188,7 @@ class LossOverBlocks:
             parameters = eqx.combine(differ, fixed)
             if model is not None:
                 at = (offset[0], offset[1], offset[2])
-                program = Program(as_steps(model(parameters)))
+                program = Program(as_steps(model(parameters))).fitted(frame.shape)
                 blocks = [predicted(program, blocks[:1], frame, at, valid_padded, donor_voxel), *blocks[1:]]
             if method == "residuals":
                 residuals = loss.residuals(parameters, *blocks)

@@ -51,17 +51,16 @@ from lithax.images._call import (
     Inputs,
     cache_bytes,
     gather_inputs,
-    limit_or_default,
     size_text,
-    workers_or_default,
     world_of,
 )
 from lithax.images._collective import check_same, on_first, open_shared_array, together
 from lithax.images._create import new_image
 from lithax.images._identity import call_of, comparable, describe_input, describe_places, version
 from lithax.images._input_state import changed_while_read, input_states, without_times
-from lithax.images._outputs import new_outputs
+from lithax.images._outputs import Output, new_outputs
 from lithax.images._plan import Plan
+from lithax.images._run import limit_or_default, workers_or_default
 from lithax.images._voxel_image import VoxelImage, geometry_of
 from lithax.storage import (
     SCRATCH,
@@ -381,9 +380,7 @@ class _Run:
             shards=(self.shards,) * count,
         )
         call = self.call
-        self.outputs, self.finished = new_outputs(
-            prepared,
-            self._identity,
+        output = Output(
             store=call.store,
             path=call.path,
             overwrite=call.overwrite,
@@ -391,6 +388,7 @@ class _Run:
             field_unit=list(call.units) or None,
             resume=call.resume,
         )
+        self.outputs, self.finished = new_outputs(prepared, self._identity, output)
         if not self.finished:
             try:
                 self.journals = self._journals(self.outputs, self._identity)

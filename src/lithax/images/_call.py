@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import psutil
-
 from lithax.arrays import is_traced
-from lithax.chunked import ArraySource, Selection, available_cores, stored_sources
+from lithax.chunked import ArraySource, Selection, stored_sources
+from lithax.errors import MemoryLimitError
 from lithax.geometry import Frame
 from lithax.grid import BlockSource, Halo
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import Domain, as_domain, make_selection
-from lithax.runtime import check_launcher, connected, size_in_bytes
+from lithax.runtime import check_launcher, connected
 
 CACHE_BYTES = 512 * 2**20
 """Decoded chunks are kept up to this many bytes where blocks overlap."""
@@ -108,28 +106,19 @@ def refuse_tracers(name: str, values: Any) -> None:
         )
 
 
-def workers_or_default(workers: int | None, world: Any = None) -> int:
-    """Return the number of blocks in flight: a quarter more than this process has cores, so that none waits for the disk.
-
-    On two cores a third block takes more from the other two, of cache and of turns, than it fills in: measured at 10 % of a pass.
-    """
-    if workers is None:
-        cores = available_cores() if world is None or world.count == 1 else world.cores[world.index]
-        return cores + cores // 4
-    if not isinstance(workers, int | np.integer) or workers < 1:
-        raise ValueError(f"workers={workers!r} must be a whole number >= 1: how many blocks are in flight.")
-    return int(workers)
+def check_halo_fits(halos: Sequence[Halo], needed: int, limit: int) -> None:
+    """Raise MemoryLimitError if a block is out of proportion because of its halo: smaller chunks are no way out then."""
+    widest = max(max(halo) for halo in halos)
+    if widest > _WIDE_HALO:
+        raise MemoryLimitError(
+            f"the halo of {widest} voxels makes blocks of which those in flight need {size_text(needed)}, memory_limit is "
+            f"{size_text(limit)}; use a smaller halo, work on a coarser image (lx.ops.coarsen), or raise memory_limit."
+        )
 
 
-def limit_or_default(memory_limit: Any, world: Any = None) -> int:
-    """Return a memory limit in bytes, for this process; by default its share of half of what is free.
-
-    Text such as "2 GiB" is understood.
-    """
-    if memory_limit is None:
-        sharing = 1 if world is None else len(world.neighbours)
-        return psutil.virtual_memory().available // 2 // sharing
-    return size_in_bytes("memory_limit", memory_limit)
+_WIDE_HALO = 256
+NOT_COMPILED = 2**40
+"""Blocks in flight of this size [byte] are not even compiled: the compiler itself would run out of memory."""
 
 
 def cache_bytes(sources: Sequence[BlockSource], halos: Sequence[Halo], block: Sequence[int], limit: int) -> int:
@@ -163,7 +152,9 @@ def merge_parameters(parameters: Mapping[str, Any] | None, keywords: Mapping[str
 
 def size_text(count: int) -> str:
     """Return a number of bytes as people write it."""
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+    if count >= 2**60:
+        return f"{count / 2**60:.3g} EiB"
+    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count} bytes"

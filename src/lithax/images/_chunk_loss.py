@@ -19,6 +19,7 @@ from lithax.chunked import LossOverBlocks
 from lithax.images._call import world_of
 from lithax.images._collective import together
 from lithax.images._reduce import loss_over
+from lithax.images._run import Run
 
 
 def chunk_loss(
@@ -120,8 +121,8 @@ class LossFunction:
         with self._one_at_a_time, together(self._world):
             self._calls += 1
             over: LossOverBlocks = loss_over(
-                "chunk_loss", self._loss, parameters, self._images, self._model, where, memory_limit, workers, self._world,
-                self._progress, call=self._calls,
+                "chunk_loss", self._loss, parameters, self._images, self._model, where,
+                Run("jax", None, memory_limit, workers, self._world, self._progress), call=self._calls,
             )  # fmt: skip
             if what == "value":
                 return over.value(parameters)

@@ -1,63 +1,27 @@
 """Apply a function to images of any size, block by block."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from lithax.chunked import (
-    ALLOCATOR_OVERHEAD,
-    ANY_MACHINE,
-    CACHE_OVERHEAD,
-    FIXED_BYTES,
-    BlockReader,
-    ChunkCache,
-    Layout,
-    MapFunction,
-    MapJob,
-    MapRequest,
-    choose_layout,
-    choose_part,
-    evaluation_bytes,
-    largest_chunk,
-    map_function,
-    release_memory,
-)
-from lithax.errors import IncompleteImageError, MemoryLimitError
-from lithax.geometry import Frame
-from lithax.grid import Index, triple
-from lithax.images._call import (
-    Inputs,
-    cache_bytes,
-    gather_inputs,
-    limit_or_default,
-    merge_parameters,
-    size_text,
-    workers_or_default,
-    world_of,
-)
+from lithax.chunked import MapJob, release_memory
+from lithax.errors import IncompleteImageError
+from lithax.images._call import merge_parameters, world_of
 from lithax.images._collective import check_same, on_first, together
 from lithax.images._derived_array import stored_origins
 from lithax.images._history import applied_before, entry_of, is_listed, with_entry
 from lithax.images._identity import comparable, describe_places, identity_of, provenance_of
 from lithax.images._input_state import changed_while_read
-from lithax.images._outputs import given_outputs, images_of, new_outputs
+from lithax.images._outputs import Output, given_outputs, images_of, new_outputs
+from lithax.images._prepare_map import PreparedMap, prepare_map, same_place
+from lithax.images._run import Run
 from lithax.images._voxel_image import VoxelImage
-from lithax.images._where import as_source
-from lithax.ops import PlainFunction, Program, as_steps
-from lithax.runtime import device_or_devices
 from lithax.storage import (
     begin_journal,
     clear_journal,
     differing_parts,
     fingerprint,
     join_journal,
-    locate,
-    resolve_chunks,
     this_process,
-    voxel_dtype,
 )
 
 
@@ -169,44 +133,29 @@ def chunk_map(
     FileExistsError, LockedError, ResumeError, IncompleteImageError
         If the output is there already, is being written, or cannot be resumed.
     """
-    if resume not in (True, False, "force"):
-        raise ValueError(f"resume={resume!r} must be True, False or 'force'.")
-    world = world_of("chunk_map", (*images, *(out if isinstance(out, tuple | list) else (out,))), world)
+    output = Output(
+        out, store, path, overwrite, chunks, shards, dtype, fill_value, field_name, field_unit, resume, resume_key,
+        hash_inputs,
+    )  # fmt: skip
+    world = world_of("chunk_map", (*images, *(output.images or ())), world)
     with together(world):
         prepared = prepare_map(
             "chunk_map",
             fn,
             images,
             merge_parameters(parameters, keywords),
+            output=output,
+            run=Run(backend, device, memory_limit, workers, world, progress),
             where=where,
             where_input=where_input,
-            out=out,
-            store=store,
-            chunks=chunks,
-            shards=shards,
-            dtype=dtype,
-            fill_value=fill_value,
             boundary=boundary,
             boundary_value=boundary_value,
             halo=halo,
             geometry=geometry,
             seed=seed,
-            backend=backend,
-            device=device,
-            memory_limit=memory_limit,
-            workers=workers,
-            world=world,
         )
         prepared.check_memory()
-        for handle in prepared.inputs.images:
-            if isinstance(handle, VoxelImage):
-                if handle.stored.metadata.state != "complete" and not (resume and prepared.in_place):
-                    raise IncompleteImageError(
-                        f"the image at {handle.stored.where} was cut off while it was written; repeat that call with resume=True."
-                    )
-                for stored in stored_origins(handle.stored) if hash_inputs else ():
-                    if stored.metadata.content_hash is None:
-                        VoxelImage(stored, handle.world).content_hash()
+        _check_complete(prepared, output)
         recorded = store is not None or prepared.out is not None
         identity = identity_of(prepared, resume_key, needed=bool(resume), recorded=recorded)
     places = {"store": describe_places(store), "path": path, "overwrite": overwrite, "resume": resume}
@@ -217,277 +166,26 @@ def chunk_map(
         assert prepared.out is not None
         return prepared.out if prepared.many else prepared.out[0]
     if prepared.out is not None:
-        outputs, finished = given_outputs(prepared, store, path, resume), False
+        outputs, finished = given_outputs(prepared, output), False
     else:
-        outputs, finished = new_outputs(
-            prepared,
-            identity,
-            store=store,
-            path=path,
-            overwrite=overwrite,
-            field_name=field_name,
-            field_unit=field_unit,
-            resume=resume,
-        )
+        outputs, finished = new_outputs(prepared, identity, output)
     if not finished:
-        _run(prepared, outputs, identity, resume, resume_key, progress)
+        _run(prepared, outputs, identity, resume, resume_key)
         release_memory(prepared.working_bytes)
     return tuple(outputs) if prepared.many else outputs[0]
 
 
-@dataclass
-class PreparedMap:
-    """A call of `chunk_map`, checked and compiled, before anything is read or written."""
-
-    inputs: Inputs
-    program: Program
-    request: MapRequest
-    function: MapFunction
-    layout: Layout
-    frame: Frame
-    chunks: tuple[Index, ...]
-    shards: tuple[Index | None, ...]
-    out: tuple[VoxelImage, ...] | None
-    in_place: bool
-    many: bool
-    backend: Any
-    workers: int
-    cache: int
-    limit: int
-    held: int
-    """Bytes of results that stay in memory."""
-    states: list[dict[str, Any]] = field(default_factory=list)
-    """What the inputs held when the call began, known by the first process of calls whose output outlives them."""
-
-    @property
-    def reader(self) -> BlockReader:
-        """What reads the blocks of the inputs."""
-        inputs, scale = self.inputs, self.program.scale
-        inner = triple(math.ceil(c * s) for c, s in zip(self.function.core, scale, strict=True))
-        return BlockReader(
-            inputs.sources,
-            Layout(inputs.frame.shape, inner),
-            inputs.selection,
-            ChunkCache(self.cache),
-            self.backend == "jax",
-            self.program.halos(len(inputs.sources)),
-            *self.program.reading_rule,
-            replaces=False,
-        )
-
-    @property
-    def working_bytes(self) -> int:
-        """An upper bound of the memory that the call needs besides results that stay in memory [byte]."""
-        request, itemsize = self.request, [d.itemsize for d in self.request.dtypes]
-        blocks = [math.prod(s) * i for s, i in zip(request.block_shapes, itemsize, strict=True)]
-        results = sum(math.prod(self.layout.block) * d.itemsize for d in self.function.out_dtypes)
-        each = sum(blocks) + largest_chunk(self.inputs.sources) + self.function.temporary_bytes + 2 * results
-        if self.inputs.selection is not None:
-            widest = tuple(max(s[a] for s in request.block_shapes) for a in range(3))
-            each += (2 + len(self.inputs.selection.sources)) * math.prod(widest)
-            each += results if request.keeps_old else 0
-            each += evaluation_bytes(self.inputs.selection.sources, [widest] * len(self.inputs.selection.sources))
-        each += evaluation_bytes(self.inputs.sources, request.block_shapes)
-        units = 0
-        for shard, d in zip(self.shards, self.function.out_dtypes, strict=True):
-            if shard is not None and math.prod(shard) > math.prod(self.layout.block):
-                units += 2 * math.prod(shard) * d.itemsize
-        blocks_at_once = min(self.workers, len(self.layout.grid))
-        return int(ALLOCATOR_OVERHEAD * each * blocks_at_once) + FIXED_BYTES + int(CACHE_OVERHEAD * self.cache) + units
-
-    def check_memory(self) -> None:
-        """Raise MemoryLimitError if the call needs more memory than it may."""
-        need = self.working_bytes + self.held
-        if need > self.limit:
-            way_out = (
-                "give store= so that the result is written instead of kept, "
-                if self.held > self.limit // 2
-                else "use smaller chunks (image.copy(store, chunks=64)) or fewer workers (workers=1), "
-            )
-            raise MemoryLimitError(
-                f"the call needs up to {size_text(need)} ({size_text(self.working_bytes)} for {self.workers} blocks in flight, "
-                f"{size_text(self.held)} for results in memory), memory_limit is {size_text(self.limit)}; {way_out}or raise memory_limit."
-            )
-
-
-def prepare_map(
-    name: str,
-    fn: Callable[..., Any],
-    images: Sequence[Any],
-    parameters: Mapping[str, Any],
-    *,
-    where: Any = None,
-    where_input: str = "exclude",
-    out: Any = None,
-    store: Any = None,
-    chunks: Any = None,
-    shards: Any = None,
-    dtype: Any = None,
-    fill_value: Any = None,
-    boundary: str | None = None,
-    boundary_value: Any = None,
-    halo: Any = None,
-    geometry: str = "same",
-    seed: int = 0,
-    backend: Any = "jax",
-    device: Any = None,
-    memory_limit: Any = None,
-    workers: int | None = None,
-    world: Any = None,
-) -> PreparedMap:
-    """Check a call of `chunk_map`, choose its blocks and compile its function."""
-    if where_input not in ("exclude", "keep"):
-        raise ValueError(f"where_input={where_input!r} must be 'exclude' or 'keep'.")
-    inputs = gather_inputs(name, images, where, world, parameters, geometry)
-    program = Program(as_steps(fn, parameters, halo=halo, boundary=boundary, boundary_value=boundary_value))
-    program = program.on_images(inputs.frame.shape)
-    if program.host:
-        backend, device = "numpy", None
-    step = program.steps[0]
-    if isinstance(step.op, PlainFunction) and isinstance(halo, list) and len(halo) != len(images):
-        raise ValueError(f"halo={halo!r} lists {len(halo)} halos for {len(images)} images; give one per image.")
-    wanted = step.op.inputs
-    if wanted is not None and wanted != len(images):
-        raise TypeError(f"{step.op.name} takes {wanted} image(s), {len(images)} were given.")
-    if inputs.selection is not None and program.scale != (1, 1, 1):
-        raise ValueError(
-            f"where=... cannot be used with {program!r}, whose result is on another grid; fill or mask the image first."
-        )
-    if inputs.selection is not None and where_input == "exclude":
-        program.check_selection()
-
-    outs = None if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
-    frame = inputs.frame
-    if program.scale != (1, 1, 1):
-        # A last voxel that reaches beyond the image sees there what the boundary rule says.
-        shape = tuple(math.ceil(n / s) for n, s in zip(frame.shape, program.scale, strict=True))
-        frame = frame.rescaled(tuple(map(float, program.scale)), shape=shape)
-    in_place = False
-    for target in outs or ():
-        if not isinstance(target, VoxelImage):
-            raise TypeError(f"out is a {type(target).__name__}; give an image to write into.")
-        as_source(target, frame, "out", "the result")
-        target.stored.check_writable()
-        in_place |= any(_same_place(target, i) for i in (*images, *images_of(inputs.where)))
-    if in_place and not program.elementwise:
-        raise ValueError(
-            f"out is one of the inputs, but {program!r} looks at neighbouring voxels, some of which would be overwritten before they are read; "
-            f"write to another image."
-        )
-
-    count = workers_or_default(workers, inputs.world)
-    limit = limit_or_default(memory_limit, inputs.world)
-    chunk_shapes, shard_shapes = _grids(inputs, outs, frame, chunks, shards)
-    units = [s or c for c, s in zip(chunk_shapes, shard_shapes, strict=True)]
-    multiple = tuple(s.denominator for s in program.scale)
-    # The same blocks everywhere: a run that was cut off on this machine may go on elsewhere, on other numbers of processes.
-    layout = choose_layout(frame.shape, chunk_shapes, units, ANY_MACHINE, multiple)
-    halos = program.halos(len(images))
-    core = layout.block
-    if not any(map(any, halos)):
-        core = choose_part(layout, program.scale, [s.chunks for s in inputs.sources])
-    inner = tuple(math.ceil(c * s) for c, s in zip(core, program.scale, strict=True))
-    block_shapes = tuple(tuple(c + 2 * h for c, h in zip(inner, halo, strict=True)) for halo in halos)
-    keeps_old = outs is not None and inputs.selection is not None
-    declared = _dtypes(dtype, outs)
-    request = MapRequest(
-        program=program,
-        block_shapes=block_shapes,
-        dtypes=tuple(s.dtype for s in inputs.sources),
-        core=core,
-        image_shape=inputs.frame.shape,
-        spacing=inputs.frame.voxel_length,
-        origin=inputs.frame.voxel_origin,
-        selects=inputs.selection is not None,
-        guards=inputs.selection is not None and where_input == "exclude",
-        keeps_old=keeps_old,
-        fill_values=None,
-        out_dtypes=declared,
-        seed=_seed(seed),
-    )
-    if device is None and backend == "jax":
-        device = device_or_devices(inputs.world)
-    request, function = _function_with_fill(request, fill_value, backend, device, outs)
-    for target, natural in zip(outs or (), function.natural_dtypes, strict=False):
-        if not np.can_cast(natural, target.dtype, "same_kind"):
-            raise TypeError(
-                f"{program!r} returns {natural}, which cannot be written into out of {target.dtype} without loss; "
-                f"round or convert in the function, or write to a new image (store=...)."
-            )
-    if outs is not None and len(outs) != len(function.out_dtypes):
-        raise ValueError(f"out has {len(outs)} images, {program!r} returns {len(function.out_dtypes)} arrays.")
-    if len(chunk_shapes) not in (1, len(function.out_dtypes)):
-        raise ValueError(
-            f"chunks are given for {len(chunk_shapes)} results, {program!r} returns {len(function.out_dtypes)} arrays."
-        )
-    many = len(function.out_dtypes) > 1
-    chunk_shapes = chunk_shapes * len(function.out_dtypes) if len(chunk_shapes) == 1 else chunk_shapes
-    shard_shapes = shard_shapes * len(function.out_dtypes) if len(shard_shapes) == 1 else shard_shapes
-    stores = store if isinstance(store, tuple | list) else (store,) * len(function.out_dtypes)
-    held = 0
-    if outs is None:
-        voxels = math.prod(frame.shape)
-        held = sum(voxels * d.itemsize for d, s in zip(function.out_dtypes, stores, strict=False) if s is None)
-    sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
-    halos += (halos[0],) * (len(sources) - len(halos))
-    return PreparedMap(
-        inputs, program, request, function, layout, frame, chunk_shapes, shard_shapes, outs, in_place, many, backend, count,
-        cache_bytes(sources, halos, inner, limit), limit, held,
-    )  # fmt: skip
-
-
-def _function_with_fill(request: MapRequest, fill_value: Any, backend: Any, device: Any, outs: Any):
-    from dataclasses import replace
-
-    if not request.selects or request.keeps_old:
-        if fill_value is not None and not request.selects:
-            raise ValueError(f"fill_value={fill_value!r} is for voxels left out by where=, which is not given.")
-        return request, map_function(request, backend, device)
-    if fill_value is None and request.out_dtypes is None:
-        # NaN for what the function says is real, 0 for the rest: known when the function is traced.
-        request = replace(request, fill_values=("default",))
-    else:
-        fills = fill_value if isinstance(fill_value, tuple | list) else (fill_value,)
-        request = replace(request, fill_values=tuple("default" if f is None else f for f in fills))
-    return request, map_function(request, backend, device)
-
-
-def _grids(inputs: Inputs, outs: Any, frame: Frame, chunks: Any, shards: Any):
-    if outs is not None:
-        if chunks is not None or shards is not None:
-            raise ValueError("chunks= and shards= are those of out; leave them out.")
-        return tuple(o.chunks for o in outs), tuple(o.shards for o in outs)
-    first = inputs.first
-    several = isinstance(chunks, list)
-    result = []
-    for c in chunks if several else (chunks,):
-        if c is None and shards is None and first is not None and frame.shape == first.shape:
-            result.append((first.chunks, first.shards))
-        else:
-            result.append(resolve_chunks(frame.shape, "auto" if c is None else c, shards, processes=inputs.world.count))
-    return tuple(r[0] for r in result), tuple(r[1] for r in result)
-
-
-def _dtypes(dtype: Any, outs: Any):
-    if dtype is None:
-        return None if outs is None else tuple(o.dtype for o in outs)
-    if outs is not None:
-        raise ValueError(f"dtype={dtype!r} is that of out; leave it out.")
-    given = dtype if isinstance(dtype, tuple | list) else (dtype,)
-    return tuple(None if d is None else voxel_dtype(d) for d in given)
-
-
-def _seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed={seed!r} must be a whole number from 0 to 2**31 - 1.")
-    return int(seed)
-
-
-def _same_place(a: VoxelImage, b: Any) -> bool:
-    if not isinstance(b, VoxelImage):
-        return False
-    place = locate(a.zarray)
-    return any(place.holds(stored) for stored in stored_origins(b.stored))
+def _check_complete(prepared: PreparedMap, output: Output) -> None:
+    """Refuse inputs that were cut off while they were written, and hash those that the record is to name by content."""
+    for handle in prepared.inputs.images:
+        if isinstance(handle, VoxelImage):
+            if handle.stored.metadata.state != "complete" and not (output.resume and prepared.in_place):
+                raise IncompleteImageError(
+                    f"the image at {handle.stored.where} was cut off while it was written; repeat that call with resume=True."
+                )
+            for stored in stored_origins(handle.stored) if output.hash_inputs else ():
+                if stored.metadata.content_hash is None:
+                    VoxelImage(stored, handle.world).content_hash()
 
 
 def _applied(prepared: PreparedMap, identity: Any, resume_key: str | None) -> bool:
@@ -512,12 +210,10 @@ def _applied(prepared: PreparedMap, identity: Any, resume_key: str | None) -> bo
 
 
 def _is_in_place(target: VoxelImage, prepared: PreparedMap) -> bool:
-    return any(_same_place(target, i) for i in (*prepared.inputs.images, *images_of(prepared.inputs.where)))
+    return any(same_place(target, i) for i in (*prepared.inputs.images, *images_of(prepared.inputs.where)))
 
 
-def _run(
-    prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, key: str | None, progress: bool
-) -> None:
+def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str, key: str | None) -> None:
     world = prepared.inputs.world
     journals = []
     try:
@@ -529,15 +225,11 @@ def _run(
                 sinks=[o.stored for o in outputs],
                 journals=journals,
                 layout=prepared.layout,
-                workers=prepared.workers,
-                label=repr(prepared.program)[:40],
-                show_progress=progress and world.first,
                 scale=prepared.program.scale,
                 old=[o.stored for o in outputs] if prepared.request.keeps_old else None,
                 in_place=prepared.in_place,
                 kept=prepared.out is not None or any(not o.stored.in_memory for o in outputs),
-                share=(world.index, world.count),
-                watch=world.check,
+                **prepared.run.over_blocks(repr(prepared.program)[:40]),
             ).run()
             for journal in journals if world.count > 1 else ():
                 journal.close()

@@ -1,17 +1,19 @@
 """How much of a phase hangs together, reaches a face, or spans the image."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lithax.chunked import EDGE, find_components, spanning
+from lithax.chunked import EDGE, StateFunction, find_components, spanning
 from lithax.grid import triple
-from lithax.images._call import gather_inputs, workers_or_default, world_of
+from lithax.images._call import gather_inputs, world_of
 from lithax.images._collective import check_same, together
 from lithax.images._identity import call_of
-from lithax.images._reduce import make_reader
+from lithax.images._reduce import PreparedReduce, make_reader
+from lithax.images._run import Run
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def connectivity(
     *,
     phases: int | Collection[int] | None = None,
     where: Any = None,
+    memory_limit: int | str | None = None,
     workers: int | None = None,
     world: Any = None,
     progress: bool = True,
@@ -61,7 +64,7 @@ def connectivity(
         The values of a segmentation that make the phase; without them, everything but 0 or False.
     where
         The region of interest, as for `chunk_map`. Its border counts as a face: a component that touches it may go on outside.
-    workers, world, progress
+    memory_limit, workers, world, progress
         As for `chunk_map`.
 
     Raises
@@ -86,14 +89,18 @@ def connectivity(
         inputs = gather_inputs("connectivity", (image,), where, world)
         check_same(world, "connectivity", lambda: call_of(inputs, phases=phases))
         halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
-        reader = make_reader(inputs, (halo,), "jax", None)
+        run = Run("jax", None, memory_limit, workers, world, progress).settled(world)
+        reader = make_reader(inputs, (halo,), run)
+        # Labels, sizes and what they touch, while a block is labelled.
+        labels = StateFunction(lambda read: None, 16 * math.prod(reader.layout.block))
+        PreparedReduce("connectivity", inputs, reader, labels, False, run).check_memory()
         found = find_components(
             reader,
             phase,
             world,
-            workers=workers_or_default(workers, world),
+            workers=run.workers,
             label="connected components",
-            show_progress=progress and world.first,
+            show_progress=run.progress and world.first,
         )
     if found.selected == 0:
         raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to connect.")

@@ -12,6 +12,7 @@ from lithax.chunked import has_real_numbers
 from lithax.images._call import refuse_tracers, world_of
 from lithax.images._collective import together
 from lithax.images._reduce import loss_over
+from lithax.images._run import Run
 from lithax.measure import Match, Prior, Residual
 
 
@@ -97,9 +98,8 @@ def chunk_covariance(
     with together(world):
 
         def over(one: Any) -> Any:
-            return loss_over(
-                "chunk_covariance", one, parameters, images, model, where, memory_limit, workers, world, progress
-            )
+            run = Run("jax", None, memory_limit, workers, world, progress)
+            return loss_over("chunk_covariance", one, parameters, images, model, where, run)
 
         if matches:
             rows = []

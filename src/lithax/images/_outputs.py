@@ -1,6 +1,7 @@
 """Where the results of `chunk_map` go: new images, all or none of them, or those of an interrupted run."""
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 from lithax.errors import IncompleteImageError, ResumeError
@@ -23,8 +24,42 @@ from lithax.storage import (
 )
 
 
-def given_outputs(prepared: Any, store: Any, path: Any, resume: bool | str) -> list[VoxelImage]:
+@dataclass(frozen=True)
+class Output:
+    """Where the results of a call go, what they are called, and whether an interrupted run is gone on with.
+
+    As a user gives it, for `lithax.chunk_map`; of several results, tuples.
+    """
+
+    out: Any = None
+    store: Any = None
+    path: Any = None
+    overwrite: bool = False
+    chunks: Any = None
+    shards: Any = None
+    dtype: Any = None
+    fill_value: Any = None
+    field_name: Any = None
+    field_unit: Any = None
+    resume: bool | str = False
+    resume_key: str | None = None
+    hash_inputs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resume not in (True, False, "force"):
+            raise ValueError(f"resume={self.resume!r} must be True, False or 'force'.")
+
+    @property
+    def images(self) -> tuple[Any, ...] | None:
+        """The images to write into, if they are given."""
+        if self.out is None:
+            return None
+        return tuple(self.out) if isinstance(self.out, tuple | list) else (self.out,)
+
+
+def given_outputs(prepared: Any, output: Output) -> list[VoxelImage]:
     """Check the images of ``out=`` once more, as they are now."""
+    store, path, resume = output.store, output.path, output.resume
     if store is not None or path is not None:
         raise ValueError("out= is given, so the result has a place; leave store= and path= out.")
     for target in prepared.out:
@@ -42,24 +77,15 @@ def given_outputs(prepared: Any, store: Any, path: Any, resume: bool | str) -> l
     return list(prepared.out)
 
 
-def new_outputs(
-    prepared: Any,
-    identity: Any,
-    *,
-    store: Any,
-    path: Any,
-    overwrite: bool,
-    field_name: Any,
-    field_unit: Any,
-    resume: bool | str,
-) -> tuple[list[VoxelImage], bool]:
+def new_outputs(prepared: Any, identity: Any, output: Output) -> tuple[list[VoxelImage], bool]:
     """Make the output images, or find those of the interrupted run; say whether they are complete already.
 
     The first process makes them, the others open them. Everything is looked at before anything is made; if one image cannot be made, none is.
     """
     count = len(prepared.function.out_dtypes)
-    stores, paths = spread(store, count, "store"), spread(path, count, "path")
-    names, units = spread(field_name, count, "field_name"), spread(field_unit, count, "field_unit")
+    store, overwrite, resume = output.store, output.overwrite, output.resume
+    stores, paths = spread(store, count, "store"), spread(output.path, count, "path")
+    names, units = spread(output.field_name, count, "field_name"), spread(output.field_unit, count, "field_unit")
     places = [locate(s, p) for s, p in zip(stores, paths, strict=True)]
     _check_apart(prepared, store, places)
     world = prepared.inputs.world

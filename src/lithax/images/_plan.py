@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lithax.grid import ChunkGrid
 from lithax.images._call import merge_parameters, size_text
-from lithax.images._chunk_map import chunk_map, prepare_map
+from lithax.images._chunk_map import chunk_map
+from lithax.images._outputs import Output
+from lithax.images._prepare_map import prepare_map
 from lithax.images._reduce import chunk_reduce, prepare_reduce
+from lithax.images._run import Run
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Plan:
         return "\n".join(f"{name:<13} {value}" for name, value in rows)
 
 
+_RULES = ("where", "where_input", "boundary", "boundary_value", "halo", "geometry", "seed")
 _PLANNERS: dict[Callable[..., Any], Callable[..., Plan]] = {}
 
 
@@ -95,31 +99,11 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
         return _PLANNERS[combinator](first, *images, **options)
     if combinator is not chunk_map:
         raise TypeError(f"plan() knows lx.chunk_map and lx.chunk_reduce, and lx.dect.invert; not {combinator!r}.")
-    for name in ("path", "overwrite", "field_name", "field_unit", "progress", "resume", "resume_key", "hash_inputs"):
-        options.pop(name, None)
-    own = [
-        "where",
-        "where_input",
-        "out",
-        "store",
-        "chunks",
-        "shards",
-        "dtype",
-        "fill_value",
-        "boundary",
-        "boundary_value",
-        "halo",
-        "geometry",
-        "seed",
-        "backend",
-        "device",
-        "memory_limit",
-        "workers",
-        "world",
-    ]
-    known = {k: options.pop(k) for k in own if k in options}
+    output = Output(**{f.name: options.pop(f.name) for f in fields(Output) if f.name in options})
+    run = Run(**{f.name: options.pop(f.name) for f in fields(Run) if f.name in options})
+    rules = {name: options.pop(name) for name in _RULES if name in options}
     parameters = merge_parameters(options.pop("parameters", None), options)
-    prepared = prepare_map("plan", first, images, parameters, **known)
+    prepared = prepare_map("plan", first, images, parameters, output=output, run=run, **rules)
     request = prepared.request
     blocks = len(prepared.layout.grid)
     return Plan(
@@ -128,21 +112,21 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
         block_shape=prepared.layout.block,
         halos=prepared.program.halos(len(images)),
         blocks=blocks,
-        workers=min(prepared.workers, blocks),
+        workers=min(prepared.run.workers, blocks),
         compilations=1 if prepared.backend == "jax" else 0,
         bytes_read=blocks
         * len(ChunkGrid(prepared.layout.block, request.core))
         * sum(math.prod(s) * d.itemsize for s, d in zip(request.block_shapes, request.dtypes, strict=True)),
         bytes_written=math.prod(prepared.layout.shape) * sum(d.itemsize for d in prepared.function.out_dtypes),
         memory=prepared.working_bytes + prepared.held,
-        memory_limit=prepared.limit,
+        memory_limit=prepared.run.memory_limit,
         blocks_on_devices=prepared.function.at_once,
     )
 
 
 def _plan_reduce(measure: Any, images: tuple[Any, ...], **options: Any) -> Plan:
-    options.pop("progress", None)
-    prepared = prepare_reduce("plan", measure, images, **options)
+    run = Run(**{f.name: options.pop(f.name) for f in fields(Run) if f.name in options and f.name != "device"})
+    prepared = prepare_reduce("plan", measure, images, run=run, **options)
     grid = prepared.reader.layout.grid
     return Plan(
         function=prepared.name,
@@ -150,12 +134,12 @@ def _plan_reduce(measure: Any, images: tuple[Any, ...], **options: Any) -> Plan:
         block_shape=prepared.reader.layout.block,
         halos=prepared.reader.halos,
         blocks=len(grid),
-        workers=min(prepared.workers, len(grid)),
-        compilations=1 if options.get("backend", "jax") == "jax" else 0,
+        workers=min(prepared.run.workers, len(grid)),
+        compilations=1 if prepared.run.backend == "jax" else 0,
         bytes_read=len(grid) * prepared.block_bytes,
         bytes_written=0,
         memory=prepared.memory,
-        memory_limit=prepared.limit,
+        memory_limit=prepared.run.memory_limit,
         blocks_on_devices=prepared.state.at_once,
         state_bytes=prepared.state.state_bytes,
         bytes_exchanged=prepared.bytes_exchanged,

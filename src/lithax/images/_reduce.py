@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,20 +28,21 @@ from lithax.chunked import (
     state_function,
 )
 from lithax.errors import MemoryLimitError
+from lithax.grid import Halo
 from lithax.images._call import (
+    NOT_COMPILED,
     Inputs,
     cache_bytes,
+    check_halo_fits,
     gather_inputs,
-    limit_or_default,
     refuse_tracers,
     size_text,
-    workers_or_default,
     world_of,
 )
 from lithax.images._collective import check_same, together
 from lithax.images._identity import call_of
+from lithax.images._run import Run
 from lithax.ops import Program, as_steps
-from lithax.runtime import device_or_devices
 
 
 def chunk_reduce(
@@ -89,7 +90,7 @@ def chunk_reduce(
     with together(world):
         prepared = prepare_reduce(
             "chunk_reduce", measure, images,
-            fn=fn, where=where, backend=backend, memory_limit=memory_limit, workers=workers, world=world,
+            fn=fn, where=where, run=Run(backend, None, memory_limit, workers, world, progress),
         )  # fmt: skip
         prepared.check_memory()
         check_same(world, "chunk_reduce", lambda: call_of(prepared.inputs, measure=measure, fn=fn))
@@ -97,12 +98,8 @@ def chunk_reduce(
             measure,
             prepared.state,
             prepared.reader,
-            workers=prepared.workers,
-            label=type(measure).__name__,
-            show_progress=progress and world.first,
             gather=world.gather,
-            share=(world.index, world.count),
-            watch=world.check,
+            **prepared.run.over_blocks(type(measure).__name__),
         )
     if state is None:
         raise ValueError(f"where={prepared.inputs.where!r} selects no voxel, so there is nothing to measure.")
@@ -118,8 +115,7 @@ class PreparedReduce:
     reader: BlockReader
     state: StateFunction
     exact: bool
-    workers: int
-    limit: int
+    run: Run
 
     @property
     def block_bytes(self) -> int:
@@ -141,7 +137,7 @@ class PreparedReduce:
             each += self.block_bytes + (2 + len(reader.selection.sources)) * valid_padded
             chosen = reader.selection.sources
             each += evaluation_bytes(chosen, [reader.block_shapes[0]] * len(chosen))
-        at_once = min(self.workers, len(reader.layout.grid))
+        at_once = min(self.run.workers, len(reader.layout.grid))
         states = (at_once + len(reader.layout.grid).bit_length()) * (
             self.state.state_bytes or 0
         ) + 2 * self.bytes_exchanged
@@ -158,10 +154,12 @@ class PreparedReduce:
 
     def check_memory(self) -> None:
         """Raise MemoryLimitError if the call needs more memory than it may."""
-        if self.memory > self.limit:
+        limit = self.run.memory_limit
+        if self.memory > limit:
+            check_halo_fits(self.reader.halos, self.memory, limit)
             raise MemoryLimitError(
-                f"the call needs up to {size_text(self.memory)} for {self.workers} blocks in flight, memory_limit is "
-                f"{size_text(self.limit)}; use smaller chunks (image.copy(store, chunks=64)) or fewer workers (workers=1), or raise "
+                f"the call needs up to {size_text(self.memory)} for {self.run.workers} blocks in flight, memory_limit is "
+                f"{size_text(limit)}; use smaller chunks (image.copy(store, chunks=64)) or fewer workers (workers=1), or raise "
                 "memory_limit."
             )
 
@@ -173,21 +171,24 @@ def prepare_reduce(
     *,
     fn: Callable[..., Any] | None = None,
     where: Any = None,
-    backend: Any = "jax",
-    memory_limit: Any = None,
-    workers: int | None = None,
-    world: Any = None,
+    run: Run | None = None,
 ) -> PreparedReduce:
-    """Check a call of `chunk_reduce`, choose its blocks and compile its measurement."""
+    """Check a call of `chunk_reduce`, choose its blocks and compile its measurement.
+
+    A call that no memory holds is refused before it is compiled.
+    """
     _check_methods("measure", measure, "a measurement such as lx.measure.Moments()")
-    inputs = gather_inputs(name, images, where, world)
+    run = run or Run()
+    inputs = gather_inputs(name, images, where, run.world)
+    run = run.settled(inputs.world)
     program = None if fn is None else _program_on(inputs, "fn", fn)
     title = type(measure).__name__ if program is None else f"{type(measure).__name__} of {program!r}"
-    reader = _reader_for(program, inputs, backend, memory_limit)
-    devices = device_or_devices(inputs.world) if backend == "jax" else None
-    state = state_function(measure, reader, inputs.frame, backend, program, devices)
-    count, limit = workers_or_default(workers, inputs.world), limit_or_default(memory_limit, inputs.world)
-    return PreparedReduce(title, inputs, reader, state, bool(getattr(measure, "exact", False)), count, limit)
+    reader = _reader_for(program, inputs, run)
+    exact = bool(getattr(measure, "exact", False))
+    least = PreparedReduce(title, inputs, reader, StateFunction(lambda read: None, 0), exact, run)
+    if name != "plan" or least.memory >= NOT_COMPILED:
+        least.check_memory()
+    return replace(least, state=state_function(measure, reader, inputs.frame, run.backend, program, run.device))
 
 
 def chunk_value_and_grad(
@@ -248,9 +249,8 @@ def chunk_value_and_grad(
         )
     world = world_of("chunk_value_and_grad", images, world)
     with together(world):
-        over = loss_over(
-            "chunk_value_and_grad", loss, parameters, images, model, where, memory_limit, workers, world, progress
-        )
+        run = Run("jax", None, memory_limit, workers, world, progress)
+        over = loss_over("chunk_value_and_grad", loss, parameters, images, model, where, run)
         return over.value_and_gradient(parameters)
 
 
@@ -258,36 +258,27 @@ def loss_over(
     name: str,
     loss: Any,
     parameters: Any,
-    images: tuple[Any, ...],
-    model: Callable[[Any], Any] | None,
+    images: Sequence[Any],
+    model: Callable | None,
     where: Any,
-    memory_limit: Any,
-    workers: int | None,
-    world: Any,
-    progress: bool,
+    run: Run,
     call: int = 0,
 ) -> LossOverBlocks:
     """Check a call with a loss and return the loss over blocks; `call` is its number, in which processes agree, too."""
     _check_methods("loss", loss, "lx.measure.MeanSquaredError(...), lx.measure.MeanLoss(function)")
     _check_takes_parameters(loss, len(images))
-    inputs = gather_inputs(name, images, where, world)
-    world = inputs.world
-    check_same(world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model, call=call))
-    program = None
-    if model is not None:
-        program = _program_on(inputs, "model", model(parameters))
-        if program.host:
-            raise TypeError(f"model gives {program!r} with a host function, which has no gradient; use chunk_reduce.")
+    inputs = gather_inputs(name, images, where, run.world)
+    run = run.settled(inputs.world)
+    check_same(run.world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model, call=call))
+    program = None if model is None else _program_on(inputs, "model", model(parameters))
+    if program is not None and program.host:
+        raise TypeError(f"model gives {program!r} with a host function, which has no gradient; use chunk_reduce.")
+    reader = _reader_for(program, inputs, run)
+    PreparedReduce(name, inputs, reader, StateFunction(lambda read: None, 0), False, run).check_memory()
+    if program is not None:
         check_plain_functions(program, inputs.sources[0].dtype)
-    reader = _reader_for(program, inputs, "jax", memory_limit)
-    run = {
-        "workers": workers_or_default(workers, world),
-        "label": type(loss).__name__,
-        "show_progress": progress and world.first,
-        "share": (world.index, world.count),
-        "watch": world.check,
-    }
-    return LossOverBlocks(loss, model, reader, inputs.frame, run, world.gather, device_or_devices(world))
+    passes = run.over_blocks(type(loss).__name__)
+    return LossOverBlocks(loss, model, reader, inputs.frame, passes, run.world.gather, run.device)
 
 
 def _check_methods(name: str, measurement: Any, examples: str) -> None:
@@ -319,7 +310,7 @@ def _check_takes_parameters(loss: Any, count: int) -> None:
 
 def _program_on(inputs: Inputs, name: str, operation: Any) -> Program:
     """Return the program of an operation that is applied to the first image before it is measured."""
-    program = Program(as_steps(operation))
+    program = Program(as_steps(operation)).fitted(inputs.frame.shape)
     if program.scale != (1, 1, 1):
         raise ValueError(
             f"{name} gives {program!r}, whose result is on another grid than the image; use chunk_map first."
@@ -329,27 +320,23 @@ def _program_on(inputs: Inputs, name: str, operation: Any) -> Program:
     return program
 
 
-def _reader_for(program: Program | None, inputs: Inputs, backend: Any, memory_limit: Any) -> BlockReader:
+def _reader_for(program: Program | None, inputs: Inputs, run: Run) -> BlockReader:
     """Return a reader of blocks with the halo that a program on the first image needs."""
     none = ((0, 0, 0),) * len(inputs.sources)
     if program is None:
-        return make_reader(inputs, none, backend, memory_limit)
-    halos = (program.halos(1)[0], *none[1:])
-    return make_reader(inputs, halos, backend, memory_limit, program.reading_rule)
+        return make_reader(inputs, none, run)
+    return make_reader(inputs, (program.halos(1)[0], *none[1:]), run, program.reading_rule)
 
 
 def make_reader(
-    inputs: Inputs,
-    halos: tuple,
-    backend: Any,
-    memory_limit: Any,
-    rule: tuple[str, Any] = ("nearest", 0),
+    inputs: Inputs, halos: tuple[Halo, ...], run: Run, rule: tuple[str, Any] = ("nearest", 0)
 ) -> BlockReader:
+    """Return a reader of the blocks of a measurement, padded by a boundary rule."""
     chunks = inputs.sources[0].chunks
     layout = choose_layout(inputs.frame.shape, [chunks], [chunks], ANY_MACHINE)
     sources = inputs.sources + (inputs.selection.sources if inputs.selection is not None else ())
     every = halos + (max(halos),) * (len(sources) - len(halos))
-    capacity = cache_bytes(sources, every, layout.block, limit_or_default(memory_limit, inputs.world))
+    capacity = cache_bytes(sources, every, layout.block, run.memory_limit)
     fit = layers_fit(capacity, sources)
     cache = ChunkCache(capacity, lambda source, index: fit)
-    return BlockReader(inputs.sources, layout, inputs.selection, cache, backend == "jax", halos, rule[0], rule[1])
+    return BlockReader(inputs.sources, layout, inputs.selection, cache, run.backend == "jax", halos, rule[0], rule[1])

@@ -8,6 +8,7 @@ import numpy as np
 
 from lithax.measure._edges import Bins
 from lithax.measure._grey_levels import grey_histogram
+from lithax.measure._image_options import measures_images
 from lithax.measure._result import Result
 
 BANDWIDTH = 0.25
@@ -33,6 +34,7 @@ class Peaks(Result):
         return self.high - self.low
 
 
+@measures_images
 def half_contrast(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the threshold midway between the two peaks of the histogram, in the unit of the image.
 
@@ -43,6 +45,7 @@ def half_contrast(image: Any, bins: Bins | None = None, where: Any = None) -> fl
     return peaks(image, bins, where).middle
 
 
+@measures_images
 def peaks(image: Any, bins: Bins | None = None, where: Any = None) -> Peaks:
     """Return the grey levels of the two peaks of the histogram.
 

@@ -8,6 +8,7 @@ import numpy as np
 from lithax.measure._edges import Bins, Bounds, check_bins, check_range, equal_edges
 from lithax.measure._histogram import Histogram
 from lithax.measure._histogram_result import HistogramResult
+from lithax.measure._image_options import measures_images
 from lithax.measure._minimum_maximum import Extremes, MinimumMaximum
 from lithax.measure._order_statistics import order_statistics
 from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases
@@ -22,6 +23,7 @@ COUNTERS = 1 << 22
 """As long as the counters of all phases together are not more than this: 16 MiB on a device."""
 
 
+@measures_images
 def histogram(
     image: Any,
     bins: Bins = 256,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import equinox as eqx
 
 from lithax.arrays import maximum_by, minimum_by, namespace, widest_integer
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant, count, is_float, plain, voxels
 from lithax.measure._result import Result
@@ -71,6 +72,7 @@ class MinimumMaximum(AbstractMeasurement):
         return Extremes(state["minimum"].item(), state["maximum"].item(), counted, skipped)
 
 
+@measures_images
 def minimum_maximum(image: Any, where: Any = None, *, skip: Skip = "none") -> Extremes:
     """Return the smallest and the largest value of an image or array, in its unit.
 

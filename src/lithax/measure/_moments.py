@@ -9,6 +9,7 @@ import numpy as np
 
 from lithax.arrays import namespace
 from lithax.measure._exact_sum import SCALE, kept_or_zero
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._minimum_maximum import kept
 from lithax.measure._numbers import as_sum, constant, dtype_name, plain, total, voxels
@@ -148,6 +149,7 @@ def _positive(scale: Array) -> Array:
     return xp.where(scale == 0, xp.ones_like(scale), scale)
 
 
+@measures_images
 def moments(image: Any, where: Any = None, *, skip_nan: bool = False) -> MomentsResult:
     """Return count, mean, variance, skewness and kurtosis of an image or array over the voxels that `where` takes in.
 

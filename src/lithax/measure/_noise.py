@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lithax.measure._histogram import Histogram
+from lithax.measure._image_options import measures_images
 from lithax.measure._minimum_maximum import MinimumMaximum
 from lithax.measure._source import Source
 from lithax.ops import threefold_difference
@@ -16,6 +17,7 @@ NORMAL_MEDIAN = 0.6744897501960817
 BINS = 1 << 16
 
 
+@measures_images
 def noise(image: Any, where: Any = None) -> float:
     """Return the standard deviation of white noise in an image or array, in its unit.
 

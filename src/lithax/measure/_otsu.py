@@ -6,8 +6,10 @@ import numpy as np
 
 from lithax.measure._edges import Bins
 from lithax.measure._grey_levels import GreyLevels, grey_levels
+from lithax.measure._image_options import measures_images
 
 
+@measures_images
 def otsu(
     image: Any,
     bins: Bins | None = None,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import bincount, namespace
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import constant
 from lithax.measure._phases import Phases, check_phases, check_segmentation, find_phases, phase_row
@@ -71,6 +72,7 @@ class PhaseFractions(AbstractMeasurement):
         return PhaseFractionsResult(dict(zip(np.asarray(self.phases).tolist(), counts, strict=True)), other)
 
 
+@measures_images
 def phase_fractions(image: Any, where: Any = None, *, phases: Phases | None = None) -> PhaseFractionsResult:
     """Return voxels and volume fraction of each phase of a segmentation.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import namespace
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import count, voxels
 from lithax.measure._phases import Phases, check_phases, check_segmentation, phase_row
@@ -68,6 +69,7 @@ class Porosity(AbstractMeasurement):
         return PorosityResult(int(state["pore"]), int(state["voxels"]))
 
 
+@measures_images
 def porosity(image: Any, pore_phase: Phases | None = None, where: Any = None) -> PorosityResult:
     """Return the total porosity of a segmentation, with the two numbers of voxels it is made of.
 

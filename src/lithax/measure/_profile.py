@@ -10,6 +10,7 @@ import numpy as np
 
 from lithax.arrays import PIECE, bincount, fold_pieces, namespace, widest_integer
 from lithax.measure._exact_sum import combine_sums, finished_floats, float_sums
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, dtype_name, sequence
 from lithax.measure._source import Source
@@ -77,6 +78,7 @@ class Profile(AbstractMeasurement):
         return ProfileResult(self.axis, count, np.where(count > 0, mean, np.nan))
 
 
+@measures_images
 def profile(image: Any, axis: int | str, where: Any = None) -> ProfileResult:
     """Return mean and number of voxels of an image or array for every slice across `axis`.
 

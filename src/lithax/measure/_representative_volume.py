@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lithax.measure._cell_sums import Cells, CellSums
+from lithax.measure._image_options import measures_images
 from lithax.measure._phases import Phases, check_segmentation
 from lithax.measure._porosity import unnamed_pores
 from lithax.measure._result import Result
@@ -105,6 +106,7 @@ class RepresentativeVolume(Result):
         return max((s.edge for s in self.sizes if s.number >= self.fewest), default=0)
 
 
+@measures_images
 def representative_volume(
     image: Any, pore_phase: Phases | None = None, *, where: Any = None, limit: float = LIMIT, cells: int = 32
 ) -> RepresentativeVolume:

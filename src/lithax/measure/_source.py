@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import is_array, is_traced, namespace
+from lithax.measure._image_options import given_options
 from lithax.measure._measurement import AbstractMeasurement, check_shapes
 from lithax.measure._numbers import dtype_name
 
@@ -20,6 +21,7 @@ class Source:
         self.is_image = is_image(image)
         self.data = image if self.is_image else as_array(image)
         self.where = where
+        self.options = given_options()  # a result may read the image again when percentiles are asked for
         self.dtype = _numpy_dtype(self.data)
         if self.dtype.kind not in "biuf":
             raise TypeError(
@@ -41,9 +43,8 @@ class Source:
         `chunk_reduce` for images.
         """
         if self.is_image:
-            return self.data.reduce(
-                measurement, *others, where=self.where, **({} if fn is None else {"fn": fn}), **options
-            )
+            options = {**self.options, **({} if fn is None else {"fn": fn}), **options}
+            return self.data.reduce(measurement, *others, where=self.where, **options)
         data = self.data
         if fn is not None:
             data = fn(data) if self.where is None else fn(data, valid=self.where)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lithax.measure._exact_sum import combine_sums, finished_mean, finished_sum, join_sums, sum_state
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import voxels
 from lithax.measure._source import Source
@@ -57,6 +58,7 @@ class Mean(AbstractMeasurement):
         return finished_mean(state, int(state["count"]))
 
 
+@measures_images
 def mean(image: Any, where: Any = None) -> float:
     """Return the mean of an image or array over the voxels that `where` takes in, in the unit of the image.
 

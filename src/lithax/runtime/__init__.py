@@ -5,6 +5,7 @@ from lithax.runtime._connect import check_launcher as check_launcher
 from lithax.runtime._connect import connect as connect
 from lithax.runtime._connect import connected as connected
 from lithax.runtime._devices import chosen_devices as chosen_devices
+from lithax.runtime._devices import default_of as default_of
 from lithax.runtime._devices import device_memory as device_memory
 from lithax.runtime._devices import device_or_devices as device_or_devices
 from lithax.runtime._devices import devices as devices

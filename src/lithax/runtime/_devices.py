@@ -2,12 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 _CHOSEN: ContextVar[tuple[Any, ...] | None] = ContextVar("lithax_devices", default=None)
 _BUDGET: ContextVar[int | None] = ContextVar("lithax_device_memory", default=None)
+_DEFAULTS: ContextVar[Mapping[str, Any]] = ContextVar("lithax_defaults", default=MappingProxyType({}))
 _SHARE = 0.9
 """Part of an accelerator's free memory that blocks may fill; some is lost between them."""
 
@@ -71,23 +73,39 @@ def device_memory(device: Any) -> int | None:
     return None if limit is None else int(_SHARE * (limit - statistics.get("bytes_in_use", 0)))
 
 
+def default_of(option: str) -> Any:
+    """Return what `using` said of an option of the calls inside it: None if it said nothing."""
+    return _DEFAULTS.get().get(option)
+
+
 @contextlib.contextmanager
-def using(devices: Sequence[Any] | None = None, *, memory: int | str | None = None) -> Iterator[tuple[Any, ...]]:
-    """Compute on certain devices of this process inside the ``with`` block.
+def using(
+    devices: Sequence[Any] | None = None,
+    *,
+    memory: int | str | None = None,
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Iterator[tuple[Any, ...]]:
+    """Compute on certain devices of this process, or with other defaults, inside the ``with`` block.
 
     Parameters
     ----------
     devices
-        Numbers (positions in ``jax.local_devices()``) or JAX devices; none of them, ``[]``, means the CPU. None: those that `devices`
-        names.
+        Numbers (positions in ``jax.local_devices()``) or JAX devices; none of them, ``[]``, means the CPU. None: those
+        that `devices` names.
     memory
-        How much of the memory of each device blocks may fill [byte]; text such as "8 GiB" is understood. It decides how many blocks are
-        on a device at a time. By default nine tenths of what is free on an accelerator.
+        How much of the memory of each device blocks may fill [byte]; text such as "8 GiB" is understood. It decides how
+        many blocks are on a device at a time. By default nine tenths of what is free on an accelerator.
+    memory_limit, workers
+        What the calls inside take where they are not given these themselves; see `lithax.chunk_map`.
+    progress
+        False: no bars.
 
     Raises
     ------
     ValueError
-        If there is no such device, or `memory` is no size.
+        If there is no such device, or a value is of no use.
 
     Examples
     --------
@@ -95,6 +113,25 @@ def using(devices: Sequence[Any] | None = None, *, memory: int | str | None = No
     ...     len(chosen)
     1
     """
+    given = {"memory_limit": memory_limit, "workers": workers, "progress": progress}
+    given = {name: value for name, value in given.items() if value is not None}
+    if memory_limit is not None:
+        given["memory_limit"] = size_in_bytes("memory_limit", memory_limit)
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"workers={workers!r} must be a whole number >= 1: how many blocks are in flight.")
+    token = _DEFAULTS.set({**_DEFAULTS.get(), **given})
+    try:
+        if given and devices is None and memory is None:  # the devices stay as they are
+            yield _CHOSEN.get() or ()
+        else:
+            with _computing_on(devices, memory) as chosen:
+                yield chosen
+    finally:
+        _DEFAULTS.reset(token)
+
+
+@contextlib.contextmanager
+def _computing_on(devices: Sequence[Any] | None, memory: int | str | None) -> Iterator[tuple[Any, ...]]:
     import jax
 
     from lithax.runtime._connect import connected

@@ -1,0 +1,73 @@
+"""Every function over images takes the same options of a run, and `lithax.runtime.using` gives their defaults."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.errors import MemoryLimitError
+from lithax.images import _reduce
+
+OPTIONS = ("memory_limit", "workers", "world", "progress")
+MEASURES = [
+    (lx.measure.histogram, {}),
+    (lx.measure.otsu, {}),
+    (lx.measure.half_contrast, {}),
+    (lx.measure.peaks, {}),
+    (lx.measure.mean, {}),
+    (lx.measure.moments, {}),
+    (lx.measure.minimum_maximum, {}),
+    (lx.measure.profile, {"axis": 2}),
+]
+
+
+@pytest.fixture(scope="module")
+def image():
+    rng = np.random.default_rng(1)
+    grey = np.where(rng.random((12, 10, 8)) < 0.4, 60, 160) + rng.normal(0, 9, (12, 10, 8))
+    return lx.from_array(grey.astype(np.uint8), chunks=(6, 10, 8))
+
+
+@pytest.mark.parametrize(("function", "own"), MEASURES, ids=lambda v: getattr(v, "__name__", ""))
+def test_measurements_hand_them_to_every_pass(image, function, own, monkeypatch):
+    seen = []
+    reduce = _reduce.chunk_reduce
+
+    def noted(measure, *images, **options):
+        seen.append({name: options.get(name) for name in OPTIONS})
+        return reduce(measure, *images, **options)
+
+    monkeypatch.setattr(_reduce, "chunk_reduce", noted)
+    given = {"memory_limit": "3 GiB", "workers": 2, "world": image.world, "progress": False}
+    function(image, **own, **given)
+    assert seen
+    assert all(options == given for options in seen)
+    assert set(OPTIONS) <= set(inspect.signature(function).parameters)
+    assert "memory_limit, workers, world, progress" in function.__doc__
+
+
+def test_a_measurement_that_may_not_have_the_memory_is_refused(image):
+    for function, own in MEASURES:
+        with pytest.raises(MemoryLimitError, match=r"memory_limit is 1.0 KiB"):
+            function(image, **own, memory_limit=1024)
+    with pytest.raises(MemoryLimitError):
+        lx.connectivity(lx.from_array(np.asarray(image) > 100), memory_limit=1024)
+
+
+def test_percentiles_asked_for_later_keep_the_limit(image):
+    floats = lx.from_array(np.asarray(image, np.float32), chunks=(6, 10, 8))
+    result = lx.measure.histogram(floats, exact=True, memory_limit="1 GiB")
+    assert result.percentile(50) == np.percentile(np.asarray(floats), 50)
+
+
+def test_defaults_of_the_calls_inside_using(image):
+    with lx.runtime.using(workers=3, memory_limit="2 GiB"):
+        planned = lx.plan(lx.chunk_map, lambda v: v + 1, image)
+        assert planned.memory_limit == 2 * 2**30
+        assert lx.plan(lx.chunk_map, lambda v: v + 1, image, memory_limit="1 GiB").memory_limit == 2**30
+        with lx.runtime.using(memory_limit=1024), pytest.raises(MemoryLimitError):
+            lx.measure.mean(image)
+    assert lx.plan(lx.chunk_map, lambda v: v + 1, image).memory_limit != 2 * 2**30
+    with pytest.raises(ValueError, match="workers=0"), lx.runtime.using(workers=0):
+        pass
