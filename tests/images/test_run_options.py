@@ -71,3 +71,60 @@ def test_defaults_of_the_calls_inside_using(image):
     assert lx.plan(lx.chunk_map, lambda v: v + 1, image).memory_limit != 2 * 2**30
     with pytest.raises(ValueError, match="workers=0"), lx.runtime.using(workers=0):
         pass
+
+
+PLANNED = [
+    *((function, own) for function, own in MEASURES if function is not lx.measure.profile),
+    (lx.measure.porosity, {"pore_phase": 60}),
+    (lx.measure.phase_fractions, {}),
+    (lx.connectivity, {}),
+    (lx.verify, {}),
+    (lx.pyramid, {"smallest": 4}),
+    (lx.VoxelImage.copy, {}),
+    (lx.VoxelImage.content_hash, {}),
+]
+
+
+@pytest.mark.parametrize(("function", "own"), PLANNED, ids=lambda v: getattr(v, "__qualname__", ""))
+def test_a_plan_knows_every_function_and_reads_nothing(image, function, own, monkeypatch):
+    def never(*_):
+        raise AssertionError("read")
+
+    monkeypatch.setattr(type(image.stored), "read", never)
+    monkeypatch.setattr(type(image.stored), "read_chunk", never)
+    planned = lx.plan(function, image, **own, memory_limit="1 GiB")
+    assert planned.bytes_read >= image.nbytes
+    assert planned.memory_limit == 2**30
+    assert planned.fits
+    assert function.__name__ in planned.function or planned.function in ("MinimumMaximum", "Moments")
+
+
+def test_a_plan_of_a_bound_method(image, tmp_path):
+    assert lx.plan(image.copy, tmp_path / "copy.zarr", chunks=4).bytes_written == image.nbytes
+    assert lx.plan(image.content_hash).bytes_written == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_of_what_it_does_not_know_names_what_it_knows(image):
+    with pytest.raises(TypeError, match=r"chunk_map, chunk_reduce, connectivity.*pyramid.*verify"):
+        lx.plan(print, image)
+    with pytest.raises(ValueError, match="pore_phase is missing"):
+        lx.plan(lx.measure.porosity, image)
+
+
+def test_copies_hashes_and_checks_keep_within_the_limit(image, tmp_path):
+    for call in (
+        lambda: image.copy(memory_limit=16),
+        lambda: lx.from_array(np.asarray(image)).content_hash(memory_limit=16),
+        lambda: lx.verify(image, memory_limit=16),
+    ):
+        with pytest.raises(MemoryLimitError, match="memory_limit is 16 bytes"):
+            call()
+    copied = image.copy(tmp_path / "copy.zarr", chunks=4, memory_limit="1 MiB", workers=1, progress=False)
+    np.testing.assert_array_equal(np.asarray(copied), np.asarray(image))
+    assert copied.content_hash(memory_limit="40 MiB", workers=1, progress=False) == image.content_hash()
+    assert lx.verify(copied, memory_limit="40 MiB", workers=2, progress=False)
+    with pytest.raises(ValueError, match="say the same"):
+        image.copy(memory=2**20, memory_limit="1 MiB")
+    with pytest.raises(ValueError, match="world= is not that of the image"):
+        lx.pyramid(image, world=lx.runtime.SerialWorld())

@@ -1,3 +1,4 @@
+from lithax.images import _plan_others as _plan_others
 from lithax.images._algorithm import ImageCall as ImageCall
 from lithax.images._algorithm import Passes as Passes
 from lithax.images._algorithm import WholeImage as WholeImage

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,28 +74,27 @@ def connectivity(
     ValueError
         If `where` selects no voxel.
     """
-    dtype = np.dtype(image.dtype)
-    if dtype.kind not in "biu":
-        raise TypeError(
-            f"image has dtype {dtype}; give a boolean image or a segmentation (make one with lx.ops.threshold)."
-        )
-    wanted = None if phases is None else tuple(np.atleast_1d(np.asarray(phases)).tolist())
-
-    def phase(values: np.ndarray) -> np.ndarray:
-        return values != 0 if wanted is None else np.isin(values, wanted)
-
     world = world_of("connectivity", (image,), world)
     with together(world):
-        inputs = gather_inputs("connectivity", (image,), where, world)
+        prepared = prepare_connectivity(
+            "connectivity",
+            image,
+            where=where,
+            memory_limit=memory_limit,
+            workers=workers,
+            world=world,
+            progress=progress,
+        )
+        prepared.check_memory()
+        inputs, run = prepared.inputs, prepared.run
+        wanted = None if phases is None else tuple(np.atleast_1d(np.asarray(phases)).tolist())
         check_same(world, "connectivity", lambda: call_of(inputs, phases=phases))
-        halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
-        run = Run("jax", None, memory_limit, workers, world, progress).settled(world)
-        reader = make_reader(inputs, (halo,), run)
-        # Labels, sizes and what they touch, while a block is labelled.
-        labels = StateFunction(lambda read: None, 16 * math.prod(reader.layout.block))
-        PreparedReduce("connectivity", inputs, reader, labels, False, run).check_memory()
+
+        def phase(values: np.ndarray) -> np.ndarray:
+            return values != 0 if wanted is None else np.isin(values, wanted)
+
         found = find_components(
-            reader,
+            prepared.reader,
             phase,
             world,
             workers=run.workers,
@@ -114,3 +113,29 @@ def connectivity(
         percolating=triple(found.touching(spanning(axis)) for axis in range(3)),
         largest=int(found.largest.max()),
     )
+
+
+def prepare_connectivity(
+    name: str,
+    image: Any,
+    *,
+    phases: Any = None,
+    where: Any = None,
+    memory_limit: Any = None,
+    workers: int | None = None,
+    world: Any = None,
+    progress: bool = True,
+) -> PreparedReduce:
+    """Check a call of `connectivity` and choose its blocks."""
+    dtype = np.dtype(image.dtype)
+    if dtype.kind not in "biu":
+        raise TypeError(
+            f"image has dtype {dtype}; give a boolean image or a segmentation (make one with lx.ops.threshold)."
+        )
+    inputs = gather_inputs(name, (image,), where, world)
+    run = Run("jax", None, memory_limit, workers, world, progress).settled(inputs.world)
+    halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
+    reader = make_reader(inputs, (halo,), run)
+    # Labels, sizes and what they touch, while a block is labelled.
+    labels = StateFunction(lambda read: None, 16 * math.prod(reader.layout.block))
+    return PreparedReduce("connectivity", inputs, reader, labels, False, replace(run, backend="numpy"))

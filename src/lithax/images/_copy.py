@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from lithax.chunked import Progress
+from lithax.errors import MemoryLimitError
 from lithax.grid import Box, ChunkGrid, Index, World, box_shape
+from lithax.images._call import size_text
 from lithax.images._create import new_image, refuse_itself
+from lithax.images._run import limit_or_default, workers_or_default
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage, description_of
+from lithax.runtime import default_of
 from lithax.storage import AbstractStoredArray, StoredArray, locate, map_threads, same_encoding
 
 MEMORY = 512 * 2**20
@@ -26,12 +30,15 @@ def copy_image(
     shards: Any = None,
     overwrite: bool = False,
     memory: int | None = None,
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
     dtype: Any = None,
     progress: bool = False,
     **overrides: Any,
 ) -> VoxelImage:
     """Copy an image; see `VoxelImage.copy`."""
     source = image.stored
+    memory = copy_memory(image, memory, memory_limit)
     refuse_itself(source, store, path, overwrite)
     if chunks is None and shards is None:
         chunks, shards = image.chunks, image.shards
@@ -53,16 +60,57 @@ def copy_image(
     with new_image(
         image.shape, dtype, store=store, path=path, overwrite=overwrite, filled_by="copy", **options
     ) as made:
-        transfer(source, made.stored, made.world, memory, progress)
+        transfer(source, made.stored, made.world, memory, progress, workers)
     if made.world.first and made.dtype == image.dtype:
         made.stored.update_metadata(content_hash=metadata.content_hash, provenance=metadata.provenance)
     return made
 
 
+def copy_memory(image: VoxelImage, memory: int | None = None, memory_limit: Any = None) -> int:
+    """Return how much of an image a copy may hold at once [byte].
+
+    Raises
+    ------
+    MemoryLimitError
+        If that has no room for a chunk.
+    """
+    if memory_limit is None:
+        memory_limit = default_of("memory_limit")
+    if memory is not None and memory_limit is not None:
+        raise ValueError(f"memory={memory!r} and memory_limit={memory_limit!r} say the same; give one of them.")
+    if memory_limit is None:
+        return MEMORY if memory is None else memory
+    limit = limit_or_default(memory_limit, image.world)
+    check_room("a copy", 2 * math.prod(image.chunks) * image.dtype.itemsize, limit)
+    return min(MEMORY, limit)
+
+
+def check_room(what: str, needed: int, limit: int) -> int:
+    """Return what is needed [byte].
+
+    Raises
+    ------
+    MemoryLimitError
+        If it is more than may be taken.
+    """
+    if needed > limit:
+        raise MemoryLimitError(
+            f"{what} needs up to {size_text(needed)} for a block of voxels as it was and as it will be, memory_limit is "
+            f"{size_text(limit)}; raise memory_limit."
+        )
+    return needed
+
+
 def transfer(
-    source: AbstractStoredArray, target: StoredArray, world: World, memory: int | None = None, progress: bool = False
+    source: AbstractStoredArray,
+    target: StoredArray,
+    world: World,
+    memory: int | None = None,
+    progress: bool = False,
+    threads: int | None = None,
 ) -> None:
     """Write all voxels of one array into another of the same shape; each process writes units that it alone owns."""
+    workers = target.workers if threads is None else workers_or_default(threads)
     if isinstance(source, StoredArray) and same_encoding(source, target):
         units = [unit for n, unit in enumerate(target.unit_grid) if n % world.count == world.index]
         with progress_of(target.shape, world, "copy", progress) as bar:
@@ -76,7 +124,7 @@ def transfer(
                 target.write_unit(unit, payload)
                 bar.add(math.prod(box_shape(target.unit_grid.box(unit))))
 
-            map_threads(pass_on, units, target.workers, world.check)
+            map_threads(pass_on, units, workers, world.check)
         return
     memory = MEMORY if memory is None else memory
     # Half for what was read, half for what becomes of it.
@@ -84,7 +132,6 @@ def transfer(
     grid = ChunkGrid(source.shape, block)
     boxes = [grid.box(index) for n, index in enumerate(grid) if n % world.count == world.index]
     # Many small blocks: one thread each, so that reading and writing overlap. A few large ones: all threads on each.
-    workers = target.workers
     small = 2 * math.prod(block) * source.dtype.itemsize * workers <= memory and len(boxes) >= workers
     outer, inner = (workers, 1) if small else (1, workers)
 

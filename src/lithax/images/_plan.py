@@ -1,17 +1,20 @@
 """What a call would do: blocks, bytes and memory, before any voxel is read."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
+
+import numpy as np
 
 from lithax.grid import ChunkGrid
 from lithax.images._call import merge_parameters, size_text
 from lithax.images._chunk_map import chunk_map
 from lithax.images._outputs import Output
 from lithax.images._prepare_map import prepare_map
-from lithax.images._reduce import chunk_reduce, prepare_reduce
+from lithax.images._reduce import PreparedReduce, chunk_reduce, prepare_reduce
 from lithax.images._run import Run
+from lithax.images._voxel_image import VoxelImage
 
 
 @dataclass(frozen=True)
@@ -82,23 +85,33 @@ def plans(function: Callable[..., Any]) -> Callable[[Callable[..., Plan]], Calla
     return register
 
 
-def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options: Any) -> Plan:
-    """Work out what ``combinator(first, *images, **options)`` would do. Reads no voxel and writes nothing; compiles.
+def plan(combinator: Callable[..., Any], /, *images: Any, **options: Any) -> Plan:
+    """Work out what ``combinator(*images, **options)`` would do. Reads no voxel and writes nothing; compiles.
 
     Parameters
     ----------
     combinator
-        `chunk_map` or `chunk_reduce`; or `lithax.dect.invert`, whose time is predicted as well, for which it does read a few blocks and
-        invert a part of them.
-    first, *images, **options
-        As for the combinator itself: its function or its measurement, the images, and the rest.
+        `chunk_map`, `chunk_reduce`, `connectivity`, `pyramid`, `verify`, a function of `lithax.measure` or of
+        `lithax.fields`, the methods `copy` and `content_hash` of an image; or `lithax.dect.invert`, whose time is
+        predicted as well, for which it does read a few blocks and invert a part of them. How many passes a measurement
+        takes may depend on the voxels; it is planned as for voxels of random values.
+    *images, **options
+        As for the function itself: its function or its measurement, the images, and the rest.
     """
-    if combinator is chunk_reduce:
-        return _plan_reduce(first, images, **options)
+    if (owner := getattr(combinator, "__self__", None)) is not None:
+        combinator, images = getattr(combinator, "__func__", combinator), (owner, *images)
+    if not images:
+        raise TypeError("plan() needs the arguments of the function that is planned, too.")
+    if getattr(combinator, "measures_images", False):
+        return plan_measurement(combinator, images, options)
     if combinator in _PLANNERS:
-        return _PLANNERS[combinator](first, *images, **options)
-    if combinator is not chunk_map:
-        raise TypeError(f"plan() knows lx.chunk_map and lx.chunk_reduce, and lx.dect.invert; not {combinator!r}.")
+        return _PLANNERS[combinator](*images, **options)
+    known = ", ".join(sorted(f.__qualname__ for f in _PLANNERS))
+    raise TypeError(f"plan() knows the functions of lx.measure, {known}; not {combinator!r}.")
+
+
+@plans(chunk_map)
+def plan_map(first: Any, /, *images: Any, **options: Any) -> Plan:
     output = Output(**{f.name: options.pop(f.name) for f in fields(Output) if f.name in options})
     run = Run(**{f.name: options.pop(f.name) for f in fields(Run) if f.name in options})
     rules = {name: options.pop(name) for name in _RULES if name in options}
@@ -124,9 +137,14 @@ def plan(combinator: Callable[..., Any], first: Any, /, *images: Any, **options:
     )
 
 
-def _plan_reduce(measure: Any, images: tuple[Any, ...], **options: Any) -> Plan:
+@plans(chunk_reduce)
+def _plan_reduce(measure: Any, /, *images: Any, **options: Any) -> Plan:
     run = Run(**{f.name: options.pop(f.name) for f in fields(Run) if f.name in options and f.name != "device"})
-    prepared = prepare_reduce("plan", measure, images, run=run, **options)
+    return plan_of_reduce(prepare_reduce("plan", measure, images, run=run, **options))
+
+
+def plan_of_reduce(prepared: PreparedReduce) -> Plan:
+    """Return the plan of a measurement that is prepared."""
     grid = prepared.reader.layout.grid
     return Plan(
         function=prepared.name,
@@ -144,3 +162,51 @@ def _plan_reduce(measure: Any, images: tuple[Any, ...], **options: Any) -> Plan:
         state_bytes=prepared.state.state_bytes,
         bytes_exchanged=prepared.bytes_exchanged,
     )
+
+
+def plan_measurement(function: Callable[..., Any], images: Sequence[Any], options: Mapping[str, Any]) -> Plan:
+    """Plan a function of `lithax.measure`: it is run on an image whose passes are planned instead of made."""
+    first, *rest = images
+    if not isinstance(first, VoxelImage):
+        raise TypeError(f"the image of plan() is a {type(first).__name__}; give an image (lx.open, lx.from_array).")
+    rehearsed = _Rehearsed(first)
+    try:
+        function(rehearsed, *rest, **options)
+    except (ValueError, ArithmeticError):
+        # Random voxels may have no second peak. What the call itself is refused for is refused before its first pass.
+        if not rehearsed.passes:
+            raise
+    return joined_plan(f"{function.__name__} in {len(rehearsed.passes)} passes", rehearsed.passes)
+
+
+def joined_plan(name: str, passes: Sequence[Plan]) -> Plan:
+    """Return the plan of several passes one after the other: their bytes add up, the largest needs the memory."""
+    largest = max(passes, key=lambda p: p.memory)
+    return replace(
+        largest,
+        function=name,
+        blocks=sum(p.blocks for p in passes),
+        compilations=sum(p.compilations for p in passes),
+        bytes_read=sum(p.bytes_read for p in passes),
+        bytes_written=sum(p.bytes_written for p in passes),
+        bytes_exchanged=sum(p.bytes_exchanged for p in passes),
+    )
+
+
+class _Rehearsed:
+    """Stands for an image in a measurement: each pass is planned, and a few random voxels are measured in its place."""
+
+    def __init__(self, image: VoxelImage):
+        self.image, self.passes = image, []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.image, name)
+
+    def reduce(self, measurement: Any, *others: Any, where: Any = None, fn: Any = None, **options: Any) -> Any:
+        self.passes.append(_plan_reduce(measurement, self.image, *others, where=where, fn=fn, **options))
+        rng = np.random.default_rng(0)
+        kinds = [np.dtype(str(v.dtype)) for v in (self.image, *others)]
+        voxels = [(rng.random((16, 16, 16)) * (1 if k.kind == "f" else 200)).astype(k) for k in kinds]
+        if fn is not None:
+            voxels[0] = np.asarray(fn(voxels[0]))
+        return measurement(*voxels)

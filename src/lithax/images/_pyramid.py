@@ -48,6 +48,7 @@ def pyramid(
     resume: bool = False,
     memory_limit: int | str | None = None,
     workers: int | None = None,
+    world: Any = None,
     progress: bool = True,
 ) -> VoxelImage:
     """Make coarser levels of an image, each of half the resolution of the one before.
@@ -78,8 +79,8 @@ def pyramid(
         Replace a pyramid that is there.
     resume
         Go on with a pyramid that was cut off.
-    memory_limit, workers, progress
-        As for `chunk_map`.
+    memory_limit, workers, world, progress
+        As for `chunk_map`; `world` is that of the image.
 
     Returns
     -------
@@ -105,6 +106,8 @@ def pyramid(
     """
     if not isinstance(image, VoxelImage):
         raise TypeError(f"image is a {type(image).__name__}; pass an image, such as lx.from_array(array).")
+    if world is not None and world is not image.world:
+        raise ValueError("world= is not that of the image, whose processes make the levels; open the image with it.")
     if isinstance(smallest, bool) or not isinstance(smallest, int) or smallest < 1:
         raise ValueError(f"smallest={smallest!r} must be a positive number of voxels.")
     beside = store is None
@@ -119,8 +122,8 @@ def pyramid(
     method = _method(image, method)
     place = levels_beside(image.stored) if beside else locate(store, path)
     refuse_memory("store", place.label, place.unshared, image.world)
-    scales, frames = _scales(image.frame, smallest)
-    layouts = [_layout(image, frame.shape, chunks, shards) for frame in frames]
+    scales, frames = scales_of_levels(image.frame, smallest)
+    layouts = [layout_of_level(image, frame.shape, chunks, shards) for frame in frames]
     plan = {
         "shape": list(image.shape),
         "dtype": image.dtype.str,
@@ -192,7 +195,7 @@ def levels_of(image: VoxelImage) -> tuple[VoxelImage, ...]:
     return tuple(VoxelImage(open_array(place, read_only=True), image.world) for place in coarser_levels(image.stored))
 
 
-def _scales(frame: Frame, smallest: int) -> tuple[list[Index], list[Frame]]:
+def scales_of_levels(frame: Frame, smallest: int) -> tuple[list[Index], list[Frame]]:
     """Return how many voxels of the level before each level joins along each axis, and the frames of all levels.
 
     Axes are halved together, but for those whose voxels are already twice as long as the shortest: so voxels become
@@ -209,7 +212,7 @@ def _scales(frame: Frame, smallest: int) -> tuple[list[Index], list[Frame]]:
     return scales, frames
 
 
-def _layout(image: VoxelImage, shape: Index, chunks: Any, shards: Any) -> dict[str, Index | None]:
+def layout_of_level(image: VoxelImage, shape: Index, chunks: Any, shards: Any) -> dict[str, Index | None]:
     """Return chunk and shard of the level of a shape: those of the finest level, as far as they reach into it."""
     if chunks is None and shards is None:
         finest = shape == image.shape and image.shards is not None

@@ -1,5 +1,6 @@
 """Check that a store holds what it says: metadata, every chunk, the content hash, the levels of a pyramid."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ from lithax.errors import LithaxError, MetadataError
 from lithax.grid import box_shape
 from lithax.images._collective import on_first, together, world_or_connected
 from lithax.images._content_hash import computed_hash
+from lithax.images._copy import check_room
+from lithax.images._run import Run, limit_or_default, workers_or_default
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import (
     AbstractStoredArray,
@@ -94,6 +97,8 @@ def verify(
     *,
     content: bool = True,
     record: bool = False,
+    memory_limit: int | str | None = None,
+    workers: int | None = None,
     progress: bool = True,
     storage_options: Any = None,
     world: Any = None,
@@ -114,6 +119,10 @@ def verify(
     record
         Take what is stored as right, and record its digests for later calls: for a store that another program has written to on
         purpose, or that was made before there were digests. A stored content hash is forgotten.
+    memory_limit
+        How much may be taken [byte], or text such as "2 GiB".
+    workers
+        Threads; by default as many as the store bears.
     progress
         Show a bar for work longer than a second.
     storage_options
@@ -149,7 +158,9 @@ def verify(
     for label, image in images:
         if record:
             _begin_record(image)
-        found, checked, hashed = _check(image, content, record, progress)
+        found, checked, hashed = _check(
+            image, content, record, Run("numpy", None, memory_limit, workers, world, progress)
+        )
         defects += [f"{label}{line}" for line in found]
         chunks += len(image.stored.unit_grid)
         empty += sum(part.missing for part in checked)
@@ -198,7 +209,7 @@ def _places(place: Location, defects: list[str]) -> list[tuple[str, Location]]:
     return [*found, *((f"levels/{name}: ", group.child(name)) for name in levels.paths)]
 
 
-def _check(image: VoxelImage, content: bool, record: bool, progress: bool) -> tuple[list[str], list[UnitCheck], bool]:
+def _check(image: VoxelImage, content: bool, record: bool, run: Run) -> tuple[list[str], list[UnitCheck], bool]:
     stored, world = _as_stored(image.stored), image.world
     lines = []
     metadata = image.metadata
@@ -211,10 +222,13 @@ def _check(image: VoxelImage, content: bool, record: bool, progress: bool) -> tu
         )
     units = [unit for n, unit in enumerate(stored.unit_grid) if n % world.count == world.index]
     edge = box_shape(stored.unit_grid.box((0, 0, 0)))
-    bar = Progress(len(units) * edge[0] * edge[1] * edge[2], "verify", progress and world.first)
+    bar = Progress(len(units) * math.prod(edge), "verify", run.progress and world.first)
+    limit = limit_or_default(run.memory_limit, world)
+    room = limit // check_room("verify", 2 * math.prod(edge) * image.dtype.itemsize, limit)
+    threads = min(stored.workers if run.workers is None else workers_or_default(run.workers), room)
     try:
         with together(world):
-            own = check_units(stored, units, lambda count: bar.add(count * edge[0] * edge[1] * edge[2]), record=record)
+            own = check_units(stored, units, lambda n: bar.add(n * math.prod(edge)), record=record, workers=threads)
     finally:
         bar.close()
     everyone = world.gather(own)
@@ -225,7 +239,7 @@ def _check(image: VoxelImage, content: bool, record: bool, progress: bool) -> tu
     hashed = False
     if content and metadata.content_hash is not None and not damaged:
         hashed = True
-        held = computed_hash(image)
+        held = computed_hash(image, memory_limit=run.memory_limit, workers=run.workers, progress=run.progress)
         if held != metadata.content_hash:
             lines.append(
                 f"its content hash is {held[:16]}..., but {metadata.content_hash[:16]}... is stored: chunks were lost, or "

@@ -430,6 +430,9 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
         shards: Any = None,
         overwrite: bool = False,
         memory: int | None = None,
+        memory_limit: int | str | None = None,
+        workers: int | None = None,
+        progress: bool = False,
         **overrides: Any,
     ) -> "VoxelImage":
         """Copy the image, with other chunks if wanted, in bounded memory whatever the two grids.
@@ -444,11 +447,15 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
             As in `create`; those of this image by default.
         overwrite
             Replace an image that is there.
-        memory
-            How much may be held at once [byte]; 512 MiB by default.
+        memory_limit, memory
+            How much may be held at once [byte]; 512 MiB by default. Two names for one thing; text such as "1 GiB" is
+            understood by the first.
+        workers
+            Threads; by default as many as the store bears.
+        progress
+            Show a bar for work longer than a second.
         **overrides
-            `dtype`, metadata (`description`, ...) and options of `create` that differ from those of this image; and
-            ``progress=True`` for a bar.
+            `dtype`, metadata (`description`, ...) and options of `create` that differ from those of this image.
 
         Returns
         -------
@@ -458,18 +465,22 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
 
         source = self if region is None else self.crop(region)
         return copy_image(
-            source, store, path, chunks=chunks, shards=shards, overwrite=overwrite, memory=memory, **overrides
-        )
+            source, store, path, chunks=chunks, shards=shards, overwrite=overwrite, memory=memory,
+            memory_limit=memory_limit, workers=workers, progress=progress, **overrides,
+        )  # fmt: skip
 
-    def content_hash(self) -> str:
+    def content_hash(
+        self, *, memory_limit: int | str | None = None, workers: int | None = None, progress: bool = False
+    ) -> str:
         """Return a hash of shape, data type and voxels: the same for every chunking, codec and store.
 
         SHA-256 over shape, data type and the hashes of tiles of 128³ voxels (little-endian, C order). It is stored
-        with the image, unless that is read-only, and dropped when voxels are written.
+        with the image, unless that is read-only, and dropped when voxels are written. The processes of the image's
+        world share the work; `memory_limit`, `workers` and `progress` are as for `copy`.
         """
         from lithax.images._content_hash import content_hash
 
-        return content_hash(self)
+        return content_hash(self, memory_limit=memory_limit, workers=workers, progress=progress)
 
     def reduce(self, measurement: Any, *others: Any, where: Any = None, **arguments: Any) -> Any:
         """Measure the image block by block; see `chunk_reduce`."""

@@ -34,6 +34,7 @@ def check_units(
     watch: Callable[[int], None] = lambda count: None,
     *,
     record: bool = False,
+    workers: int | None = None,
 ) -> UnitCheck:
     """Decode units of an array one by one, and compare them with the ledger.
 
@@ -62,7 +63,7 @@ def check_units(
         finally:
             watch(1)
 
-    found = map_threads(check, units, array.workers)
+    found = map_threads(check, units, array.workers if workers is None else workers)
     if record and isinstance(array, StoredArray):
         array.ledger.flush()
     lines = [line for one in found for line in one.defects]
