@@ -47,6 +47,13 @@ def test_measurements_hand_them_to_every_pass(image, function, own, monkeypatch)
     assert "memory_limit, workers, world, progress" in function.__doc__
 
 
+def test_no_function_that_measures_an_image_is_without_them():
+    functions = [v for v in vars(lx.measure).values() if inspect.isfunction(v)]
+    of_images = [f for f in functions if next(iter(inspect.signature(f).parameters)) == "image"]
+    assert len(of_images) > 10
+    assert [f.__name__ for f in of_images if not set(OPTIONS) <= set(inspect.signature(f).parameters)] == []
+
+
 def test_a_measurement_that_may_not_have_the_memory_is_refused(image):
     for function, own in MEASURES:
         with pytest.raises(MemoryLimitError, match=r"memory_limit is 1.0 KiB"):

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from lithax.arrays import namespace
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, count, total, voxels
 from lithax.measure._source import Source
@@ -55,6 +56,7 @@ class SoftPorosity(AbstractMeasurement):
         return SoftPorosityResult(*shares, number)
 
 
+@measures_images
 def porosity_gap(image: Any, where: Any = None, tolerance: float = 0.002) -> SoftPorosityResult:
     """Return the porosity of a soft segmentation beside that of the hard one, and warn if they differ.
 

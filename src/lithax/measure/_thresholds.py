@@ -7,6 +7,7 @@ import numpy as np
 
 from lithax.measure._edges import Bins
 from lithax.measure._grey_levels import grey_histogram, grey_levels
+from lithax.measure._image_options import measures_images
 from lithax.measure._otsu import otsu
 from lithax.measure._sum import mean
 
@@ -14,6 +15,7 @@ SMOOTHINGS = 10_000
 """Smoothings of the histogram after which `minimum` gives up, as in scikit-image."""
 
 
+@measures_images
 def kittler_illingworth(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the threshold of minimum error: two normal distributions of different widths fit the histogram best.
 
@@ -58,6 +60,7 @@ def _running(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total, np.maximum(second - first**2 / total, 0.0)
 
 
+@measures_images
 def li(image: Any, bins: Bins | None = None, where: Any = None, *, tolerance: float | None = None) -> float:
     """Return the threshold of minimum cross-entropy; `skimage.filters.threshold_li`.
 
@@ -102,6 +105,7 @@ def li(image: Any, bins: Bins | None = None, where: Any = None, *, tolerance: fl
     return float(threshold + float(levels.values[0]))
 
 
+@measures_images
 def yen(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the threshold of maximum correlation; `skimage.filters.threshold_yen`, in float64.
 
@@ -131,6 +135,7 @@ def yen(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     return levels.number(np.argmax(2.0 * np.log(below * above) - np.log(squares_below * squares_above)))
 
 
+@measures_images
 def isodata(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the lowest threshold midway between the means of the two phases it makes; `skimage.filters.threshold_isodata`.
 
@@ -159,6 +164,7 @@ def isodata(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     return float(centers[:-1][(distance >= 0) & (distance < centers[1] - centers[0])][0])
 
 
+@measures_images
 def triangle(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the grey level furthest from the line between the peak and the longer tail; `skimage.filters.threshold_triangle`.
 
@@ -191,6 +197,7 @@ def triangle(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     return float(centers[::-1][furthest] if flipped else centers[furthest])
 
 
+@measures_images
 def threshold_minimum(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the lowest point between the two peaks of the smoothed histogram; `skimage.filters.threshold_minimum`.
 
@@ -255,6 +262,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 }
 
 
+@measures_images
 def threshold(image: Any, method: str = "otsu", *, bins: Bins | None = None, where: Any = None) -> float:
     """Return the threshold between two phases by a method of this name.
 
