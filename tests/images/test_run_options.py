@@ -113,7 +113,7 @@ def test_a_plan_of_a_bound_method(image, tmp_path):
 
 
 def test_a_plan_of_what_it_does_not_know_names_what_it_knows(image):
-    with pytest.raises(TypeError, match=r"chunk_map, chunk_reduce, connectivity.*pyramid.*verify"):
+    with pytest.raises(TypeError, match=r"chunk_map, chunk_reduce.*connectivity.*pyramid.*verify"):
         lx.plan(print, image)
     with pytest.raises(ValueError, match="pore_phase is missing"):
         lx.plan(lx.measure.porosity, image)
