@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import as_real, to_numpy
+from lithax.measure._image_options import measures_images
 from lithax.measure._profile import check_axis, profile
 from lithax.measure._radial_profile import RadialProfile, middle
 from lithax.measure._source import Source
@@ -82,6 +83,7 @@ class ReferenceLevels:
         return partial(normalise_slices, low=self.low, high=self.high, axis=self.axis)
 
 
+@measures_images
 def reference_levels(image: Any, low: Any, high: Any, *, axis: int = 2) -> ReferenceLevels:
     """Measure the mean grey level of two reference materials in every slice.
 
@@ -121,6 +123,7 @@ def _filled(found: Any, name: str) -> np.ndarray:
     return np.interp(np.arange(found.mean.size), present, found.mean[present])
 
 
+@measures_images
 def rings(
     image: Any, where: Any = None, *, axis: int = 2, center: Any = None, width: int = 3, per_slice: bool = False
 ) -> Rings:
@@ -224,6 +227,7 @@ def _find_center(source: Source, shape: tuple[int, ...], axis: int, width: int) 
     return float(best[0]), float(best[1])
 
 
+@measures_images
 def cupping(
     image: Any, where: Any = None, *, axis: int = 2, center: Any = None, degree: int = 2, along: bool = True
 ) -> Cupping:
