@@ -47,6 +47,7 @@ from lithax.arrays._orderable import orderable as orderable
 from lithax.arrays._reconstruct import reconstruct_block as reconstruct_block
 from lithax.arrays._taps import fold_taps as fold_taps
 from lithax.arrays._taps import neighbour_starts as neighbour_starts
+from lithax.arrays._taps import repeat_times as repeat_times
 from lithax.arrays._wide import split_integers as split_integers
 from lithax.arrays._wide import wide_scope as wide_scope
 from lithax.arrays._wide import widest_float as widest_float

@@ -81,3 +81,15 @@ def fold_taps(
 def neighbour_starts(offsets: Sequence[tuple[int, int, int]], halo: tuple[int, int, int]) -> list[tuple[int, int, int]]:
     """Return where the part of each neighbour begins in a block padded by `halo`."""
     return [(halo[0] + i, halo[1] + j, halo[2] + k) for i, j, k in offsets]
+
+
+def repeat_times(count: int, body: Callable[[Any], Any], state: Any) -> Any:
+    """Run ``state = body(state)`` so many times: a loop of the compiled function on JAX, where it compiles once."""
+    first = state[0] if isinstance(state, tuple) else state
+    if is_jax(first):
+        from jax import lax
+
+        return lax.fori_loop(0, count, lambda _, s: body(s), state)
+    for _ in range(count):
+        state = body(state)
+    return state

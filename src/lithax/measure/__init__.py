@@ -24,6 +24,9 @@ from lithax.measure._measurement import AbstractMeasurement as AbstractMeasureme
 from lithax.measure._minimum_maximum import Extremes as Extremes
 from lithax.measure._minimum_maximum import MinimumMaximum as MinimumMaximum
 from lithax.measure._minimum_maximum import minimum_maximum as minimum_maximum
+from lithax.measure._mixture import Mixture as Mixture
+from lithax.measure._mixture import gaussian_mixture as gaussian_mixture
+from lithax.measure._mixture import kmeans as kmeans
 from lithax.measure._moments import Moments as Moments
 from lithax.measure._moments import MomentsResult as MomentsResult
 from lithax.measure._moments import moments as moments
@@ -43,6 +46,7 @@ from lithax.measure._radial_profile import RadialProfileResult as RadialProfileR
 from lithax.measure._representative_volume import RepresentativeVolume as RepresentativeVolume
 from lithax.measure._representative_volume import SubCubes as SubCubes
 from lithax.measure._representative_volume import representative_volume as representative_volume
+from lithax.measure._sample import Sample as Sample
 from lithax.measure._soft_porosity import SoftPorosity as SoftPorosity
 from lithax.measure._soft_porosity import SoftPorosityResult as SoftPorosityResult
 from lithax.measure._soft_porosity import porosity_gap as porosity_gap

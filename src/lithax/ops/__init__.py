@@ -27,7 +27,10 @@ from lithax.ops._local_threshold import adaptive as adaptive
 from lithax.ops._local_threshold import local_threshold as local_threshold
 from lithax.ops._local_threshold import niblack as niblack
 from lithax.ops._local_threshold import sauvola as sauvola
+from lithax.ops._markov_random_field import markov_random_field as markov_random_field
 from lithax.ops._median import median as median
+from lithax.ops._mixture import classify as classify
+from lithax.ops._mixture import responsibilities as responsibilities
 from lithax.ops._morphology import closing as closing
 from lithax.ops._morphology import dilation as dilation
 from lithax.ops._morphology import erosion as erosion
