@@ -14,8 +14,7 @@ from lithax.measure._numbers import as_sum, constant, is_float, plain, total
 from lithax.measure._sample import Sample
 from lithax.measure._source import Source
 from lithax.measure._state import by_pieces, combine_states
-from lithax.ops import classify, markov_random_field, responsibilities
-from lithax.ops._mixture import class_energies, memberships, smallest
+from lithax.ops import class_energies, classify, markov_random_field, memberships, responsibilities, smallest
 from lithax.typing import Array
 
 SAMPLE = 8192

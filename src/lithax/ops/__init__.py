@@ -29,8 +29,11 @@ from lithax.ops._local_threshold import niblack as niblack
 from lithax.ops._local_threshold import sauvola as sauvola
 from lithax.ops._markov_random_field import markov_random_field as markov_random_field
 from lithax.ops._median import median as median
+from lithax.ops._mixture import class_energies as class_energies
 from lithax.ops._mixture import classify as classify
+from lithax.ops._mixture import memberships as memberships
 from lithax.ops._mixture import responsibilities as responsibilities
+from lithax.ops._mixture import smallest as smallest
 from lithax.ops._morphology import closing as closing
 from lithax.ops._morphology import dilation as dilation
 from lithax.ops._morphology import erosion as erosion
