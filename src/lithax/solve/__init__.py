@@ -18,3 +18,5 @@ from lithax.solve._permeability import threshold_sensitivity as threshold_sensit
 from lithax.solve._permeability_result import ErrorBudget as ErrorBudget
 from lithax.solve._permeability_result import FlowPorosity as FlowPorosity
 from lithax.solve._permeability_result import Permeability as Permeability
+from lithax.solve._subvolumes import SubVolumes as SubVolumes
+from lithax.solve._subvolumes import subvolumes as subvolumes

@@ -54,6 +54,7 @@ def conductivity(
     gradient_tolerance: Any = 1e-2,
     x0: Any = None,
     fields: bool = False,
+    gradient: Any = None,
     unit: str = "",
     max_iterations: Any = _MOST,
     throw: bool = False,
@@ -104,6 +105,9 @@ def conductivity(
         Where to start: the `Conductivity` of an earlier solve with `fields=True`, or its potential; also of a coarser shape.
     fields
         Also return the potential, the current density and the current through every slice; images for an image.
+    gradient
+        True for the derivative of the value with respect to the conductivity of every voxel, in `Conductivity.gradient`; a
+        store (for an image), to keep it there as an image. Zero where a voxel insulates or joins no end.
     unit
         Of the conductivities, for the text.
     max_iterations
@@ -143,6 +147,13 @@ def conductivity(
     source = read_source(image, spacing)
     medium = read_medium(source.array, pore, values)
     guest = _under_a_transformation(medium, fluid)
+    if gradient is not None and gradient is not False:
+        if axis == "all":
+            raise ValueError("gradient= is that of one value; name the axis, or differentiate with jax.grad for all three.")
+        if guest:
+            raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
+        if gradient is not True and source.image is None:
+            raise ValueError("gradient= names a store, but image is an array; pass gradient=True, or an image.")
     if guest and source.image is not None:
         raise TypeError(
             "conductivity() was called with an image under jax.jit, jax.grad or another transformation, which sees no files; "
@@ -161,7 +172,7 @@ def conductivity(
             )
     solver = _Solver(
         source, medium, domain, boundaries, fluid, area, reservoir, unit, tolerance, gradient_tolerance, fields,
-        max_iterations, throw, x0, Watch(progress),
+        gradient, max_iterations, throw, x0, Watch(progress), [],
     )  # fmt: skip
     with jax.enable_x64(medium.dtype == np.float64 or jax.config.jax_enable_x64):
         return solver.compiled(axis) if guest else solver.on_host(axis)
@@ -182,10 +193,12 @@ class _Solver:
     tolerance: float
     gradient_tolerance: float
     fields: bool
+    gradient: Any
     most: int
     throw: bool
     x0: Any
     watch: Watch
+    gradients: list[Any]
 
     def runs(self, axis: str, wide: bool = True) -> tuple[Run, ...]:
         """One operator for all axes where the boundaries allow it, one for each otherwise."""
@@ -208,7 +221,13 @@ class _Solver:
         # The spread over slices falls as the root of the error of the value, which is of second order.
         allowed = 2 * math.sqrt(self.tolerance)
         value, balance, gradient = (np.asarray(v, dtype) for v in (self.tolerance, allowed, self.gradient_tolerance))
-        return Tolerances(value, balance, gradient, np.asarray(self.most, np.int32))
+        given = Tolerances(value, balance, gradient, np.asarray(self.most, np.int32))
+        return jax.tree.map(np.asarray, given.for_gradient()) if self.wants_gradient else given
+
+    @property
+    def wants_gradient(self) -> bool:
+        """Whether the derivative for every voxel is asked for."""
+        return self.gradient is not None and self.gradient is not False
 
     def on_host(self, axis: str) -> Conductivity:
         """Solve with the host's loop."""
@@ -262,7 +281,12 @@ class _Solver:
             ended.append(stats)
         matrix = _matrix(faces, drives, tuple(potentials), run.settings)
         stats = jax.tree.map(lambda *v: jnp.stack(v), *ended)
-        return Solved(matrix, tuple(potentials) if self.fields else None, stats), scale, faces if self.fields else None
+        solved = Solved(matrix, tuple(potentials) if self.fields else None, stats)
+        if self.wants_gradient:
+            self.gradients.append(
+                _gradient(medium, keep, fluid, section, drives, tuple(potentials), run.settings, run.geometry, run.reservoir)
+            )
+        return solved, scale, faces if self.fields else None
 
     def _guess(self, run: Run, number: int) -> Any:
         if self.x0 is None:
@@ -345,7 +369,7 @@ class _Solver:
             insulating_grains=self.medium.insulating_grains,
             notes=notes,
         )
-        result = self._with_fields(result, found, axis)
+        result = self._with_gradient(self._with_fields(result, found, axis), found)
         return self._checked(result)
 
     def _with_fields(self, result: Conductivity, found: list[Any], axis: str) -> Conductivity:
@@ -367,6 +391,23 @@ class _Solver:
         return eqx.tree_at(
             lambda r: (r.potential, r.flux, r.currents), result, (phi, flux, currents), is_leaf=lambda v: v is None
         )
+
+    def _with_gradient(self, result: Conductivity, found: list[Any]) -> Conductivity:
+        if not self.gradients:
+            return result
+        (run, *_), slopes = found[0], self.gradients[0]
+        # The chain rule through the reservoirs and the units: one number.
+        matrix, scale = found[0][2].matrix, found[0][3]
+        chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, self.fluid))(matrix[0, 0])
+        slopes = slopes * (chain / scale)
+        if self.medium.directed:
+            slopes = slopes.transpose(0, *(1 + n for n in np.argsort(run.order)))[np.argsort(run.order)]
+        else:
+            slopes = slopes.transpose(np.argsort(run.order))
+        if self.source.image is not None and not self.medium.directed:
+            store = None if self.gradient is True else self.gradient
+            slopes = self.source.as_image(slopes, "derivative of the effective conductivity", "", store)
+        return eqx.tree_at(lambda r: r.gradient, result, slopes, is_leaf=lambda v: v is None)
 
     def _checked(self, result: Conductivity) -> Conductivity:
         if not self.throw:
@@ -393,6 +434,22 @@ def _compiled(
     faces, scale = weights(medium, keep, fluid, section, settings.layout, geometry, reservoir)
     solved = solve_compiled(faces, steps, tolerances, settings, fields)
     return solved, scale, faces if fields else None
+
+
+@eqx.filter_jit
+def _gradient(
+    medium: Medium, keep: Any, fluid: Any, section: Any, steps: Any, u: Any, settings: Settings, geometry: Any, reservoir: int
+) -> jax.Array:
+    """Return the derivative of the current for a drop of one with respect to the conductivity of every voxel, times the scale."""
+    s = medium.conductivities()
+
+    def current(s: jax.Array) -> jax.Array:
+        plain = Medium(s, None, None, "", False)
+        faces, _ = weights(plain, keep, fluid, section, settings.layout, geometry, reservoir)
+        return energies(settings.layout, faces, steps, u)[0, 0]
+
+    largest = jnp.max(s) if not reservoir else jnp.maximum(jnp.max(s), fluid)
+    return jax.grad(current)(s) * jnp.where(largest > 0, largest, 1)
 
 
 @eqx.filter_jit

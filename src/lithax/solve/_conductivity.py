@@ -94,11 +94,12 @@ class Conductivity(eqx.Module):
 
     @property
     def cementation_exponent(self) -> Any:
-        """m = −ln F / ln φ [-]: Archie's, with a = 1 and the porosity `porosity`."""
+        """m = −ln F / ln φ [-]: Archie's, with a = 1 and the porosity `porosity`; not finite for φ = 1."""
         if self.fluid is None:
             return None
         xp = _library(self.formation_factor)
-        return -xp.log(self.formation_factor) / xp.log(self.porosity)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return -xp.log(self.formation_factor) / xp.log(xp.asarray(self.porosity))
 
     @property
     def effective_diffusivity(self) -> Any:
@@ -164,7 +165,8 @@ def _lines(r: Conductivity) -> list[str]:
             if np.isfinite(factor):
                 row += f"; tortuosity factor τ = φF = {tau:.4g}, diffusive tortuosity √(φF) = {tau**0.5:.4g}"
                 row += f"; D_eff/D₀ = 1/F = {1 / factor:.4g}, D_p/D₀ = 1/τ = {1 / tau:.4g}"
-                row += f"; m = −ln F/ln φ = {m:.4g} (a = 1, φ = {_percent(r.porosity)})"
+                if np.isfinite(m):
+                    row += f"; m = −ln F/ln φ = {m:.4g} (a = 1, φ = {_percent(r.porosity)})"
         if value == 0:
             row += f"; nothing joins the two ends along {a} through voxel faces"
         lines.append(row)
@@ -185,7 +187,8 @@ def _lines(r: Conductivity) -> list[str]:
     low, high = (float(np.asarray(v)) for v in r.bounds.wiener)
     hs_low, hs_high = (float(np.asarray(v)) for v in r.bounds.hashin_shtrikman)
     lines.append(
-        f"bounds on the effective conductivity: Wiener {low:.4g} to {high:.4g}, Hashin–Shtrikman {hs_low:.4g} to {hs_high:.4g}"
+        f"bounds on the effective conductivity: Wiener {low:.4g} to {high:.4g}, Hashin–Shtrikman {hs_low:.4g} to {hs_high:.4g}, "
+        f"Maxwell {hs_high:.4g}"
     )
     lines.append(f"ends: {r.ends}; sides: {r.sides}")
     lines.append(str(r.error_budget))

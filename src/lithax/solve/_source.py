@@ -27,8 +27,12 @@ class Source:
             return value
         if isinstance(value, list | tuple):
             return type(value)(self.as_images(v, name, unit) for v in value)
+        return self.as_image(value, name, unit, None)
+
+    def as_image(self, value: Any, name: str, unit: str, store: Any) -> Any:
+        """Return an array of the image's shape as an image, in memory or in a store."""
         geometry = {key: getattr(self.frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
-        return from_array(np.asarray(value), field_name=name, field_unit=unit, **geometry)
+        return from_array(np.asarray(value), store=store, field_name=name, field_unit=unit, **geometry)
 
 
 def read_source(image: Any, spacing: Any) -> Source:

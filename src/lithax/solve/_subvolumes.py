@@ -1,0 +1,167 @@
+"""A property of every sub-volume of an image: how it varies with place and size, and how it goes with porosity."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lithax.solve._conduction import conductivity
+from lithax.solve._conduction_setup import AXES
+
+
+@dataclass(frozen=True, eq=False)
+class SubVolumes:
+    """One row per sub-volume and axis: a trend of sub-volumes, not a reservoir's."""
+
+    edge: np.ndarray
+    """[voxel]"""
+    origin: np.ndarray
+    """First voxel, shape (n, 3)."""
+    axis: np.ndarray
+    porosity: np.ndarray
+    value: np.ndarray
+    """Effective conductivity; 0 where nothing joins the ends."""
+    formation_factor: np.ndarray
+    """Infinite where nothing joins the ends; NaN where no fluid was named."""
+    solver_error: np.ndarray
+    converged: np.ndarray
+
+    @property
+    def cementation_exponent(self) -> np.ndarray:
+        """m = −ln F / ln φ of every row [-]; not finite where F or φ says nothing."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return -np.log(self.formation_factor) / np.log(self.porosity)
+
+    def of(self, edge: int, axis: str | None = None) -> np.ndarray:
+        """Return which rows have an edge, and an axis."""
+        return (self.edge == edge) & (True if axis is None else self.axis == axis)
+
+    def means(self, edge: int, axis: str | None = None) -> dict[str, float]:
+        """Return the arithmetic, geometric and harmonic mean of the conductivities of one size; the latter two are 0 with any 0."""
+        values = self.value[self.of(edge, axis)].astype(float)
+        some = bool((values > 0).all())
+        return {
+            "arithmetic": float(values.mean()),
+            "geometric": float(np.exp(np.log(values).mean())) if some else 0.0,
+            "harmonic": float(1 / (1 / values).mean()) if some else 0.0,
+        }
+
+    def variation(self) -> dict[int, float]:
+        """Return the coefficient of variation of the conductivity, by edge [-]; NaN for a single sub-volume."""
+        found = {}
+        for edge in np.unique(self.edge).tolist():
+            values = self.value[self.of(edge)].astype(float)
+            found[edge] = float(values.std(ddof=1) / values.mean()) if len(values) > 1 and values.mean() > 0 else math.nan
+        return found
+
+    def to_pandas(self) -> Any:
+        """Return the table."""
+        import pandas
+
+        places = {f"origin_{a}": self.origin[:, n] for n, a in enumerate(AXES)}
+        rows = {name: getattr(self, name) for name in ("edge", "axis", "porosity", "value", "formation_factor")}
+        extra = {name: getattr(self, name) for name in ("cementation_exponent", "solver_error", "converged")}
+        return pandas.DataFrame({**places, **rows, **extra})
+
+    def __str__(self) -> str:
+        lines = []
+        for edge, spread in self.variation().items():
+            rows = self.of(edge)
+            joined = rows & (self.value > 0)
+            m = self.cementation_exponent[joined]
+            text = f"{edge} voxels: {rows.sum()} values, porosity {self.porosity[rows].min():.3g} to {self.porosity[rows].max():.3g}"
+            text += f", conductivity varies by {spread:.3g} of its mean; {rows.sum() - joined.sum()} join no ends"
+            if np.isfinite(m).any():
+                text += f"; m {np.nanmin(m):.3g} to {np.nanmax(m):.3g}"
+            lines.append(text)
+        return "\n".join([*lines, "sub-volume trend, not a reservoir m"])
+
+
+def subvolumes(
+    image: Any, *, edge: int | Sequence[int], axis: str = "all", stride: int | None = None, progress: bool = False, **options: Any
+) -> SubVolumes:
+    """Solve for the conductivity of every cube of a size within an image.
+
+    Parameters
+    ----------
+    image
+        An image or array, as for `conductivity`. Cubes are read one by one.
+    edge
+        Edge of the cubes [voxel], or several edges.
+    axis
+        Along which the current is driven; "all" for each of the three.
+    stride
+        From cube to cube [voxel]; by default the edge: cubes side by side, what remains at the upper faces left out.
+    progress
+        Whether to show a bar.
+    **options
+        As for `conductivity`: `pore`, `values`, `fluid`, `ends`, `sides`, `tolerance`, ...
+
+    Raises
+    ------
+    ValueError
+        If an edge is not a whole number of at least 2, or no cube fits into the image; otherwise as `conductivity`.
+
+    Examples
+    --------
+    >>> import numpy as np, lithax as lx
+    >>> rock = np.random.default_rng(0).random((16, 16, 16)) < 0.7
+    >>> table = lx.solve.subvolumes(rock, edge=8, axis="x")
+    >>> table.value.shape, bool((table.formation_factor > 1).all())
+    ((8,), True)
+    """
+    for name in ("where", "fields", "gradient", "x0", "area"):
+        if options.get(name) is not None:
+            raise ValueError(f"{name}= belongs to one solve; subvolumes() makes many. Leave it out.")
+    edges = [edge] if isinstance(edge, int | np.integer) else list(edge)
+    shape = tuple(int(n) for n in image.shape)
+    for e in edges:
+        if not isinstance(e, int | np.integer) or isinstance(e, bool) or e < 2:
+            raise ValueError(f"edge={edge!r} must be a whole number of at least 2 voxels, or several.")
+        if e > min(shape):
+            raise ValueError(f"edge={edge!r} does not fit into the image of shape {shape}; choose at most {min(shape)}.")
+    if stride is not None and (not isinstance(stride, int | np.integer) or stride < 1):
+        raise ValueError(f"stride={stride!r} must be a whole number of at least 1 voxel.")
+    if "spacing" not in options and hasattr(image, "frame"):
+        options["spacing"] = image.frame.voxel_length
+    places = [
+        (int(e), place)
+        for e in edges
+        for place in itertools.product(*(range(0, n - int(e) + 1, int(stride or e)) for n in shape))
+    ]
+    rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__}
+    for e, place in _bar(places, progress):
+        box = tuple(slice(start, start + e) for start in place)
+        _add(rows, e, place, axis, image[box], options)
+    return SubVolumes(**{name: np.asarray(values) for name, values in rows.items()})
+
+
+def _add(rows: dict[str, list[Any]], edge: int, place: Any, axis: str, cube: Any, options: dict[str, Any]) -> None:
+    pore = options.get("pore")
+    if pore is not None and not np.isin(np.asarray(cube), np.atleast_1d(np.asarray(pore))).any():
+        # A cube without pore is a finding here, not a mistake.
+        cube, options = np.zeros(cube.shape, bool), {k: v for k, v in options.items() if k not in ("pore", "values")}
+    found = conductivity(cube, axis=axis, **options)
+    names = AXES if axis == "all" else (axis,)
+    factor = found.formation_factor
+    for n, name in enumerate(names):
+        rows["edge"].append(edge)
+        rows["origin"].append(place)
+        rows["axis"].append(name)
+        rows["porosity"].append(float(found.porosity))
+        for key, value in (("value", found.value), ("solver_error", found.solver_error), ("converged", found.converged)):
+            rows[key].append(np.broadcast_to(np.asarray(value), (len(names),))[n])
+        rows["formation_factor"].append(
+            np.nan if factor is None else float(np.broadcast_to(np.asarray(factor), (len(names),))[n])
+        )
+
+
+def _bar(places: list[Any], progress: bool) -> Any:
+    if not progress:
+        return places
+    from tqdm import tqdm
+
+    return tqdm(places, desc="sub-volumes", unit=" cubes")
