@@ -32,6 +32,7 @@ def main() -> None:
     lithax report rock.raw ...         the same of your scan: porosity, connectivity, REV, one page to send
     lithax import rock.raw rock.zarr   a file (raw, TIFF, NRRD, ...) becomes an image
     lithax info rock.zarr              what an image is
+    lithax solve conductivity rock.zarr --pore 0   formation factor, tortuosity, effective diffusivity
     lithax solve permeability rock.zarr --pore 0   k by Stokes flow
     lithax view rock.zarr              look at it; --web: in a browser
     lithax pyramid rock.zarr           coarser levels, so that large images are seen at once

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lithax.cli._parameters import PATH, QUIET, alone, raw_layout, tell
+from lithax.cli._solve_conductivity import conductivity_command
 
 
 @click.group("solve")
@@ -14,6 +15,7 @@ def solve_command() -> None:
     """Solve for transport properties of a segmented image.
 
     \b
+    lithax solve conductivity rock.zarr --pore 0   formation factor, tortuosity
     lithax solve permeability rock.zarr --pore 0
     lithax solve permeability rock.zarr --pore 0 --axis z --sides no_slip --json k.json
     """
@@ -102,3 +104,6 @@ def _phases(matrix: tuple[str, ...]) -> dict[int, Any]:
         except ValueError as error:
             raise click.UsageError(f"--permeability {text!r} must be VALUE=K, such as 2=1.5mD.") from error
     return found
+
+
+solve_command.add_command(conductivity_command)

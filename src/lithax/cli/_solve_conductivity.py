@@ -1,19 +1,10 @@
-"""``lithax solve``."""
+"""``lithax solve conductivity``."""
 
 from typing import Any
 
 import click
 
-from lithax.cli._parameters import PATH, QUIET, Length, alone, tell
-
-
-@click.group("solve")
-def solve_command() -> None:
-    """Solve for a property of the whole rock.
-
-    \b
-    lithax solve conductivity rock.zarr --pore 0
-    """
+from lithax.cli._parameters import PATH, QUIET, alone, raw_layout, tell
 
 
 def _values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[int, float] | None:
@@ -29,16 +20,27 @@ def _values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) 
     return found or None
 
 
-@solve_command.command("conductivity")
+@click.command("conductivity")
 @click.argument("store", metavar="IMAGE")
 @PATH
-@click.option("--pore", type=int, multiple=True, help="Value of the segmentation that is pore; may be given several times.")
-@click.option("--value", "values", multiple=True, callback=_values, metavar="PHASE=CONDUCTIVITY", help="Conductivity of a phase; once for each.")
+@raw_layout()
+@click.option(
+    "--pore", type=int, multiple=True, help="Value of the segmentation that is pore; may be given several times."
+)
+@click.option(
+    "--value",
+    "values",
+    multiple=True,
+    callback=_values,
+    metavar="PHASE=CONDUCTIVITY",
+    help="Conductivity of a phase; once for each.",
+)
 @click.option("--fluid", type=float, help="Conductivity of the pore fluid; 1 with --pore.")
-@click.option("--axis", type=click.Choice(["x", "y", "z", "all"]), default="all", show_default=True, help="Of the current.")
+@click.option(
+    "--axis", type=click.Choice(["x", "y", "z", "all"]), default="all", show_default=True, help="Of the current."
+)
 @click.option("--ends", type=click.Choice(["potential", "periodic"]), default="potential", show_default=True)
 @click.option("--sides", type=click.Choice(["insulating", "periodic"]), default="insulating", show_default=True)
-@click.option("--spacing", type=Length(), help="Edge of a voxel, if the image does not say it.")
 @click.option("--tolerance", type=float, default=5e-3, show_default=True, help="Relative error of the value.")
 @QUIET
 @tell
@@ -60,8 +62,9 @@ def conductivity_command(
     from lithax.images import open as open_image
     from lithax.solve import conductivity
 
-    image = open_image(store, path=path, mode="r")
-    found = conductivity(image, pore=pore or None, values=values, progress=not quiet, **options)
+    how = {name: options.pop(name) for name in ("axis", "ends", "sides", "fluid", "tolerance")}
+    image = open_image(store, path=path, mode="r", **{k: v for k, v in options.items() if v is not None})
+    found = conductivity(image, pore=pore or None, values=values, progress=not quiet, **how)
     click.echo(str(found))
     if not bool(np.all(np.asarray(found.converged))):
         raise click.exceptions.Exit(1)

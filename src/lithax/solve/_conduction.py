@@ -149,7 +149,9 @@ def conductivity(
     guest = _under_a_transformation(medium, fluid)
     if gradient is not None and gradient is not False:
         if axis == "all":
-            raise ValueError("gradient= is that of one value; name the axis, or differentiate with jax.grad for all three.")
+            raise ValueError(
+                "gradient= is that of one value; name the axis, or differentiate with jax.grad for all three."
+            )
         if guest:
             raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
         if gradient is not True and source.image is None:
@@ -284,7 +286,9 @@ class _Solver:
         solved = Solved(matrix, tuple(potentials) if self.fields else None, stats)
         if self.wants_gradient:
             self.gradients.append(
-                _gradient(medium, keep, fluid, section, drives, tuple(potentials), run.settings, run.geometry, run.reservoir)
+                _gradient(
+                    medium, keep, fluid, section, drives, tuple(potentials), run.settings, run.geometry, run.reservoir
+                )
             )
         return solved, scale, faces if self.fields else None
 
@@ -438,7 +442,15 @@ def _compiled(
 
 @eqx.filter_jit
 def _gradient(
-    medium: Medium, keep: Any, fluid: Any, section: Any, steps: Any, u: Any, settings: Settings, geometry: Any, reservoir: int
+    medium: Medium,
+    keep: Any,
+    fluid: Any,
+    section: Any,
+    steps: Any,
+    u: Any,
+    settings: Settings,
+    geometry: Any,
+    reservoir: int,
 ) -> jax.Array:
     """Return the derivative of the current for a drop of one with respect to the conductivity of every voxel, times the scale."""
     s = medium.conductivities()

@@ -54,7 +54,9 @@ class SubVolumes:
         found = {}
         for edge in np.unique(self.edge).tolist():
             values = self.value[self.of(edge)].astype(float)
-            found[edge] = float(values.std(ddof=1) / values.mean()) if len(values) > 1 and values.mean() > 0 else math.nan
+            found[edge] = (
+                float(values.std(ddof=1) / values.mean()) if len(values) > 1 and values.mean() > 0 else math.nan
+            )
         return found
 
     def to_pandas(self) -> Any:
@@ -81,7 +83,13 @@ class SubVolumes:
 
 
 def subvolumes(
-    image: Any, *, edge: int | Sequence[int], axis: str = "all", stride: int | None = None, progress: bool = False, **options: Any
+    image: Any,
+    *,
+    edge: int | Sequence[int],
+    axis: str = "all",
+    stride: int | None = None,
+    progress: bool = False,
+    **options: Any,
 ) -> SubVolumes:
     """Solve for the conductivity of every cube of a size within an image.
 
@@ -122,7 +130,9 @@ def subvolumes(
         if not isinstance(e, int | np.integer) or isinstance(e, bool) or e < 2:
             raise ValueError(f"edge={edge!r} must be a whole number of at least 2 voxels, or several.")
         if e > min(shape):
-            raise ValueError(f"edge={edge!r} does not fit into the image of shape {shape}; choose at most {min(shape)}.")
+            raise ValueError(
+                f"edge={edge!r} does not fit into the image of shape {shape}; choose at most {min(shape)}."
+            )
     if stride is not None and (not isinstance(stride, int | np.integer) or stride < 1):
         raise ValueError(f"stride={stride!r} must be a whole number of at least 1 voxel.")
     if "spacing" not in options and hasattr(image, "frame"):
@@ -152,7 +162,11 @@ def _add(rows: dict[str, list[Any]], edge: int, place: Any, axis: str, cube: Any
         rows["origin"].append(place)
         rows["axis"].append(name)
         rows["porosity"].append(float(found.porosity))
-        for key, value in (("value", found.value), ("solver_error", found.solver_error), ("converged", found.converged)):
+        for key, value in (
+            ("value", found.value),
+            ("solver_error", found.solver_error),
+            ("converged", found.converged),
+        ):
             rows[key].append(np.broadcast_to(np.asarray(value), (len(names),))[n])
         rows["formation_factor"].append(
             np.nan if factor is None else float(np.broadcast_to(np.asarray(factor), (len(names),))[n])

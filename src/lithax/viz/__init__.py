@@ -13,6 +13,7 @@ from lithax.viz._dual_energy_calibration import draw_standard_profiles as draw_s
 from lithax.viz._dual_energy_crossplot import draw_crossplot as draw_crossplot
 from lithax.viz._figure import encode as encode
 from lithax.viz._figure import load_matplotlib as load_matplotlib
+from lithax.viz._formation_factor import formation_factor_crossplot as formation_factor_crossplot
 from lithax.viz._histogram import Mark as Mark
 from lithax.viz._histogram import draw_histogram as draw_histogram
 from lithax.viz._levels import levels_of as levels_of

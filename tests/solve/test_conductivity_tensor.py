@@ -1,0 +1,124 @@
+"""Tensors, linear loading, fields, first guesses, sub-volumes, and the command line: on one shape of voxels."""
+
+import click.testing
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.cli import main
+from lithax.viz import formation_factor_crossplot
+
+N = 12
+TIGHT = {"tolerance": 1e-6}
+
+
+@pytest.fixture(scope="module")
+def field():
+    return np.exp(np.random.default_rng(5).standard_normal((N, N, N))).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def insulated(field):
+    return lx.solve.conductivity(field, axis="all", fields=True, **TIGHT)
+
+
+def test_a_periodic_tensor_is_symmetric_definite_and_turns_with_the_image(field):
+    settings = {"axis": "all", "ends": "periodic", "sides": "periodic"} | TIGHT
+    result = lx.solve.conductivity(field, **settings)
+    tensor = np.asarray(result.tensor)
+    assert np.allclose(tensor, tensor.T)
+    assert np.linalg.eigvalsh(tensor)[0] > 0
+    low, high = (float(b) for b in result.bounds.wiener)
+    assert low < np.linalg.eigvalsh(tensor)[0] <= np.linalg.eigvalsh(tensor)[-1] < high
+    turned = np.asarray(lx.solve.conductivity(field.transpose(1, 2, 0).copy(), **settings).tensor)
+    order = [1, 2, 0]
+    assert np.allclose(turned, tensor[np.ix_(order, order)], atol=2e-6 * tensor.max())
+    assert "anisotropy" in str(result)
+
+
+def test_a_slanted_laminate():
+    """Layers across (1, 1, 0): harmonic mean across, arithmetic mean along; the staircase costs a few per cent."""
+    i, j, _ = np.indices((N, N, N))
+    voxels = np.where((i + j) % N < N // 2, 1.0, 2.0).astype("f4")
+    tensor = np.asarray(lx.solve.conductivity(voxels, axis="all", ends="periodic", sides="periodic", **TIGHT).tensor)
+    across, along = 4 / 3, 1.5
+    expected = [
+        [(across + along) / 2, (across - along) / 2, 0],
+        [(across - along) / 2, (across + along) / 2, 0],
+        [0, 0, along],
+    ]
+    assert np.allclose(tensor, expected, atol=0.02)
+
+
+def test_linear_loading_is_at_least_insulating_sides(field, insulated):
+    linear = lx.solve.conductivity(field, axis="all", loading="linear", **TIGHT)
+    assert np.all(np.asarray(linear.value) > np.asarray(insulated.value))
+    assert np.allclose(linear.tensor, np.asarray(linear.tensor).T)
+    one = lx.solve.conductivity(np.full((N, N, N), 2.0, "f4"), axis="all", loading="linear", **TIGHT)
+    assert np.allclose(one.tensor, 2 * np.eye(3), atol=1e-5)
+    assert "off-diagonals not determined" in str(insulated)
+
+
+def test_conductivities_along_each_axis():
+    voxels = np.stack([np.full((N, N, N), s, "f4") for s in (1.0, 2.0, 3.0)])
+    assert np.allclose(lx.solve.conductivity(voxels, axis="all", **TIGHT).value, (1, 2, 3), rtol=1e-5)
+
+
+def test_fields(field, insulated):
+    """Currents are the same through all slices; the mean current density is the conductivity; potentials fall by one."""
+    for n in range(3):
+        assert np.allclose(insulated.currents[n], 1, atol=2e-3)  # first order, of a value right to 1e-6
+        assert float(np.mean(insulated.flux[n][n])) == pytest.approx(float(insulated.value[n]), rel=1e-4)
+    potential = np.asarray(insulated.potential[0])
+    assert 0 < potential.min() < potential.max() < 1
+    assert potential[0].mean() > potential[-1].mean()
+
+
+def test_a_first_guess_saves_steps(field, insulated):
+    cold = lx.solve.conductivity(field, **TIGHT)
+    warm = lx.solve.conductivity(field, x0=insulated.potential[0], **TIGHT)
+    assert int(warm.iterations) < int(cold.iterations)
+    assert float(warm.value) == pytest.approx(float(cold.value), rel=5e-6)
+    with pytest.raises(ValueError, match="no potential"):
+        lx.solve.conductivity(field, x0=cold)
+
+
+def test_the_derivative_for_every_voxel_as_an_image(field, tmp_path):
+    image = lx.from_array(field, voxel_length=(1, 1, 2), voxel_unit="um")
+    result = lx.solve.conductivity(image, axis="z", gradient=tmp_path / "gradient.zarr", **TIGHT)
+    stored = lx.open(tmp_path / "gradient.zarr")
+    assert stored.voxel_length == (1, 1, 2)
+    # Homogeneous of degree one.
+    assert float((np.asarray(stored[...]) * field).sum()) == pytest.approx(float(result.value), rel=1e-4)
+    with pytest.raises(ValueError, match="that of one value"):
+        lx.solve.conductivity(image, axis="all", gradient=True)
+
+
+def test_subvolumes(field):
+    rock = np.zeros((2 * N, N, N + 3), np.uint8)
+    rock[:N][:, :, :N] = field > 2.2
+    rock[N:] = 1
+    table = lx.solve.subvolumes(rock, edge=N, axis="x", pore=0)
+    assert table.value.shape == (2,)
+    assert table.value[1] == 0
+    assert np.isinf(table.formation_factor[1])
+    alone = lx.solve.conductivity(rock[:N, :, :N], pore=0)
+    assert float(table.value[0]) == pytest.approx(float(alone.value))
+    assert list(table.to_pandas().origin_x) == [0, N]
+    assert "not a reservoir m" in str(table)
+    labels = formation_factor_crossplot(table, laboratory=(0.2, 15.0)).get_legend_handles_labels()[1]
+    assert labels == [f"{N} voxels", "m = 1.5", "m = 2", "m = 2.5", "laboratory"]
+    with pytest.raises(ValueError, match="does not fit"):
+        lx.solve.subvolumes(rock, edge=99, pore=0)
+
+
+def test_the_command(tmp_path, field):
+    lx.from_array((field > 2.2).astype("u1"), store=tmp_path / "rock.zarr")
+    run = click.testing.CliRunner().invoke(
+        main, ["solve", "conductivity", str(tmp_path / "rock.zarr"), "--pore", "0", "--axis", "x", "--quiet"]
+    )
+    assert run.exit_code == 0, run.output
+    assert run.output.startswith("pore = value 0")
+    bare = click.testing.CliRunner().invoke(main, ["solve", "conductivity", str(tmp_path / "rock.zarr"), "--quiet"])
+    assert bare.exit_code == 1
+    assert "what its numbers mean" in bare.output
