@@ -1,5 +1,6 @@
 """Conduction through a rock: formation factor, tortuosity, effective diffusivity, thermal conductivity."""
 
+import contextlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -176,7 +177,9 @@ def conductivity(
         source, medium, domain, boundaries, fluid, area, reservoir, unit, tolerance, gradient_tolerance, fields,
         gradient, max_iterations, throw, x0, Watch(progress), [],
     )  # fmt: skip
-    with jax.enable_x64(medium.dtype == np.float64 or jax.config.jax_enable_x64):
+    # A scope, and only where it is needed: JAX's setting stays as it is.
+    double = medium.dtype == np.float64
+    with jax.enable_x64(True) if double else contextlib.nullcontext():
         return solver.compiled(axis) if guest else solver.on_host(axis)
 
 
@@ -481,7 +484,10 @@ def _conducting_on_host(medium: Medium) -> np.ndarray:
     data = np.asarray(medium.data)
     if medium.table is not None:
         return (np.asarray(medium.table) > 0)[data.astype(np.uint8) if data.dtype == bool else data]
-    return data if data.dtype == bool else (data > 0).any(0) if medium.directed else data > 0
+    if data.dtype == bool:
+        return data
+    conducts = np.greater(data, 0)
+    return conducts.any(axis=0) if medium.directed else conducts
 
 
 def _drives(rows: jax.Array) -> Any:

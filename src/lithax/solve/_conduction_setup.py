@@ -165,7 +165,7 @@ def weights(
     medium: Medium,
     keep: jax.Array | None,
     fluid: Any,
-    section: jax.Array | None,
+    section: Any,
     layout: Layout,
     geometry: tuple[float, float, float],
     reservoir: int,

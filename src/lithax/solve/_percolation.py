@@ -119,12 +119,12 @@ def _joining(
     if ends == "linear":
         return _joins_linear(labels, groups, axis)
     assert axis is not None
-    reached = []
+    reached: list[np.ndarray] = []
     for end in (0, -1):
         reach = np.zeros(len(groups), bool)
         reach[groups[np.unique(np.take(labels, end, axis))]] = True
         reached.append(reach)
-    return reached[0] & reached[1], reached[0] | reached[1]
+    return np.logical_and(reached[0], reached[1]), np.logical_or(reached[0], reached[1])
 
 
 def _joins_linear(labels: np.ndarray, groups: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:

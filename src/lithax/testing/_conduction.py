@@ -22,7 +22,9 @@ class ConductionCase:
 
 def conduction_uniform(shape: tuple[int, int, int] = (6, 5, 4), conductivity: float = 3.0) -> ConductionCase:
     """Return one conductivity everywhere."""
-    return ConductionCase("uniform", np.full(shape, conductivity, np.float32), (conductivity,) * 3)
+    return ConductionCase(
+        "uniform", np.full(shape, conductivity, np.float32), (conductivity, conductivity, conductivity)
+    )
 
 
 def conduction_layers(
@@ -50,7 +52,7 @@ def conduction_spheres(voxels_per_cell: int, fraction: float) -> ConductionCase:
     radius = (3 * fraction / (4 * math.pi)) ** (1 / 3)
     pore = x**2 + y**2 + z**2 > radius**2
     factor = spheres_formation_factor(1 - float(pore.mean()))
-    return ConductionCase("spheres", pore, (1 / factor,) * 3)
+    return ConductionCase("spheres", pore, (1 / factor, 1 / factor, 1 / factor))
 
 
 def spheres_formation_factor(fraction: float) -> float:
