@@ -30,7 +30,7 @@ NAMES = [
     *["open", "import_raw", "simulated_scan", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
     *["distance", "label", "remove_small", "keep_largest", "keep_percolating", "clear_border", "fill_holes"],
-    *["local_thickness", "reconstruct"],
+    *["local_thickness", "reconstruct", "drainage", "watershed"],
     *[
         "chunk_map",
         "chunk_reduce",

@@ -11,6 +11,7 @@ from lithax import regions as regions
 from lithax import runtime as runtime
 from lithax.fields import clear_border as clear_border
 from lithax.fields import distance as distance
+from lithax.fields import drainage as drainage
 from lithax.fields import fill_holes as fill_holes
 from lithax.fields import keep_largest as keep_largest
 from lithax.fields import keep_percolating as keep_percolating
@@ -18,6 +19,7 @@ from lithax.fields import label as label
 from lithax.fields import local_thickness as local_thickness
 from lithax.fields import reconstruct as reconstruct
 from lithax.fields import remove_small as remove_small
+from lithax.fields import watershed as watershed
 from lithax.images import FileFormat as FileFormat
 from lithax.images import VoxelImage as VoxelImage
 from lithax.images import chunk_covariance as chunk_covariance

@@ -2,6 +2,8 @@
 
 from lithax.fields._components import ComponentTable as ComponentTable
 from lithax.fields._distance import distance as distance
+from lithax.fields._drainage import Drainage as Drainage
+from lithax.fields._drainage import drainage as drainage
 from lithax.fields._label import label as label
 from lithax.fields._reconstruct import reconstruct as reconstruct
 from lithax.fields._select import clear_border as clear_border
@@ -10,3 +12,4 @@ from lithax.fields._select import keep_largest as keep_largest
 from lithax.fields._select import keep_percolating as keep_percolating
 from lithax.fields._select import remove_small as remove_small
 from lithax.fields._thickness import local_thickness as local_thickness
+from lithax.fields._watershed import watershed as watershed

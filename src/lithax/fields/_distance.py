@@ -143,7 +143,7 @@ def distance(
     if is_image(image):
         call = _image_call(image, settings, spacing, outside, where, options)
         dtypes = [_result_dtype(settings, image.shape), *([np.int64] if nearest else [])]
-        outputs, _ = run_algorithm(call, (image,), lambda whole: distance_passes(whole, settings), dtypes)
+        outputs, _ = run_algorithm(call, (image,), lambda whole: _only(distance_passes(whole, settings)), dtypes)
         return tuple(outputs) if nearest else outputs[0]
     values = host_array("distance", image, options)
     valid = valid_array(where, values.shape)
@@ -302,6 +302,10 @@ def distance_passes(whole: WholeImage, settings: DistanceSettings, last: bool = 
     results = ends[: 1 + settings.nearest] if last else kinds
     written = yield MapPass("across x", finish, written, results, spans=(0,), voxel_bytes=2 * each + 16, selects=last)
     return written
+
+
+def _only(passes: Passes) -> Passes:
+    yield from passes
 
 
 def _image_call(

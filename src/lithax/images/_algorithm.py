@@ -147,7 +147,8 @@ def run_algorithm(
 
     Returns
     -------
-        The results, and what the generator returns.
+        The results, and what the generator returns. With `dtypes` that must be None or what JSON can hold: it is noted in
+        the result, for a call with ``resume=True`` that finds it complete.
 
     Raises
     ------
@@ -417,8 +418,11 @@ class _Run:
 
     def drive(self, passes: Callable[[WholeImage], Passes]) -> tuple[list[VoxelImage], Any]:
         """Do the passes one after the other."""
+        if self.finished:  # by an earlier call, which noted what it returned
+            return self.outputs, self.outputs[0].metadata.extra.get("result")
         generator = passes(self.whole)
         answer, result = None, None
+        noted = bool(self.outputs)
         try:
             while True:
                 try:
@@ -431,7 +435,7 @@ class _Run:
                     self._check_memory(work)
                     answer = self._do(work)
             if not self.finished:
-                on_first(self.world, self._finish)
+                on_first(self.world, lambda: self._finish(result if noted else None))
                 for output in self.outputs if not self.world.first else ():
                     output.stored.reload_metadata()
         except BaseException as error:
@@ -535,8 +539,6 @@ class _Run:
         if scratch and len(scratch) < len(work.fields):
             raise ValueError(f"the pass {work.name} writes results and scratch images; a pass writes one of the two.")
         if scratch:
-            if self.finished:
-                return tuple(_Expected(self.inputs.frame.shape, np.dtype(f.dtype), self.chunks) for f in scratch)  # type: ignore[return-value]
             return self._map_scratch(work)
         if not self.outputs:
             self._make_outputs([np.dtype(f.dtype) for f in work.fields])
@@ -622,7 +624,7 @@ class _Run:
                 journal.close()
             self.world.barrier()
 
-    def _finish(self) -> None:
+    def _finish(self, result: Any) -> None:
         if changed := changed_while_read(self._states, self.inputs):
             raise IncompleteImageError(
                 f"{', '.join(changed)} was written to while it was read, so the result may mix old and new voxels; repeat "
@@ -641,6 +643,8 @@ class _Run:
         }
         for output, journal in zip(self.outputs, self.journals, strict=True):
             extra = {k: v for k, v in output.metadata.extra.items() if k != "stage"}
+            if result is not None:
+                extra["result"] = result
             output.stored.update_metadata(
                 state="complete", run=self._identity, provenance=provenance, content_hash=None, extra=extra
             )

@@ -1,0 +1,439 @@
+"""Drainage of a pore space by balls: which pores a non-wetting fluid enters at which pressure."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Unpack
+
+import numpy as np
+
+from lithax.arrays import largest_balls, no_source, reconstruct_block
+from lithax.chunked import Field, FoldPass, MapPass, PassBlock, SettlePass
+from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, phase_values, valid_array
+from lithax.fields._distance import DistanceSettings, distance_of_array, distance_passes, distance_settings
+from lithax.fields._thickness import ASSUMED_RADIUS, cubic_length, diameters_of, largest_fold, reach_of
+from lithax.geometry import length_factor
+from lithax.grid import triple
+from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
+
+FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
+PRESETS: dict[str, dict[str, Any]] = {
+    "mercury": {"entry": "all", "trapping": False, "surface_tension": 0.48, "contact_angle": 140.0},
+    "porous_plate": {"entry": "z-", "trapping": True, "surface_tension": 0.072, "contact_angle": 0.0},
+}
+PSI = 6894.757293168
+"""One pound-force per square inch [Pa]."""
+
+
+class _Settings(NamedTuple):
+    distance: DistanceSettings
+    length: float
+    """Edge of a voxel, in the unit of the diameters."""
+    metres: float | None
+    """Edge of a voxel [m]; None if the unit is not known."""
+    entry: str
+    trapping: bool
+    surface_tension: float
+    contact_angle: float
+
+
+@dataclass(frozen=True)
+class Drainage:
+    """Which pores a non-wetting fluid enters, and at which pressure."""
+
+    entry_diameter: Any
+    """Diameter of the ball with which the fluid first reaches each voxel; 0 where it never does. What it fills at a
+    diameter d is ``entry_diameter >= d``."""
+    diameters: np.ndarray
+    """The steps of the drainage, from the widest to the narrowest [voxel, or the unit of `spacing`]."""
+    saturation: np.ndarray
+    """Non-wetting part of the imaged pore volume after each step [-]."""
+    breakthrough_diameter: tuple[float, float, float]
+    """The largest ball that passes from one face to the opposite one, along x, y and z; 0 if none does."""
+    pore_voxels: int
+    voxel_length: float
+    """Edge of a voxel, in the unit of the diameters."""
+    voxel_metres: float | None
+    """Edge of a voxel [m]; None if its unit is not known."""
+    surface_tension: float
+    """[N/m]"""
+    contact_angle: float
+    """[degree]"""
+    entry: str
+    trapping: bool
+
+    def state(self, diameter: float) -> Any:
+        """Return the pores that the fluid fills once it passes through balls of this diameter, as booleans."""
+        if not diameter > 0:
+            raise ValueError(f"diameter={diameter!r} must be positive.")
+        return self.entry_diameter >= diameter
+
+    def capillary_pressure(self, unit: str = "Pa") -> np.ndarray:
+        """Return the capillary pressure of each step, ``4 γ |cos θ| / d``; `unit` is "Pa", "MPa" or "psi"."""
+        return self.pressure_of(self.diameters, unit)
+
+    def pressure_of(self, diameter: Any, unit: str = "Pa") -> Any:
+        """Return the capillary pressure at which the fluid passes a throat of a diameter."""
+        factors = {"Pa": 1.0, "kPa": 1e3, "MPa": 1e6, "psi": PSI}
+        if unit not in factors:
+            raise ValueError(f"unit={unit!r} must be one of {', '.join(factors)}.")
+        if self.voxel_metres is None:
+            raise ValueError(
+                "the unit of the voxels is not known, so there is no pressure; give an image with a voxel_unit, or "
+                "spacing= and unit=."
+            )
+        metres = np.asarray(diameter, float) * (self.voxel_metres / self.voxel_length)
+        with np.errstate(divide="ignore"):
+            found = 4 * self.surface_tension * abs(math.cos(math.radians(self.contact_angle))) / metres / factors[unit]
+        return found[()]
+
+    def largest_pressure(self, unit: str = "Pa") -> float:
+        """Return the largest pressure that the voxels can show: that of a throat of one voxel."""
+        return float(self.pressure_of(self.voxel_length, unit))
+
+    def j_function(self, permeability: float, porosity: float) -> np.ndarray:
+        """Return Leverett's J of each step, ``p_c √(k / φ) / (γ |cos θ|)`` [-].
+
+        Parameters
+        ----------
+        permeability
+            [m²].
+        porosity
+            [-].
+        """
+        tension = self.surface_tension * abs(math.cos(math.radians(self.contact_angle)))
+        return self.capillary_pressure() * math.sqrt(permeability / porosity) / tension
+
+
+def drainage(
+    image: Any,
+    *,
+    preset: str | None = None,
+    entry: str | None = None,
+    trapping: bool | None = None,
+    surface_tension: float | None = None,
+    contact_angle: float | None = None,
+    phases: int | Collection[int] | None = None,
+    spacing: float | str | None = None,
+    unit: str | None = None,
+    outside: str = "foreground",
+    where: Any = None,
+    **options: Unpack[ImageOptions],
+) -> Drainage:
+    """Drain a pore space: find the largest ball with which a non-wetting fluid reaches each pore voxel.
+
+    Morphological: at a diameter d the fluid fills all balls of this diameter whose centres hang together (through voxel
+    faces) with the entry, along centres around which they fit. All diameters are found at once: the widest passage to
+    each centre is a reconstruction of the distance map, and the balls that may pass are drawn. Balls go half-way to the
+    voxels outside, as in `local_thickness`.
+
+    Parameters
+    ----------
+    image
+        Boolean array or image, True in the pores, or a segmentation.
+    preset
+        "mercury": from all faces and the edge of `where`, nothing trapped, 0.48 N/m and 140° (Washburn's equation).
+        "porous_plate": from the face "z-", wetting fluid trapped that is cut off from the opposite face, 0.072 N/m and 0°
+        (air and brine). The arguments below override it; without a preset the defaults are those of mercury.
+    entry
+        "all" (the faces of the image and the edge of `where`), or one face: "x-", "x+", ..., "z+", the first or last layer.
+    trapping
+        Whether wetting fluid stays where it is once it is cut off from the face opposite `entry`.
+    surface_tension, contact_angle
+        Of the two fluids [N/m], and of the wetting fluid's [degree].
+    phases
+        The values of a segmentation that make the pores; without them, everything but 0.
+    spacing, unit
+        Edge of a voxel, and its unit of length. For images the voxel length and unit by default, which pressures need;
+        diameters are in voxels then, and in the unit with ``spacing="image"``.
+    outside
+        What lies beyond the faces, as for `distance`.
+    where
+        Voxels that take part: the plug, without what is around it.
+    **options
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
+        `progress`, as for `chunk_map`; they are about `Drainage.entry_diameter`.
+
+    References
+    ----------
+    Hilpert and Miller, Pore-morphology-based simulation of drainage in totally wetting porous media, Advances in Water
+    Resources 24 (2001), 243-255. doi:10.1016/S0309-1708(00)00056-7
+    Washburn, Note on a method of determining the distribution of pore sizes in a porous material, PNAS 7 (1921), 115-116.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pore = np.zeros((7, 7, 9), bool)
+    >>> pore[1:6, 1:6, :4] = True  # a wide end, and a throat of one voxel
+    >>> pore[3, 3] = True
+    >>> drained = drainage(pore, entry="z-")
+    >>> [float(drained.entry_diameter[3, 3, z]) for z in (1, 7)]
+    [5.0, 1.0]
+    """
+    settings = _settings(image, preset, entry, trapping, surface_tension, contact_angle, phases, spacing, unit, outside)
+    if is_image(image):
+        call = _call(image, settings, phases, spacing, outside, where, options)
+        outputs, (sizes, counts, through) = run_algorithm(
+            call, (image,), lambda whole: _passes(whole, settings), [np.float32]
+        )
+        return _result(settings, outputs[0], np.array(sizes, np.float32), np.array(counts, np.int64), through)
+    values = host_array("drainage", image, options)
+    valid = valid_array(where, values.shape)
+    entered, through = _in_array(settings, values, valid)
+    pore = settings.distance.phase(values) if valid is None else settings.distance.phase(values) & valid
+    sizes, counts = np.unique(entered[pore], return_counts=True)
+    return _result(settings, like_input(image, entered), sizes, counts, through)
+
+
+def _settings(
+    image, preset, entry, trapping, surface_tension, contact_angle, phases, spacing, unit, outside
+) -> _Settings:
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"preset={preset!r} must be one of {', '.join(map(repr, PRESETS))}.")
+    chosen = dict(PRESETS["mercury" if preset is None else preset])
+    given = {"entry": entry, "trapping": trapping, "surface_tension": surface_tension, "contact_angle": contact_angle}
+    chosen |= {name: value for name, value in given.items() if value is not None}
+    if chosen["entry"] not in ("all", *FACES):
+        raise ValueError(f"entry={chosen['entry']!r} must be 'all' or a face: {', '.join(map(repr, FACES))}.")
+    if chosen["trapping"] and chosen["entry"] == "all":
+        raise ValueError("trapping=True with entry='all': no face is left for the wetting fluid; name a face as entry.")
+    for name in ("surface_tension",):
+        if not (isinstance(chosen[name], int | float | np.number) and 0 < chosen[name] < math.inf):
+            raise ValueError(f"{name}={chosen[name]!r} must be a positive number [N/m].")
+    if not (isinstance(chosen["contact_angle"], int | float | np.number) and 0 <= chosen["contact_angle"] <= 180):
+        raise ValueError(f"contact_angle={chosen['contact_angle']!r} must be from 0 to 180 degrees.")
+    length = cubic_length("drainage", image, spacing)
+    metres = None
+    if unit is not None:
+        metres = length * float(length_factor(unit, "m"))
+    elif is_image(image) and str(image.voxel_unit):
+        edge = length if spacing is not None else cubic_length("drainage", image, "image")
+        metres = edge * float(length_factor(str(image.voxel_unit), "m"))
+    measured = distance_settings(image, phases=phases, outside=outside, squared=True)
+    return _Settings(
+        measured, length, metres, chosen["entry"], bool(chosen["trapping"]), float(chosen["surface_tension"]),
+        float(chosen["contact_angle"]),
+    )  # fmt: skip
+
+
+def _result(settings: _Settings, entered: Any, sizes: np.ndarray, counts: np.ndarray, through: Any) -> Drainage:
+    total = int(counts.sum())
+    steps, volumes = sizes[sizes > 0][::-1], counts[sizes > 0][::-1]
+    reached = np.cumsum(volumes) / max(total, 1)
+    breakthrough = triple(float(diameters_of(np.array([t]), settings.length)[0]) for t in through)
+    return Drainage(
+        entered, steps.astype(np.float64), reached, breakthrough, total, settings.length, settings.metres,
+        settings.surface_tension, settings.contact_angle, settings.entry, settings.trapping,
+    )  # fmt: skip
+
+
+def _face(entry: str) -> tuple[int, bool]:
+    return "xyz".index(entry[0]), entry[1] == "+"
+
+
+def _layer(shape: tuple[int, ...], axis: int, last: bool) -> tuple[slice, ...]:
+    side = slice(-1, None) if last else slice(0, 1)
+    return tuple(side if a == axis else slice(None) for a in range(len(shape)))
+
+
+def _entries(entry: str, begin: Any, shape: Any, size: tuple[int, ...], valid: np.ndarray | None) -> np.ndarray:
+    """Return where the fluid enters a part of the image: on its faces, and beside voxels that are left out."""
+    found = np.zeros(size, bool)
+    faces = FACES if entry == "all" else (entry,)
+    for face in faces:
+        axis, last = _face(face)
+        layer = shape[axis] - 1 - begin[axis] if last else -begin[axis]
+        if 0 <= layer < size[axis]:
+            found[tuple(slice(layer, layer + 1) if a == axis else slice(None) for a in range(3))] = True
+    if entry == "all" and valid is not None:
+        for axis in range(3):
+            low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+            high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+            found[low] |= ~valid[high]
+            found[high] |= ~valid[low]
+    return found
+
+
+def _in_array(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
+    squared, _ = distance_of_array(settings.distance, values, valid)
+    shape = values.shape
+    if valid is not None:
+        squared = np.where(settings.distance.phase(values), squared, squared.dtype.type(0))
+
+    def reached(entry: str) -> np.ndarray:
+        marker = np.where(_entries(entry, (0, 0, 0), shape, shape, valid), squared, squared.dtype.type(0))
+        return reconstruct_block(marker, squared, 6)
+
+    passage = reached(settings.entry)
+    through = [int(reached(f"{axis}-")[_layer(shape, k, True)].max(initial=0)) for k, axis in enumerate("xyz")]
+    if np.any(squared == no_source(squared.dtype)):
+        entered = passage
+    else:
+        entered = largest_balls(passage, triple(slice(0, n) for n in shape))
+    if valid is not None:
+        entered = np.where(valid & settings.distance.phase(values), entered, entered.dtype.type(0))
+    if settings.trapping:
+        axis, last = _face(settings.entry)
+        outlet = np.zeros(shape, bool)
+        outlet[_layer(shape, axis, not last)] = True
+        open_space = settings.distance.phase(values) if valid is None else valid & settings.distance.phase(values)
+        start, limit = _escape(entered, outlet, open_space)
+        entered = _untrapped(entered, reconstruct_block(start, limit, 6, downward=True))
+    return diameters_of(entered, settings.length), through
+
+
+def _escape(entered: np.ndarray, outlet: np.ndarray, open_space: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return marker and mask of the ball that cuts each voxel off from the outlet: the largest on its best way there."""
+    largest = np.iinfo(entered.dtype).max
+    limit = np.where(open_space, entered, largest)
+    return np.where(outlet, limit, largest), limit
+
+
+def _untrapped(entered: np.ndarray, cut_off: np.ndarray) -> np.ndarray:
+    """Leave out what was cut off by a larger ball than the one that would have entered it."""
+    return np.where(cut_off > entered, entered.dtype.type(0), entered)
+
+
+def _passes(whole: WholeImage, settings: _Settings) -> Passes:
+    image, shape, distance = whole.image, whole.shape, settings.distance
+    (squared,) = yield from distance_passes(whole, distance, last=False)
+    kind = np.dtype(squared.dtype)
+    scratch = Field(kind, scratch=True)
+
+    def begin_at(entry: str) -> Any:
+        def begin(block: PassBlock) -> list[np.ndarray]:
+            values, far = block.arrays
+            pore = distance.phase(values) if block.valid is None else distance.phase(values) & block.valid
+            far = np.where(pore, far, kind.type(0))
+            at = _entries(entry, block.begin, shape, far.shape, block.valid)
+            return [block.inner(np.where(at, far, kind.type(0))), block.inner(far)]
+
+        return begin
+
+    def rise(block: PassBlock) -> np.ndarray:
+        return block.inner(reconstruct_block(*block.arrays, 6))
+
+    def reached(entry: str, name: str) -> Any:
+        state, limit = yield MapPass(
+            f"enter {name}", begin_at(entry), (image, squared), [scratch] * 2, halo=(1, 1, 1), voxel_bytes=32
+        )
+        yield SettlePass(f"spread {name}", rise, state, (limit,), voxel_bytes=56)
+        return state
+
+    through = []
+    for axis, name in enumerate("xyz"):
+        state = yield from reached(f"{name}-", f"along {name}")
+        through.append((yield _last_layer(state, axis, shape)))
+    passage = yield from reached(settings.entry, f"from {settings.entry}")
+    largest = yield largest_fold("find the largest ball", passage)
+    reach = reach_of(largest) + 1
+
+    def draw(block: PassBlock) -> np.ndarray:
+        values, sizes = block.arrays
+        if not sizes.any():
+            return np.zeros(block.size, kind)
+        if np.any(sizes == no_source(kind)):
+            return block.inner(sizes)
+        pore = block.inner(distance.phase(values) if block.valid is None else distance.phase(values) & block.valid)
+        return np.where(pore, largest_balls(sizes, block.core), kind.type(0))
+
+    results = [Field(np.dtype(np.float32))]
+    if not settings.trapping:
+        (entered,) = yield MapPass(
+            "draw balls", lambda block: [diameters_of(draw(block), settings.length)], (image, passage), results,
+            halo=(reach,) * 3, voxel_bytes=24,
+        )  # fmt: skip
+    else:
+        (sizes,) = yield MapPass(
+            "draw balls", lambda block: [draw(block)], (image, passage), [scratch], halo=(reach,) * 3, voxel_bytes=24
+        )
+        axis, last = _face(settings.entry)
+        outlet = f"{'xyz'[axis]}{'-' if last else '+'}"
+
+        def begin_escape(block: PassBlock) -> list[np.ndarray]:
+            values, found = block.arrays
+            pore = distance.phase(values) if block.valid is None else distance.phase(values) & block.valid
+            return list(_escape(found, _entries(outlet, block.begin, shape, found.shape, None), pore))
+
+        blocked = Field(kind, scratch=True, fill=np.iinfo(kind).max)
+        state, limit = yield MapPass("find the way out", begin_escape, (image, sizes), [blocked] * 2, voxel_bytes=32)
+        yield SettlePass(
+            "spread from the outlet", lambda block: block.inner(reconstruct_block(*block.arrays, 6, downward=True)),
+            state, (limit,), voxel_bytes=56,
+        )  # fmt: skip
+        (entered,) = yield MapPass(
+            "trap", lambda block: [diameters_of(_untrapped(*block.arrays), settings.length)], (sizes, state), results,
+            voxel_bytes=24,
+        )  # fmt: skip
+    sizes, counts = yield _count(image, entered, distance)
+    return sizes.tolist(), counts.tolist(), through
+
+
+def _last_layer(state: Any, axis: int, shape: Any) -> FoldPass:
+    """Return the pass that finds the largest number in the last layer along an axis."""
+    found = [0]
+
+    def kernel(block: PassBlock) -> int:
+        layer = _layer(shape, axis, True)
+        at_end = block.box[axis].stop == shape[axis]
+        return int(block.inner(block.arrays[0])[layer].max(initial=0)) if at_end else 0
+
+    def take(_: PassBlock, largest: int) -> None:
+        found[0] = max(found[0], largest)
+
+    return FoldPass(
+        f"read the end along {'xyz'[axis]}", kernel, take, lambda world: world.reduce(found[0], max), (state,),
+        selects=False, assumed=ASSUMED_RADIUS**2,
+    )  # fmt: skip
+
+
+def _count(image: Any, entered: Any, distance: DistanceSettings) -> FoldPass:
+    """Return the pass that counts the pore voxels of each diameter."""
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def kernel(block: PassBlock) -> tuple[np.ndarray, np.ndarray]:
+        values, found = (block.inner(a) for a in block.arrays)
+        pore = distance.phase(values)
+        if block.valid is not None:
+            pore &= block.inner(block.valid)
+        return np.unique(found[pore], return_counts=True)
+
+    def take(_: PassBlock, part: tuple[np.ndarray, np.ndarray]) -> None:
+        parts[:] = [_merged([*parts, part])]
+
+    def finish(world: Any) -> tuple[np.ndarray, np.ndarray]:
+        own = _merged(parts)
+        return _merged(world.gather(own)) if world.count > 1 else own
+
+    return FoldPass("count", kernel, take, finish, (image, entered), assumed=_merged([]))
+
+
+def _merged(parts: Any) -> tuple[np.ndarray, np.ndarray]:
+    sizes = np.concatenate([np.zeros(0, np.float32), *(s for s, _ in parts)])
+    counts = np.concatenate([np.zeros(0, np.int64), *(c for _, c in parts)])
+    distinct, place = np.unique(sizes, return_inverse=True)
+    total = np.zeros(len(distinct), np.int64)
+    np.add.at(total, place, counts)
+    return distinct, total
+
+
+def _call(image: Any, settings: _Settings, phases, spacing, outside, where, options) -> Any:
+    parameters = {
+        "phases": None if phases is None else phase_values(phases),
+        "length": settings.length,
+        "outside": outside,
+        "entry": settings.entry,
+        "trapping": settings.trapping,
+    }
+    unit = str(image.voxel_unit) if spacing == "image" else "" if spacing is not None else "voxel"
+    return image_call("drainage", parameters, where, options, names=["entry diameter"], units=[unit])
+
+
+@plans(drainage)
+def _plan(image: Any, **arguments: Any) -> Plan:
+    names = ("preset", "entry", "trapping", "surface_tension", "contact_angle", "phases", "spacing", "unit")
+    own = {name: arguments.pop(name, None) for name in names}
+    outside, where = arguments.pop("outside", "foreground"), arguments.pop("where", None)
+    settings = _settings(image, *own.values(), outside)
+    call = _call(image, settings, own["phases"], own["spacing"], outside, where, arguments)
+    return plan_algorithm(call, (image,), lambda whole: _passes(whole, settings))
