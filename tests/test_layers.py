@@ -79,6 +79,23 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
             package = path.relative_to(SOURCE.parent).parts[: -node.level] if node.level else ()
             base = ".".join((*package, *((node.module,) if node.module else ())))
             yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and name_of(node.func) in ("import_module", "__import__", "find_spec"):
+            yield from ((node.lineno, named) for named in imported_by_name(node))
+
+
+def name_of(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def imported_by_name(call: ast.Call) -> Iterator[str]:
+    """Yield what `import_module` imports; an f-string as far as it is written out."""
+    first = call.args[0] if call.args else None
+    if isinstance(first, ast.Constant):
+        yield str(first.value)
+    elif isinstance(first, ast.JoinedStr) and isinstance(first.values[0], ast.Constant):
+        yield f"{first.values[0].value}*"
+    else:
+        yield "unknown.name"
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
@@ -86,6 +103,9 @@ def test_a_room_imports_only_what_stands_below_it(path):
     room = room_of(path)
     for line, name in imported(path):
         top, *rest = name.split(".")
+        if top == "lithax" and rest and "*" in rest[0]:
+            assert room in DOORS, f"{path.relative_to(SOURCE)}:{line}: {name} hides what is imported; name the room"
+            continue
         where = f"{path.relative_to(SOURCE)}:{line}"
         if top == "lithax":
             assert rest, f"{where}: import the rooms by name, not lithax itself"
@@ -109,3 +129,19 @@ def test_annotations_are_evaluated(path):
 
 def test_the_table_names_every_room():
     assert {room_of(path) for path in FILES} - DOORS == ROOMS
+
+
+def test_what_is_imported_by_name_is_seen(tmp_path):
+    path = SOURCE / "images" / "_open.py"
+    assert "lithax.inverse" not in [name for _, name in imported(path)]
+    hidden = tmp_path / "hidden.py"
+    hidden.write_text(
+        "from importlib import import_module\nimport_module('lithax.inverse')\nimport_module(f'lithax.{x}')\n"
+    )
+    found = {
+        name
+        for node in ast.walk(ast.parse(hidden.read_text()))
+        if isinstance(node, ast.Call)
+        for name in imported_by_name(node)
+    }
+    assert found == {"lithax.inverse", "lithax.*"}

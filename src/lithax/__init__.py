@@ -44,6 +44,7 @@ from lithax.images import open as open
 from lithax.images import plan as plan
 from lithax.images import pyramid as pyramid
 from lithax.images import register_format as register_format
+from lithax.images import register_group as _register_group
 from lithax.images import save as save
 from lithax.images import shard as shard
 from lithax.images import simulated_scan as simulated_scan
@@ -63,6 +64,22 @@ if _typing.TYPE_CHECKING:
 
 
 where = domain
+
+
+def _is_study(place: _typing.Any) -> bool:
+    from lithax.storage import dual_energy_group, own_attributes
+
+    own = own_attributes(place)
+    return (own is not None and "study" in own) or dual_energy_group(place) is not None
+
+
+def _open_study(place: _typing.Any, world: _typing.Any) -> _typing.Any:
+    from lithax.inverse import open_study  # loaded with the first study
+
+    return open_study(place, world)
+
+
+_register_group(_is_study, _open_study)
 
 
 def __getattr__(name: str) -> _typing.Any:

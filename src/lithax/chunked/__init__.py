@@ -9,7 +9,6 @@ from lithax.chunked._block_layout import Layout as Layout
 from lithax.chunked._block_layout import available_cores as available_cores
 from lithax.chunked._block_layout import choose_layout as choose_layout
 from lithax.chunked._block_layout import choose_part as choose_part
-from lithax.chunked._block_layout import stretch as stretch
 from lithax.chunked._block_reader import BlockReader as BlockReader
 from lithax.chunked._block_reader import ReadBlock as ReadBlock
 from lithax.chunked._block_tree import BlockTree as BlockTree

@@ -37,23 +37,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def owner(grid: ChunkGrid, block: Index, count: int) -> int:
-    """Return which of `count` processes works on a block: each has a stretch of them, as equal as can be."""
-    return grid.linear(block) * count // len(grid)
-
-
-def stretch(grid: ChunkGrid, share: tuple[int, int]) -> range:
-    """Return the places, in C order, of the blocks of one process; `share` is its index and how many processes there are.
-
-    Examples
-    --------
-    >>> [stretch(ChunkGrid((5, 1, 1), (1, 1, 1)), (k, 3)) for k in range(3)]
-    [range(0, 2), range(2, 4), range(4, 5)]
-    """
-    index, count = share
-    return range(-(-index * len(grid) // count), -(-(index + 1) * len(grid) // count))
-
-
 def choose_layout(
     shape: Index, chunks: Sequence[Index], units: Sequence[Index], workers: int, multiple: Index = (1, 1, 1)
 ) -> Layout:

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import label_block, merge_labels
-from lithax.chunked._block_layout import owner
 from lithax.chunked._block_reader import BlockReader, ReadBlock
 from lithax.chunked._reduce import each_block
-from lithax.grid import Index, World, triple
+from lithax.grid import Index, Share, World, triple
 from lithax.runtime import SerialWorld
 
 EDGE = 1 << 6
@@ -181,13 +180,13 @@ def find_components(
                 behind[at, axis] = face, base
             elif (other := behind.pop((at, axis), None)) is not None:
                 pairs.append(_touching(*other, face, base))
-            elif owner(grid, at, world.count) != world.index:
+            elif Share.owner(grid, at, world.count) != world.index:
                 before[at, axis] = face, base
         sizes.append(block.sizes)
         touched.append(block.touched)
         base += len(block.sizes)
 
-    each_block(reader, work, take, share=(world.index, world.count), watch=world.check, **run)
+    each_block(reader, work, take, share=Share(world.index, world.count), watch=world.check, **run)
     still = np.zeros(base + 1, bool)
     # A block in which no voxel counts was not labelled: nothing goes on there.
     for face, own in (*behind.values(), *before.values()) if world.count > 1 else ():
@@ -218,7 +217,7 @@ def _join_stretches(
     parcels: dict[int, list[tuple[Index, int, np.ndarray]]] = {}
     for (at, axis), face in behind.items():
         after = triple(i + (a == axis) for a, i in enumerate(at))
-        receiver = owner(grid, after, world.count)
+        receiver = Share.owner(grid, after, world.count)
         if receiver != world.index:
             parcels.setdefault(receiver, []).append((at, axis, numbers(*face)))
     touching = {}

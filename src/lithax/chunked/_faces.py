@@ -9,8 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lithax.chunked._block_layout import owner
-from lithax.grid import ChunkGrid, Index, World, triple
+from lithax.grid import ChunkGrid, Index, Share, World, triple
 
 Offset = tuple[int, int, int]
 
@@ -86,7 +85,7 @@ class FaceExchange:
             for (block, offset), parcel in self._behind.items():
                 beyond = self.neighbour(block, offset)
                 assert beyond is not None
-                receiver = owner(self._grid, beyond[0], world.count)
+                receiver = Share.owner(self._grid, beyond[0], world.count)
                 if receiver != world.index:
                     parcels.setdefault(receiver, []).append(((block, offset), number(parcel)))
             for sent in world.give(parcels).values():

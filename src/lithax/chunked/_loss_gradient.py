@@ -19,7 +19,6 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.chunked._block_function import BlockFunction, to_host
-from lithax.chunked._block_layout import stretch
 from lithax.chunked._block_reader import BlockReader, ReadBlock
 from lithax.chunked._block_tree import BlockTree, Nodes, combine_nodes
 from lithax.chunked._function_state import function_state
@@ -27,6 +26,7 @@ from lithax.chunked._jaxpr_key import value_key
 from lithax.chunked._reduce import each_block
 from lithax.chunked._state_function import block_arguments, block_examples, predicted
 from lithax.geometry import Frame
+from lithax.grid import Share
 from lithax.ops import Program, as_steps
 
 
@@ -154,7 +154,7 @@ class LossOverBlocks:
 
     @property
     def _own(self) -> range:
-        return stretch(self.reader.layout.grid, self.run.get("share", (0, 1)))
+        return self.run.get("share", Share()).places(self.reader.layout.grid)
 
     def _combined(self, parameters: Any, what: str, combine: Callable[[Any, Any], Any]) -> Any:
         """Return what all blocks give together, of a function that `_function` knows."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.chunked._block_layout import Layout, owner
+from lithax.chunked._block_layout import Layout
 from lithax.chunked._block_reader import BlockReader
 from lithax.chunked._cache import ChunkCache, layers_fit
 from lithax.chunked._map_function import MapFunction
@@ -17,7 +17,7 @@ from lithax.chunked._padded import empty_block
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
 from lithax.errors import ResumeError
-from lithax.grid import BlockSink, BlockSource, Box, ChunkGrid, Index, box_shape, shift, triple
+from lithax.grid import EVERYTHING, BlockSink, BlockSource, Box, ChunkGrid, Index, Share, box_shape, shift, triple
 
 
 @dataclass
@@ -41,8 +41,8 @@ class MapJob:
     in_place: bool = False
     kept: bool = True
     """Whether the results outlive the call if it fails; those that nobody will see may be left half done."""
-    share: tuple[int, int] = (0, 1)
-    """This process's place among those that divide the units, and their number."""
+    share: Share = EVERYTHING
+    """This process's part of the units."""
     watch: Callable[[], None] = lambda: None
     """Raises if another process has failed; called between blocks, in the thread that runs the job."""
 
@@ -71,7 +71,7 @@ class MapJob:
 
         try:
             workers = min(self.workers, max(len(todo), 1))
-            alone = not self.kept and self.share[1] == 1
+            alone = not self.kept and self.share.count == 1
             run_all(todo, work, workers, lambda _, voxels: progress.add(voxels), self.watch, interruptible=alone)
         finally:
             progress.close()
@@ -91,8 +91,7 @@ class MapJob:
         return ChunkGrid(self.layout.shape, unit)
 
     def _owns(self, unit: Index) -> bool:
-        index, count = self.share
-        return owner(self._units, unit, count) == index
+        return self.share.owns(self._units, unit)
 
     def _returns(self) -> Callable[[BlockSource, Index], bool]:
         """Return what tells whether a chunk is that of a block still to come, and will be kept until then."""

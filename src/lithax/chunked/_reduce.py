@@ -5,13 +5,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lithax.chunked._block_layout import stretch
 from lithax.chunked._block_reader import BlockReader, ReadBlock
 from lithax.chunked._block_tree import BlockTree, combine_nodes
 from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
 from lithax.chunked._state_function import StateFunction
-from lithax.grid import Index, box_shape
+from lithax.grid import EVERYTHING, Index, Share, box_shape
 
 
 def reduce_blocks(
@@ -23,7 +22,7 @@ def reduce_blocks(
     label: str,
     show_progress: bool,
     gather: Callable[[Any], list[Any]],
-    share: tuple[int, int] = (0, 1),
+    share: Share = EVERYTHING,
     watch: Callable[[], None] = lambda: None,
 ) -> Any:
     """Return the combined state of all blocks; None if no voxel counts.
@@ -31,7 +30,7 @@ def reduce_blocks(
     States are combined on the host in block order along one tree, so that float sums have the same bits for any number of
     threads and processes. Each process makes the nodes of its stretch, and the processes tell each other these.
     """
-    own = stretch(reader.layout.grid, share)
+    own = share.places(reader.layout.grid)
     tree = BlockTree(measure.combine, own.start)
     each_block(
         reader,
@@ -57,7 +56,7 @@ def each_block(
     workers: int,
     label: str,
     show_progress: bool,
-    share: tuple[int, int] = (0, 1),
+    share: Share = EVERYTHING,
     watch: Callable[[], None] = lambda: None,
 ) -> None:
     """Work on every block in which a voxel counts, in threads, and take the results in the order of the blocks.
@@ -67,7 +66,7 @@ def each_block(
     ``watch()`` raises if another process has failed.
     """
     grid = reader.layout.grid
-    blocks = [grid.index(position) for position in stretch(grid, share)]
+    blocks = share.of(grid)
     waiting: dict[Index, Any] = {}
     order = iter(blocks)
     expected = next(order, None)
@@ -88,6 +87,6 @@ def each_block(
             expected = next(order, None)
 
     try:
-        run_all(blocks, read_and_work, min(workers, max(len(blocks), 1)), done, watch, interruptible=share[1] == 1)
+        run_all(blocks, read_and_work, min(workers, max(len(blocks), 1)), done, watch, interruptible=share.count == 1)
     finally:
         progress.close()

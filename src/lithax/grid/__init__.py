@@ -14,3 +14,5 @@ from lithax.grid._halo import as_halos as as_halos
 from lithax.grid._protocols import BlockSink as BlockSink
 from lithax.grid._protocols import BlockSource as BlockSource
 from lithax.grid._protocols import World as World
+from lithax.grid._share import EVERYTHING as EVERYTHING
+from lithax.grid._share import Share as Share

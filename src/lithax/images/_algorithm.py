@@ -43,7 +43,6 @@ from lithax.chunked import (
     pass_layout,
     release_memory,
     run_all,
-    stretch,
 )
 from lithax.errors import IncompleteImageError, MemoryLimitError
 from lithax.grid import Index
@@ -54,7 +53,7 @@ from lithax.images._call import (
     size_text,
     world_of,
 )
-from lithax.images._collective import check_same, on_first, open_shared_array, together
+from lithax.images._collective import check_same, on_first, open_shared_array, share_of, together
 from lithax.images._create import new_image
 from lithax.images._identity import call_of, comparable, describe_input, describe_places, version
 from lithax.images._input_state import changed_while_read, input_states, without_times
@@ -494,7 +493,7 @@ class _Run:
             workers=self.workers,
             label=self._label(work),
             show_progress=self.call.progress and self.world.first,
-            share=(self.world.index, self.world.count),
+            share=share_of(self.world),
             watch=self.world.check,
         )
         return work.finish(self.world)
@@ -504,7 +503,7 @@ class _Run:
         layout, state = self.layout(work), work.state
         grid = layout.grid
         sources = [self._source(i) for i in self._inputs(work)]
-        own = {grid.index(k) for k in stretch(grid, (self.world.index, self.world.count))}
+        own = set(share_of(self.world).of(grid))
         todo, round_number = own, 0
         while True:
             round_number += 1
@@ -616,7 +615,7 @@ class _Run:
             label=self._label(work),
             show_progress=self.call.progress and self.world.first,
             kept=any(not image.stored.in_memory for image in images),
-            share=(self.world.index, self.world.count),
+            share=share_of(self.world),
             watch=self.world.check,
         ).run()
         if self.world.count > 1:

@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from lithax.errors import MetadataError
-from lithax.grid import World
+from lithax.grid import Share, World
 from lithax.runtime import DifferentCalls, connected, is_agreed
 from lithax.storage import AbstractStoredArray, Location, open_array
 
 _Result = TypeVar("_Result")
+
+
+def share_of(world: World) -> Share:
+    """Return this process's part of the work of a world."""
+    return Share(world.index, world.count)
 
 
 def world_or_connected(world: Any) -> World:

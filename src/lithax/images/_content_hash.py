@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lithax.grid import ChunkGrid, Index, shift
+from lithax.images._collective import share_of
 from lithax.images._copy import MEMORY, check_room, progress_of, transfer_block
 from lithax.images._run import limit_or_default, workers_or_default
 from lithax.images._voxel_image import VoxelImage
@@ -63,7 +64,7 @@ def computed_hash(
         return digest(index, stored.read(tiles.box(index)))
 
     world = image.world
-    own = [index for n, index in enumerate(grid) if n % world.count == world.index]
+    own = share_of(world).of(grid)
     with progress_of(image.shape, world, "hash", progress) as bar:
         if block == TILE:
             digests.update(map_threads(of_tile, own, threads))

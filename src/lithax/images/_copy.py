@@ -10,6 +10,7 @@ from lithax.chunked import Progress
 from lithax.errors import MemoryLimitError
 from lithax.grid import Box, ChunkGrid, Index, World, box_shape
 from lithax.images._call import size_text
+from lithax.images._collective import share_of
 from lithax.images._create import new_image, refuse_itself
 from lithax.images._run import limit_or_default, workers_or_default
 from lithax.images._values import check_values
@@ -112,7 +113,7 @@ def transfer(
     """Write all voxels of one array into another of the same shape; each process writes units that it alone owns."""
     workers = target.workers if threads is None else workers_or_default(threads)
     if isinstance(source, StoredArray) and same_encoding(source, target):
-        units = [unit for n, unit in enumerate(target.unit_grid) if n % world.count == world.index]
+        units = share_of(world).of(target.unit_grid)
         with progress_of(target.shape, world, "copy", progress) as bar:
 
             def pass_on(unit: Index) -> None:
@@ -130,7 +131,7 @@ def transfer(
     # Half for what was read, half for what becomes of it.
     block = transfer_block(source.shape, source.chunks, target.unit, source.dtype.itemsize, memory // 2)
     grid = ChunkGrid(source.shape, block)
-    boxes = [grid.box(index) for n, index in enumerate(grid) if n % world.count == world.index]
+    boxes = [grid.box(index) for index in share_of(world).of(grid)]
     # Many small blocks: one thread each, so that reading and writing overlap. A few large ones: all threads on each.
     small = 2 * math.prod(block) * source.dtype.itemsize * workers <= memory and len(boxes) >= workers
     outer, inner = (workers, 1) if small else (1, workers)

@@ -18,6 +18,7 @@ from lithax.images._collective import (
     on_first,
     open_shared_array,
     refuse_memory,
+    share_of,
     together,
     world_or_connected,
 )
@@ -521,7 +522,7 @@ def write_units(
         Number of threads [-]; by default as many as the array suggests.
     """
     workers = stored.workers if workers is None else workers
-    units = [unit for n, unit in enumerate(stored.unit_grid) if n % world.count == world.index]
+    units = share_of(world).of(stored.unit_grid)
     # A few large shards would occupy few threads: then their chunks are shared out.
     outer, inner = (workers, 1) if len(units) >= workers else (1, workers)
 

@@ -1,13 +1,13 @@
 """Images that are there already."""
 
 import os
-from importlib import import_module
 from typing import Any, Literal
 
 from lithax.errors import IncompleteImageError
 from lithax.images._file_image import file_to_open, open_file
+from lithax.images._groups import open_group
 from lithax.images._voxel_image import VoxelImage
-from lithax.storage import check_reads, dual_energy_group, locate, open_array, own_attributes
+from lithax.storage import check_reads, locate, open_array
 
 
 def open(
@@ -78,7 +78,7 @@ def open(
             "with image.update(...)."
         )
     place = locate(store, path, read_only=mode == "r", storage_options=storage_options)
-    if (group := _group(place, world)) is not None:
+    if (group := open_group(place, world)) is not None:
         return group
     stored = open_array(place, read_only=mode == "r")
     if stored.metadata.state != "complete" and not incomplete:
@@ -96,16 +96,6 @@ def open(
     if check:
         check_reads(stored)
     return VoxelImage(stored, world)
-
-
-def _group(place: Any, world: Any) -> Any:
-    """Open a group that is more than an image; None if it is not."""
-    node = place.node()
-    own = own_attributes(place) if node is not None and node.kind == "group" else None
-    if (own is None or "study" not in own) and dual_energy_group(place) is None:
-        return None
-    # The room above this one, which most programs never need.
-    return import_module("lithax.inverse").open_study(place, world)
 
 
 open_image = open

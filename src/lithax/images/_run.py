@@ -7,6 +7,7 @@ import numpy as np
 import psutil
 
 from lithax.chunked import available_cores
+from lithax.grid import Share
 from lithax.runtime import default_of, device_or_devices, size_in_bytes
 
 
@@ -48,9 +49,9 @@ class Run:
         )
 
     @property
-    def share(self) -> tuple[int, int]:
-        """This process's place among those that share the work, and their number."""
-        return self.world.index, self.world.count
+    def share(self) -> Share:
+        """This process's part of the work."""
+        return Share(self.world.index, self.world.count)
 
     def over_blocks(self, label: str) -> dict[str, Any]:
         """Return what a pass over blocks takes of this (`each_block`, `reduce_blocks`, `MapJob`)."""

@@ -8,7 +8,7 @@ from typing import Any
 from lithax.chunked import Progress
 from lithax.errors import LithaxError, MetadataError
 from lithax.grid import box_shape
-from lithax.images._collective import on_first, together, world_or_connected
+from lithax.images._collective import on_first, share_of, together, world_or_connected
 from lithax.images._content_hash import computed_hash
 from lithax.images._copy import check_room
 from lithax.images._run import Run, limit_or_default, workers_or_default
@@ -220,7 +220,7 @@ def _check(image: VoxelImage, content: bool, record: bool, run: Run) -> tuple[li
         lines.append(
             "its voxels were changed after its levels were made; make them again with pyramid(overwrite=True)."
         )
-    units = [unit for n, unit in enumerate(stored.unit_grid) if n % world.count == world.index]
+    units = share_of(world).of(stored.unit_grid)
     edge = box_shape(stored.unit_grid.box((0, 0, 0)))
     bar = Progress(len(units) * math.prod(edge), "verify", run.progress and world.first)
     limit = limit_or_default(run.memory_limit, world)
