@@ -7,8 +7,10 @@ import pytest
 import scipy.ndimage
 
 from lithax.images import chunk_map, chunk_reduce, from_array
+from lithax.measure import GreyByDepth
+from lithax.ops import square_depth
 from lithax.regions import Sphere
-from lithax.report._depth import GreyByDepth, shells, square_depth
+from lithax.report._depth import shells
 
 
 def reference(pore, inside, reach):

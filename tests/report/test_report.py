@@ -11,6 +11,7 @@ import scipy.ndimage
 
 import lithax as lx
 from lithax.images import from_array
+from lithax.measure import specific_surface
 from lithax.report import Report, report
 from lithax.report._analysis import analyse
 from lithax.report._finney_demo import Pack
@@ -19,7 +20,6 @@ from lithax.report._numbers import space_numbers
 from lithax.report._report import finney_report
 from lithax.report._settings import Settings
 from lithax.report._steps import Steps
-from lithax.report._surface import specific_surface
 
 SMALL = Pack(voxels=64, half_edge=1.75)  # spheres as fine as in the demo, 18.3 voxels to the radius
 KINDS = {"measured", "assumed", "simulated"}

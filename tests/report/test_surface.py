@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lithax.images import from_array
+from lithax.measure import specific_surface
 from lithax.regions import Box
-from lithax.report._surface import specific_surface
 
 
 def faces(pore, inside=None):

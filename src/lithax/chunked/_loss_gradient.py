@@ -27,6 +27,7 @@ from lithax.chunked._reduce import each_block
 from lithax.chunked._state_function import block_arguments, block_examples, predicted
 from lithax.geometry import Frame
 from lithax.grid import Share
+from lithax.measure import Traits
 from lithax.ops import Program, as_steps
 
 
@@ -56,7 +57,7 @@ class LossOverBlocks:
 
     def value_and_gradient(self, parameters: Any) -> tuple[np.ndarray, Any]:
         """Return the loss and its gradient, a pytree like `parameters` (None for what is not a real number)."""
-        if getattr(self.loss, "additive", False):
+        if Traits.of(self.loss).additive:
             return self._one_pass(parameters)
         return self._two_passes(parameters)
 
@@ -70,7 +71,7 @@ class LossOverBlocks:
         NotImplementedError
             If states do not add up.
         """
-        if not getattr(self.loss, "additive", False):
+        if not Traits.of(self.loss).additive:
             raise NotImplementedError(
                 f"{type(self.loss).__name__} is not additive, so it has first derivatives only; use an optimiser that needs no "
                 "second ones, such as optimistix.BFGS."

@@ -11,6 +11,7 @@ from lithax.chunked._pool import run_all
 from lithax.chunked._progress import Progress
 from lithax.chunked._state_function import StateFunction
 from lithax.grid import EVERYTHING, Index, Share, box_shape
+from lithax.measure import Traits
 
 
 def reduce_blocks(
@@ -43,7 +44,7 @@ def reduce_blocks(
         watch=watch,
     )
     nodes = tree.end(own.stop)
-    if nodes and getattr(measure, "exact", False):
+    if nodes and Traits.of(measure).exact:
         nodes = [(nodes[0][0], functools.reduce(measure.combine, [node for _, node in nodes]))]
     return combine_nodes(measure.combine, gather(nodes))
 

@@ -14,6 +14,7 @@ from lithax.chunked._elementwise_marks import mark_elementwise
 from lithax.chunked._function_state import function_state
 from lithax.chunked._lift import lift, lift_tree
 from lithax.geometry import Frame
+from lithax.measure import Traits
 from lithax.ops import Context, Program
 
 
@@ -51,12 +52,13 @@ def state_function(
             first = predicted(program, blocks[:1], frame, at, valid_padded, donor_voxel)
             blocks = [first, *blocks[1:]]
         context = {}
-        if getattr(measure, "context", False):
+        if traits.context:
             context["block"] = Context(at, frame.shape, frame.voxel_length, frame.voxel_origin, valid)
         return measure.of(*blocks, valid=valid, **context)
 
+    traits = Traits.of(measure)
     selects = reader.selection is not None and program is not None
-    on_numpy = getattr(measure, "host", False) or (program is not None and program.host)
+    on_numpy = traits.host or (program is not None and program.host)
     if backend != "jax" or on_numpy:
         # Every step of a measurement holds an intermediate or two of float64.
         temporary = 4 * 8 * math.prod(reader.layout.block)
@@ -79,7 +81,7 @@ def state_function(
 
     key = (
         "state", measure_key, function_state(type(measure)), program_key, reader.halos,
-        frame if program is not None or getattr(measure, "context", False) else None,
+        frame if program is not None or traits.context else None,
     )  # fmt: skip
     function = BlockFunction(body, (own, parameters), block_examples(reader, selects), devices=devices, key=key)
     # On the host counts have 64 bits.

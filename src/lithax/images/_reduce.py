@@ -42,6 +42,7 @@ from lithax.images._call import (
 from lithax.images._collective import check_same, together
 from lithax.images._identity import call_of
 from lithax.images._run import Run
+from lithax.measure import Traits
 from lithax.ops import Program, as_steps
 
 
@@ -184,7 +185,7 @@ def prepare_reduce(
     program = None if fn is None else _program_on(inputs, "fn", fn)
     title = type(measure).__name__ if program is None else f"{type(measure).__name__} of {program!r}"
     reader = _reader_for(program, inputs, run)
-    exact = bool(getattr(measure, "exact", False))
+    exact = Traits.of(measure).exact
     least = PreparedReduce(title, inputs, reader, StateFunction(lambda read: None, 0), exact, run)
     if name != "plan" or least.memory >= NOT_COMPILED:
         least.check_memory()

@@ -8,6 +8,8 @@ from lithax.measure._ct_artefacts import Rings as Rings
 from lithax.measure._ct_artefacts import cupping as cupping
 from lithax.measure._ct_artefacts import reference_levels as reference_levels
 from lithax.measure._ct_artefacts import rings as rings
+from lithax.measure._grey_by_depth import DepthProfile as DepthProfile
+from lithax.measure._grey_by_depth import GreyByDepth as GreyByDepth
 from lithax.measure._half_contrast import Peaks as Peaks
 from lithax.measure._half_contrast import half_contrast as half_contrast
 from lithax.measure._half_contrast import peaks as peaks
@@ -50,6 +52,8 @@ from lithax.measure._sample import Sample as Sample
 from lithax.measure._soft_porosity import SoftPorosity as SoftPorosity
 from lithax.measure._soft_porosity import SoftPorosityResult as SoftPorosityResult
 from lithax.measure._soft_porosity import porosity_gap as porosity_gap
+from lithax.measure._specific_surface import SpecificSurface as SpecificSurface
+from lithax.measure._specific_surface import specific_surface as specific_surface
 from lithax.measure._sum import Count as Count
 from lithax.measure._sum import Mean as Mean
 from lithax.measure._sum import Sum as Sum
@@ -61,4 +65,5 @@ from lithax.measure._thresholds import threshold as threshold
 from lithax.measure._thresholds import threshold_minimum as threshold_minimum
 from lithax.measure._thresholds import triangle as triangle
 from lithax.measure._thresholds import yen as yen
+from lithax.measure._traits import Traits as Traits
 from lithax.measure._value_counts import ValueCounts as ValueCounts

@@ -12,6 +12,7 @@ from lithax.measure._numbers import as_sum, constant, total, voxels
 from lithax.measure._porosity import Porosity
 from lithax.measure._state import combine_states
 from lithax.measure._sum import Mean
+from lithax.measure._traits import Traits
 from lithax.typing import Array
 
 
@@ -71,7 +72,7 @@ class Match(AbstractMeasurement):
     @property
     def additive(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the states of the measurement add up."""
-        return bool(getattr(self.measurement, "additive", False))
+        return Traits.of(self.measurement).additive
 
     def of(self, parameters: Any, *blocks: Any, valid: Any = None) -> State:
         if isinstance(self.measurement, AbstractLoss | _SoftPorosity):

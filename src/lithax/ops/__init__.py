@@ -38,6 +38,7 @@ from lithax.ops._morphology import closing as closing
 from lithax.ops._morphology import dilation as dilation
 from lithax.ops._morphology import erosion as erosion
 from lithax.ops._morphology import opening as opening
+from lithax.ops._neighbour_pairs import neighbour_pairs as neighbour_pairs
 from lithax.ops._non_local_means import non_local_means as non_local_means
 from lithax.ops._percentile import percentile as percentile
 from lithax.ops._percentile import rank as rank
@@ -51,6 +52,7 @@ from lithax.ops._rescale import standardize as standardize
 from lithax.ops._slice_levels import divide_cupping as divide_cupping
 from lithax.ops._slice_levels import normalise_slices as normalise_slices
 from lithax.ops._slice_levels import subtract_rings as subtract_rings
+from lithax.ops._square_depth import square_depth as square_depth
 from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold

@@ -11,15 +11,18 @@ from lithax.images import Connectivity, VoxelImage, chunk_map, chunk_reduce, con
 from lithax.measure import (
     Cells,
     CellSums,
+    DepthProfile,
+    GreyByDepth,
     HistogramResult,
     Moments,
     MomentsResult,
     Profile,
     ProfileResult,
     RepresentativeVolume,
+    SpecificSurface,
+    specific_surface,
 )
-from lithax.ops import threshold
-from lithax.report._depth import DepthProfile, GreyByDepth, square_depth
+from lithax.ops import square_depth, threshold
 from lithax.report._grey_levels import REACH, Balance, Edge, Interior, balance, edge, interior
 from lithax.report._number import grouped
 from lithax.report._region_of_interest import AIR, CELLS, border_air, find_core, largest_cylinder
@@ -33,7 +36,6 @@ from lithax.report._segmentation import (
 )
 from lithax.report._settings import Settings
 from lithax.report._steps import Steps
-from lithax.report._surface import SpecificSurface, specific_surface
 
 
 @dataclass

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lithax.images import VoxelImage, chunk_reduce
-from lithax.measure import ValueCounts
+from lithax.measure import SpecificSurface, ValueCounts, specific_surface
 from lithax.report._analysis import Analysis
 from lithax.report._segmentation import share_up_to
-from lithax.report._surface import SpecificSurface, specific_surface
 
 OTSU_TOLERANCE = 0.005
 """How far the porosity by Otsu's threshold may be from that of the voxelised truth [-]: half a porosity unit."""

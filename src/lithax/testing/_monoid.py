@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from lithax.arrays import namespace, to_numpy, wide_scope
+from lithax.measure import Traits
 from lithax.ops import Context
 from lithax.typing import Array
 
@@ -43,7 +44,7 @@ def assert_monoid(
     AssertionError
         If one of these does not hold.
     """
-    rtol = 0 if getattr(measurement, "exact", False) else rtol
+    rtol = 0 if Traits.of(measurement).exact else rtol
     first = arrays[0]
     shape = tuple(first.shape)
     rng = np.random.default_rng(seed)
@@ -52,7 +53,7 @@ def assert_monoid(
     def of(blocks: tuple[Array, ...], valid: np.ndarray | None = None, start: int = 0) -> Any:
         before = () if parameters is _NO_PARAMETERS else (parameters,)
         keywords = {} if valid is None else {"valid": _like(blocks[0], valid)}
-        if getattr(measurement, "context", False):
+        if Traits.of(measurement).context:
             keywords["block"] = Context((start, 0, 0), shape)
         with wide_scope(*blocks):
             return jax.tree.map(to_numpy, measurement.of(*before, *blocks, **keywords))
