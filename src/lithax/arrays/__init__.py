@@ -47,6 +47,7 @@ from lithax.arrays._orderable import orderable as orderable
 from lithax.arrays._reconstruct import reconstruct_block as reconstruct_block
 from lithax.arrays._taps import fold_taps as fold_taps
 from lithax.arrays._taps import neighbour_starts as neighbour_starts
+from lithax.arrays._taps import put_inside as put_inside
 from lithax.arrays._taps import repeat_times as repeat_times
 from lithax.arrays._watershed import Basins as Basins
 from lithax.arrays._watershed import Edges as Edges

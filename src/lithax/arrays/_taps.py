@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays._namespace import is_jax
+from lithax.arrays._namespace import is_jax, namespace
 from lithax.typing import Array
 
 GROUP = 8
@@ -93,3 +93,16 @@ def repeat_times(count: int, body: Callable[[Any], Any], state: Any) -> Any:
     for _ in range(count):
         state = body(state)
     return state
+
+
+def put_inside(x: Array, inner: Array) -> Array:
+    """Return `x` with all but its outermost voxels replaced; these keep their values on JAX and are zero elsewhere."""
+    if is_jax(x):
+        from jax import lax
+
+        return lax.dynamic_update_slice(x, inner, (1,) * x.ndim)
+    xp = namespace(x)
+    for axis in range(x.ndim):
+        edge = xp.zeros_like(inner[tuple(slice(0, 1) if a == axis else slice(None) for a in range(x.ndim))])
+        inner = xp.concat([edge, inner, edge], axis=axis)
+    return inner

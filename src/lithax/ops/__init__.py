@@ -22,6 +22,8 @@ from lithax.ops._gaussian import gaussian as gaussian
 from lithax.ops._gaussian import gaussian_radius as gaussian_radius
 from lithax.ops._gradient_magnitude import gradient_magnitude as gradient_magnitude
 from lithax.ops._gradient_magnitude import sobel_magnitude as sobel_magnitude
+from lithax.ops._iterated import anisotropic_diffusion as anisotropic_diffusion
+from lithax.ops._iterated import total_variation as total_variation
 from lithax.ops._local_standard_deviation import local_standard_deviation as local_standard_deviation
 from lithax.ops._local_threshold import adaptive as adaptive
 from lithax.ops._local_threshold import local_threshold as local_threshold
@@ -49,6 +51,8 @@ from lithax.ops._repeat import repeat as repeat
 from lithax.ops._rescale import clip as clip
 from lithax.ops._rescale import rescale as rescale
 from lithax.ops._rescale import standardize as standardize
+from lithax.ops._sharpen import remove_zingers as remove_zingers
+from lithax.ops._sharpen import unsharp_mask as unsharp_mask
 from lithax.ops._slice_levels import divide_cupping as divide_cupping
 from lithax.ops._slice_levels import normalise_slices as normalise_slices
 from lithax.ops._slice_levels import subtract_rings as subtract_rings

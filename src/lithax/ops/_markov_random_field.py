@@ -8,6 +8,7 @@ from jaxtyping import Bool, Shaped, UInt8
 from lithax.arrays import namespace, repeat_times
 from lithax.grid import Halo
 from lithax.ops._context import Context
+from lithax.ops._iterated import neighbour
 from lithax.ops._mixture import class_energies, smallest
 from lithax.ops._parameters import is_number
 from lithax.ops._separable import shifted
@@ -24,16 +25,6 @@ def field_halo(iterations: int = 5) -> Halo:
             f"iterations={iterations!r} must be a whole number from 0 to {MOST_ITERATIONS}: the halo is two voxels for each of them."
         )
     return 2 * iterations, 2 * iterations, 2 * iterations
-
-
-def _neighbour(x: Array, axis: int, step: int) -> Array:
-    # The neighbour of every voxel along an axis; zeros come in at the face, where the halo is used up.
-    xp = namespace(x)
-    length = x.shape[axis]
-    zeros = xp.zeros_like(shifted(x, axis, 0, 1))
-    if step > 0:
-        return xp.concat([shifted(x, axis, 1, length - 1), zeros], axis=axis)
-    return xp.concat([zeros, shifted(x, axis, 0, length - 1)], axis=axis)
 
 
 def _field(
@@ -70,8 +61,8 @@ def _field(
         votes: list[Any] = [0.0] * len(energies)
         for axis in range(3):
             for step in (-1, 1):
-                other = _neighbour(label, axis, step)
-                taken = None if counted is None else _neighbour(counted, axis, step)
+                other = neighbour(label, axis, step)
+                taken = None if counted is None else neighbour(counted, axis, step)
                 for k in range(len(energies)):
                     same = other == k if taken is None else (other == k) & taken
                     votes[k] = votes[k] + xp.astype(same, energies[0].dtype)
