@@ -18,7 +18,7 @@ import lithax as lx
 from lithax import arrays, runtime
 from lithax.chunked._device_turns import DeviceTurns
 from lithax.errors import MemoryLimitError
-from lithax.sharded import exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
+from lithax.sharded import ShardedGrid, exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
 
 BOUNDARIES = ["reflect", "nearest", "mirror", "wrap", "constant"]
 CASES = {  # counts, shape, halo; every rule goes through slabs once, and once through windows of the ring of parts
@@ -311,3 +311,74 @@ def test_a_budget_lets_just_so_many_work_at_once():
         for future in (*waiting, seventh):
             future.result(60)
     assert entered.get()[0] == 6
+
+
+@pytest.fixture
+def ragged():
+    """A grid with filler along every axis, parts of a multiple of four, and two images on it with NaN in the filler."""
+    grid = ShardedGrid((13, 9, 11), make_mesh((2, 2, 2)), multiple=4)
+    rng = np.random.default_rng(1)
+    values = [rng.random(grid.shape).astype("f4") + 0.5 for _ in range(2)]
+    return grid, values, [grid.load(v, filler=np.nan) for v in values]
+
+
+def divergence(k, u):
+    """A stencil of two arrays, which divides: NaN where filler reaches it."""
+    core = (slice(1, -1),) * 3
+    out = jnp.zeros_like(u[core])
+    for axis in range(3):
+        for way in (slice(None, -2), slice(2, None)):
+            there = tuple(way if a == axis else slice(1, -1) for a in range(3))
+            out = out + 2 / (1 / k[core] + 1 / k[there]) * (u[there] - u[core])
+    return out
+
+
+def whole_divergence(k, u):
+    return divergence(jnp.pad(k, 1, "symmetric"), jnp.pad(u, 1, "symmetric"))
+
+
+def test_a_grid_knows_its_parts(ragged):
+    grid, values, (x, _) = ragged
+    assert grid.filled == (16, 16, 16)
+    assert grid.part == (8, 8, 8)
+    assert x.sharding.shard_shape(x.shape) == grid.part
+    assert int(grid.valid().sum()) == np.prod(grid.shape)
+    coarse = grid.coarser().coarser()
+    assert coarse.shape == (4, 3, 3)
+    assert coarse.part == (2, 2, 2)
+    with pytest.raises(ValueError, match="does not divide"):
+        coarse.coarser()
+    back = np.zeros(grid.shape, "f4")
+    grid.save(x, back.__setitem__)
+    np.testing.assert_array_equal(back, values[0])
+    with pytest.raises(ValueError, match="they must agree"):
+        grid.load(values[0][1:])
+
+
+def test_stencils_of_several_arrays_and_their_gradients(ragged):
+    grid, (k, u), (sharded_k, sharded_u) = ragged
+    apply = grid.stencil(divergence, 1)
+    inside = tuple(slice(0, n) for n in grid.shape)
+    found = jax.jit(apply)(sharded_k, sharded_u)
+    np.testing.assert_allclose(np.asarray(found)[inside], whole_divergence(k, u), rtol=1e-5, atol=1e-5)
+    assert not np.any(
+        np.asarray(found)
+        - np.pad(np.asarray(found)[inside], [(0, f - n) for f, n in zip(grid.filled, grid.shape, strict=True)])
+    )
+
+    def loss(k, u):
+        return grid.dot(apply(k, u), apply(k, u))
+
+    slopes = jax.jit(jax.grad(loss, argnums=(0, 1)))(sharded_k, sharded_u)
+    expected = jax.grad(lambda k, u: jnp.sum(whole_divergence(k, u) ** 2), argnums=(0, 1))(k, u)
+    for one, other in zip(slopes, expected, strict=True):
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(np.asarray(one)[inside], other, atol=1e-5 * scale)
+        assert np.all(np.isfinite(one))
+
+
+def test_products_leave_filler_out(ragged):
+    grid, (k, u), sharded = ragged
+    product = jax.jit(grid.dot)(*sharded)
+    assert float(product) == pytest.approx(float((k.astype(float) * u).sum()), rel=1e-6)
+    assert np.asarray(product).tobytes() == np.asarray(jax.jit(grid.dot)(*sharded)).tobytes()

@@ -52,7 +52,7 @@ def exchange_halo(
     ValueError
         If the boundary rule is unknown, the halo negative, or the shape does not divide by the mesh.
     """
-    padded = _padded(x.shape, halo, mesh, boundary, boundary_value, shape)
+    padded = padded_part(x.shape, halo, mesh, boundary, boundary_value, shape)
     spec = PartitionSpec(*axis_names(mesh))
     return jax.shard_map(padded, mesh=mesh, in_specs=spec, out_specs=spec)(x)
 
@@ -134,7 +134,7 @@ def stencil(
     """
 
     def apply(x: jax.Array) -> jax.Array:
-        padded = _padded(x.shape, halo, mesh, boundary, boundary_value, shape)
+        padded = padded_part(x.shape, halo, mesh, boundary, boundary_value, shape)
         spec = PartitionSpec(*axis_names(mesh))
         return jax.shard_map(lambda block: body(padded(block)), mesh=mesh, in_specs=spec, out_specs=spec)(x)
 
@@ -161,7 +161,7 @@ def _checked(
     return widths, near
 
 
-def _padded(
+def padded_part(
     filled: tuple[int, ...], halo: int | Halo, mesh: Mesh, boundary: str, value: Any, shape: Index | None
 ) -> Callable[[jax.Array], jax.Array]:
     """Return the function that pads one device's part, inside a `shard_map`."""
