@@ -34,6 +34,7 @@ from lithax.arrays._label import merge_labels as merge_labels
 from lithax.arrays._label import neighbours_of as neighbours_of
 from lithax.arrays._label import touching_pairs as touching_pairs
 from lithax.arrays._label import wrapped_pairs as wrapped_pairs
+from lithax.arrays._masked_array import refuse_masked as refuse_masked
 from lithax.arrays._namespace import as_real as as_real
 from lithax.arrays._namespace import is_array as is_array
 from lithax.arrays._namespace import is_jax as is_jax

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import to_numpy
+from lithax.arrays import refuse_masked, to_numpy
 from lithax.grid import Box, ChunkGrid, Index, triple
 
 
@@ -14,6 +14,7 @@ class ArraySource:
     layered_axis = 0
 
     def __init__(self, array: Any):
+        refuse_masked(array)
         self._array = to_numpy(array)
         if self._array.ndim != 3:
             raise ValueError(f"an array of shape {self._array.shape} was given; an image has three axes, x y z.")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lithax.arrays import is_jax, to_numpy
+from lithax.arrays import is_jax, refuse_masked, to_numpy
 from lithax.errors import IncompleteImageError
 from lithax.geometry import Frame
 from lithax.grid import Box, Index, World
@@ -490,6 +490,7 @@ class _SlicedXarray(_Sliced):
 def _check_array(array: Any) -> None:
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
         raise TypeError(f"array is a {type(array).__name__}; it must have a shape and a dtype, like a NumPy array.")
+    refuse_masked(array)
     if len(array.shape) != 3:
         raise ValueError(
             f"array has the shape {tuple(array.shape)}; an image has three axes x, y, z. "

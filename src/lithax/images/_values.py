@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import to_numpy
+from lithax.arrays import refuse_masked, to_numpy
 from lithax.grid import Index
 
 Ranges = tuple[range, range, range]
@@ -68,6 +68,7 @@ def check_values(values: Any, dtype: np.dtype) -> np.ndarray:
     OverflowError
         If an integer does not fit.
     """
+    refuse_masked(values, "values")
     array = np.asarray(to_numpy(values))
     if array.dtype.kind not in "biufc":
         if array.dtype.kind == "O" and array.size and all(isinstance(v, int) for v in array.flat):

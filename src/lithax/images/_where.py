@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.arrays import refuse_masked
 from lithax.chunked import ArraySource, Selection
 from lithax.geometry import AbstractRegion, Frame
 from lithax.grid import BlockSource
@@ -103,6 +104,7 @@ def domain(
 
 def as_domain(where: Any) -> Domain | None:
     """Return a domain, a region, or a boolean array or image (what to include) as a domain."""
+    refuse_masked(where, "where")
     if where is None or isinstance(where, Domain):
         return where
     if isinstance(where, AbstractRegion):

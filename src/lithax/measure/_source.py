@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import is_array, is_traced, namespace
+from lithax.arrays import is_array, is_traced, namespace, refuse_masked
 from lithax.measure._image_options import given_options
 from lithax.measure._measurement import AbstractMeasurement, check_shapes
 from lithax.measure._numbers import dtype_name
@@ -19,6 +19,7 @@ class Source:
 
     def __init__(self, image: Any, where: Any = None) -> None:
         self.is_image = is_image(image)
+        refuse_masked(image, "image")
         self.data = image if self.is_image else as_array(image)
         self.where = where
         self.options = given_options()  # a result may read the image again when percentiles are asked for

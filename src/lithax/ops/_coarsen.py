@@ -85,11 +85,13 @@ def _mean(parts: list[Array]) -> Array:
     if xp.isdtype(dtype, "complex floating"):
         return _sum(parts) / count
     real = real_dtype(xp, dtype)
-    values = [xp.astype(p, real, copy=False) for p in parts]
+    # In units, a power of two, in which the sum of a box is no larger than its voxels: it cannot overflow.
+    unit = 2.0 ** -math.ceil(math.log2(count))
+    values = [xp.astype(p, real, copy=False) * unit for p in parts]
     missing = [xp.isnan(v) for v in values]
     total = _sum([xp.where(m, xp.zeros_like(v), v) for m, v in zip(missing, values, strict=True)])
     present = _sum([xp.astype(~m, real) for m in missing])
-    mean = total / xp.where(present > 0, present, xp.ones_like(present))
+    mean = total / xp.where(present > 0, present, xp.ones_like(present)) / unit
     return xp.astype(xp.where(present > 0, mean, xp.full_like(mean, math.nan)), dtype, copy=False)
 
 

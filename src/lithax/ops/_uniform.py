@@ -1,6 +1,7 @@
 """The mean over a box."""
 
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -34,12 +35,18 @@ def _weighted_sum(x: Array, weights: Sequence[float], axis: int) -> Array:
     return functools.reduce(operator.add, (shifted(x, axis, k, length) * w for k, w in enumerate(weights)))
 
 
+def _unit(sizes: tuple[int, int, int]) -> float:
+    """Return a power of two, which changes no digit, in whose units the sum over a box is no larger than its voxels."""
+    return 2.0 ** -math.ceil(math.log2(math.prod(sizes)))
+
+
 def _uniform_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None, fold: Any = None
 ) -> Inexact[Any, "_ _ _"]:
     sizes = window_size(size, radius)
-    x, weight = weighted(as_real(block), valid)
-    return normalised(_box_sum(x, sizes, fold), _box_sum(weight, sizes, fold))
+    unit = _unit(sizes)
+    x, weight = weighted(as_real(block) * unit, valid)
+    return normalised(_box_sum(x, sizes, fold), _box_sum(weight, sizes, fold)) / unit
 
 
 @voxel_op(halo=uniform_halo, static=("size", "radius"), masked=_uniform_masked, fit=folding(uniform_halo))
@@ -70,5 +77,6 @@ def uniform(
         If `size` and `radius` are both given, or one is not a whole number of the right sign.
     """
     sizes = window_size(size, radius)
-    x = as_real(block)
-    return _box_sum(x, sizes, fold) / float(sizes[0] * sizes[1] * sizes[2])
+    unit = _unit(sizes)
+    x = as_real(block) * unit
+    return _box_sum(x, sizes, fold) / (unit * math.prod(sizes))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from lithax.arrays import is_array, is_traced
+from lithax.arrays import is_array, is_traced, refuse_masked
 from lithax.grid import Halo, as_halos
 from lithax.typing import Array
 
@@ -147,6 +147,7 @@ class VoxelOp:
                     f"argument {position} of {self.name}() is a {type(array).__name__}, not an array; "
                     f"an image goes through lx.chunk_map({self.name}, image, ...), other data through numpy.asarray."
                 )
+            refuse_masked(array, f"argument {position} of {self.name}()")
         step = Step(self, parameters, boundary, boundary_value)
         return Program((step,)).on_arrays(*arrays, valid=valid, seed=seed)
 

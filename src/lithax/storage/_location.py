@@ -269,6 +269,12 @@ def claim(location: Location, overwrite: bool) -> None:
     label = location.label
     if location.store.read_only:
         raise PermissionError(f"store={label} is read-only; an image cannot be made there.")
+    if not location.store.supports_deletes:
+        raise ValueError(
+            f"store={label} is a {type(location.store).__name__}, whose objects can be neither replaced nor removed, so that an image "
+            "cannot be written to it step by step; make the image in a folder, and then, for example, "
+            "shutil.make_archive('rock.zarr', 'zip', 'rock.zarr')."
+        )
     directory = location.directory
     if directory is not None:
         for place in (directory, *directory.parents):

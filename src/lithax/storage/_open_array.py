@@ -70,7 +70,11 @@ def _open_node(location: Location, node: Node, read_only: bool) -> AbstractStore
     _check_sizes(zarray, location.label)
     attributes = node.attributes
     directory = location.directory
-    read_only = read_only or (directory is not None and not os.access(directory, os.W_OK))
+    read_only = (
+        read_only
+        or not location.store.supports_deletes
+        or (directory is not None and not os.access(directory, os.W_OK))
+    )
     is_v3 = node.zarr_format == 3
     if KEY in attributes and is_v3:
         return StoredArray(image_view(zarray) if is_zyx(zarray.metadata) else zarray, read_only=read_only)

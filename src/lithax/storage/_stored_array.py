@@ -321,7 +321,7 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
     def _crop(self, index: Index, values: np.ndarray | None) -> np.ndarray:
         shape = box_shape(self.grid.box(index))
         if values is None:
-            return np.full(shape, self._fill, dtype=self._dtype)
+            return np.broadcast_to(self._fill, shape)  # of the size of one voxel, however large the chunk
         return values if shape == self._chunks else values[tuple(slice(0, n) for n in shape)]
 
     def _single_chunk(self, box: Box) -> Index | None:
