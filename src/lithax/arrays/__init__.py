@@ -44,7 +44,11 @@ from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
 from lithax.arrays._order_keys import from_order_keys as from_order_keys
 from lithax.arrays._order_keys import order_keys as order_keys
+from lithax.arrays._orderable import gaps_named as gaps_named
+from lithax.arrays._orderable import in_dtype_of as in_dtype_of
+from lithax.arrays._orderable import order_shift as order_shift
 from lithax.arrays._orderable import orderable as orderable
+from lithax.arrays._orderable import wrapping as wrapping
 from lithax.arrays._reconstruct import reconstruct_block as reconstruct_block
 from lithax.arrays._taps import fold_taps as fold_taps
 from lithax.arrays._taps import neighbour_starts as neighbour_starts

@@ -45,7 +45,9 @@ def to_numpy(value: Array) -> np.ndarray:
     if isinstance(value, np.ndarray):
         return value
     if array_api_compat.is_torch_array(value):
-        return value.detach().cpu().numpy()
+        # Lazily conjugated and negated tensors are worked out; NumPy has no bfloat16, and float32 holds all of them.
+        value = value.detach().resolve_conj().resolve_neg().cpu()
+        return (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     if array_api_compat.is_cupy_array(value):
         return value.get()
     if hasattr(value, "__array_namespace__") and not is_jax(value) and not hasattr(value, "__array__"):

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lithax.arrays import is_array, to_numpy
+from lithax.arrays import gaps_named, is_array, to_numpy
 from lithax.chunked._device_turns import DeviceTurns, compiled_bytes, on_device
 from lithax.chunked._elementwise_marks import check_marked
 from lithax.chunked._jaxpr_key import jaxpr_key
@@ -197,7 +197,9 @@ class HostFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         """Return the results for one block, NumPy arrays in host memory."""
-        return to_host(self._body(*jax.tree_util.tree_map(self._own, arguments)))
+        own = jax.tree_util.tree_map(self._own, arguments)
+        with gaps_named(getattr(self._body, "__name__", "the function"), *jax.tree_util.tree_leaves(own)):
+            return to_host(self._body(*own))
 
     def _own(self, value: Any) -> Any:
         voxels = isinstance(value, np.ndarray) and value.ndim == 3

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 
-from lithax.arrays import is_traced, namespace, to_numpy, wide_scope
+from lithax.arrays import gaps_named, is_traced, namespace, order_shift, to_numpy, wide_scope
 from lithax.typing import Array
 
 State = Any
@@ -74,7 +74,10 @@ class AbstractMeasurement(eqx.Module):
                 f"{type(self).__name__} was called on an array that JAX is tracing, but its result is made on the "
                 "host; call `.of(array)` inside the compiled function, and `.finish(state)` outside."
             )
-        with wide_scope(*arrays, valid):
+        if any(order_shift(array) for array in arrays):  # a library that stores them, and has no arithmetic for them
+            arrays = tuple(to_numpy(array) for array in arrays)
+            valid = None if valid is None else to_numpy(valid)
+        with wide_scope(*arrays, valid), gaps_named(type(self).__name__, *arrays):
             state = self.of(*arrays, valid=valid)
         return self.finish(jax.tree.map(to_numpy, state))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import is_array, namespace
+from lithax.arrays import gaps_named, in_dtype_of, is_array, is_jax, namespace, order_shift, orderable, wrapping
 from lithax.typing import Array
 
 
@@ -78,7 +78,10 @@ def absolute_difference(a: Array, b: Any) -> Array:
         return xp.abs(a - b)
     if xp.isdtype(a.dtype, "bool"):
         return a ^ b
-    return xp.maximum(a, b) - xp.minimum(a, b)
+    if order_shift(a):
+        a, b = orderable(a), orderable(b)
+        return (xp.maximum(a, b) - xp.minimum(a, b)).view(xp.uint64)  # the shift of both cancels
+    return in_dtype_of(xp.maximum(orderable(a), orderable(b)) - xp.minimum(orderable(a), orderable(b)), a)
 
 
 ARITHMETIC: dict[str, Callable[[Array, Any], Array]] = {
@@ -93,17 +96,25 @@ ARITHMETIC: dict[str, Callable[[Array, Any], Array]] = {
 
 def _binary(ufunc: np.ufunc, name: str, a: Any, b: Any) -> Array:
     xp, a, b, _ = _cast(ufunc, a, b)
-    if name == "add" and xp.isdtype(a.dtype, "bool"):
+    if xp.isdtype(a.dtype, "bool") and name in ("add", "maximum"):
         return a | b
-    if name == "multiply" and xp.isdtype(a.dtype, "bool"):
+    if xp.isdtype(a.dtype, "bool") and name in ("multiply", "minimum"):
         return a & b
-    return getattr(xp, name)(a, b)
+    if name in ("minimum", "maximum"):
+        if xp.isdtype(a.dtype, "complex floating") and not isinstance(a, np.ndarray) and not is_jax(a):
+            raise TypeError(f"{name} of {a.dtype}: complex numbers have no order; take real parts or magnitudes first.")
+        return in_dtype_of(getattr(xp, name)(orderable(a), orderable(b)), a)
+    if name in ("add", "subtract"):
+        signed = getattr(xp, name)(wrapping(a), wrapping(b))
+        return signed if signed.dtype == a.dtype or wrapping(a) is a else signed.view(a.dtype)
+    with gaps_named(name, a, b):
+        return getattr(xp, name)(a, b)
 
 
 def _truth(a: Any, b: Any, combine: Callable) -> Array:
     xp = namespace(a, b)
     first, second = (xp.asarray(v) for v in (a, b))
-    return combine(first != 0, second != 0)
+    return combine(*(v if xp.isdtype(v.dtype, "bool") else v != 0 for v in (first, second)))
 
 
 def _cast(ufunc: np.ufunc, a: Any, b: Any) -> tuple[Any, Array, Array, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxtyping import Shaped
 
-from lithax.arrays import namespace, real_dtype
+from lithax.arrays import in_dtype_of, namespace, order_shift, orderable, real_dtype, split_integers, wrapping
 from lithax.ops._op_maker import op_maker
 from lithax.ops._voxel_op import VoxelOp, voxel_op
 from lithax.typing import Array
@@ -72,6 +72,8 @@ def _mean(parts: list[Array]) -> Array:
     xp, dtype, count = namespace(parts[0]), parts[0].dtype, len(parts)
     if xp.isdtype(dtype, "bool"):
         raise TypeError("booleans have no mean that is a boolean; use method='mode', or convert the image to numbers.")
+    if xp.isdtype(dtype, "integral") and wrapping(parts[0]) is not parts[0]:
+        return _mean_of_unsigned(parts)
     if xp.isdtype(dtype, "integral"):
         bits = count.bit_length() - 1
         if 1 << bits != count:
@@ -95,6 +97,20 @@ def _mean(parts: list[Array]) -> Array:
     return xp.astype(xp.where(present > 0, mean, xp.full_like(mean, math.nan)), dtype, copy=False)
 
 
+def _mean_of_unsigned(parts: list[Array]) -> Array:
+    # PyTorch shifts and adds no unsigned integers: quotients and remainders of 64 bits, split where they are signed.
+    xp, like, bits = namespace(parts[0]), parts[0], len(parts).bit_length() - 1
+    if len(parts) == 1:
+        return like
+    if 1 << bits != len(parts):
+        return in_dtype_of(_mean([xp.astype(p, xp.int64) for p in parts]), like)  # which refuses it
+    if order_shift(like):
+        low, high = zip(*(split_integers(p, bits) for p in parts), strict=True)
+        whole = _sum(list(high)) + ((_sum(list(low)) + len(parts) // 2) >> bits)
+        return whole.view(xp.uint64)
+    return in_dtype_of(_mean([orderable(p) for p in parts]), like)
+
+
 def _sum(parts: list[Array]) -> Array:
     # Pairwise: the same few roundings whatever the order of the boxes.
     while len(parts) > 1:
@@ -111,12 +127,13 @@ def _mode(parts: list[Array]) -> Array:
         return 2 * votes > len(parts)
     if not xp.isdtype(parts[0].dtype, "integral"):
         raise TypeError(f"values of {parts[0].dtype} have no mode; use method='mean' or 'first'.")
+    like, parts = parts[0], [orderable(p) for p in parts]
     best, most = parts[0], _votes(parts[0], parts)
     for value in parts[1:]:
         votes = _votes(value, parts)
         better = (votes > most) | ((votes == most) & (value < best))
         best, most = xp.where(better, value, best), xp.where(better, votes, most)
-    return best
+    return in_dtype_of(best, like)
 
 
 def _votes(value: Array, parts: list[Array]) -> Array:

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Bool, Shaped
 
-from lithax.arrays import namespace, orderable
+from lithax.arrays import in_dtype_of, namespace, orderable
 from lithax.ops._masked import where_present
 from lithax.ops._separable import along_axes, windows
 from lithax.ops._voxel_op import voxel_op
@@ -26,7 +26,7 @@ def on_ordered(block: Array, function: Callable[[Array], Array]) -> Array:
     xp = namespace(block)
     if xp.isdtype(block.dtype, "complex floating"):
         raise TypeError(f"an array of {block.dtype} has no order; take its real part or its modulus first.")
-    return xp.astype(function(orderable(block)), block.dtype, copy=False)
+    return in_dtype_of(function(orderable(block)), block)
 
 
 def smaller(a: Array, b: Array) -> Array:

@@ -42,11 +42,19 @@ def _deviation(mean: Array, count: Any, sizes: tuple[int, int, int]) -> tuple[Ar
     return squares / (count if uniform else xp.where(count > 0, count, xp.ones_like(count))), count
 
 
+def _real(block: Array) -> Array:
+    if namespace(block).isdtype(block.dtype, "complex floating"):
+        raise TypeError(
+            f"an array of {block.dtype} has no standard deviation here; take its real part or its modulus first."
+        )
+    return as_real(block)
+
+
 def _standard_deviation_masked(
     block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
 ) -> Float[Any, "_ _ _"]:
     sizes = window_size(size, radius)
-    x = as_real(block)
+    x = _real(block)
     x, weight = weighted(x, valid)
     variance, count = _deviation(trim(x, sizes), trim(weight, sizes), sizes)
     return where_present(count > 0, smooth_root(variance))
@@ -86,5 +94,5 @@ def local_standard_deviation(
     doi:10.1080/00031305.1983.10483115
     """
     sizes = window_size(size, radius)
-    x = trim(as_real(block), sizes)
+    x = trim(_real(block), sizes)
     return smooth_root(_deviation(x, 1.0, sizes)[0])

@@ -65,6 +65,10 @@ def _box(x: Array, sizes: Halo) -> Array:
 
 def _filtered(block: Array, valid: Array | None, patch_size: Any, patch_distance: Any, h: Any, sigma: Any) -> Array:
     xp = namespace(block)
+    if xp.isdtype(block.dtype, "complex floating"):
+        raise TypeError(
+            f"an array of {block.dtype} has no noise of one kind; smooth its real and imaginary parts apart."
+        )
     h, sigma = (cast(v, block.dtype) for v in _strength(h, sigma))
     sizes, reach = odd_size(patch_size, "patch_size"), as_halo(patch_distance, "patch_distance")
     if valid is not None:

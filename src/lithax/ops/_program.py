@@ -25,6 +25,7 @@ from lithax.arrays import (
     check_boundary,
     fence,
     fori_loop,
+    gaps_named,
     is_array,
     is_traced,
     namespace,
@@ -143,6 +144,10 @@ class Step:
 
     def run(self, blocks: Sequence[Array], halos: Sequence[Halo], valid: Array | None, context: Context | None) -> Any:
         """Call the body on padded blocks; `valid` (of the padded shape) asks for the masked form."""
+        with gaps_named(f"{self.op.name}()", *blocks):
+            return self._run(blocks, halos, valid, context)
+
+    def _run(self, blocks: Sequence[Array], halos: Sequence[Halo], valid: Array | None, context: Context | None) -> Any:
         op = self.op
         if isinstance(op, PlainFunction):
             out = op.function(*op.arguments, *blocks, **self.parameters)

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import Inexact, Shaped
 
-from lithax.arrays import as_real, namespace
+from lithax.arrays import as_real, namespace, order_shift, orderable
 from lithax.ops._extremum import on_ordered
 from lithax.ops._parameters import cast, check_interval, is_number
 from lithax.ops._voxel_op import voxel_op
@@ -74,9 +74,14 @@ def clip(block: Shaped[Any, "x y z"], *, lower: Any = None, upper: Any = None) -
 
 
 def _limited(x: Array, bound: Any, below: bool) -> Array:
+    whole = x
+
     def limit(x: Array) -> Array:
         xp = namespace(x)
-        end = xp.full_like(x, bound) if is_number(bound) else xp.astype(bound, x.dtype, copy=False)
+        if is_number(bound):
+            end = xp.full_like(x, bound - order_shift(whole))
+        else:
+            end = xp.astype(orderable(xp.astype(bound, whole.dtype, copy=False)), x.dtype, copy=False)
         return xp.where(x < end if below else x > end, end, x)
 
     return on_ordered(x, limit)

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxtyping import Bool, Shaped
 
-from lithax.arrays import as_real, namespace, orderable, real_dtype
+from lithax.arrays import as_real, namespace, order_shift, orderable, real_dtype
 from lithax.ops._parameters import cast, check_interval, is_number
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
@@ -17,13 +17,16 @@ Comparison = Callable[[Any, Any], Any]
 
 def _compare(x: Array, bound: Any, comparison: Comparison) -> Array:
     xp = namespace(x)
+    shift = order_shift(x)
     x = orderable(x)
+    if shift and not is_number(bound):
+        bound = orderable(bound)
     if xp.isdtype(x.dtype, "bool"):
         x = xp.astype(x, xp.uint8)
     if is_number(bound):
         if xp.isdtype(x.dtype, "real floating"):
             return comparison(x, float(bound))
-        return _compare_whole(x, bound, comparison)
+        return _compare_whole(x, bound, comparison, shift)
     if xp.isdtype(bound.dtype, "real floating"):
         common = real_dtype(xp, x.dtype)
     else:
@@ -31,16 +34,16 @@ def _compare(x: Array, bound: Any, comparison: Comparison) -> Array:
     return comparison(xp.astype(x, common, copy=False), xp.astype(bound, common, copy=False))
 
 
-def _compare_whole(x: Array, bound: Any, comparison: Comparison) -> Array:
+def _compare_whole(x: Array, bound: Any, comparison: Comparison, shift: int = 0) -> Array:
     # Whole numbers are compared with whole numbers, exactly; the dtype of x may not hold the bound.
     xp = namespace(x)
     limits = xp.iinfo(x.dtype)
-    low, high = int(limits.min), int(limits.max)
+    low, high = int(limits.min) + shift, int(limits.max) + shift
     if math.isnan(bound):
         return xp.zeros_like(x, dtype=xp.bool)
     if bound < low or bound > high:
         return xp.full_like(x, bool(comparison(0, bound)), dtype=xp.bool)
-    return comparison(x, math.ceil(bound) if comparison is operator.ge else math.floor(bound))
+    return comparison(x, (math.ceil(bound) if comparison is operator.ge else math.floor(bound)) - shift)
 
 
 @voxel_op

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from lithax.arrays import is_array, is_traced, refuse_masked
+from lithax.arrays import gaps_named, is_array, is_traced, refuse_masked
 from lithax.grid import Halo, as_halos
 from lithax.typing import Array
 
@@ -149,7 +149,8 @@ class VoxelOp:
                 )
             refuse_masked(array, f"argument {position} of {self.name}()")
         step = Step(self, parameters, boundary, boundary_value)
-        return Program((step,)).on_arrays(*arrays, valid=valid, seed=seed)
+        with gaps_named(f"{self.name}()", *arrays):
+            return Program((step,)).on_arrays(*arrays, valid=valid, seed=seed)
 
 
 def voxel_op(
