@@ -137,22 +137,44 @@ def alone(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-_OPTIONS = (
-    ("overwrite=True", "--overwrite"),
-    ("resume=True", "--resume"),
+_WORDS = (
     ("shape and dtype must", "--shape and --dtype must"),
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),
     ("part='real'", "--part 'real'"),
 )
-"""Words of the library's errors, and what they are on the command line."""
+"""Words of the library's errors that name no argument, and what they are on the command line."""
+
+_PYTHON = re.compile(
+    r"\b(?:lx|lithax|np|numpy|zarr|tifffile|shutil)\.\w+|\b\w+\([^)]*\)|\b\w+=|\bfrom_array\b|\bimport_raw\b"
+)
 
 
 def _worded(error: BaseException) -> str:
+    """Return the text of an error in words of the command line: options, and no Python."""
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    for word, option in _OPTIONS:
+    for word, option in _WORDS:
         text = text.replace(word, option)
-    return text
+    context = click.get_current_context(silent=True)
+    for parameter in [] if context is None else context.command.params:
+        name = str(parameter.name).rstrip("_")
+        if isinstance(parameter, click.Option):
+            option = max(parameter.opts, key=len)
+            text = re.sub(rf"\b{name}=True\b", option, text)
+            text = re.sub(rf"\b{name}=(?=[^\s.,;)])", f"{option} ", text)
+            text = re.sub(rf"\b{name}=", option, text)
+            text = re.sub(rf"(?<![-\w])((?:--[\w-]+, )*){name}(?=(?:, [a-z_]+)*: )", rf"\g<1>{option}", text, count=1)
+    # What is left of this form are arguments, whose value says enough.
+    text = re.sub(r"\b(?:store|file|target|source|image|folder|directory)=(?=\S)", "", text)
+    return "\n".join(_without_python(line) for line in text.split("\n"))
+
+
+def _without_python(line: str) -> str:
+    """Drop the clauses that tell a programmer what to call; the first one says what is wrong."""
+    first, *rest = re.split(r"(?<=[;.]) (?=\S)", line)
+    kept = [first, *(clause for clause in rest if not _PYTHON.search(clause))]
+    text = " ".join(kept).rstrip(" ;,")
+    return text if text.endswith((".", "!", "?", ":")) or not rest else f"{text}."
 
 
 def tell(command: Callable[..., Any]) -> Callable[..., Any]:

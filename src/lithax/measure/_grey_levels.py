@@ -1,6 +1,7 @@
 """The histogram that thresholds are taken from: every value of an integer image, bins of a float image."""
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from lithax.measure._histogram_result import HistogramResult
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._minimum_maximum import MinimumMaximum
 from lithax.measure._source import Source
+from lithax.measure._value_counts import exact_values
 
 LISTED = 1 << 22
 """Integers between the extremes that are counted in a table; and, beyond, different values that are counted in a list."""
@@ -26,10 +28,14 @@ class GreyLevels:
 
     @property
     def offsets(self) -> np.ndarray:
-        """The levels counted from the lowest one, so that float64 tells large integers apart."""
+        """The levels counted from the lowest one, so that float64 tells large integers apart; in any unit."""
         if self.values.dtype.kind in "iu":
-            return (self.values - self.values[0]).astype(np.float64)
-        return self.values - self.values[0]
+            # As unsigned integers, in which the difference of two signed ones does not wrap.
+            whole = self.values if self.values.dtype.kind == "u" else self.values.astype(np.int64).view(np.uint64)
+            return (whole - whole[0]).astype(np.float64)
+        largest = float(np.abs(self.values).max())
+        unit = 2.0 ** (1 - math.frexp(largest)[1]) if largest > 1e100 else 1.0  # whose squares would overflow
+        return self.values * unit - self.values[0] * unit
 
     def number(self, index: Any) -> float | int:
         """Return a level as a float, or as an integer that no float is equal to."""
@@ -90,6 +96,8 @@ def grey_levels(image: Any, bins: Any, where: Any, equal: int = 256) -> GreyLeve
                 return levels
     result = grey_histogram(image, bins, where, values=LISTED, equal=equal)
     taken = result.counts > 0
+    if taken.sum() == 1 and result.minimum == result.maximum:  # not the middle of the bin that it lies in
+        return GreyLevels(np.asarray([result.minimum]), result.counts[taken])
     centers = result.centers
     whole = np.array_equal(result.widths, np.ones(result.widths.size)) and np.array_equal(centers, np.round(centers))
     return GreyLevels(centers[taken].astype(np.int64) if whole else centers[taken], result.counts[taken])
@@ -103,4 +111,6 @@ def _span(source: Source) -> int | float:
     if source.dtype.itemsize == 2:
         return VALUES
     extremes = source.reduce(MinimumMaximum(skip="nan"))
+    if extremes.count and not exact_values(extremes.minimum, extremes.maximum):
+        return float("inf")  # float64 has no edges between such integers
     return int(extremes.maximum) - int(extremes.minimum) + 1 if extremes.count else 0
