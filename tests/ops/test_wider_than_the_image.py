@@ -116,3 +116,12 @@ def test_a_halo_that_no_memory_holds_is_refused_before_anything_is_compiled(halo
         lx.chunk_value_and_grad(lx.measure.MeanLoss(lambda p, v: p * v), 1.0, image, model=lambda p: op)
     with pytest.raises(MemoryLimitError, match="halo"):
         lx.plan(lx.chunk_map, never, image, halo=halo)
+
+
+@pytest.mark.parametrize("halo", [10**6, 10**12])
+def test_arrays_are_not_padded_beyond_all_memory(halo, xp):
+    op = lx.voxel_op(lambda block: block, halo=halo)
+    with pytest.raises(MemoryLimitError, match=f"looks \\({halo}"):
+        op(xp.zeros((8, 8, 8), dtype=xp.float32))
+    with pytest.raises(ValueError, match="at most 501 are possible"):
+        lx.ops.local_standard_deviation(xp.zeros((8, 8, 8), dtype=xp.float32), size=10**6)

@@ -6,12 +6,33 @@ from typing import Any
 from jaxtyping import Bool, Float, Shaped
 
 from lithax.arrays import as_real, fence, namespace
+from lithax.grid import Halo
 from lithax.ops._masked import weighted, where_present
 from lithax.ops._separable import AXES, CHEAP, shifted, windows
 from lithax.ops._smooth_root import smooth_root
 from lithax.ops._voxel_op import voxel_op
 from lithax.ops._window import trim, window_halo, window_size
 from lithax.typing import Array
+
+LARGEST_SIZE = 501
+"""Deviations are added one neighbour at a time; beyond this compiling takes minutes."""
+
+
+def deviation_halo(size: Any = None, radius: Any = None) -> Halo:
+    """Return the halo of a box, whose edge is bounded.
+
+    Raises
+    ------
+    ValueError
+        If it is longer than `LARGEST_SIZE`.
+    """
+    sizes = window_size(size, radius)
+    if max(sizes) > LARGEST_SIZE:
+        raise ValueError(
+            f"size={size!r}, radius={radius!r}: a box of {max(sizes)} voxels is too wide; at most {LARGEST_SIZE} are possible. Work "
+            f"on a coarser image (lx.ops.coarsen), or take the square root of the difference of two means (lx.ops.uniform)."
+        )
+    return window_halo(size, radius)
 
 
 def _deviation(mean: Array, count: Any, sizes: tuple[int, int, int]) -> tuple[Array, Any]:
@@ -60,7 +81,7 @@ def _standard_deviation_masked(
     return where_present(count > 0, smooth_root(variance))
 
 
-@voxel_op(halo=window_halo, static=("size", "radius"), masked=_standard_deviation_masked)
+@voxel_op(halo=deviation_halo, static=("size", "radius"), masked=_standard_deviation_masked)
 def local_standard_deviation(
     block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
 ) -> Float[Any, "_ _ _"]:
@@ -86,7 +107,8 @@ def local_standard_deviation(
     Raises
     ------
     ValueError
-        If `size` and `radius` are both given, or one is not a whole number of the right sign.
+        If `size` and `radius` are both given, or one is not a whole number of the right sign; if the
+        box is wider than 501 voxels.
 
     References
     ----------

@@ -34,12 +34,15 @@ from lithax.arrays import (
     to_numpy,
     wide_scope,
 )
+from lithax.errors import MemoryLimitError
 from lithax.grid import Halo, Index, add_halos, as_halos, triple
 from lithax.ops._context import Context
 from lithax.ops._voxel_op import VoxelOp
 from lithax.typing import Array
 
 _NONE = (0, 0, 0)
+_MOST_VOXELS = 2**40
+"""Arrays padded to more are refused before they bring the process down."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -468,6 +471,7 @@ class Program:
                 continue
             inputs = len(values)
             halos = single.halos(inputs)
+            _check_room(step, shape, halos)
             extra = tuple(-n % math.ceil(s) if s > 1 else 0 for n, s in zip(shape, step.op.scale, strict=True))
             padded = (
                 [
@@ -496,6 +500,15 @@ class Program:
         xp = namespace(*arrays)
         with wide_scope(*arrays):
             return tuple(map(xp.asarray, out)) if isinstance(out, tuple) else xp.asarray(out)
+
+
+def _check_room(step: Step, shape: Index, halos: Sequence[Halo]) -> None:
+    voxels = max(math.prod(n + 2 * h for n, h in zip(shape, halo, strict=True)) for halo in halos)
+    if voxels > _MOST_VOXELS:
+        raise MemoryLimitError(
+            f"{step!r} looks {widest_halo(halos)} voxels far: the array of shape {shape} would have to be padded to {voxels:.3g} voxels, "
+            f"more than any memory holds; use a smaller halo, or a coarser array."
+        )
 
 
 def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
