@@ -32,6 +32,23 @@ class ReadBlock:
     donor_voxel: Index
     """Position in the core of a voxel taken in."""
 
+    image_shape: Index
+
+    def valid_within(self, halo: Halo) -> np.ndarray:
+        """Return True for voxels of the core and of a halo that lie inside the image and are taken in."""
+        if not any(halo):
+            return self.valid
+        shape = _grown(self.core, halo)
+        if self.valid_padded is None:
+            valid = np.ones(shape, bool)
+        else:
+            less = ((n - m) // 2 for n, m in zip(self.valid_padded.shape, shape, strict=True))
+            valid = self.valid_padded[tuple(slice(w, w + n) for w, n in zip(less, shape, strict=True))].copy()
+        for axis, (start, n, h, size) in enumerate(zip(self.start, shape, halo, self.image_shape, strict=True)):
+            position = np.arange(start - h, start - h + n)
+            valid[(slice(None),) * axis + ((position < 0) | (position >= size),)] = False
+        return valid
+
     @functools.cached_property
     def valid(self) -> np.ndarray:
         """True for voxels of the core that lie inside the image and are taken in."""
@@ -77,7 +94,7 @@ class BlockReader:
             valid_padded = self.selection.block(
                 self.cache, begin, _grown(core, widest), widest, self.boundary, self.compiled
             )
-        read = ReadBlock(start, [], core, inside, valid_padded, donor)
+        read = ReadBlock(start, [], core, inside, valid_padded, donor, self.layout.shape)
         if valid_padded is not None:
             read.donor_voxel = triple(map(int, np.unravel_index(int(np.argmax(read.valid)), core)))
             if self.skips and not read.valid[read.donor_voxel]:

@@ -14,6 +14,7 @@ from lithax.chunked._elementwise_marks import mark_elementwise
 from lithax.chunked._function_state import function_state
 from lithax.chunked._lift import lift, lift_tree
 from lithax.geometry import Frame
+from lithax.grid import Halo, triple
 from lithax.measure import Traits
 from lithax.ops import Context, Program
 
@@ -67,7 +68,13 @@ def state_function(
         )
 
         def on_host(read: ReadBlock) -> Any:
-            return host(read.blocks, read.valid, read.valid_padded if selects else None, read.start, read.donor_voxel)
+            return host(
+                read.blocks,
+                read.valid_within(traits.halo),
+                read.valid_padded if selects else None,
+                read.start,
+                read.donor_voxel,
+            )
 
         return StateFunction(on_host, temporary)
 
@@ -83,12 +90,14 @@ def state_function(
         "state", measure_key, function_state(type(measure)), program_key, reader.halos,
         frame if program is not None or traits.context else None,
     )  # fmt: skip
-    function = BlockFunction(body, (own, parameters), block_examples(reader, selects), devices=devices, key=key)
+    function = BlockFunction(
+        body, (own, parameters), block_examples(reader, selects, traits.halo), devices=devices, key=key
+    )
     # On the host counts have 64 bits.
     leaves = jax.tree_util.tree_leaves(function.results)
     state_bytes = sum(math.prod(leaf.shape) * max(leaf.dtype.itemsize, 8) for leaf in leaves)
     return StateFunction(
-        lambda read: function(*block_arguments(read, selects)),
+        lambda read: function(*block_arguments(read, selects, traits.halo)),
         function.temporary_bytes,
         function.at_once,
         state_bytes,
@@ -108,21 +117,21 @@ def predicted(program: Program, blocks: Sequence[Any], frame: Frame, at: Any, va
     )
 
 
-def block_examples(reader: BlockReader, selects: bool) -> tuple[Any, ...]:
+def block_examples(reader: BlockReader, selects: bool, halo: Halo = (0, 0, 0)) -> tuple[Any, ...]:
     """Return the forms of `block_arguments`: voxels, flags, flags with halo (if a program `selects`), offset, donor voxel."""
     like = jax.ShapeDtypeStruct
     core, widest = reader.layout.block, reader.widest
     three = like((3,), np.int64)
     return (
         [like(s, source.dtype) for s, source in zip(reader.block_shapes, reader.sources, strict=True)],
-        like(core, np.bool_),
+        like(triple(c + 2 * h for c, h in zip(core, halo, strict=True)), np.bool_),
         like(tuple(c + 2 * w for c, w in zip(core, widest, strict=True)), np.bool_) if selects else None,
         three,
         three,
     )
 
 
-def block_arguments(read: ReadBlock, selects: bool) -> tuple[Any, ...]:
+def block_arguments(read: ReadBlock, selects: bool, halo: Halo = (0, 0, 0)) -> tuple[Any, ...]:
     """Return a block as the compiled functions of measurements take it."""
     offset, donor = np.asarray(read.start, np.int64), np.asarray(read.donor_voxel, np.int64)
-    return read.blocks, read.valid, read.valid_padded if selects else None, offset, donor
+    return read.blocks, read.valid_within(halo), read.valid_padded if selects else None, offset, donor

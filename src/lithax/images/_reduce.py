@@ -184,7 +184,13 @@ def prepare_reduce(
     run = run.settled(inputs.world)
     program = None if fn is None else _program_on(inputs, "fn", fn)
     title = type(measure).__name__ if program is None else f"{type(measure).__name__} of {program!r}"
-    reader = _reader_for(program, inputs, run)
+    halo = Traits.of(measure).halo
+    if any(halo) and program is not None:
+        raise ValueError(
+            f"{type(measure).__name__} looks at neighbouring voxels (halo={measure.halo!r}), which fn= has not computed; write "
+            f"what fn gives with chunk_map, and measure that."
+        )
+    reader = make_reader(inputs, (halo,) * len(images), run) if any(halo) else _reader_for(program, inputs, run)
     exact = Traits.of(measure).exact
     least = PreparedReduce(title, inputs, reader, StateFunction(lambda read: None, 0), exact, run)
     if name != "plan" or least.memory >= NOT_COMPILED:
@@ -268,6 +274,10 @@ def loss_over(
     """Check a call with a loss and return the loss over blocks; `call` is its number, in which processes agree, too."""
     _check_methods("loss", loss, "lx.measure.MeanSquaredError(...), lx.measure.MeanLoss(function)")
     _check_takes_parameters(loss, len(images))
+    if any(Traits.of(loss).halo):
+        raise TypeError(
+            f"loss is a {type(loss).__name__} that looks at neighbouring voxels; only model= may do so here."
+        )
     inputs = gather_inputs(name, images, where, run.world)
     run = run.settled(inputs.world)
     check_same(run.world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model, call=call))

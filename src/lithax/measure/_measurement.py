@@ -1,12 +1,14 @@
 """What a measurement is: a summary of voxels that can be taken block by block."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 
-from lithax.arrays import gaps_named, is_traced, namespace, order_shift, to_numpy, wide_scope
+from lithax.arrays import gaps_named, is_traced, namespace, order_shift, pad, to_numpy, wide_scope
+from lithax.grid import Halo, as_halo
 from lithax.typing import Array
 
 State = Any
@@ -30,6 +32,10 @@ class AbstractMeasurement(eqx.Module):
     exact: ClassVar[bool] = False
     """Whether `combine` gives the same bits however states are grouped, as counts and extremes do: then a process tells the others
     one state instead of a few, which matters where states are long."""
+
+    halo: ClassVar[Any] = 0
+    """How far `of` looks beyond the voxels that it measures [voxel]: an integer, or one per axis. Blocks and `valid` then come with
+    so many voxels more on every side. Beyond the image the nearest voxels are repeated, and `valid` is False."""
 
     host: ClassVar[bool] = False
     """Whether `of` takes and returns NumPy arrays in host memory under every backend, and may call any compiled package."""
@@ -78,8 +84,16 @@ class AbstractMeasurement(eqx.Module):
             arrays = tuple(to_numpy(array) for array in arrays)
             valid = None if valid is None else to_numpy(valid)
         with wide_scope(*arrays, valid), gaps_named(type(self).__name__, *arrays):
+            if any(halo := as_halo(self.halo, f"halo of {type(self).__name__}")):
+                arrays, valid = _padded(arrays, valid, halo)
             state = self.of(*arrays, valid=valid)
         return self.finish(jax.tree.map(to_numpy, state))
+
+
+def _padded(arrays: Sequence[Array], valid: Array | None, halo: Halo) -> tuple[tuple[Array, ...], Array]:
+    xp = namespace(arrays[0])
+    valid = xp.ones_like(arrays[0], dtype=xp.bool) if valid is None else valid
+    return tuple(pad(array, halo, "nearest") for array in arrays), pad(valid, halo, "constant", False)
 
 
 def check_shapes(*arrays: Array, valid: Array | None = None) -> None:

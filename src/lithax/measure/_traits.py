@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from lithax.grid import Halo, as_halo
 from lithax.measure._measurement import AbstractMeasurement
 
 
@@ -14,9 +15,11 @@ class Traits:
     additive: bool
     exact: bool
     host: bool
+    halo: Halo
 
     @classmethod
     def of(cls, measurement: Any) -> "Traits":
         """Return what a measurement declares."""
         declared = {f.name: getattr(measurement, f.name, getattr(AbstractMeasurement, f.name)) for f in fields(cls)}
-        return cls(**{name: bool(value) for name, value in declared.items()})
+        halo = as_halo(declared.pop("halo"), f"halo of {type(measurement).__name__}")
+        return cls(**{name: bool(value) for name, value in declared.items()}, halo=halo)
