@@ -439,6 +439,8 @@ def differing_parts(before: Any, now: Mapping[str, Any]) -> list[str]:
 
 def _changed_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return a sentence on every input that does not hold, for all that is known, what it held."""
+    if "input_state" not in before and "input_state" not in now:
+        return []  # of a kind that says by other parts what it reads
     then, here = before.get("input_state"), now.get("input_state")
     if not isinstance(then, list) or not isinstance(here, list) or len(then) != len(here):
         return ["what the inputs held then is not known"]
