@@ -138,6 +138,13 @@ def mpi(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kill runs, fuzz metadata and damage stores, drawn from seeds that are printed; ``-- --minutes 5`` is the default."""
+    session.install(".")
+    session.run("python", "tests/faults/campaigns.py", *session.posargs, env=CACHE)
+
+
+@nox.session
 def strict(session: nox.Session) -> None:
     """Run the tests of the pure rooms with JAX refusing implicit promotions, and with many more drawn examples."""
     session.install(".[io,pandas,viz,web,xarray]", *group("tests"))
