@@ -214,6 +214,8 @@ def new_image(
         with together(world):
             image = VoxelImage(open_shared_array(place, world) if stored is None else stored, world)
         with together(world):
+            if filled_by is not None:
+                image.stored.ledger.gather()
             yield image
             image.stored.ledger.flush()
         if filled_by is not None:

@@ -178,7 +178,8 @@ def creating(
         location.objects.write(location.key(ZARR_JSON), document)
         place = StorePath(location.store, location.path)
         made: Any = zarr.AsyncArray(metadata=description, store_path=place)
-        array = StoredArray(image_view(zarr.Array(made)) if axes == "zyx" else zarr.Array(made))
+        made = image_view(zarr.Array(made)) if axes == "zyx" else zarr.Array(made)
+        array = StoredArray(made, document=json.loads(document))
         if array.directory is None:
             array.start_ledger()
         yield array

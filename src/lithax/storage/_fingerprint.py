@@ -31,6 +31,8 @@ from lithax.storage._stored_array import StoredArray
 
 Fingerprint = dict[str, str | None]
 
+_INODE = 2**63 - 1
+
 _ATTRIBUTES = (".zattrs", ".zmetadata")
 _DOCUMENTS = (ZARR_JSON, ".zarray", *_ATTRIBUTES)
 """Files that are written again when attributes change; of some the rest is looked at."""
@@ -132,13 +134,11 @@ def _form(array: StoredArray) -> dict[str, Any]:
 
 def _files(array: StoredArray, objects: DirectoryObjects, units: Sequence[Index]) -> np.ndarray:
     """Return length, times and inode of every unit's file; zeros where there is none."""
-    found = np.zeros((len(units), 4), np.int64)
-    for row, unit in zip(found, units, strict=True):
-        status = objects.status(array.unit_key(unit))
-        if status is not None:
-            inode = np.uint64(status.st_ino & (2**64 - 1)).astype(np.int64)
-            row[:] = status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
-    return found
+    nothing, found = (0, 0, 0, 0), []
+    for unit in units:
+        s = objects.status(array.unit_key(unit))
+        found.append(nothing if s is None else (s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino & _INODE))
+    return np.array(found, np.int64).reshape(-1, 4)
 
 
 def _as_recorded(table: np.ndarray, files: np.ndarray) -> np.ndarray:

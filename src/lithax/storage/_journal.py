@@ -147,6 +147,7 @@ class Journal:
         IncompleteImageError
             If units were removed or replaced by something else while the run was going on.
         """
+        self._array.ledger.flush()
         lost = changed_units(self._array)
         if self._array.ledger.header() is None:
             recorded = [unit for unit, digest in (self.done | self._recorded).items() if digest != "empty"]
@@ -256,6 +257,7 @@ def begin_journal(
             journal._stored = True
         journal._read_earlier(entries)
         journal._open()
+        array.ledger.gather()
         if not headers or different:
             journal._note({"journal": 1, "identity": identity, "attempt": journal.attempt})
     except BaseException:
@@ -269,6 +271,7 @@ def join_journal(array: StoredArray, begun: Mapping[str, Any], process: int, *, 
     journal = Journal(array, in_place, process)
     journal.done, journal.old, journal.attempt = dict(begun["done"]), dict(begun["old"]), begun["attempt"]
     journal._open()
+    array.ledger.gather()
     return journal
 
 

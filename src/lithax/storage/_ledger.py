@@ -66,7 +66,7 @@ def record_of(digest: str | None, size: int = 0, status: os.stat_result | None =
         record["state"], record["size"], record["digest"] = STORED, size, bytes.fromhex(digest)
         if status is not None:
             record["modified"], record["changed"] = status.st_mtime_ns, status.st_ctime_ns
-            record["inode"] = status.st_ino & (2**64 - 1)
+            record["inode"] = status.st_ino & (2**63 - 1)
     return record
 
 
@@ -139,8 +139,12 @@ class Ledger(Protocol):
         """Set the record of a unit."""
         ...
 
+    def gather(self) -> None:
+        """Store records together from now on, until `flush`: for a run, which knows by other means what it has done."""
+        ...
+
     def flush(self) -> None:
-        """Store what is noted."""
+        """Store what is noted, and gather nothing more."""
         ...
 
     def merge(self) -> None:
@@ -172,6 +176,14 @@ class FileLedger:
         self._path = os.fspath(directory / LEDGER)
         self._header = header
         self._count = int(np.prod(header.counts, dtype=np.int64))
+        self._lock = threading.Lock()
+        self._noted: dict[int, Any] | None = None
+        self._flushed = time.monotonic()
+
+    def gather(self) -> None:
+        self._begin_if_new()  # while it is known that nothing was written before
+        with self._lock:
+            self._noted = {} if self._noted is None else self._noted
 
     def start(self, whole: bool) -> None:
         with self._fresh(whole) as fresh:
@@ -219,31 +231,67 @@ class FileLedger:
             table[:whole] = np.frombuffer(data, RECORD, whole)
             return _as_known(table, header.whole)
 
-    @contextlib.contextmanager
-    def changing(self, number: int) -> Iterator[Any]:
+    def changing(self, number: int) -> contextlib.AbstractContextManager[Any]:
+        if self._noted is None:
+            return self._changing_now(number)
+        return contextlib.nullcontext(lambda record: self._note(number, record))
+
+    def _note(self, number: int, record: Any) -> None:
+        with self._lock:
+            noted = self._noted
+            if noted is not None:
+                noted[number] = record
+                # A reader may ask for an object that is gone at once.
+                if record["state"] != EMPTY and time.monotonic() - self._flushed < _FLUSH_EVERY:
+                    return
+                self._store(noted)
+                noted.clear()
+                return
+        self._put(number, record)
+
+    def _store(self, noted: dict[int, Any]) -> None:
+        with self._opened(os.O_RDWR) as (descriptor, header):
+            if header is not None:
+                numbers = sorted(noted)
+                for first, last in _runs(numbers):
+                    data = b"".join(noted[number].tobytes() for number in range(first, last + 1))
+                    self._write(descriptor, first, data)
+        self._flushed = time.monotonic()
+
+    def _begin_if_new(self) -> None:
         if self._header.created and not os.path.exists(self._path) and self._directory.is_dir():  # noqa: PTH110
             self._begin()
+
+    @contextlib.contextmanager
+    def _changing_now(self, number: int) -> Iterator[Any]:
+        self._begin_if_new()
         with self._opened(os.O_RDWR) as (descriptor, header):
             if header is None:
                 yield lambda record: None
                 return
             before = self._read(descriptor, number)
-            self._write(descriptor, number, record_of(None))
+            self._write(descriptor, number, record_of(None).tobytes())
             try:
-                yield lambda record: self._write(descriptor, number, record)
+                yield lambda record: self._write(descriptor, number, record.tobytes())
             except Exception:
                 # The object is as it was: it is replaced at once, or not at all.
                 with contextlib.suppress(OSError):
-                    self._write(descriptor, number, before)
+                    self._write(descriptor, number, before.tobytes())
                 raise
 
     def put(self, number: int, record: Any) -> None:
+        self._note(number, record)
+
+    def _put(self, number: int, record: Any) -> None:
         with self._opened(os.O_RDWR) as (descriptor, header):
             if header is not None:
-                self._write(descriptor, number, record)
+                self._write(descriptor, number, record.tobytes())
 
     def flush(self) -> None:
-        pass
+        with self._lock:
+            noted, self._noted = self._noted, None
+            if noted:
+                self._store(noted)
 
     def merge(self) -> None:
         pass
@@ -264,9 +312,20 @@ class FileLedger:
         data = _read_at(descriptor, RECORD.itemsize, _HEADER.size + number * RECORD.itemsize)
         return np.frombuffer(data.ljust(RECORD.itemsize, b"\0"), RECORD)[0]
 
-    def _write(self, descriptor: int, number: int, record: Any) -> None:
+    def _write(self, descriptor: int, number: int, data: bytes) -> None:
         with explained(self._path, "the ledger"):
-            _write_at(descriptor, record.tobytes(), _HEADER.size + number * RECORD.itemsize)
+            _write_at(descriptor, data, _HEADER.size + number * RECORD.itemsize)
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Return the first and the last of each run of consecutive numbers."""
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number != last + 1:
+            yield first, last
+            first = number
+        last = number
+    yield first, last
 
 
 def _read_at(descriptor: int, count: int, offset: int) -> bytes:
@@ -323,6 +382,9 @@ class MemoryLedger:
     @contextlib.contextmanager
     def changing(self, number: int) -> Iterator[Any]:
         yield lambda record: self.put(number, record)
+
+    def gather(self) -> None:
+        pass
 
     def put(self, number: int, record: Any) -> None:
         table, _ = self._stored()
@@ -406,6 +468,9 @@ class PartsLedger:
         yield lambda record: self.put(number, record)
         if not self._careful and time.monotonic() - self._flushed > _FLUSH_EVERY:
             self.flush()
+
+    def gather(self) -> None:
+        pass
 
     def put(self, number: int, record: Any) -> None:
         with self._lock:

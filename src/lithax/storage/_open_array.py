@@ -77,7 +77,8 @@ def _open_node(location: Location, node: Node, read_only: bool) -> AbstractStore
     )
     is_v3 = node.zarr_format == 3
     if KEY in attributes and is_v3:
-        return StoredArray(image_view(zarray) if is_zyx(zarray.metadata) else zarray, read_only=read_only)
+        zarray = image_view(zarray) if is_zyx(zarray.metadata) else zarray
+        return StoredArray(zarray, read_only=read_only, document=node.document)
     if attributes.get(DATATYPE) == "VoxelImage":
         metadata, kind = rockverse_metadata(attributes, location.label), "RockVerse"
         axes: tuple[int, ...] = (0, 1, 2)

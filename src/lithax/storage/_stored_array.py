@@ -50,6 +50,8 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
         Refuse to write, even if the store would allow it.
     kind
         Which program's image it is, for messages.
+    document
+        The stored ``zarr.json``, where it is known.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
         *,
         read_only: bool = False,
         kind: str = "lithax",
+        document: Mapping[str, Any] | None = None,
     ):
         description = zarray.metadata
         where = str(zarray.store_path)
@@ -110,7 +113,7 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
             prototype=numpy_buffer_prototype(),
         )
         self._chain = CodecChain(codecs, spec)
-        self._form: dict[str, Any] = {}
+        self._form = {name: part for name, part in (document or {}).items() if name != "attributes"}
         self.check = False
         """Whether the bytes of every unit that is read are compared with the ledger first."""
         self._checked: dict[Index, tuple[int, ...]] = {}
