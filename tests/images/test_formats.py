@@ -371,3 +371,14 @@ def test_a_format_of_another_package(values, tmp_path):
         lx.FileFormat("x", ("txt",), Text)
     with pytest.raises(ValueError, match="is neither opened nor written"):
         lx.FileFormat("x", (".txt",))
+
+
+def test_a_resumed_run_notices_that_the_voxels_beside_a_header_changed(values, tmp_path):
+    lx.from_array(values).export(tmp_path / "a.nhdr")
+    image = lx.open(tmp_path / "a.nhdr")
+    first = lx.chunk_map(lambda v: v + 1, image, store=tmp_path / "b.zarr", progress=False)[...]
+    lx.from_array(values + 5).export(tmp_path / "a.nhdr", overwrite=True)
+    image = lx.open(tmp_path / "a.nhdr")
+    with pytest.raises(lx.errors.ResumeError):
+        lx.chunk_map(lambda v: v + 1, image, store=tmp_path / "b.zarr", progress=False, resume=True)
+    np.testing.assert_array_equal(first, values + 1)

@@ -166,6 +166,9 @@ def test_pipes_and_directories_in_place_of_files(store):
         lx.open(store)
     (store / "zarr.json").rmdir()
     (store / "zarr.json").write_bytes(held)
+    os.mkfifo(store.parent / "pipe.zarr")
+    with within(10), pytest.raises(MetadataError, match="is a pipe or a device, not a Zarr store"):
+        lx.open(store.parent / "pipe.zarr")
     chunk = store / "c" / "0" / "0" / "0"
     chunk.unlink()
     os.mkfifo(chunk)

@@ -119,6 +119,11 @@ class FileArray(AbstractStoredArray):
         out[...] = values
         return out
 
+    @property
+    def files(self) -> list[Path]:
+        """The file, and the one that holds its voxels if that is another."""
+        return sorted({self.file, Path(getattr(self._source, "file", self.file)).resolve()})
+
     def close(self) -> None:
         """Close the file; the array cannot be read any more."""
         self._finalizer()

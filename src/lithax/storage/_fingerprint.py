@@ -50,7 +50,8 @@ def fingerprint(array: AbstractStoredArray, *, thorough: bool) -> Fingerprint:
         of a file that holds what it should is noted, so that it is not read again.
     """
     if isinstance(array, FileArray):
-        return {"content": None, "state": _of_file(array.file)}
+        states = [_of_file(file) for file in array.files]
+        return {"content": None, "state": None if None in states else _hash(states)}
     store = unwrapped(array.store)
     source = array.source if isinstance(array, ForeignArray) else array
     if isinstance(store, LocalStore):

@@ -364,6 +364,8 @@ def require_node(location: Location) -> Node:
     if type(location.store) is LocalStore:
         if location.store.root.is_file():
             raise MetadataError(f"store={location.label} is a file, not a Zarr store; use import_raw for raw voxels.")
+        if location.store.root.exists() and not location.store.root.is_dir():
+            raise MetadataError(f"store={location.label} is a pipe or a device, not a Zarr store.")
         if not location.store.root.exists():
             raise FileNotFoundError(f"store={location.label} does not exist.")
     try:
