@@ -135,3 +135,11 @@ def test_copies_hashes_and_checks_keep_within_the_limit(image, tmp_path):
         image.copy(memory=2**20, memory_limit="1 MiB")
     with pytest.raises(ValueError, match="world= is not that of the image"):
         lx.pyramid(image, world=lx.runtime.SerialWorld())
+
+
+def test_an_image_given_twice_is_decoded_once():
+    image = lx.from_array(np.arange(8**3, dtype=np.float32).reshape(8, 8, 8), chunks=4)
+    loss = lx.measure.MeanSquaredError(model=lambda p, v: p * v)
+    value, gradient = lx.chunk_value_and_grad(loss, 1.0, image, image, progress=False)
+    assert (float(value), float(gradient)) == (0.0, 0.0)
+    np.testing.assert_array_equal(lx.chunk_map(lambda a, b: a - b, image, image, progress=False)[:], 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lithax.arrays import is_traced
-from lithax.chunked import ArraySource, Selection, stored_sources
+from lithax.chunked import ArraySource, Selection, available_cores, stored_sources
 from lithax.errors import MemoryLimitError
 from lithax.geometry import Frame
 from lithax.grid import BlockSource, Halo
