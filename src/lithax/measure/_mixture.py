@@ -9,6 +9,7 @@ import equinox as eqx
 import numpy as np
 
 from lithax.arrays import namespace
+from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, is_float, plain, total
 from lithax.measure._sample import Sample
@@ -149,6 +150,7 @@ FLOOR = 1e-6
 """Added to the variances, relative to those of the whole image, as scikit-learn's `reg_covar`: a class of one value stays one."""
 
 
+@measures_images
 def gaussian_mixture(
     image: Any,
     *others: Any,
@@ -215,6 +217,7 @@ def gaussian_mixture(
     return _finished(now, origin, scale, number, converged, level)
 
 
+@measures_images
 def kmeans(
     image: Any,
     *others: Any,
