@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lithax as lx
+from lithax import testing
 from lithax.cli import main
 from lithax.viz import formation_factor_crossplot
 
@@ -122,3 +123,17 @@ def test_the_command(tmp_path, field):
     bare = click.testing.CliRunner().invoke(main, ["solve", "conductivity", str(tmp_path / "rock.zarr"), "--quiet"])
     assert bare.exit_code == 1
     assert "what its numbers mean" in bare.output
+
+
+def test_the_lines_of_the_budget_that_take_further_solves():
+    """Insulating spheres: F is too high on few voxels, and comes down as they are split; the trend says the same."""
+    rock = testing.conduction_spheres(N, 0.343).voxels
+    result = lx.solve.conductivity(rock, budget=("grid", "resolution"), tolerance=1e-4)
+    assert 0 < float(result.error_budget.grid) < 0.1  # a finer grid of the same staircase conducts more
+    (two, first), (three, second) = result.error_budget.resolution
+    assert (two, three) == (2, 3)
+    assert abs(float(first)) < 0.3
+    assert abs(float(second)) < 0.5
+    assert "image coarsened): 2×" in str(result)
+    with pytest.raises(ValueError, match="must name some of"):
+        lx.solve.conductivity(rock, budget="grid")

@@ -1,6 +1,7 @@
 """Conduction through a rock: formation factor, tortuosity, effective diffusivity, thermal conductivity."""
 
 import contextlib
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from lithax.solve._conduction_solve import (
     solve_compiled,
     solve_on_host,
 )
+from lithax.solve._conduction_trend import check_budget, grid_change, resolution_trend
 from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._domain import Domain, check_section, domain_of
 from lithax.solve._fields import current_density, potential_of, relative_currents
@@ -56,6 +58,7 @@ def conductivity(
     x0: Any = None,
     fields: bool = False,
     gradient: Any = None,
+    budget: Any = (),
     unit: str = "",
     max_iterations: Any = _MOST,
     throw: bool = False,
@@ -109,6 +112,9 @@ def conductivity(
     gradient
         True for the derivative of the value with respect to the conductivity of every voxel, in `Conductivity.gradient`; a
         store (for an image), to keep it there as an image. Zero where a voxel insulates or joins no end.
+    budget
+        Lines of the error budget that take further solves: "grid" (voxels split in two: eight times the work) and
+        "resolution" (image coarsened 2× and 3×).
     unit
         Of the conductivities, for the text.
     max_iterations
@@ -157,6 +163,9 @@ def conductivity(
             raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
         if gradient is not True and source.image is None:
             raise ValueError("gradient= names a store, but image is an array; pass gradient=True, or an image.")
+    wanted_lines = check_budget(budget)
+    if guest and wanted_lines:
+        raise ValueError(f"budget={budget!r} takes further solves on the host; leave it out under a transformation.")
     if guest and source.image is not None:
         raise TypeError(
             "conductivity() was called with an image under jax.jit, jax.grad or another transformation, which sees no files; "
@@ -180,7 +189,32 @@ def conductivity(
     # A scope, and only where it is needed: JAX's setting stays as it is.
     double = medium.dtype == np.float64
     with jax.enable_x64(True) if double else contextlib.nullcontext():
-        return solver.compiled(axis) if guest else solver.on_host(axis)
+        result = solver.compiled(axis) if guest else solver.on_host(axis)
+    if not wanted_lines:
+        return result
+    face = {a: math.prod(h for b, h in enumerate(source.spacing) if b != a) for a in range(3)}
+
+    def again(voxels: Any, table: Any, mask: Any, factor: float) -> Any:
+        # Where there is a mask, the area stays that of the sample: coarse voxels cut it differently.
+        section = area
+        if mask is not None and section is None and axis != "all":
+            section = face[AXES.index(axis)] * check_section(
+                domain, medium.shape, AXES.index(axis), None, source.spacing
+            )
+        lengths = tuple(h * factor if n > 1 else h for h, n in zip(source.spacing, medium.shape, strict=True))
+        return conductivity(
+            voxels, axis=axis, values=None if table is None else dict(enumerate(np.asarray(table).tolist())),
+            fluid=fluid, where=mask, area=section, ends=ends, sides=sides, loading=loading,
+            reservoir=max(1, round(reservoir / factor)) if reservoir else 0, spacing=lengths, tolerance=tolerance,
+            max_iterations=max_iterations, progress=progress,
+        ).value  # fmt: skip
+
+    lines = {
+        "grid": lambda: grid_change(medium, domain.mask, result.value, again),
+        "resolution": lambda: resolution_trend(medium, domain.mask, result.value, again),
+    }
+    found = {name: lines[name]() for name in wanted_lines}
+    return dataclasses.replace(result, error_budget=dataclasses.replace(result.error_budget, **found))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,84 @@
+"""What the voxels do to a conductivity: the same shapes on split voxels, and the image on coarser ones."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from lithax.solve._medium import Medium
+
+ESTIMATES = ("grid", "resolution")
+
+
+def check_budget(budget: Any) -> tuple[str, ...]:
+    """Return which lines of the error budget are wanted that take further solves.
+
+    Raises
+    ------
+    ValueError
+        If one is unknown.
+    """
+    if isinstance(budget, str) or not isinstance(budget, Collection) or not set(budget) <= set(ESTIMATES):
+        raise ValueError(f"budget={budget!r} must name some of {ESTIMATES}, such as budget=('grid',).")
+    return tuple(budget)
+
+
+Solve = Callable[[Any, Any, Any, float], Any]
+"""Takes voxels, the conductivity of each of their values (or None), the sample (or None) and by what the voxel length is
+multiplied; returns the value."""
+
+
+def grid_change(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solve) -> Any:
+    """Return the value on voxels split in two along every axis, over the value, minus one.
+
+    Splitting converges to the conductivity of the staircase of voxels, not to that of the rock.
+    """
+    data = np.asarray(medium.data)
+    split = np.stack([_split(part) for part in data]) if medium.directed else _split(data)
+    finer = solve(split, medium.table, None if mask is None else _split(mask), 0.5)
+    return _relative(finer, value)
+
+
+def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solve) -> tuple[Any, ...]:
+    """Return (factor, change of the value) for the image coarsened two- and three-fold.
+
+    A coarse voxel is of the phase that most of its voxels have (the pore in a tie), or has their mean conductivity. Voxels
+    beyond the last whole one are left out. A trend, not extrapolated.
+    """
+    found = []
+    data = np.asarray(medium.data)
+    for factor in (2, 3):
+        if min(n for n in medium.shape if n > 1) < 2 * factor:
+            continue
+        factors = tuple(factor if n > 1 else 1 for n in medium.shape)
+        if data.dtype == bool:
+            coarse = 2 * _mean(data, factors) >= 1
+        elif medium.table is not None:
+            shares = [_mean(data == phase, factors) for phase in range(len(np.asarray(medium.table)))]
+            coarse = np.argmax(np.stack(shares), 0).astype(np.uint8 if len(shares) < 256 else np.int32)
+        elif medium.directed:
+            coarse = np.stack([_mean(part, factors) for part in data])
+        else:
+            coarse = _mean(data, factors)
+        inside = None if mask is None else 2 * _mean(mask, factors) >= 1
+        found.append((factor, _relative(solve(coarse, medium.table, inside, float(factor)), value)))
+    return tuple(found)
+
+
+def _relative(other: Any, value: Any) -> Any:
+    value = np.asarray(value, float)
+    return np.asarray(other, float) / np.where(value == 0, 1, value) - 1
+
+
+def _split(values: np.ndarray) -> np.ndarray:
+    for axis in range(3):
+        if values.shape[axis] > 1:
+            values = np.repeat(values, 2, axis)
+    return values
+
+
+def _mean(values: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
+    counts = [n // f for n, f in zip(values.shape, factors, strict=True)]
+    cut = values[tuple(slice(0, n * f) for n, f in zip(counts, factors, strict=True))]
+    pairs = [k for n, f in zip(counts, factors, strict=True) for k in (n, f)]
+    return cut.reshape(pairs).mean((1, 3, 5), dtype=np.float64 if values.dtype == np.float64 else np.float32)
