@@ -30,7 +30,8 @@ NAMES = [
     *["open", "import_raw", "simulated_scan", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context"],
     *["distance", "label", "remove_small", "keep_largest", "keep_percolating", "clear_border", "fill_holes"],
-    *["local_thickness", "reconstruct", "drainage", "watershed"],
+    *["local_thickness", "reconstruct", "drainage", "watershed", "hysteresis", "h_maxima", "h_minima"],
+    *["regional_maxima", "regional_minima", "pore_sizes", "grain_sizes"],
     *[
         "chunk_map",
         "chunk_reduce",

@@ -4,6 +4,11 @@ from lithax.fields._components import ComponentTable as ComponentTable
 from lithax.fields._distance import distance as distance
 from lithax.fields._drainage import Drainage as Drainage
 from lithax.fields._drainage import drainage as drainage
+from lithax.fields._extrema import h_maxima as h_maxima
+from lithax.fields._extrema import h_minima as h_minima
+from lithax.fields._extrema import hysteresis as hysteresis
+from lithax.fields._extrema import regional_maxima as regional_maxima
+from lithax.fields._extrema import regional_minima as regional_minima
 from lithax.fields._label import label as label
 from lithax.fields._reconstruct import reconstruct as reconstruct
 from lithax.fields._select import clear_border as clear_border
@@ -11,5 +16,9 @@ from lithax.fields._select import fill_holes as fill_holes
 from lithax.fields._select import keep_largest as keep_largest
 from lithax.fields._select import keep_percolating as keep_percolating
 from lithax.fields._select import remove_small as remove_small
+from lithax.fields._sizes import SizeDistribution as SizeDistribution
+from lithax.fields._sizes import grain_sizes as grain_sizes
+from lithax.fields._sizes import label_table as label_table
+from lithax.fields._sizes import pore_sizes as pore_sizes
 from lithax.fields._thickness import local_thickness as local_thickness
 from lithax.fields._watershed import watershed as watershed

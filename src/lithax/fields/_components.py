@@ -51,7 +51,7 @@ class ComponentTable:
     @property
     def on_border(self) -> np.ndarray:
         """Whether the component touches a face of the image, where it may go on outside."""
-        return self.touches.any(axis=1)
+        return np.any(self.touches, axis=1)
 
     def to_pandas(self) -> Any:
         """Return the table as a `pandas.DataFrame`, one row per label."""

@@ -311,7 +311,7 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
         return begin
 
     def rise(block: PassBlock) -> np.ndarray:
-        return block.inner(reconstruct_block(*block.arrays, 6))
+        return block.inner(reconstruct_block(block.arrays[0], block.arrays[1], 6))
 
     def reached(entry: str, name: str) -> Any:
         state, limit = yield MapPass(
@@ -341,11 +341,16 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
     if not settings.trapping:
         (entered,) = yield MapPass(
             "draw balls", lambda block: [diameters_of(draw(block), settings.length)], (image, passage), results,
-            halo=(reach,) * 3, voxel_bytes=24,
+            halo=(reach, reach, reach), voxel_bytes=24,
         )  # fmt: skip
     else:
         (sizes,) = yield MapPass(
-            "draw balls", lambda block: [draw(block)], (image, passage), [scratch], halo=(reach,) * 3, voxel_bytes=24
+            "draw balls",
+            lambda block: [draw(block)],
+            (image, passage),
+            [scratch],
+            halo=(reach, reach, reach),
+            voxel_bytes=24,
         )
         axis, last = _face(settings.entry)
         outlet = f"{'xyz'[axis]}{'-' if last else '+'}"
@@ -358,11 +363,11 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
         blocked = Field(kind, scratch=True, fill=np.iinfo(kind).max)
         state, limit = yield MapPass("find the way out", begin_escape, (image, sizes), [blocked] * 2, voxel_bytes=32)
         yield SettlePass(
-            "spread from the outlet", lambda block: block.inner(reconstruct_block(*block.arrays, 6, downward=True)),
+            "spread from the outlet", lambda block: block.inner(reconstruct_block(block.arrays[0], block.arrays[1], 6, downward=True)),
             state, (limit,), voxel_bytes=56,
         )  # fmt: skip
         (entered,) = yield MapPass(
-            "trap", lambda block: [diameters_of(_untrapped(*block.arrays), settings.length)], (sizes, state), results,
+            "trap", lambda block: [diameters_of(_untrapped(block.arrays[0], block.arrays[1]), settings.length)], (sizes, state), results,
             voxel_bytes=24,
         )  # fmt: skip
     sizes, counts = yield _count(image, entered, distance)

@@ -120,10 +120,10 @@ def _passes(whole: WholeImage, rule: _Rule) -> Passes:
     fields = [Field(rule.dtype, scratch=True, fill=rule.blocked)] * 2
 
     def begin(block: PassBlock) -> list[np.ndarray]:
-        return list(rule.start(*block.arrays, block.valid))
+        return list(rule.start(block.arrays[0], block.arrays[1], block.valid))
 
     def spread(block: PassBlock) -> np.ndarray:
-        return block.inner(rule.settle(*block.arrays))
+        return block.inner(rule.settle(block.arrays[0], block.arrays[1]))
 
     state, limit = yield MapPass("cut the marker", begin, whole.inputs.images, fields)
     yield SettlePass("spread", spread, state, (limit,), voxel_bytes=48)

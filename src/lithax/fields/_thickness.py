@@ -180,7 +180,12 @@ def _passes(whole: WholeImage, settings: _Thickness) -> Passes:
         return [settings.diameters(balls_of_block(block, settings.distance))]
 
     yield MapPass(
-        "draw balls", kernel, (whole.image, squared), [Field(np.dtype(np.float32))], halo=(reach,) * 3, voxel_bytes=24
+        "draw balls",
+        kernel,
+        (whole.image, squared),
+        [Field(np.dtype(np.float32))],
+        halo=(reach, reach, reach),
+        voxel_bytes=24,
     )
     return None
 

@@ -556,7 +556,8 @@ class _Run:
         on_first(self.world, write)
 
     def _map_scratch(self, work: MapPass) -> tuple[VoxelImage, ...]:
-        identity = {**self._identity, "pass": [self._number, work.name]}
+        # Whether the inputs are those of then was asked of the output, inside which this image lies.
+        identity = {**comparable(self._identity), "pass": [self._number, work.name]}
         identity = {"pass": self._number, "of": hashlib.sha256(json.dumps(identity).encode()).hexdigest()}
         self._record_stage(work)
         images = [self._scratch(k, f, identity) for k, f in enumerate(work.fields)]

@@ -1,0 +1,74 @@
+"""A run that fails in a pass goes on from there; other arguments or inputs are refused; processes share the passes."""
+
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.errors import IncompleteImageError, ResumeError
+from lithax.storage import StoredArray
+from lithax.testing import on_threads
+
+SHAPE = (8, 7, 9)
+
+
+@pytest.fixture
+def pore(tmp_path):
+    values = np.random.default_rng(0).random(SHAPE) < 0.85
+    lx.from_array(values, chunks=3, store=tmp_path / "pore.zarr")
+    return values
+
+
+@pytest.mark.parametrize("writes", [5, 30, 50, 75])
+def test_what_was_cut_off_goes_on(pore, tmp_path, monkeypatch, writes):
+    image = lx.open(tmp_path / "pore.zarr", mode="r")
+    out = tmp_path / "d.zarr"
+    whole = StoredArray.write_unit
+    count = 0
+
+    def failing(self, *unit):
+        nonlocal count
+        count += 1
+        if count > writes:
+            raise OSError("the disk is gone")
+        whole(self, *unit)
+
+    monkeypatch.setattr(StoredArray, "write_unit", failing)
+    with pytest.raises(OSError, match="the disk is gone"):
+        lx.distance(image, store=out, progress=False, workers=1)
+    monkeypatch.undo()
+    assert (out / "scratch").exists()
+    with pytest.raises(IncompleteImageError, match="resume=True"):
+        lx.distance(image, store=out, progress=False)
+    with pytest.raises(ResumeError, match="parameters"):
+        lx.distance(image, store=out, progress=False, resume=True, metric="cityblock")
+    found = lx.distance(image, store=out, progress=False, resume=True, workers=1)
+    np.testing.assert_array_equal(found[...], lx.distance(pore))
+    assert not (out / "scratch").exists()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_give_the_same(pore, tmp_path, count):
+    def program(world):
+        image = lx.open(tmp_path / "pore.zarr", mode="r", world=world)
+        options = {"progress": False, "world": world}
+        lx.distance(image, store=tmp_path / "d.zarr", **options)
+        lx.local_thickness(image, store=tmp_path / "t.zarr", **options)
+        relief = lx.open(tmp_path / "d.zarr", mode="r", world=world)
+        lx.watershed(relief, store=tmp_path / "w.zarr", **options)
+        lx.h_maxima(relief, 0.5, store=tmp_path / "h.zarr", **options)
+        return lx.drainage(image, entry="x-", trapping=True, store=tmp_path / "e.zarr", **options).saturation
+
+    saturations = on_threads(count, program)
+    far = lx.distance(pore)
+    drained = lx.drainage(pore, entry="x-", trapping=True)
+    expected = {
+        "d": far,
+        "t": lx.local_thickness(pore),
+        "w": lx.watershed(far),
+        "h": lx.h_maxima(far, 0.5),
+        "e": drained.entry_diameter,
+    }
+    for name, values in expected.items():
+        np.testing.assert_array_equal(lx.open(tmp_path / f"{name}.zarr")[...], values, err_msg=name)
+    for saturation in saturations:
+        np.testing.assert_array_equal(saturation, drained.saturation)
