@@ -382,3 +382,15 @@ def test_a_resumed_run_notices_that_the_voxels_beside_a_header_changed(values, t
     with pytest.raises(lx.errors.ResumeError):
         lx.chunk_map(lambda v: v + 1, image, store=tmp_path / "b.zarr", progress=False, resume=True)
     np.testing.assert_array_equal(first, values + 1)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_verify_reads_a_file_as_a_whole(values, tmp_path, compression):
+    options = {"photometric": "minisblack", "compression": compression}
+    tifffile.imwrite(tmp_path / "a.tif", values.transpose(2, 1, 0), **options)
+    assert lx.verify(tmp_path / "a.tif", progress=False)
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "b.tif").write_bytes(data[: len(data) // 2])
+    found = lx.verify(tmp_path / "b.tif", progress=False)
+    assert not found
+    assert "b.tif" in found.defects[0]

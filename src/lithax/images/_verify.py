@@ -11,6 +11,7 @@ from lithax.grid import box_shape
 from lithax.images._collective import on_first, share_of, together, world_or_connected
 from lithax.images._content_hash import computed_hash
 from lithax.images._copy import check_room
+from lithax.images._file_image import file_to_open, open_file
 from lithax.images._run import Run, limit_or_default, workers_or_default
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import (
@@ -113,7 +114,7 @@ def verify(
     Parameters
     ----------
     store, path
-        Where the image is, as for `open`; also an image.
+        Where the image is, as for `open`; also an image. A file of another format is read as a whole.
     content
         Compare a stored content hash with what the image holds, which reads it once more.
     record
@@ -140,6 +141,11 @@ def verify(
         If nothing is there.
     """
     world = world_or_connected(store.world if isinstance(store, VoxelImage) and world is None else world)
+    if (format := file_to_open(store)) is not None:
+        try:
+            store = open_file(format, store, world)
+        except MetadataError as error:
+            return Verification(str(store), (str(error),))
     place = locate(store.zarray if isinstance(store, VoxelImage) else store, path, storage_options=storage_options)
     try:
         missing = place.node() is None and not place.children()

@@ -363,7 +363,9 @@ def require_node(location: Location) -> Node:
     directory = location.directory
     if type(location.store) is LocalStore:
         if location.store.root.is_file():
-            raise MetadataError(f"store={location.label} is a file, not a Zarr store; use import_raw for raw voxels.")
+            raise MetadataError(
+                f"store={location.label} is a file, not a Zarr store; lx.open reads files of other formats."
+            )
         if location.store.root.exists() and not location.store.root.is_dir():
             raise MetadataError(f"store={location.label} is a pipe or a device, not a Zarr store.")
         if not location.store.root.exists():

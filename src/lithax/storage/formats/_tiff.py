@@ -1,6 +1,7 @@
 """Reading stacks of pages in a TIFF file: z, y, x, also compressed, by tifffile."""
 
 import os
+import struct
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -68,6 +69,7 @@ class TiffSource:
                 raise
 
     def _open(self) -> None:
+        self._check_chain()
         series = self._tiff.series[0]
         axes = "".join(axis for n, axis in zip(series.shape, series.axes, strict=True) if n != 1 or axis in "YX")
         shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if n != 1 or axis in "YX")
@@ -98,6 +100,16 @@ class TiffSource:
                 f"file={str(self.file)!r} says that it has {depth} pages, and {len(self._pages)} are there; it was cut off, "
                 "or its other files are missing."
             )
+
+    def _check_chain(self) -> None:
+        """Refuse a file whose last page points to another one: tifffile takes the pages that it finds for all."""
+        form, file, last = self._tiff.tiff, self._tiff.filehandle, self._tiff.pages[-1]
+        file.seek(last.offset)
+        (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(last.offset + form.tagnosize + tags * form.tagsize)
+        (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+        if following:
+            raise ValueError(f"after page {len(self._tiff.pages)} comes another one, which is not there")
 
     @property
     def shape(self) -> Index:
