@@ -10,7 +10,7 @@ import numpy as np
 
 from lithax.chunked._function_state import function_state
 from lithax.chunked._jaxpr_key import IdentityKey
-from lithax.ops import PlainFunction, Program, Step
+from lithax.ops import AbstractRepetition, PlainFunction, Program, Step
 
 
 def lift_tree(tree: Any) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]], Any]]:
@@ -80,7 +80,9 @@ def _program_key(program: Program, selects: bool, repeated: bool) -> Hashable:
     rules = ((s.boundary, s.boundary_value) for s in program.steps) if repeated else program.compiled_rules(selects)
     return (
         tuple(
-            ("repeat", s.op.times, _program_key(s.op.inner, selects, repeated=True)) if s.op.inner else _step_key(s)
+            ("repeat", s.op.times, _program_key(s.op.inner, selects, repeated=True))
+            if isinstance(s.op, AbstractRepetition)
+            else _step_key(s)
             for s in program.steps
         ),
         tuple(rule and (*rule[:-1], constant_key(rule[-1])) for rule in rules),

@@ -139,7 +139,7 @@ class LossOverBlocks:
             every = self._gather(to_host((nodes, places)))
             _check_any([rests for _, rests in every])
             value, weights = jax.value_and_grad(finished)([reals for reals, _ in every])
-            (pulled,) = pull(weights[self.run.get("share", (0, 1))[0]])
+            (pulled,) = pull(weights[self.run.get("share", Share()).index])
         cotangents = dict(zip(positions, map(to_host, pulled), strict=True))
         tree = BlockTree(_add, self._own.start)
         if cotangents:  # or no voxel of this process counts

@@ -1,11 +1,12 @@
 """Which blocks of a grid each of several processes works on."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from lithax.grid._chunk_grid import ChunkGrid, Index
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """One process's part of the work: a stretch of the blocks in C order, as long as the others'.
 
     Stretches, and not blocks in turn: neighbours along z and y are mostly one process's, so that few halos are read twice

@@ -44,6 +44,7 @@ from lithax.ops._neighbour_pairs import neighbour_pairs as neighbour_pairs
 from lithax.ops._non_local_means import non_local_means as non_local_means
 from lithax.ops._percentile import percentile as percentile
 from lithax.ops._percentile import rank as rank
+from lithax.ops._program import AbstractRepetition as AbstractRepetition
 from lithax.ops._program import PlainFunction as PlainFunction
 from lithax.ops._program import Program as Program
 from lithax.ops._program import Step as Step

@@ -82,6 +82,22 @@ class AbstractRepetition(abc.ABC):
 
     inner: "Program"
     times: int
+    name: str
+    inputs: int | None
+    masked: Any
+    context: bool
+    host: bool
+    scale: tuple[int, int, int] = (1, 1, 1)
+    body: Any = None
+    halo_rule: Any = None
+
+    @abc.abstractmethod
+    def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
+        """Return the halo of each input, for all repetitions."""
+
+    @abc.abstractmethod
+    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Raise TypeError for a parameter: what is repeated has its own already."""
 
     @abc.abstractmethod
     def on_block(
@@ -204,7 +220,7 @@ class Program:
         return Program(
             tuple(
                 change(step)
-                if step.op.inner is None
+                if not isinstance(step.op, AbstractRepetition)
                 else replace(step, op=type(step.op)(step.op.inner.map_leaves(change), step.op.times))
                 for step in self.steps
             )
@@ -350,7 +366,7 @@ class Program:
                 if any(overhang):
                     vs = [crop(v, overhang) for v in vs]
                     at = [tuple(p + b for p, b in zip(a, overhang, strict=True)) for a in at]
-                if step.op.inner is not None:
+                if isinstance(step.op, AbstractRepetition):
                     rest = {"shape": shape, "spacing": spacing, "origin": origin, "seed": seed}
                     donor = None
                     if donor_voxel is not None:
@@ -464,7 +480,7 @@ class Program:
             single = Program((step,))
             if k > 0 and self._stencil(k):
                 values = tuple(fence(v) for v in values)
-            if step.op.inner is not None:
+            if isinstance(step.op, AbstractRepetition):
                 out = step.op.on_arrays(values, valid, seed)
                 if k + 1 < len(self.steps):
                     values = tuple(self._handed_on(k, out, valid))

@@ -23,12 +23,9 @@ class Repeated(AbstractRepetition):
     rest is filled with something finite that nothing in the core depends on, so that the block keeps its shape in the loop.
     """
 
-    body = None
-    halo_rule = None
-    scale = (1, 1, 1)
-
     def __init__(self, inner: Program, times: int):
         self.inner, self.times = inner, times
+        self.name = f"repeat({' | '.join(step.op.name for step in inner.steps)}, {times})"
         leaves = inner.leaves
         stencils = [step for step in leaves if any(map(any, step.halos()))]
         rules = {step.boundary == "wrap" for step in stencils}
@@ -44,10 +41,6 @@ class Repeated(AbstractRepetition):
         self.host = inner.host
         # The step asks for a masked form before it runs one; the inner steps find their own.
         self.masked = None if any(step.op.masked is None for step in stencils) else self._never
-
-    @property
-    def name(self) -> str:
-        return f"repeat({' | '.join(step.op.name for step in self.inner.steps)}, {self.times})"
 
     def __repr__(self) -> str:
         return f"repeat({self.inner!r}, {self.times})"
@@ -108,7 +101,7 @@ class Repeated(AbstractRepetition):
         return self._loop(step, tuple(arrays), lambda v: v)
 
     def _loop(self, step: Callable, fields: tuple[Any, ...], finish: Callable) -> Any:
-        left = self.times
+        left, results = self.times, 0
         state: tuple[Any, ...] = fields
         while left:  # until every field has the type that it keeps
             made = step(state)
@@ -170,4 +163,4 @@ def repeat(op: Any, times: Any) -> Chain:
 def repeated_step(inner: Program, times: int) -> Step:
     """Return the step that repeats a program; its boundary rule is that by which the blocks are read."""
     rule, value = inner.reading_rule
-    return Step(Repeated(inner, times), {}, rule, value)  # pyright: ignore[reportArgumentType]
+    return Step(Repeated(inner, times), {}, rule, value)
