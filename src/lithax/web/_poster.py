@@ -17,9 +17,21 @@ SCRIPT = b"""// The picture goes when the viewer has drawn, or when it is touche
 (() => {
   const poster = document.getElementById("lithax-poster");
   const start = performance.now();
+  const text = document.getElementById("lithax-poster-text");
   const remove = () => poster.remove();
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (gl === null) {
+    // The viewer cannot run here: the picture stays, and says what else there is.
+    text.textContent = "The middle slices: z, y, x. This browser has no WebGL 2, which the viewer in three dimensions needs; " +
+      "run lithax view without --web for a window in which every slice can be seen.";
+    return;
+  }
   const look = () => {
     const viewer = window.viewer;
+    const seconds = Math.round((performance.now() - start) / 1000);
+    if (seconds >= 2) text.textContent = "The middle slices: z, y, x. " +
+      (viewer === undefined ? "Loading the viewer" : "The viewer is loading voxels and drawing") +
+      ", " + seconds + " s; without a graphics card it takes long. Click to see it at work.";
     const drawn = viewer !== undefined && performance.now() - start > 200 && viewer.isReady();
     if (drawn || performance.now() - start > 20000) requestAnimationFrame(() => requestAnimationFrame(remove));
     else setTimeout(look, 50);
@@ -33,7 +45,7 @@ ELEMENT = (
     b'<div id="lithax-poster" style="position:fixed;inset:0;z-index:1000;background:#000;display:flex;flex-direction:column;'
     b'align-items:center;justify-content:center;gap:1em;color:#bbb;font:15px sans-serif">'
     b'<img src="poster.png" alt="" style="max-width:96vw;max-height:80vh">'
-    b"<div>The middle slices: z, y, x. The viewer is starting &hellip;</div></div>"
+    b'<div id="lithax-poster-text" style="max-width:80vw;text-align:center">The middle slices: z, y, x. The viewer is starting &hellip;</div></div>'
 )
 
 
