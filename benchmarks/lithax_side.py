@@ -116,6 +116,44 @@ def median(values, folder, chunks, size):
     return mapped(partial(lx.ops.median, radius=size // 2), stored(values, folder, chunks), folder)
 
 
+def ranked(values, folder, chunks, radius, percentile):
+    operation = partial(lx.ops.percentile, percentile=percentile, radius=radius, footprint="ball")
+    return mapped(operation, stored(values, folder, chunks), folder)
+
+
+def corner(values, folder, chunks, edge, name="corner"):
+    """An image of the corner of this edge."""
+    array = np.ascontiguousarray(np.load(values, mmap_mode="r")[:edge, :edge, :edge])
+    return lx.from_array(array, store=f"{folder}/{name}", chunks=tuple(chunks), overwrite=True)
+
+
+def denoise(values, folder, chunks, edge, method, parameters):
+    return mapped(partial(getattr(lx.ops, method), **parameters), corner(values, folder, chunks, edge), folder)
+
+
+def multi_otsu(values, classes, edge, levels, folder=None, chunks=None):
+    array = np.load(values, mmap_mode="r")[:edge, :edge, :edge].astype(np.float64)
+    array = ((array - array.min()) / np.ptp(array) * levels).astype(np.uint16)
+    image = (
+        array if folder is None else lx.from_array(array, store=f"{folder}/otsu", chunks=tuple(chunks), overwrite=True)
+    )
+    return lambda: {"thresholds": [int(t) for t in lx.measure.otsu(image, classes=classes)]}
+
+
+def mixture(values, folder, chunks, classes, edge):
+    array = np.load(values, mmap_mode="r")[:edge, :edge, :edge]
+    channels = [array, np.roll(array, 1, 0)]
+    images = [
+        lx.from_array(np.ascontiguousarray(c), store=f"{folder}/{n}", chunks=tuple(chunks), overwrite=True)
+        for n, c in enumerate(channels)
+    ]
+
+    def run():
+        lx.measure.gaussian_mixture(*images, classes=classes)
+
+    return run
+
+
 def histogram(values, folder, chunks, bins, phases=None):
     image = stored(values, folder, chunks)
     segmentation = None if phases is None else stored(phases, folder, chunks, "phases")
@@ -223,6 +261,10 @@ CASES = {
     "compute": compute,
     "gaussian": gaussian,
     "median": median,
+    "ranked": ranked,
+    "denoise": denoise,
+    "multi_otsu": multi_otsu,
+    "mixture": mixture,
     "histogram": histogram,
     "raw import": raw_import,
     "spheres": spheres,

@@ -115,6 +115,14 @@ def rows(small: int, large: int, chunk: int, processes: int) -> Iterator[Row]:
         name = f"median 3×3×3, {TYPES[dtype]} {small}³, chunked"
         yield Row(name, Call("lithax", "median", options | grid), (peer,))
 
+    for percentile, name in {50: "median", 25: "percentile 25"}.items():
+        options = values["f4"] | {"radius": 2, "percentile": percentile}
+        peer = Rival("scipy in memory", (Call("scipy", "ranked", options),), 5.0)
+        yield Row(
+            f"{name} of a ball of 2, float32 {small}³, chunked", Call("lithax", "ranked", options | grid), (peer,)
+        )
+    yield from segmentation(values["f4"], grid)
+
     # Every voxel is read and written once, and those of the coarser levels are written.
     options = {"values": Data("values", large, "u2"), **grid}
     floor = Rival("reading and writing alone", (replace(BARE, options=BARE.options | {"levels": list("0123")}),), 0.6)
@@ -133,3 +141,29 @@ def rows(small: int, large: int, chunk: int, processes: int) -> Iterator[Row]:
     peer = Call("rockverse", "coefficients", {"draws": 2000})
     rival = Rival("RockVerse with a hundredth of the draws, one core", (peer,), 1.0)
     yield Row("dual energy, 200 000 draws of the coefficients, all cores", call, (rival,))
+
+
+def segmentation(values: dict[str, Any], grid: dict[str, Any]) -> Iterator[Row]:
+    """Yield the rows of filters and classes that scikit-image and scikit-learn have, on a corner of the image."""
+    filters = {
+        "non-local means, patch 3, search 5": (
+            128, "non_local_means", {"h": 0.1}, "denoise_nl_means", {"patch_size": 3, "patch_distance": 5, "h": 0.1}, 4.0
+        ),
+        "total variation, 10 iterations": (
+            128, "total_variation", {"weight": 0.1, "iterations": 10}, "denoise_tv_chambolle",
+            {"weight": 0.1, "eps": 0.0, "max_num_iter": 10}, 3.0,
+        ),
+    }  # fmt: skip
+    for name, (edge, ours, parameters, theirs, same, want) in filters.items():
+        peer = Call("skimage", "denoise", values | {"edge": edge, "method": theirs, "parameters": same})
+        call = Call("lithax", "denoise", values | grid | {"edge": edge, "method": ours, "parameters": parameters})
+        yield Row(f"{name}, float32 {edge}³, chunked", call, (Rival("scikit-image in memory", (peer,), want),))
+    options = values | {"classes": 3, "edge": 64, "levels": 12_000}
+    peer = Call("skimage", "multi_otsu", options)
+    for name, more, want in (("array", {}, 300.0), ("image", grid, 150.0)):
+        call = Call("lithax", "multi_otsu", options | more)
+        yield Row(f"Otsu, 3 classes, 12 000 levels, 64³, {name}", call, (Rival("scikit-image", (peer,), want),))
+    options = values | {"classes": 3, "edge": 128}
+    call = Call("lithax", "mixture", options | grid)
+    peer = Rival("scikit-learn in memory", (Call("skimage", "mixture", options),), 3.0)
+    yield Row("Gaussian mixture, 3 phases, 2 channels, 128³, chunked", call, (peer,))

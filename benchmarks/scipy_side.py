@@ -27,4 +27,16 @@ def median(values, size):
     return run
 
 
-CASES = {"versions": versions, "gaussian": gaussian, "median": median}
+def ranked(values, radius, percentile):
+    """A percentile over a ball."""
+    array = np.load(values)
+    axis = np.arange(-radius, radius + 1) ** 2
+    ball = axis[:, None, None] + axis[:, None] + axis <= radius**2
+
+    def run():
+        scipy.ndimage.percentile_filter(array, percentile, footprint=ball)
+
+    return run
+
+
+CASES = {"versions": versions, "gaussian": gaussian, "median": median, "ranked": ranked}

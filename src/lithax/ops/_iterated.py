@@ -26,7 +26,8 @@ class _WithinFaces(VoxelOp):
     """An operation that looks at nothing outside the image: of a whole array no more than its outermost voxels is padded."""
 
     def __call__(self, *arrays: Array, **parameters: Any) -> Any:
-        return super().__call__(*arrays, **{"reach": 1} | parameters)
+        parameters.setdefault("reach", 1)
+        return super().__call__(*arrays, **parameters)
 
 
 def _within_faces(halo: Any, static: tuple[str, ...], masked: Any) -> Any:

@@ -82,12 +82,11 @@ def _zinger(block: Array, valid: Array | None, threshold: Any, radius: Any) -> A
     else:
         assert median.masked is not None
         middle = median.masked(block, valid, radius=radius, footprint="cube")
-        present = _core(valid, halo)
     real = as_real(core)
     spike = real - as_real(middle) > cast(threshold, real.dtype)
     if valid is None:
         return xp.where(spike, middle, core)
-    return where_present(present, xp.where(spike, middle, core))
+    return where_present(_core(valid, halo), xp.where(spike, middle, core))
 
 
 def _zingers_masked(

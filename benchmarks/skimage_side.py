@@ -1,0 +1,41 @@
+"""scikit-image and scikit-learn on arrays that are already in memory: no input, no output, no codec."""
+
+from importlib.metadata import version
+
+import numpy as np
+from skimage import filters, restoration
+from sklearn.mixture import GaussianMixture
+
+
+def versions():
+    return lambda: {name: version(name) for name in ("scikit-image", "scikit-learn", "numpy")}
+
+
+def denoise(values, method, parameters, edge):
+    """A filter on the corner of the image of this edge."""
+    array = np.ascontiguousarray(np.load(values, mmap_mode="r")[:edge, :edge, :edge])
+    function = getattr(restoration, method)
+
+    def run():
+        function(array, **parameters)
+
+    return run
+
+
+def multi_otsu(values, classes, edge, levels):
+    array = np.load(values, mmap_mode="r")[:edge, :edge, :edge].astype(np.float64)
+    array = ((array - array.min()) / np.ptp(array) * levels).astype(np.uint16)
+    return lambda: {"thresholds": [int(t) for t in filters.threshold_multiotsu(array, classes)]}
+
+
+def mixture(values, classes, edge):
+    array = np.load(values, mmap_mode="r")[:edge, :edge, :edge]
+    channels = np.stack([array.ravel(), np.roll(array, 1, 0).ravel()], axis=1)
+
+    def run():
+        GaussianMixture(classes, random_state=0).fit(channels)
+
+    return run
+
+
+CASES = {"versions": versions, "denoise": denoise, "multi_otsu": multi_otsu, "mixture": mixture}
