@@ -10,6 +10,19 @@ import numpy as np
 from lithax.grid import Index, triple
 
 
+def as_arrays(selection: Any) -> Any:
+    """Turn lists, and images used as masks, into arrays."""
+    if isinstance(selection, tuple):
+        return tuple(s if isinstance(s, slice) or s is Ellipsis else _index_array(s) for s in selection)
+    return _index_array(selection)
+
+
+def _index_array(item: Any) -> np.ndarray:
+    array = np.asarray(item)
+    # An empty list holds no index, whatever type NumPy gives it.
+    return array.astype(np.intp) if array.size == 0 and isinstance(item, list | tuple) else array
+
+
 def voxel_numbers(selection: Any, shape: Index) -> np.ndarray:
     """Return the number, in C order, of the voxel that stands at each place of ``array[selection]``.
 
@@ -76,3 +89,10 @@ def _by_chunk(numbers: np.ndarray, shape: Index, chunks: Index) -> Any:
         low = [int(axis.min()) for axis in index]
         box = triple(slice(a, int(axis.max()) + 1) for a, axis in zip(low, index, strict=True))
         yield int(chunk[where[0]]), where, box, tuple(axis - a for axis, a in zip(index, low, strict=True))
+
+
+def trimmed(values: np.ndarray, ndim: int) -> np.ndarray:
+    """Drop leading axes of length one, as assignment in NumPy does."""
+    while values.ndim > ndim and values.shape[0] == 1:
+        values = values[0]
+    return values

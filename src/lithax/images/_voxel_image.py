@@ -1,6 +1,5 @@
 """The image that users hold: a thin handle on one Zarr array and its place in space."""
 
-import copy
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from lithax.geometry import Frame, UnknownUnit
 from lithax.grid import Box, ChunkGrid, Index
 from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import check_same, on_first, world_or_connected
-from lithax.images._indexing import read_numbers, voxel_numbers
+from lithax.images._handle import HandleMixin
+from lithax.images._indexing import as_arrays, read_numbers, trimmed, voxel_numbers
 from lithax.images._operators import OperatorsMixin
 from lithax.images._values import basic_selection, check_values
 from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes, handle_write
@@ -27,7 +27,7 @@ DESCRIBED = (*_TEXTS, *_GEOMETRY)
 """What is known of an image besides its voxels; arguments of `create`."""
 
 
-class VoxelImage(ArithmeticMixin, OperatorsMixin):
+class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
     """A three-dimensional image in a store, indexed ``[x, y, z]``, and where its voxels are.
 
     Made by `create`, `open` and their relatives. The handle reads nothing by itself: ``image[...]`` reads the chunks
@@ -49,26 +49,6 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
         self._described: Metadata | None = None
         self._frame: Frame
         self._frame = self.frame
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The world belongs to the process; another one has its own.
-        return {name: value for name, value in self.__dict__.items() if name != "_world"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._world = world_or_connected(None)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        made = type(self).__new__(type(self))
-        memo[id(self)] = made
-        made.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()})
-        made._world = self._world
-        return made
-
-    def __copy__(self) -> Self:
-        made = type(self).__new__(type(self))
-        made.__dict__.update(self.__dict__)
-        return made
 
     # The array
 
@@ -364,7 +344,7 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
         if basic is not None:
             ranges, keep = basic
             return self._stored.read_selection(ranges)[keep]
-        selection = _to_arrays(selection)
+        selection = as_arrays(selection)
         return read_numbers(voxel_numbers(selection, self.shape), self.shape, self.chunks, self._stored.read)
 
     def __setitem__(self, selection: Any, values: Any) -> None:
@@ -375,12 +355,14 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin):
             ranges, keep = basic
             shape = tuple(len(r) for r in ranges)
             target = tuple(n for n, k in zip(shape, keep, strict=True) if k != 0)
-            values = np.broadcast_to(_trim(values, len(target)), target).reshape(shape) if values.ndim else values
+            values = np.broadcast_to(trimmed(values, len(target)), target).reshape(shape) if values.ndim else values
             with handle_write(self._stored):
                 self._stored.write_selection(ranges, values, casting="unsafe")
             return
-        numbers = voxel_numbers(_to_arrays(selection), self.shape)
-        values = np.broadcast_to(_trim(values, numbers.ndim), numbers.shape).reshape(-1).astype(self.dtype, copy=False)
+        numbers = voxel_numbers(as_arrays(selection), self.shape)
+        values = (
+            np.broadcast_to(trimmed(values, numbers.ndim), numbers.shape).reshape(-1).astype(self.dtype, copy=False)
+        )
         points = np.stack(np.unravel_index(numbers.reshape(-1), self.shape), axis=-1)
         with handle_write(self._stored):
             self._stored.write_points(points.astype(np.intp, copy=False), values)
@@ -614,23 +596,3 @@ def _in_one_unit(frame: Frame, geometry: dict[str, Any]) -> dict[str, Any]:
             f"voxel_unit={unit!r} with {names[name == names[0]]}= alone leaves {name}={getattr(frame, name)} in "
             f"{str(frame.voxel_unit)!r}, which cannot be converted; give {name}= in {unit!r} as well."
         ) from error
-
-
-def _to_arrays(selection: Any) -> Any:
-    """Turn lists, and images used as masks, into arrays."""
-    if isinstance(selection, tuple):
-        return tuple(s if isinstance(s, slice) or s is Ellipsis else _index_array(s) for s in selection)
-    return _index_array(selection)
-
-
-def _index_array(item: Any) -> np.ndarray:
-    array = np.asarray(item)
-    # An empty list holds no index, whatever type NumPy gives it.
-    return array.astype(np.intp) if array.size == 0 and isinstance(item, list | tuple) else array
-
-
-def _trim(values: np.ndarray, ndim: int) -> np.ndarray:
-    """Drop leading axes of length one, as assignment in NumPy does."""
-    while values.ndim > ndim and values.shape[0] == 1:
-        values = values[0]
-    return values

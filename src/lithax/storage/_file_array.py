@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -204,10 +204,21 @@ class _FileStore(Store):
     async def exists(self, key: str) -> bool:
         return self._bytes(key) is not None
 
-    supports_writes = False
-    supports_deletes = False
-    supports_listing = False
-    supports_partial_writes = False
+    @property
+    def supports_writes(self) -> bool:
+        return False
+
+    @property
+    def supports_deletes(self) -> bool:
+        return False
+
+    @property
+    def supports_listing(self) -> bool:
+        return False
+
+    @property
+    def supports_partial_writes(self) -> Literal[False]:
+        return False
 
     async def set(self, key: str, value: Buffer) -> None:
         self._array.check_writable()

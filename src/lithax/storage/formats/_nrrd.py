@@ -18,6 +18,7 @@ from lithax.storage.formats._attached import beside, diagonal, read_header, voxe
 from lithax.storage.formats._damage import check_file, readable
 from lithax.storage.formats._new_file import check_new_file, written_whole
 from lithax.storage.formats._planes import Count
+from lithax.storage.formats._raw_dtype import with_byteorder
 from lithax.storage.formats._raw_source import RawSource
 
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
@@ -66,7 +67,7 @@ class NrrdSource(RawSource):
             sizes = [int(n) for n in fields["sizes"].split()]
             dtype = np.dtype(_NUMPY[fields["type"].lower()])
             if dtype.itemsize > 1:
-                dtype = dtype.newbyteorder({"little": "<", "big": ">"}[fields["endian"].lower()])
+                dtype = with_byteorder(dtype, {"little": "<", "big": ">"}[fields["endian"].lower()])
             encoding = fields["encoding"].lower()
             if encoding not in _PACKINGS:
                 raise FileFormatError(

@@ -71,11 +71,10 @@ def _ome(tiff: Any, file: str) -> tuple[dict[str, Any], str | None]:
     if sizes[0] is None and sizes[2] is None:
         return {}, text
     units = [unit_of(pixels.get(f"PhysicalSize{axis}Unit", "um"), file) for axis in "XYZ"]
-    present = [n for n in range(3) if sizes[n] is not None]
-    unit = units[present[0]]
-    lengths = [
-        float(sizes[n]) * length_factor(units[n], unit) if n in present else float(sizes[present[0]]) for n in range(3)
-    ]
+    given = {n: float(size) for n, size in enumerate(sizes) if size is not None}
+    first = min(given)
+    unit = units[first]
+    lengths = [given[n] * length_factor(units[n], unit) if n in given else given[first] for n in range(3)]
     found: dict[str, Any] = {"voxel_length": _lengths(lengths, file), "voxel_unit": unit}
     if image.get("Name") and image.get("Name") != "Image0":
         found["field_name"] = image.get("Name")
