@@ -41,8 +41,17 @@ def test_what_was_cut_off_goes_on(pore, tmp_path, monkeypatch, writes):
         lx.distance(image, store=out, progress=False)
     with pytest.raises(ResumeError, match="parameters"):
         lx.distance(image, store=out, progress=False, resume=True, metric="cityblock")
+    again = 0
+
+    def counting(self, *unit):
+        nonlocal again
+        again += 1
+        whole(self, *unit)
+
+    monkeypatch.setattr(StoredArray, "write_unit", counting)
     found = lx.distance(image, store=out, progress=False, resume=True, workers=1)
     np.testing.assert_array_equal(found[...], lx.distance(pore))
+    assert again == 3 * 27 - writes  # what was written is not written again
     assert not (out / "scratch").exists()
 
 
