@@ -121,7 +121,10 @@ def test_a_report(run, rng, tmp_path):
     assert str(folder.relative_to(tmp_path) / "report.html") in made.output
     again = run("report", "rock.npy", "--quiet")
     assert again.exit_code == 1
-    assert "Error: output='rock-report' holds a report already" in again.output
+    assert (
+        "Error: --output 'rock-report' holds a report already; name another folder, or pass --overwrite.\n"
+        in again.output
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_a_report(run, rng, tmp_path):
         (["import", "short.raw", "x.zarr", "--voxel-length", "two"], "write one number, or three"),
         (["report", "nothing.raw"], "does not exist"),
         (["report", "--shape", "3,3,3"], "none was given"),
-        (["report", "short.raw", "--filter", "mean"], "filter='mean' is not known"),
+        (["report", "short.raw", "--filter", "mean"], "--filter 'mean' is not known"),
     ],
 )
 def test_what_went_wrong_is_said_in_a_line(run, tmp_path, arguments, words):

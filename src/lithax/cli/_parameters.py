@@ -164,6 +164,7 @@ def _worded(error: BaseException) -> str:
             text = re.sub(rf"\b{name}=(?=[^\s.,;)])", f"{option} ", text)
             text = re.sub(rf"\b{name}=", option, text)
             text = re.sub(rf"(?<![-\w])((?:--[\w-]+, )*){name}(?=(?:, [a-z_]+)*: )", rf"\g<1>{option}", text, count=1)
+    text = re.sub(r"(--[\w-]+) \(\1\)", r"\1", text)  # the library names both forms
     # What is left of this form are arguments, whose value says enough.
     text = re.sub(r"\b(?:store|file|target|source|image|folder|directory)=(?=\S)", "", text)
     return "\n".join(_without_python(line) for line in text.split("\n"))
