@@ -169,7 +169,7 @@ class ShardedGrid(eqx.Module):
                 return jax.tree.map(lambda v: jnp.where(inside, v, jnp.zeros_like(v)), out)
 
             # A body that divides or takes logarithms meets numbers of the image in the filler: a NaN there would poison a gradient.
-            blocks = arrays if whole else tuple(jnp.where(valid, a, a[0, 0, 0]) for a in arrays)
+            blocks = arrays if valid is None else tuple(jnp.where(valid, a, a[0, 0, 0]) for a in arrays)
             specs = (PartitionSpec() if whole else self._spec, *(self._spec,) * len(blocks))
             return jax.shard_map(local, mesh=self.mesh, in_specs=specs, out_specs=self._spec)(
                 jnp.ones((), bool) if whole else valid, *blocks

@@ -521,7 +521,7 @@ def _conducting_on_host(medium: Medium) -> np.ndarray:
     if data.dtype == bool:
         return data
     conducts = np.greater(data, 0)
-    return conducts.any(axis=0) if medium.directed else conducts
+    return np.asarray(conducts.any(axis=0) if medium.directed else conducts)
 
 
 def _drives(rows: jax.Array) -> Any:

@@ -114,7 +114,7 @@ def _joining(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each group whether it joins the ends, and whether it touches one."""
     if ends == "periodic":
-        joins = wraps.any(1) if axis is None else wraps[:, axis].copy()
+        joins = np.asarray(wraps.any(1) if axis is None else wraps[:, axis].copy())
         return joins, joins.copy()
     if ends == "linear":
         return _joins_linear(labels, groups, axis)
@@ -124,7 +124,7 @@ def _joining(
         reach = np.zeros(len(groups), bool)
         reach[groups[np.unique(np.take(labels, end, axis))]] = True
         reached.append(reach)
-    return np.logical_and(reached[0], reached[1]), np.logical_or(reached[0], reached[1])
+    return np.asarray(reached[0] & reached[1]), np.asarray(reached[0] | reached[1])
 
 
 def _joins_linear(labels: np.ndarray, groups: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:
