@@ -10,7 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import numpy as jnp
 from jax.extend import core
+
+from lithax.arrays import is_traced
 
 # What these carry besides the program that runs says how to differentiate it, and that is over once it is traced.
 _RULES_OF_DERIVATIVES = {
@@ -91,13 +94,15 @@ def value_key(value: Any) -> Hashable:
 
 def array_key(array: Any) -> Hashable:
     """Return dtype, shape and digest of the values of an array; of what cannot be read (a traced one), the identity."""
-    if isinstance(array, jax.core.Tracer):
+    if is_traced(array):
         return IdentityKey(array)
-    if isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
+    if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended):
         return str(array.dtype), array_key(jax.random.key_data(array))
     values = np.asarray(array)
     if values.dtype.hasobject:
         return IdentityKey(array)
     data = np.ascontiguousarray(values)
-    content = data.tobytes() if data.nbytes <= 64 else hashlib.sha256(data.view(np.uint8).reshape(-1)).digest()
+    content = (
+        data.tobytes() if data.nbytes <= 64 else hashlib.sha256(memoryview(data.view(np.uint8).reshape(-1))).digest()
+    )
     return str(values.dtype), values.shape, content

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from lithax.arrays import fold_taps, namespace, neighbour_starts
-from lithax.grid import Halo, as_halo
+from lithax.grid import Halo, Index, as_halo
 from lithax.ops._window import window_size
 from lithax.typing import Array
 
@@ -15,7 +15,7 @@ FOOTPRINTS = ("cube", "cross", "ball")
 MOST = 4096
 """Neighbours at most: a ball of radius 9, a cube of radius 7."""
 
-Offsets = Sequence[tuple[int, ...]]
+Offsets = Sequence[Index]
 
 
 def neighbourhood_offsets(size: Any, radius: Any, footprint: str) -> Offsets:
