@@ -25,7 +25,8 @@ from lithax.solve._permeability_result import ErrorBudget, Permeability
 
 ENDS = ("pressure", "periodic")
 SIDES: dict[str, Boundary] = {"symmetric": "mirror", "no_slip": "wall", "periodic": "periodic"}
-BYTES_PER_VOXEL = 220
+BYTES_PER_VOXEL = 450
+"""Measured at 220³: 4.8 GB in all."""
 _ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 """The axes of the image with that of the flow first."""
 
