@@ -77,7 +77,7 @@ def _small_balls(at: np.ndarray, radii: np.ndarray, size: list[int], dtype: np.d
     shape = tuple(n + 2 * margin for n in size)
     out = np.zeros(shape, dtype)
     flat = out.reshape(-1)
-    places = np.ravel_multi_index(tuple((at + margin).T), shape) if len(at) else np.zeros(0, np.int64)
+    places = np.asarray(np.ravel_multi_index(tuple((at + margin).T), shape) if len(at) else [], np.int64)
     # From small to large: the last one written is the largest.
     for squared_radius in np.unique(radii).tolist():
         ball = _ball(squared_radius)

@@ -109,7 +109,7 @@ def find_basins(
     def image_place(at: np.ndarray) -> np.ndarray:
         index = np.unravel_index(at, padded)
         moved = [i.astype(np.int64) - 1 + b + s.start for i, b, s in zip(index, begin, core, strict=True)]
-        return np.ravel_multi_index(tuple(moved), shape)
+        return np.asarray(np.ravel_multi_index(tuple(moved), shape))
 
     basins = nodes.reshape(padded)
     first, second, key = _between(basins, ranks, bottoms.size)

@@ -6,7 +6,7 @@ read has changed. Traced, all that has become constants of the program, which ar
 
 import hashlib
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -102,7 +102,5 @@ def array_key(array: Any) -> Hashable:
     if values.dtype.hasobject:
         return IdentityKey(array)
     data = np.ascontiguousarray(values)
-    content = (
-        data.tobytes() if data.nbytes <= 64 else hashlib.sha256(memoryview(data.view(np.uint8).reshape(-1))).digest()
-    )
+    content = data.tobytes() if data.nbytes <= 64 else hashlib.sha256(cast(Any, data.view(np.uint8))).digest()
     return str(values.dtype), values.shape, content

@@ -141,7 +141,7 @@ def parts_of(labels: np.ndarray, count: int, values: np.ndarray, start: Index, s
     touches = np.concatenate([lower + begin == 0, upper + begin == np.array(shape)], axis=1)
     return Parts(
         np.bincount(labels.reshape(-1), minlength=count + 1)[1:],
-        np.ravel_multi_index(tuple((at + begin).T), shape) if count else np.zeros(0, np.int64),
+        np.asarray(np.ravel_multi_index(tuple((at + begin).T), shape) if count else [], np.int64),
         values.reshape(-1)[local].astype(np.int64),
         lower + begin,
         upper + begin,

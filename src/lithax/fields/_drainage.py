@@ -439,6 +439,6 @@ def _plan(image: Any, **arguments: Any) -> Plan:
     names = ("preset", "entry", "trapping", "surface_tension", "contact_angle", "phases", "spacing", "unit")
     own = {name: arguments.pop(name, None) for name in names}
     outside, where = arguments.pop("outside", "foreground"), arguments.pop("where", None)
-    settings = _settings(image, *own.values(), outside)
+    settings = _settings(image, **own, outside=outside)
     call = _call(image, settings, own["phases"], own["spacing"], outside, where, arguments)
     return plan_algorithm(call, (image,), lambda whole: _passes(whole, settings))

@@ -54,7 +54,7 @@ class WindowArray(DerivedArray, AbstractWindow):
     remedy = "write to the image that it is a part of, or make an image of it with copy(store)"
 
     def __init__(self, base: AbstractStoredArray, box: Box):
-        self.base: AbstractStoredArray = base
+        self.base: AbstractStoredArray = base  # pyright: ignore[reportIncompatibleVariableOverride] (narrower)
         self.offset = triple(s.start for s in box)
         self.box = box
         self._shape = box_shape(box)

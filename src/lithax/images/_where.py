@@ -62,8 +62,9 @@ def domain(
         If a mask is not boolean, a segmentation is not of unsigned integers, or phases are given without a segmentation.
     """
     if values:
-        named = {"exclude": exclude, "include": include, "segmentation": segmentation, "phases": phases}
-        given = [name for name, value in (named | {"region": region, "mask": mask}).items() if value is not None]
+        names = ("exclude", "include", "segmentation", "phases", "region", "mask")
+        conditions = (exclude, include, segmentation, phases, region, mask)
+        given = [name for name, value in zip(names, conditions, strict=True) if value is not None]
         if len(values) != 3 or given:
             raise TypeError(
                 f"where() was given {len(values)} values{' and ' + ', '.join(given) if given else ''}; it takes a condition, a and "

@@ -40,7 +40,7 @@ def measures_images(function: _Function) -> _Function:
         with _within(given):
             return function(*arguments, **keywords)
 
-    call.measures_images = True  # pyright: ignore[reportFunctionMemberAccess]
+    call.measures_images = True  # pyright: ignore
     call.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # pyright: ignore
     call.__doc__ = _documented(function.__doc__ or "")
     return call  # pyright: ignore[reportReturnType]

@@ -99,7 +99,7 @@ def check_axis(axis: Any) -> int:
     if isinstance(axis, str) and axis in ("x", "y", "z"):
         return "xyz".index(axis)
     try:
-        number = operator.index(axis)
+        number = operator.index(axis)  # pyright: ignore[reportArgumentType] (TypeError is caught)
     except TypeError:
         number = None
     if number is None or isinstance(axis, bool) or not -3 <= number < 3:

@@ -52,8 +52,8 @@ class SoftPorosity(AbstractMeasurement):
 
     def finish(self, state: State) -> SoftPorosityResult:
         number = int(state["voxels"])
-        shares = (float(state[name]) / number if number else math.nan for name in ("sum", "hard"))
-        return SoftPorosityResult(*shares, number)
+        soft, hard = (float(state[name]) / number if number else math.nan for name in ("sum", "hard"))
+        return SoftPorosityResult(soft, hard, number)
 
 
 @measures_images

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from lithax.arrays import fold_taps, namespace, neighbour_starts
-from lithax.grid import Halo, Index, as_halo
+from lithax.grid import Halo, Index, as_halo, triple
 from lithax.ops._window import window_size
 from lithax.typing import Array
 
@@ -33,7 +33,7 @@ def neighbourhood_offsets(size: Any, radius: Any, footprint: str) -> Offsets:
         "cross": lambda d: sum(v != 0 for v in d) <= 1,
         "ball": lambda d: sum((v / r) ** 2 for v, r in zip(d, radii, strict=True) if r) <= 1.0 + 1e-9,
     }[footprint]
-    found = [d for d in product(*(range(-(n // 2), n - n // 2) for n in sizes)) if inside(d)]
+    found = [triple(d) for d in product(*(range(-(n // 2), n - n // 2) for n in sizes)) if inside(d)]
     if len(found) > MOST:
         _refuse(size, radius, footprint)
     return found

@@ -92,6 +92,10 @@ class AbstractRepetition(abc.ABC):
     halo_rule: Any = None
 
     @abc.abstractmethod
+    def of(self, inner: "Program") -> "AbstractRepetition":
+        """Return as many repetitions of another program."""
+
+    @abc.abstractmethod
     def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
         """Return the halo of each input, for all repetitions."""
 
@@ -171,6 +175,7 @@ class Step:
         if isinstance(op, PlainFunction):
             out = op.function(*op.arguments, *blocks, **self.parameters)
             return _crop_to_core(out, blocks[0], halos[0], op)
+        assert not isinstance(op, AbstractRepetition)  # it takes whole programs, by an `on_block` of its own
         extra = {"block": context} if op.context else {}
         if valid is not None and op.masked is not None:
             return op.masked(*blocks, valid=valid, **op.with_defaults(self.parameters), **extra)
@@ -221,7 +226,7 @@ class Program:
             tuple(
                 change(step)
                 if not isinstance(step.op, AbstractRepetition)
-                else replace(step, op=type(step.op)(step.op.inner.map_leaves(change), step.op.times))
+                else replace(step, op=step.op.of(step.op.inner.map_leaves(change)))
                 for step in self.steps
             )
         )

@@ -48,6 +48,9 @@ class Repeated(AbstractRepetition):
     def _never(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("the masked forms of repeated steps are called by these steps")
 
+    def of(self, inner: Program) -> "Repeated":
+        return Repeated(inner, self.times)
+
     def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
         once = self._once(inputs)
         return (triple(self.times * h for h in once),) * inputs

@@ -29,15 +29,12 @@ def advice_numbers(analysis: Analysis) -> list[Number]:
     value, spread, reasons = total, [], []
     if grey.balance is not None:
         difference = grey.balance.porosity - total
-        blurred = grey.edge is not None and grey.edge.width > BLURRED_EDGE
+        width = 0.0 if grey.edge is None else grey.edge.width
+        blurred = width > BLURRED_EDGE
         shifted = grey.edge is not None and abs(grey.edge.offset) > SHIFTED_SURFACE
         if blurred or shifted:
             value = grey.balance.porosity
-            what = (
-                f"edges are {grey.edge.width:.1f} voxels wide"
-                if blurred
-                else "the segmented surface is off half contrast"
-            )
+            what = f"edges are {width:.1f} voxels wide" if blurred else "the segmented surface is off half contrast"
             reasons.append(
                 f"by grey-level balance, because {what}, which moves a porosity by threshold and not this one"
             )
