@@ -128,7 +128,7 @@ def coarsening(
     """Return the shapes of all levels, and along which axes each is halved to make the next.
 
     >>> coarsening((40, 40, 5), (1, 1, 0.01), 100)[0]
-    ((40, 40, 5), (20, 20, 5), (10, 10, 5), (5, 5, 3))
+    ((40, 40, 5), (20, 20, 5), (10, 10, 5), (5, 5, 5), (3, 3, 3))
     """
     shapes, steps, strength = [shape], [], [float(s) for s in strengths]
     while math.prod(shape) > few_cells:
