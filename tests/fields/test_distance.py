@@ -101,6 +101,14 @@ def test_geometry_and_units(tmp_path):
         lx.distance(image, store=tmp_path / "d.zarr", progress=False)
 
 
+def test_two_results_in_two_stores(tmp_path):
+    pore = np.random.default_rng(2).random(SHAPE) < 0.5
+    stores = tmp_path / "d.zarr", tmp_path / "n.zarr"
+    lx.distance(lx.from_array(pore, chunks=3), nearest=True, store=stores, progress=False)
+    for store, expected in zip(stores, lx.distance(pore, nearest=True), strict=True):
+        np.testing.assert_array_equal(lx.open(store)[...], expected)
+
+
 def test_the_plan_counts_three_passes():
     image = lx.zeros((64, 64, 64), bool, chunks=16)
     plan = lx.plan(lx.distance, image)

@@ -340,9 +340,8 @@ class _Run:
         scratch = sum(p.scratch for p in planned)
         if not scratch or self.call.store is None or not self.world.first:
             return
-        directory = locate(
-            self.call.store, self.call.path if isinstance(self.call.path, str | None) else None
-        ).directory
+        store, path = (v[0] if isinstance(v, tuple | list) else v for v in (self.call.store, self.call.path))
+        directory = locate(store, path).directory
         if directory is None:
             return
         there = next(p for p in (directory, *directory.parents) if p.exists())
