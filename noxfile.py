@@ -124,7 +124,7 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Time lithax beside RockVerse, scipy and bare reading and writing, and renew docs/benchmarks.md."""
-    session.install(".[viz,web]")
+    session.install(".[viz,web]", "scikit-learn>=1.5")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

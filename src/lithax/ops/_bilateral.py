@@ -115,6 +115,8 @@ def bilateral(
     The weight of a neighbour is ``exp(-d²/(2 sigma_spatial²) - g²/(2 sigma_color²))``, with its distance d and the difference g
     of the two grey levels. scikit-image filters planes only (``radius=(r, r, 0)`` here), looks the weight of g up in a table of
     `bins` entries, and takes the standard deviation of the image where `sigma_color` is not given; here it must be given.
+    For windows of an odd edge scikit-image (0.26) reads its table of distances with the wrong stride, so its
+    spatial weights are not those of the formula; the two agree where distances count alike.
     Integers and booleans are filtered as floats; NaN reaches every voxel whose window contains it.
 
     Parameters

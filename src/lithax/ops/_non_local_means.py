@@ -165,9 +165,8 @@ def non_local_means(
     h
         Strength, in the unit of `block`; by default ``0.8 * sigma``. May be traced.
     sigma
-        Standard deviation of the noise, in the unit of `block`; its part in d² is subtracted. 0 where only `h` is given. With
-        neither, the noise of a whole array is estimated by `noise_level`; for an image, give ``lx.measure.noise(image)``. May be
-        traced.
+        Standard deviation of the noise, in the unit of `block`; its part in d² is subtracted. 0 where only
+        `h` is given; one of the two is needed, and ``lx.measure.noise(image)`` estimates this one. May be traced.
 
     Returns
     -------
