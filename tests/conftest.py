@@ -79,6 +79,8 @@ def compiled_programs_are_released():
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+    if "lithax.chunked" in sys.modules:
+        sys.modules["lithax.chunked"].forget_programs()
     gc.collect()
 
 

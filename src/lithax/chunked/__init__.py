@@ -4,6 +4,7 @@ from lithax.chunked._array_source import ArraySource as ArraySource
 from lithax.chunked._block_function import BlockFunction as BlockFunction
 from lithax.chunked._block_function import HostFunction as HostFunction
 from lithax.chunked._block_function import backend_namespace as backend_namespace
+from lithax.chunked._block_function import forget_programs as forget_programs
 from lithax.chunked._block_layout import ANY_MACHINE as ANY_MACHINE
 from lithax.chunked._block_layout import Layout as Layout
 from lithax.chunked._block_layout import available_cores as available_cores

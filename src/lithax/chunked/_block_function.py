@@ -143,6 +143,11 @@ class _Programs:
                 found = self._keep(self._by_program, program, _compile(traced))
             return found if source is None else self._keep(self._by_source, source, found)
 
+    def clear(self) -> None:
+        with self._lock:
+            self._by_source.clear()
+            self._by_program.clear()
+
     def _kept(self, entries: OrderedDict[Any, _Compiled], key: Any) -> _Compiled | None:
         if key in entries:
             entries.move_to_end(key)
@@ -234,3 +239,8 @@ def backend_namespace(backend: Any) -> Any:
 
 
 _PROGRAMS = _Programs()
+
+
+def forget_programs() -> None:
+    """Free the compiled programs; they are compiled again where they are needed again."""
+    _PROGRAMS.clear()
