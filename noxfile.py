@@ -159,6 +159,13 @@ def strict(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests that take minutes or gigabytes."""
+    session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
+    session.run("pytest", "--run-slow", "-m", "slow", "--durations=10", *session.posargs, env=CACHE)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """Run the tests that need a GPU; installs JAX for CUDA, LITHAX_JAX=jax[rocm] or the like for another one."""
     session.install(".[io,pandas,viz,web,xarray]", *group("tests"), os.environ.get("LITHAX_JAX", "jax[cuda13]"))

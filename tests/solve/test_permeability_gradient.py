@@ -32,7 +32,8 @@ SMALL = (4, 4, 4)
 
 
 @pytest.mark.parametrize(
-    ("ends", "sides", "shape"), [("pressure", "symmetric", (8, 8, 8)), ("periodic", "periodic", SMALL)]
+    ("ends", "sides", "shape"),
+    [("pressure", "symmetric", (8, 8, 8)), pytest.param("periodic", "periodic", SMALL, marks=pytest.mark.slow)],
 )
 def test_soft_walls(ends, sides, shape):
     fractions = pore_fractions(shape)
@@ -72,6 +73,7 @@ def test_the_permeability_of_a_phase():
     assert slope == pytest.approx(float(jax.grad(k)(at)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_voxel_lengths():
     pores = np.asarray(pore_fractions(SMALL)) > 0.3
 
@@ -96,6 +98,7 @@ def test_a_map_of_porosities_with_its_permeability():
     assert float(jax.grad(k)(porosity)[at]) == pytest.approx(difference(k, porosity, at), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_the_tensor():
     fractions = pore_fractions(SMALL)
 
@@ -108,6 +111,7 @@ def test_the_tensor():
         assert gradient[at] == pytest.approx(difference(k, fractions, at), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_through_a_soft_segmentation_of_a_filtered_scan():
     grey = 100 * pore_fractions(SMALL)
 
@@ -134,6 +138,7 @@ def test_velocity_and_pressure_by_one_adjoint_solve():
         assert gradient[at] == pytest.approx(difference(measured, fractions, at), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_gradients_at_the_default_tolerance_are_what_it_says():
     fractions = pore_fractions(SMALL).astype(jnp.float32)
 
