@@ -26,6 +26,8 @@ def uniform_halo(size: Any = None, radius: Any = None, fold: Any = None) -> Halo
 def _box_sum(x: Array, sizes: tuple[int, int, int], fold: Any = None) -> Array:
     if fold is not None:
         rows = [fold_box(size, *row) for size, row in zip(sizes, fold, strict=True)]
+        # Along an axis of one voxel the whole box may fall on it: no neighbour to add, but a weight.
+        x = x * math.prod(row[0] for row in rows if len(row) == 1)
         return along_axes(x, [len(row) for row in rows], lambda v, axis: _weighted_sum(v, rows[axis], axis))
     return along_axes(trim(x, sizes), sizes, lambda v, axis: windows(v, sizes[axis], axis, operator.add))
 

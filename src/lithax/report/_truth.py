@@ -88,7 +88,7 @@ def compare_with_truth(analysis: Analysis, grains: VoxelImage, blur: float, nois
     found = grey.thresholds
     half = None if found.half_contrast is None else share_up_to(grey.filtered, found.half_contrast)
     by_balance = None if grey.balance is None else grey.balance.porosity
-    surface = specific_surface(grains, analysis.region.region, **options)
+    surface = specific_surface(grains == 1, analysis.region.region, **options)
     return Comparison(
         blur, noise, compared, surface, analysis, share_up_to(grey.filtered, found.otsu), half, by_balance
     )
