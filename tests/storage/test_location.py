@@ -77,7 +77,7 @@ def test_opening_what_is_not_there_leaves_nothing(store, tmp_path, monkeypatch):
 
 def test_opening_something_else(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
-    with pytest.raises(MetadataError, match="is a file, not a Zarr store; lx.open reads files of other formats"):
+    with pytest.raises(MetadataError, match=r"is a file, not a Zarr store; lx\.open reads files of other formats"):
         open_array(locate(tmp_path / "file"))
     with pytest.raises(MetadataError, match="is a directory, but not a Zarr store"):
         open_array(locate(tmp_path))
