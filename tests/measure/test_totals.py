@@ -34,10 +34,9 @@ FLOATS = {
 
 def forms(array):
     """The array by NumPy, by JAX, and as an image in chunks that do not divide it."""
-    yield array
-    with jax.enable_x64(True):
-        yield jax.numpy.asarray(array)
-    yield lx.from_array(array, chunks=2)
+    with jax.enable_x64(True):  # no generator: two of them at a time would leave their scopes in the wrong order
+        compiled = jax.numpy.asarray(array)
+    return array, compiled, lx.from_array(array, chunks=2)
 
 
 def exact(array):
