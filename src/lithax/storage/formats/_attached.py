@@ -1,13 +1,14 @@
 """What formats share whose header is lines of text, and whose voxels follow it or lie in a file of their own."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lithax.errors import FileFormatError
+from lithax.storage.formats._new_file import check_new_file
 from lithax.storage.formats._raw_source import RawSource
 
 LONGEST_HEADER = 1 << 20
@@ -104,3 +105,42 @@ def by_name(lines: Sequence[str]) -> dict[str, Any]:
         elif line.strip():
             raise ValueError(f"its header has the line {line[:80]!r}")
     return fields
+
+
+def check_new_files(
+    image: Any,
+    file: Path,
+    *,
+    types: Container[str],
+    what: str,
+    header_suffix: str,
+    data_suffix: str,
+    overwrite: bool,
+) -> tuple[Path, np.dtype]:
+    """Return the file that takes the voxels and their type, before anything is written.
+
+    Parameters
+    ----------
+    image, file, overwrite
+        As for every format.
+    types
+        Data types of the format, as NumPy writes them without the byte order.
+    what
+        The format in a message, with its article.
+    header_suffix
+        Ending of a file that holds the header alone; the voxels then lie beside it.
+    data_suffix
+        Ending of the file beside it.
+
+    Raises
+    ------
+    TypeError
+        If the format has no such data type; booleans become bytes, 0 and 1.
+    """
+    dtype = np.dtype("u1") if image.dtype.kind == "b" else image.dtype
+    if dtype.str[1:] not in types:
+        raise TypeError(f"voxels of {image.dtype} cannot be written to a {what}; convert them to another type first.")
+    data = file.with_suffix(data_suffix) if file.suffix.lower() == header_suffix else file
+    for name in {file, data}:
+        check_new_file(name, overwrite)
+    return data, dtype

@@ -12,9 +12,9 @@ import numpy as np
 
 from lithax.errors import FileFormatError
 from lithax.geometry import unit_in_file
-from lithax.storage.formats._attached import beside, by_name, diagonal, read_header, voxels_of
+from lithax.storage.formats._attached import beside, by_name, check_new_files, diagonal, read_header, voxels_of
 from lithax.storage.formats._damage import check_file, readable
-from lithax.storage.formats._new_file import check_new_file, written_whole
+from lithax.storage.formats._new_file import written_whole
 from lithax.storage.formats._planes import Count, planes_of
 from lithax.storage.formats._raw_source import RawSource
 
@@ -133,15 +133,11 @@ def write_metaimage(
         If MetaImage has no such data type; booleans become bytes, 0 and 1.
     """
     file = Path(file)
-    dtype = np.dtype("u1") if image.dtype.kind == "b" else image.dtype
-    if dtype.str[1:] not in _TYPES:
-        raise TypeError(
-            f"voxels of {image.dtype} cannot be written to a MetaImage; convert them to another type first."
-        )
-    detached = file.suffix.lower() == ".mhd"
-    data = file.with_suffix(".zraw" if compress else ".raw") if detached else file
-    for name in {file, data}:
-        check_new_file(name, overwrite)
+    data, dtype = check_new_files(
+        image, file, types=_TYPES, what="MetaImage", header_suffix=".mhd",
+        data_suffix=".zraw" if compress else ".raw", overwrite=overwrite,
+    )  # fmt: skip
+    detached = data != file
     unit, comment = str(image.voxel_unit), " ".join(image.description.split())
     lines = [
         "ObjectType = Image",

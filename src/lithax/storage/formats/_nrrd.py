@@ -14,9 +14,9 @@ import numpy as np
 
 from lithax.errors import FileFormatError
 from lithax.geometry import length_factor, unit_in_file
-from lithax.storage.formats._attached import beside, diagonal, read_header, voxels_of
+from lithax.storage.formats._attached import beside, check_new_files, diagonal, read_header, voxels_of
 from lithax.storage.formats._damage import check_file, readable
-from lithax.storage.formats._new_file import check_new_file, written_whole
+from lithax.storage.formats._new_file import written_whole
 from lithax.storage.formats._planes import Count
 from lithax.storage.formats._raw_dtype import with_byteorder
 from lithax.storage.formats._raw_source import RawSource
@@ -169,15 +169,11 @@ def write_nrrd(
         If NRRD has no such data type; booleans become bytes, 0 and 1.
     """
     file = Path(file)
-    dtype = np.dtype("u1") if image.dtype.kind == "b" else image.dtype
-    if dtype.str[1:] not in _TYPES:
-        raise TypeError(
-            f"voxels of {image.dtype} cannot be written to a NRRD file; convert them to another type first."
-        )
-    detached = file.suffix.lower() == ".nhdr"
-    data = file.with_suffix(".raw.gz" if compress else ".raw") if detached else file
-    for name in {file, data}:
-        check_new_file(name, overwrite)
+    data, dtype = check_new_files(
+        image, file, types=_TYPES, what="NRRD file", header_suffix=".nhdr",
+        data_suffix=".raw.gz" if compress else ".raw", overwrite=overwrite,
+    )  # fmt: skip
+    detached = data != file
     (hx, hy, hz), unit = image.voxel_length, str(image.voxel_unit).replace('"', "'")
     lines = [
         "NRRD0005",
