@@ -95,7 +95,8 @@ def __getattr__(name: str) -> _typing.Any:
         from importlib import import_module
 
         return import_module(f"lithax.{name}")
-    # The version is looked up when asked for: reading a package's metadata takes longer than most imports here.
+    # The version is looked up when asked for: reading a package's metadata takes longer than most
+    # imports here.
     if name == "__version__":
         from importlib.metadata import version
 

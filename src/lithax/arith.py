@@ -1,7 +1,8 @@
-"""Voxel arithmetic: on arrays, and on images (then options of `chunk_map` such as ``store=`` and ``where=`` are accepted).
+"""Voxel arithmetic: on arrays, and on images (then options of `chunk_map` such as ``store=`` and
+``where=`` are accepted).
 
-Types follow NumPy: both operands are cast to the type in which NumPy would compute, then combined. In place:
-``image.apply("add", other)``.
+Types follow NumPy: both operands are cast to the type in which NumPy would compute, then combined.
+In place: ``image.apply("add", other)``.
 """
 
 from lithax.images import binary

@@ -1,4 +1,6 @@
-"""Dual-energy CT: electron density and effective atomic number, under the name that users type: ``lx.dect``."""
+"""Dual-energy CT: electron density and effective atomic number, under the name that users type:
+``lx.dect``.
+"""
 
 from lithax.inverse import CalibrationFit as CalibrationFit
 from lithax.inverse import GaussianFit as GaussianFit

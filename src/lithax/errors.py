@@ -6,7 +6,9 @@ class LithaxError(Exception):
 
 
 class MetadataError(LithaxError, ValueError):
-    """A store does not hold an image, or its metadata is of a form that this version cannot read."""
+    """A store does not hold an image, or its metadata is of a form that this version cannot
+    read.
+    """
 
 
 class FileFormatError(MetadataError):

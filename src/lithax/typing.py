@@ -3,4 +3,6 @@
 from typing import Any
 
 Array = Any
-"""An array of any library that the array-API standard describes: NumPy, JAX, PyTorch, CuPy, array-api-strict."""
+"""An array of any library that the array-API standard describes: NumPy, JAX, PyTorch, CuPy,
+array-api-strict.
+"""

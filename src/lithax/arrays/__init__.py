@@ -1,4 +1,6 @@
-"""Array libraries side by side: namespace lookup and the few verbs that the array standard lacks."""
+"""Array libraries side by side: namespace lookup and the few verbs that the array standard
+lacks.
+"""
 
 from lithax.arrays._balls import largest_balls as largest_balls
 from lithax.arrays._bincount import bincount as bincount

@@ -1,9 +1,11 @@
-"""The largest ball that covers each voxel, given the squared radius of the largest ball around each voxel.
+"""The largest ball that covers each voxel, given the squared radius of the largest ball around each
+voxel.
 
-``T²(p) = max {D²(q) : |p - q|² < D²(q)}``: whole numbers, and the order in which balls are drawn changes nothing. A ball
-inside another need not be drawn: that around q lies in that around q' at distance d if ``D(q) + d <= D(q')``, which in
-whole numbers is ``e = D²(q') - D²(q) - d² >= 0`` and ``e² >= 4 d² D²(q)``. Looking at the 26 neighbours of q leaves a few
-per cent of the balls. Hildebrand and Rüegsegger, Journal of Microscopy 185 (1997), 67-75,
+``T²(p) = max {D²(q) : |p - q|² < D²(q)}``: whole numbers, and the order in which balls are drawn
+changes nothing. A ball inside another need not be drawn: that around q lies in that around q' at
+distance d if ``D(q) + d <= D(q')``, which in whole numbers is ``e = D²(q') - D²(q) - d² >= 0`` and
+``e² >= 4 d² D²(q)``. Looking at the 26 neighbours of q leaves a few per cent of the balls.
+Hildebrand and Rüegsegger, Journal of Microscopy 185 (1997), 67-75,
 doi:10.1046/j.1365-2818.1997.1340694.x.
 """
 
@@ -13,7 +15,9 @@ import math
 import numpy as np
 
 _SMALL = 36
-"""Squared radius up to which balls of one size are drawn together, voxel by voxel; larger ones by whole boxes."""
+"""Squared radius up to which balls of one size are drawn together, voxel by voxel; larger ones by
+whole boxes.
+"""
 
 _AT_ONCE = 1 << 21
 
@@ -24,7 +28,8 @@ def largest_balls(squared: np.ndarray, core: tuple[slice, slice, slice]) -> np.n
     Parameters
     ----------
     squared
-        Squared radius of the ball around each voxel, whole numbers; 0: none. Around the core as far as balls reach in.
+        Squared radius of the ball around each voxel, whole numbers; 0: none. Around the core as far
+        as balls reach in.
     core
         The part of the array that is wanted.
 
@@ -49,7 +54,9 @@ def largest_balls(squared: np.ndarray, core: tuple[slice, slice, slice]) -> np.n
 
 
 def _not_inside_another(squared: np.ndarray) -> np.ndarray:
-    """Return the places in C order of voxels whose ball lies in the ball of none of their 26 neighbours."""
+    """Return the places in C order of voxels whose ball lies in the ball of none of their 26
+    neighbours.
+    """
     padded = np.pad(squared, 1)
     flat, shape = padded.reshape(-1), padded.shape
     strides = (shape[1] * shape[2], shape[2], 1)

@@ -1,7 +1,8 @@
 """Counting by number: the kernels of histograms, label statistics and profiles.
 
-None of the functions here checks its indices: an index outside ``0 ... length - 1`` is the caller's mistake, and on JAX
-the result is then undefined. (Measured on one core, 256 bins: JAX scatter 0.7 ns, NumPy 1.3 ns per voxel.)
+None of the functions here checks its indices: an index outside ``0 ... length - 1`` is the caller's
+mistake, and on JAX the result is then undefined. (Measured on one core, 256 bins: JAX scatter 0.7
+ns, NumPy 1.3 ns per voxel.)
 """
 
 from typing import Any
@@ -16,10 +17,11 @@ _PIECE = 1 << 18  # NumPy's bincount wants intp: indices are widened in pieces t
 
 
 def bincount(index: Array, length: int, weights: Array | None = None) -> Array:
-    """Count how often each of 0 ... length - 1 occurs in `index`, or sum the weights that go with it.
+    """Count how often each of 0 ... length - 1 occurs in `index`, or sum the weights that go with
+    it.
 
-    Counts are int64 (int32 on JAX, where `index` has fewer than 2³¹ elements); sums have the dtype of `weights`.
-    `index` has any shape, `weights` the same.
+    Counts are int64 (int32 on JAX, where `index` has fewer than 2³¹ elements); sums have the dtype
+    of `weights`. `index` has any shape, `weights` the same.
     """
     xp = namespace(index)
     index = xp.reshape(index, (-1,))
@@ -60,12 +62,16 @@ def _bincount_torch(xp: Any, index: Any, length: int, weights: Any) -> Any:
 
 
 def minimum_by(index: Array, length: int, values: Array, initial: Any) -> Array:
-    """Return for each of 0 ... length - 1 the smallest of the values that go with it; `initial` where there is none."""
+    """Return for each of 0 ... length - 1 the smallest of the values that go with it; `initial`
+    where there is none.
+    """
     return _extreme_by("min", index, length, values, initial)
 
 
 def maximum_by(index: Array, length: int, values: Array, initial: Any) -> Array:
-    """Return for each of 0 ... length - 1 the largest of the values that go with it; `initial` where there is none."""
+    """Return for each of 0 ... length - 1 the largest of the values that go with it; `initial`
+    where there is none.
+    """
     return _extreme_by("max", index, length, values, initial)
 
 
@@ -99,10 +105,12 @@ def lookup(table: Array, index: Array) -> Array:
 
 
 def count_not_above(edges: Array, values: Array) -> Array:
-    """Return how many of the ascending `edges` are not above each value: ``searchsorted(..., side="right")``, as int32.
+    """Return how many of the ascending `edges` are not above each value: ``searchsorted(...,
+    side="right")``, as int32.
 
-    On JAX an unrolled binary search that the compiler fuses with what follows: 8 to 13 ns per value with 256 to 1024
-    edges, where `jax.numpy.searchsorted` takes 27 to 39. NaN gives an unspecified number in range.
+    On JAX an unrolled binary search that the compiler fuses with what follows: 8 to 13 ns per value
+    with 256 to 1024 edges, where `jax.numpy.searchsorted` takes 27 to 39. NaN gives an unspecified
+    number in range.
     """
     xp = namespace(edges, values)
     if not is_jax(edges, values):

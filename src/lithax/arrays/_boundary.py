@@ -32,7 +32,8 @@ def check_boundary(boundary: Any) -> str:
 
 
 def boundary_index(position: Array, size: Any, boundary: str) -> Array:
-    """Map positions on an axis of `size` voxels, some of them outside, to the positions whose value they take.
+    """Map positions on an axis of `size` voxels, some of them outside, to the positions whose value
+    they take.
 
     For "constant" the nearest voxel stands in; the caller replaces it. `size` may be traced.
     """
@@ -49,7 +50,9 @@ def boundary_index(position: Array, size: Any, boundary: str) -> Array:
 
 
 def pad(x: Array, widths: tuple[int, ...], boundary: str, value: Any = 0) -> Array:
-    """Pad both sides of every axis by `widths` voxels, by a boundary rule; widths may exceed the axis."""
+    """Pad both sides of every axis by `widths` voxels, by a boundary rule; widths may exceed the
+    axis.
+    """
     xp = namespace(x)
     for axis, width in enumerate(widths):
         if width == 0:
@@ -67,10 +70,12 @@ def pad(x: Array, widths: tuple[int, ...], boundary: str, value: Any = 0) -> Arr
 
 
 def refill(x: Array, offset: Any, shape: Any, halo: tuple[int, ...], boundary: str, value: Any) -> Array:
-    """Fill again, by a boundary rule, what lies outside the image within `halo` voxels of its faces.
+    """Fill again, by a boundary rule, what lies outside the image within `halo` voxels of its
+    faces.
 
-    `offset` is the position in the image of the block's first voxel, `shape` the shape of the image; both may be traced.
-    Voxels further outside are left as they are: nothing in the image depends on them.
+    `offset` is the position in the image of the block's first voxel, `shape` the shape of the
+    image; both may be traced. Voxels further outside are left as they are: nothing in the image
+    depends on them.
     """
     outside = [
         (offset[axis] < 0) | (offset[axis] + x.shape[axis] > shape[axis]) for axis in range(x.ndim) if halo[axis]
@@ -95,7 +100,8 @@ def refill(x: Array, offset: Any, shape: Any, halo: tuple[int, ...], boundary: s
 def _refill_slab(
     x: Array, offset: Any, start: Any, width: int, size: Any, axis: int, boundary: str, value: Any
 ) -> Array:
-    # A window of `width` rows, moved into the block where it sticks out; rows inside the image keep their values.
+    # A window of `width` rows, moved into the block where it sticks out; rows inside the image keep
+    # their values.
     xp = namespace(x)
     length = x.shape[axis]
     if is_jax(x):

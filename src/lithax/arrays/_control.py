@@ -17,7 +17,9 @@ def cond(condition: Any, if_true: Callable, if_false: Callable, *operands: Any) 
 
 
 def fori_loop(start: Any, stop: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
-    """Run ``state = body(i, state)`` for i from start up to stop; traced bounds become a loop of the compiled function."""
+    """Run ``state = body(i, state)`` for i from start up to stop; traced bounds become a loop of
+    the compiled function.
+    """
     if is_traced(start) or is_traced(stop):
         from jax import lax
 
@@ -28,7 +30,8 @@ def fori_loop(start: Any, stop: Any, body: Callable[[Any, Any], Any], state: Any
 
 
 def repeat_loop(times: int, body: Callable[[Any], Any], state: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Run ``state = body(state)`` a known number of times; of traced arrays it becomes a loop of the compiled function.
+    """Run ``state = body(state)`` a known number of times; of traced arrays it becomes a loop of
+    the compiled function.
 
     Such a loop can be differentiated.
     """
@@ -44,8 +47,9 @@ def repeat_loop(times: int, body: Callable[[Any], Any], state: tuple[Any, ...]) 
 def fence(x: Array) -> Array:
     """Keep the compiler from fusing what made `x` into what uses it.
 
-    XLA on the CPU fuses a stencil into every shifted use of its result and computes it again for each. A branch whose
-    outcome it does not see through is a border that it keeps; an optimisation barrier around the result itself is not.
+    XLA on the CPU fuses a stencil into every shifted use of its result and computes it again for
+    each. A branch whose outcome it does not see through is a border that it keeps; an optimisation
+    barrier around the result itself is not.
     """
     if not is_traced(x):
         return x

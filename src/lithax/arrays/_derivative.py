@@ -1,4 +1,6 @@
-"""Derivatives given by a rule, where following every operation of a function would be slow or wrong."""
+"""Derivatives given by a rule, where following every operation of a function would be slow or
+wrong.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +13,9 @@ def with_derivative(
 ) -> Callable[..., Any]:
     """Return `function` with the derivative that `rule` says.
 
-    ``rule(arguments, tangents)`` returns ``(result, tangent of the result)``, linear in the tangents, so that JAX can run it in
-    both directions. Other libraries follow the operations of `function` itself, or take no derivatives.
+    ``rule(arguments, tangents)`` returns ``(result, tangent of the result)``, linear in the
+    tangents, so that JAX can run it in both directions. Other libraries follow the operations of
+    `function` itself, or take no derivatives.
     """
 
     def call(*arguments: Any) -> Any:

@@ -1,15 +1,16 @@
 """Exact distances line by line: one pass along each axis, in host memory.
 
-The squared Euclidean distance to the nearest source splits into lines: along the last axis it is the distance to the
-nearest source of the line, and along each further axis ``D[i] = min over j of G[j] + h² (i - j)²``, the lower envelope
-of one parabola per voxel (Meijster, Roerdink and Hesselink 2000; Felzenszwalb and Huttenlocher, Theory of Computing 8,
-2012, doi:10.4086/toc.2012.v008a019). A line needs nothing but itself, so pencils of blocks give what the whole array
-gives.
+The squared Euclidean distance to the nearest source splits into lines: along the last axis it is
+the distance to the nearest source of the line, and along each further axis ``D[i] = min over j of
+G[j] + h² (i - j)²``, the lower envelope of one parabola per voxel (Meijster, Roerdink and Hesselink
+2000; Felzenszwalb and Huttenlocher, Theory of Computing 8, 2012, doi:10.4086/toc.2012.v008a019). A
+line needs nothing but itself, so pencils of blocks give what the whole array gives.
 
-Two ways find that minimum. The window tries the voxels at distance k = 1, 2, ... for all lines at once and ends when
-``h² k²`` is no less than the largest value so far: quick while distances are short. Lines on which it has not ended
-after `_WINDOW` steps go to the envelope itself, whose work does not grow with the distance. Integers are exact in both;
-so are ties, which go to the source with the smallest index.
+Two ways find that minimum. The window tries the voxels at distance k = 1, 2, ... for all lines at
+once and ends when ``h² k²`` is no less than the largest value so far: quick while distances are
+short. Lines on which it has not ended after `_WINDOW` steps go to the envelope itself, whose work
+does not grow with the distance. Integers are exact in both; so are ties, which go to the source
+with the smallest index.
 """
 
 import math
@@ -21,7 +22,9 @@ import numpy as np
 METRICS = ("euclidean", "cityblock", "chessboard")
 _WINDOW = 40
 _TILE = 1 << 17
-"""Voxels that are worked on at once: what fits into a core's cache, and a short window where distances are short."""
+"""Voxels that are worked on at once: what fits into a core's cache, and a short window where
+distances are short.
+"""
 
 
 def no_source(dtype: np.dtype) -> int | float:
@@ -30,7 +33,9 @@ def no_source(dtype: np.dtype) -> int | float:
 
 
 def distance_dtype(shape: tuple[int, ...], steps: tuple[int | float, ...], metric: str) -> np.dtype:
-    """Return the type in which distances over an array of a shape are exact: integers if the steps are integers."""
+    """Return the type in which distances over an array of a shape are exact: integers if the steps
+    are integers.
+    """
     if any(isinstance(s, float) for s in steps):
         return np.dtype(np.float64)
     reach = [n * s for n, s in zip(shape, steps, strict=True)]
@@ -48,7 +53,8 @@ def line_distance(
     outside: bool = False,
     nearest: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the distance to the nearest source on the same line along an axis (squared if Euclidean).
+    """Return the distance to the nearest source on the same line along an axis (squared if
+    Euclidean).
 
     Parameters
     ----------
@@ -59,7 +65,8 @@ def line_distance(
     outside
         Whether the voxels just outside both ends of the line are sources, too.
     nearest
-        Return the position of that source on the line as well (the smaller one of two; -1 if there is none).
+        Return the position of that source on the line as well (the smaller one of two; -1 if there
+        is none).
     """
     n = source.shape[axis]
     position = np.arange(n, dtype=np.int32).reshape([n if a == axis else 1 for a in range(source.ndim)])
@@ -101,8 +108,8 @@ def across_lines(
     distance
         What `line_distance` or this function returned; the whole axis must be there.
     carried
-        Index of the nearest source over the axes done so far; what is returned has this axis in front of them:
-        ``position * stride + carried``.
+        Index of the nearest source over the axes done so far; what is returned has this axis in
+        front of them: ``position * stride + carried``.
     stride
         Voxels of the image in one step along the axis in C order; those of this array without it.
     threads
@@ -220,7 +227,8 @@ def _by_envelope(g: np.ndarray, out: np.ndarray, step: int | float, reached: int
 
 
 def _by_trial(lines: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    # Where two parabolas cross is rounded in floating point; trying every source gives the least sum in every bit.
+    # Where two parabolas cross is rounded in floating point; trying every source gives the least
+    # sum in every bit.
     n = len(lines)
     least = lines.copy()
     where = np.broadcast_to(np.arange(n, dtype=np.int32)[:, None], lines.shape).copy()
@@ -235,10 +243,12 @@ def _by_trial(lines: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _envelope(g: np.ndarray, finite: np.ndarray, weight: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lower envelope of the parabolas ``g[j] + weight (i - j)²`` of every column, all columns side by side.
+    """Lower envelope of the parabolas ``g[j] + weight (i - j)²`` of every column, all columns side
+    by side.
 
-    Each column keeps a stack of the parabolas that are lowest somewhere, with the first position at which each is. A
-    later parabola is *strictly* lower from ``floor(...) + 1`` on, so that of two equal ones the earlier stays.
+    Each column keeps a stack of the parabolas that are lowest somewhere, with the first position at
+    which each is. A later parabola is *strictly* lower from ``floor(...) + 1`` on, so that of two
+    equal ones the earlier stays.
     """
     n, count = g.shape
     stack = np.zeros((n, count), np.int32)

@@ -1,4 +1,6 @@
-"""Long blocks in short pieces: what is made on the way to a small result stays in the processor's cache."""
+"""Long blocks in short pieces: what is made on the way to a small result stays in the processor's
+cache.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +11,8 @@ from lithax.arrays._namespace import is_jax
 from lithax.typing import Array
 
 PIECE = 1 << 15
-"""Elements of a piece. A fused pass over float32 measured 3 to 10 times faster in pieces than over 128³ at once, because
-the temporaries of a large block are fresh pages of memory on every call."""
+"""Elements of a piece. A fused pass over float32 measured 3 to 10 times faster in pieces than over
+128³ at once, because the temporaries of a large block are fresh pages of memory on every call."""
 
 
 def fold_pieces(
@@ -20,7 +22,8 @@ def fold_pieces(
     *arrays: Array | None,
     size: int = PIECE,
 ) -> Any:
-    """Summarise arrays in pieces along their first axis where that is faster: on a CPU, by NumPy and JAX.
+    """Summarise arrays in pieces along their first axis where that is faster: on a CPU, by NumPy
+    and JAX.
 
     Parameters
     ----------
@@ -29,7 +32,8 @@ def fold_pieces(
     join
         Joins the results of two pieces; associative.
     identity
-        From a result, or its shapes and dtypes, to the neutral element of `join` of the same shapes and dtypes.
+        From a result, or its shapes and dtypes, to the neutral element of `join` of the same shapes
+        and dtypes.
     arrays
         Of one length along the first axis; None stands for an array that is not there.
     size

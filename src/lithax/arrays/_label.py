@@ -1,4 +1,6 @@
-"""Connected components of a block in host memory, by compiled libraries, and which of them join two ends."""
+"""Connected components of a block in host memory, by compiled libraries, and which of them join two
+ends.
+"""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,7 +12,9 @@ CONNECTIVITIES = {1: 6, 2: 18, 3: 26, 6: 6, 18: 18, 26: 26}
 
 
 def neighbours_of(connectivity: Any) -> int:
-    """Return 6, 18 or 26 for a neighbourhood given as such, or as scipy's 1 (faces), 2 (edges too) or 3 (corners too)."""
+    """Return 6, 18 or 26 for a neighbourhood given as such, or as scipy's 1 (faces), 2 (edges too)
+    or 3 (corners too).
+    """
     whole = isinstance(connectivity, int | np.integer) and not isinstance(connectivity, bool)
     if not whole or int(connectivity) not in CONNECTIVITIES:
         raise ValueError(
@@ -21,7 +25,8 @@ def neighbours_of(connectivity: Any) -> int:
 
 
 def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, int]:
-    """Number the connected components of an array; neighbours belong together if their values are equal and not 0.
+    """Number the connected components of an array; neighbours belong together if their values are
+    equal and not 0.
 
     Parameters
     ----------
@@ -32,8 +37,8 @@ def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, i
 
     Returns
     -------
-        Labels (0 where `phase` is 0 or False, else 1 to the number of components), and that number. Components are
-        numbered by their first voxel in C order.
+        Labels (0 where `phase` is 0 or False, else 1 to the number of components), and that number.
+        Components are numbered by their first voxel in C order.
     """
     import cc3d
 
@@ -44,8 +49,9 @@ def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, i
     try:
         labels, count = cc3d.connected_components(phase, **options)
     except RuntimeError:
-        # cc3d 4.1 counts too few places for the labels of booleans with 26 neighbours in thin arrays (True, False, True
-        # on a line), and notices; as numbers they are labelled by another of its algorithms.
+        # cc3d 4.1 counts too few places for the labels of booleans with 26 neighbours in thin
+        # arrays (True, False, True on a line), and notices; as numbers they are labelled by another
+        # of its algorithms.
         labels, count = cc3d.connected_components(phase.view(np.uint8), **options)
     if _in_order(labels):
         return labels, int(count)
@@ -56,7 +62,9 @@ def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, i
 
 
 def _in_order(labels: np.ndarray) -> bool:
-    """Tell whether labels come in the order of their numbers. Most layers hold no new one, which their maximum tells."""
+    """Tell whether labels come in the order of their numbers. Most layers hold no new one, which
+    their maximum tells.
+    """
     known = 0
     for layer in labels:
         largest = int(layer.max())
@@ -80,7 +88,9 @@ def first_voxels(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def bounding_boxes(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and one past the last index of each of the labels 1 to `count` along every axis."""
+    """Return the first and one past the last index of each of the labels 1 to `count` along every
+    axis.
+    """
     from scipy import ndimage
 
     lower, upper = np.zeros((count, 3), np.int64), np.zeros((count, 3), np.int64)
@@ -125,7 +135,8 @@ def touching_pairs(
     Parameters
     ----------
     low, high
-        Numbers (0: none) on the two sides: of equal shape, one voxel thick along the axes in which they differ.
+        Numbers (0: none) on the two sides: of equal shape, one voxel thick along the axes in which
+        they differ.
     offset
         Where `high` lies, seen from `low`: 1 or -1 along those axes, 0 along the others.
     connectivity
@@ -174,7 +185,8 @@ def joins_ends(
 ) -> np.ndarray:
     """Return the voxels of a phase that belong to a component which joins the two ends of an axis.
 
-    This is the one rule of `lithax.keep_percolating` and of the solvers, whose other components carry no flow.
+    This is the one rule of `lithax.keep_percolating` and of the solvers, whose other components
+    carry no flow.
 
     Parameters
     ----------
@@ -185,9 +197,10 @@ def joins_ends(
     connectivity
         6, 18 or 26 neighbours; flow through voxel faces is 6.
     ends
-        "faces": the component has a voxel in the first layer and one in the last. "periodic": the image goes on with
-        itself along the axis, and the component comes back to a voxel of its own after going around it (not only to the
-        other face: a component that enters the next period elsewhere, and ends there, joins nothing).
+        "faces": the component has a voxel in the first layer and one in the last. "periodic": the
+        image goes on with itself along the axis, and the component comes back to a voxel of its own
+        after going around it (not only to the other face: a component that enters the next period
+        elsewhere, and ends there, joins nothing).
     periodic
         Other axes along which the image goes on with itself.
     """
@@ -203,7 +216,8 @@ def joins_ends(
 def joining(
     count: int, pairs: np.ndarray, winding: np.ndarray, first: np.ndarray, last: np.ndarray, ends: str
 ) -> np.ndarray:
-    """Return which of the labels 0 to `count` belong to a component that joins the ends; see `joins_ends`.
+    """Return which of the labels 0 to `count` belong to a component that joins the ends; see
+    `joins_ends`.
 
     Parameters
     ----------
@@ -231,7 +245,8 @@ def joining(
 def wrapped_pairs(
     labels: np.ndarray, connectivity: int, axes: Collection[int], axis: int = 0, phases: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of labels that are neighbours where the image goes on with itself along some axes.
+    """Return the pairs of labels that are neighbours where the image goes on with itself along some
+    axes.
 
     With `phases` only labels of the same phase are.
 
@@ -245,7 +260,8 @@ def wrapped_pairs(
         for crossing in _subsets(around):
             if not crossing or not set(crossing) <= set(axes):
                 continue
-            # Along the axes that are crossed the last layer meets the first; along the others a step of one stays inside.
+            # Along the axes that are crossed the last layer meets the first; along the others a
+            # step of one stays inside.
             below = tuple(_side(offset[a], a in crossing, True) for a in range(3))
             above = tuple(_side(offset[a], a in crossing, False) for a in range(3))
             low, high = labels[below], labels[above]
@@ -281,8 +297,8 @@ HALF_OFFSETS = tuple((i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in 
 def _winds(pairs: np.ndarray, winding: np.ndarray, merged: np.ndarray, components: int) -> np.ndarray:
     """Return which components come back to themselves another period on.
 
-    Along a spanning tree every label gets the period in which it lies; an edge of the component that disagrees closes a
-    way around the image.
+    Along a spanning tree every label gets the period in which it lies; an edge of the component
+    that disagrees closes a way around the image.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order

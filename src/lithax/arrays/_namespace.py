@@ -12,8 +12,8 @@ from lithax.typing import Array
 def namespace(*values: Any) -> Any:
     """Return the array-API namespace of the arrays among `values` (NumPy if there is none).
 
-    Python numbers, booleans and None may stand among them. Two libraries at once are a TypeError, except that NumPy
-    arrays and scalars mix with JAX.
+    Python numbers, booleans and None may stand among them. Two libraries at once are a TypeError,
+    except that NumPy arrays and scalars mix with JAX.
     """
     arrays = [v for v in values if is_array(v)]
     if not arrays:
@@ -45,7 +45,8 @@ def to_numpy(value: Array) -> np.ndarray:
     if isinstance(value, np.ndarray):
         return value
     if array_api_compat.is_torch_array(value):
-        # Lazily conjugated and negated tensors are worked out; NumPy has no bfloat16, and float32 holds all of them.
+        # Lazily conjugated and negated tensors are worked out; NumPy has no bfloat16, and float32
+        # holds all of them.
         value = value.detach().resolve_conj().resolve_neg().cpu()
         return (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     if array_api_compat.is_cupy_array(value):
@@ -58,8 +59,8 @@ def to_numpy(value: Array) -> np.ndarray:
 def real_dtype(xp: Any, dtype: Any) -> Any:
     """Return the floating type in which a real-valued filter of `dtype` works.
 
-    Booleans, 8- and 16-bit integers, and floats up to 32 bits give float32; 32- and 64-bit integers and float64 give
-    float64; complex types stay as they are.
+    Booleans, 8- and 16-bit integers, and floats up to 32 bits give float32; 32- and 64-bit integers
+    and float64 give float64; complex types stay as they are.
     """
     if xp.isdtype(dtype, "complex floating"):
         return dtype

@@ -6,7 +6,8 @@ from lithax.typing import Array
 
 
 def order_keys(x: Array) -> tuple[Array, int]:
-    """Return unsigned integers in the order of a JAX array's values, and how many of their bits are in use.
+    """Return unsigned integers in the order of a JAX array's values, and how many of their bits are
+    in use.
 
     NaN becomes the largest key, and -0.0 the same key as 0.0.
     """

@@ -16,8 +16,9 @@ _SIGN = -(2**63)
 def orderable(x: Array) -> Array:
     """Return `x` in a dtype that its library can compare and order; `in_dtype_of` is the way back.
 
-    PyTorch stores unsigned integers but does not order them. Those of 16 and 32 bits are widened; those of 64 bits become
-    signed ones, lowered by 2**63 (`order_shift`), in the same order. All else is returned as it is.
+    PyTorch stores unsigned integers but does not order them. Those of 16 and 32 bits are widened;
+    those of 64 bits become signed ones, lowered by 2**63 (`order_shift`), in the same order. All
+    else is returned as it is.
     """
     if array_api_compat.is_torch_array(x):
         xp: Any = namespace(x)
@@ -42,7 +43,9 @@ def in_dtype_of(values: Array, x: Array) -> Array:
 
 
 def wrapping(x: Array) -> Array:
-    """Return integers in a signed dtype of the same size where the library adds none of their own; sums wrap alike."""
+    """Return integers in a signed dtype of the same size where the library adds none of their own;
+    sums wrap alike.
+    """
     if array_api_compat.is_torch_array(x) and str(x.dtype) in (*_WIDER, "torch.uint64"):
         xp: Any = namespace(x)
         return x.view(getattr(xp, str(x.dtype).removeprefix("torch.u")))

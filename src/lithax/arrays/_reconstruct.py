@@ -6,8 +6,9 @@ import numpy as np
 def reconstruct_block(marker: np.ndarray, mask: np.ndarray, connectivity: int, downward: bool = False) -> np.ndarray:
     """Return the marker spread as far as the mask allows.
 
-    Every voxel gets the largest value that reaches it: along a path of neighbours, the smallest mask on the way, from a
-    marker that is no smaller. `downward`: the smallest value, along the path with the lowest largest mask.
+    Every voxel gets the largest value that reaches it: along a path of neighbours, the smallest
+    mask on the way, from a marker that is no smaller. `downward`: the smallest value, along the
+    path with the lowest largest mask.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Folds over many neighbours of every voxel: a loop of the compiled function, not hundreds of slices in its text."""
+"""Folds over many neighbours of every voxel: a loop of the compiled function, not hundreds of
+slices in its text.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +11,9 @@ from lithax.arrays._namespace import is_jax, namespace
 from lithax.typing import Array
 
 GROUP = 8
-"""Neighbours that one turn of the loop takes together: what is summed is then read and written once for all of them."""
+"""Neighbours that one turn of the loop takes together: what is summed is then read and written once
+for all of them.
+"""
 
 
 def fold_taps(
@@ -26,8 +30,9 @@ def fold_taps(
     Parameters
     ----------
     body
-        Takes the state (a pytree of arrays of shape `core`), a list of the arrays' parts, and the weights of this neighbour
-        as 0-d arrays or numbers of the dtype of the first array. Returns the next state.
+        Takes the state (a pytree of arrays of shape `core`), a list of the arrays' parts, and the
+        weights of this neighbour as 0-d arrays or numbers of the dtype of the first array. Returns
+        the next state.
     state
         What the fold begins with.
     arrays
@@ -71,7 +76,8 @@ def fold_taps(
         jnp.asarray(table[:cut].reshape(turns, group, 3)),
         [jnp.asarray(c[:cut].reshape(turns, group)) for c in columns],
     )
-    # Followed backwards, a turn is computed again instead of keeping what every neighbour left behind.
+    # Followed backwards, a turn is computed again instead of keeping what every neighbour left
+    # behind.
     state, _ = lax.scan(jax.checkpoint(turn), state, chunks)
     if count > cut:
         state = some(state, jnp.asarray(table[cut:]), [jnp.asarray(c[cut:]) for c in columns], count - cut)
@@ -84,7 +90,9 @@ def neighbour_starts(offsets: Sequence[tuple[int, int, int]], halo: tuple[int, i
 
 
 def repeat_times(count: int, body: Callable[[Any], Any], state: Any) -> Any:
-    """Run ``state = body(state)`` so many times: a loop of the compiled function on JAX, where it compiles once."""
+    """Run ``state = body(state)`` so many times: a loop of the compiled function on JAX, where it
+    compiles once.
+    """
     first = state[0] if isinstance(state, tuple) else state
     if is_jax(first):
         from jax import lax
@@ -96,7 +104,9 @@ def repeat_times(count: int, body: Callable[[Any], Any], state: Any) -> Any:
 
 
 def put_inside(x: Array, inner: Array) -> Array:
-    """Return `x` with all but its outermost voxels replaced; these keep their values on JAX and are zero elsewhere."""
+    """Return `x` with all but its outermost voxels replaced; these keep their values on JAX and are
+    zero elsewhere.
+    """
     if is_jax(x):
         from jax import lax
 

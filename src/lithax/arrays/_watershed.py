@@ -1,16 +1,20 @@
 """Watersheds as a minimum spanning forest: the basins of a block, and what joins them.
 
-Voxels are in one total order, by value and then by place in C order; so are edges between neighbours across faces, by
-their higher voxel and then their lower one. No two are equal, so the forest that spans the image with the least edges and
-has one seed in each tree is unique, whatever finds it. A voxel has the label of the seed of its tree.
+Voxels are in one total order, by value and then by place in C order; so are edges between
+neighbours across faces, by their higher voxel and then their lower one. No two are equal, so the
+forest that spans the image with the least edges and has one seed in each tree is unique, whatever
+finds it. A voxel has the label of the seed of its tree.
 
-- The edge from a voxel to its lowest neighbour is the least edge of that voxel, hence in the forest: voxels fall, by way
-  of their lowest neighbours, into basins (Cousty, Bertrand, Najman and Couprie, Watershed cuts: minimum spanning forests
-  and the drop of water principle, IEEE PAMI 31 (2009), 1362-1374, doi:10.1109/TPAMI.2008.173).
-- Of the edges between two basins only the least counts, and of those in a block only the ones of a least spanning tree of
-  it: an edge that is the largest of a cycle is in no forest. That holds in a block as in the image, so blocks keep a
-  tree each, and the forest of the image is that of their union with the edges across their faces.
-- A voxel whose lowest neighbour lies in another block is a basin of its own there; the face joins it.
+- The edge from a voxel to its lowest neighbour is the least edge of that voxel, hence in the
+  forest: voxels fall, by way of their lowest neighbours, into basins (Cousty, Bertrand, Najman and
+  Couprie, Watershed cuts: minimum spanning forests and the drop of water principle, IEEE PAMI 31
+  (2009), 1362-1374, doi:10.1109/TPAMI.2008.173).
+- Of the edges between two basins only the least counts, and of those in a block only the ones of a
+  least spanning tree of it: an edge that is the largest of a cycle is in no forest. That holds in a
+  block as in the image, so blocks keep a tree each, and the forest of the image is that of their
+  union with the edges across their faces.
+- A voxel whose lowest neighbour lies in another block is a basin of its own there; the face joins
+  it.
 """
 
 from typing import NamedTuple
@@ -174,7 +178,8 @@ def flood(seeds: np.ndarray, edges: Edges) -> np.ndarray:
     from scipy.sparse.csgraph import connected_components
 
     count = len(seeds)
-    # All seeds are one root, the number 0: what is left of the tree without it hangs by one edge each.
+    # All seeds are one root, the number 0: what is left of the tree without it hangs by one edge
+    # each.
     x = np.where(seeds[edges.first] > 0, 0, edges.first)
     y = np.where(seeds[edges.second] > 0, 0, edges.second)
     tree = spanning_edges(x, y, order_of(edges), count)
@@ -192,9 +197,11 @@ def flood(seeds: np.ndarray, edges: Edges) -> np.ndarray:
 
 
 def persistent_minima(values: np.ndarray, places: np.ndarray, edges: Edges, height: float) -> np.ndarray:
-    """Return which basins hold a regional minimum that lasts: its saddle is more than `height` above it.
+    """Return which basins hold a regional minimum that lasts: its saddle is more than `height`
+    above it.
 
-    Flooding from below, two basins meet at their least edge; the one with the higher minimum ends there (the elder rule).
+    Flooding from below, two basins meet at their least edge; the one with the higher minimum ends
+    there (the elder rule).
 
     Parameters
     ----------

@@ -22,8 +22,9 @@ def widest_integer(xp: Any) -> Any:
 def wide_scope(*values: Any) -> AbstractContextManager:
     """Return a context in which 64-bit numbers stay 64-bit, for eager work on JAX arrays.
 
-    It holds for the calling thread only and leaves the global setting alone. Values that are being traced belong to
-    a function whose caller has decided already: nothing is changed for them, nor for other libraries.
+    It holds for the calling thread only and leaves the global setting alone. Values that are being
+    traced belong to a function whose caller has decided already: nothing is changed for them, nor
+    for other libraries.
     """
     if is_jax(*values) and not any(is_traced(v) for v in values):
         import jax
@@ -39,7 +40,9 @@ def _is_wide() -> bool:
 
 
 def split_integers(x: Array, bits: int) -> tuple[Array, Array]:
-    """Return the low bits, not negative, and the rest of 64-bit integers, as int64: ``x == low + (high << bits)``."""
+    """Return the low bits, not negative, and the rest of 64-bit integers, as int64: ``x == low +
+    (high << bits)``.
+    """
     xp: Any = namespace(x)
     unsigned = str(x.dtype).endswith("uint64")
     if array_api_compat.is_torch_array(x):

@@ -1,8 +1,10 @@
-"""One function for every block of a call: compiled by JAX, or run as it is on blocks in host memory.
+"""One function for every block of a call: compiled by JAX, or run as it is on blocks in host
+memory.
 
-All that lithax compiles to run block by block is compiled here. A map, a measurement, a derivative and what pulls it back
-are bodies handed to `BlockFunction`, which owns the rest: the 64-bit scope, the devices and whose turn it is, the memory
-that a block takes, the check of element-wise functions, and the programs that are compiled already.
+All that lithax compiles to run block by block is compiled here. A map, a measurement, a derivative
+and what pulls it back are bodies handed to `BlockFunction`, which owns the rest: the 64-bit scope,
+the devices and whose turn it is, the memory that a block takes, the check of element-wise
+functions, and the programs that are compiled already.
 """
 
 import hashlib
@@ -34,15 +36,16 @@ class _Compiled:
 
 
 class BlockFunction:
-    """A function of a block, compiled by JAX for blocks of one shape, on each device when it is first used there.
+    """A function of a block, compiled by JAX for blocks of one shape, on each device when it is
+    first used there.
 
     Parameters
     ----------
     body
         A pure function ``body(arrays, *arguments)`` that returns a pytree of arrays.
     arrays
-        A pytree of arrays and numbers that are the same for all blocks. They are arguments of the compiled program, so
-        that a sweep over their values compiles once.
+        A pytree of arrays and numbers that are the same for all blocks. They are arguments of the
+        compiled program, so that a sweep over their values compiles once.
     examples
         Arguments for one block, or their `jax.ShapeDtypeStruct`.
     wide
@@ -50,14 +53,15 @@ class BlockFunction:
     devices
         JAX devices, to which blocks go in turn; None for the default one.
     key
-        What tells this body from every other, so that it need not be traced to be recognised: with the same key, the
-        body must compute the same. None, or a key without hash: it is traced in every call.
+        What tells this body from every other, so that it need not be traced to be recognised: with
+        the same key, the body must compute the same. None, or a key without hash: it is traced in
+        every call.
 
     Notes
     -----
-    A body that was never seen is traced, which takes milliseconds, and compiled, which takes a second, only if no equal
-    program (`jaxpr_key`) was. So an equal lambda, written again in a loop, compiles once; and one that reads
-    a global that has changed since is another program.
+    A body that was never seen is traced, which takes milliseconds, and compiled, which takes a
+    second, only if no equal program (`jaxpr_key`) was. So an equal lambda, written again in a loop,
+    compiles once; and one that reads a global that has changed since is another program.
     """
 
     def __init__(
@@ -108,7 +112,8 @@ class BlockFunction:
         return found
 
     def _trace(self) -> Any:
-        # A function of its own each time: JAX remembers what it traced by the function, whatever that reads.
+        # A function of its own each time: JAX remembers what it traced by the function, whatever
+        # that reads.
         return jax.jit(lambda arrays, *arguments: self._body(arrays, *arguments)).trace(self._arrays, *self._examples)
 
 
@@ -178,19 +183,21 @@ def _form(leaf: Any) -> Hashable:
 
 
 class HostFunction:
-    """A function of a block that is run as it is, on blocks in host memory or on those of another array library.
+    """A function of a block that is run as it is, on blocks in host memory or on those of another
+    array library.
 
     Parameters
     ----------
     body
         A function of a block's arrays. With NumPy it may call any compiled package.
     backend
-        "numpy", "torch", "cupy", or an array-API namespace. Voxels (arrays with three axes) come as its arrays;
-        what else a block has, as it is.
+        "numpy", "torch", "cupy", or an array-API namespace. Voxels (arrays with three axes) come as
+        its arrays; what else a block has, as it is.
     device
         A device of that library; None for its default.
     temporary_bytes
-        Memory that one call needs besides its arguments and results [byte], as estimated: there is no compiler to ask.
+        Memory that one call needs besides its arguments and results [byte], as estimated: there is
+        no compiler to ask.
     """
 
     computation = None

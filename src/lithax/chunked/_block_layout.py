@@ -9,11 +9,13 @@ from fractions import Fraction
 from lithax.grid import ChunkGrid, Index, triple
 
 BLOCK_VOXELS = 128**3
-"""Blocks are grown from small chunks up to about this many voxels: launching one then costs little beside computing it."""
+"""Blocks are grown from small chunks up to about this many voxels: launching one then costs little
+beside computing it.
+"""
 
 ANY_MACHINE = 16
-"""Stands for the number of workers in a layout: neither the order of a sum nor whether a run can go on elsewhere may depend on
-the machine, or on the number of processes."""
+"""Stands for the number of workers in a layout: neither the order of a sum nor whether a run can go
+on elsewhere may depend on the machine, or on the number of processes."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,10 @@ def choose_layout(
 ) -> Layout:
     """Return blocks for outputs with these chunks and storage units.
 
-    A block covers whole chunks of every output. Where an output has units larger than that (shards), blocks divide
-    them, so that each unit is put together from whole blocks. Block edges are multiples of `multiple`: on a finer grid, the
-    voxels that one voxel of the input becomes stay together.
+    A block covers whole chunks of every output. Where an output has units larger than that
+    (shards), blocks divide them, so that each unit is put together from whole blocks. Block edges
+    are multiples of `multiple`: on a finer grid, the voxels that one voxel of the input becomes
+    stay together.
     """
     least = tuple(math.lcm(multiple[a], *(c[a] for c in chunks)) for a in range(3))
     block = [min(n, size) for n, size in zip(least, shape, strict=True)]
@@ -71,11 +74,13 @@ def choose_layout(
 
 
 def choose_part(layout: Layout, scale: Sequence[Fraction | int], chunks: Sequence[Index]) -> Index:
-    """Return the part of a block that is computed at once where a voxel of the result is made of several of these inputs.
+    """Return the part of a block that is computed at once where a voxel of the result is made of
+    several of these inputs.
 
-    Such a block is made of many times the voxels that it has. It is put together from parts that are made of whole chunks of every input
-    and of no more than `BLOCK_VOXELS`: a decoded chunk goes to the function as it is, and every buffer is small. Without such parts, and
-    where the result is not coarser, it is the block itself.
+    Such a block is made of many times the voxels that it has. It is put together from parts that
+    are made of whole chunks of every input and of no more than `BLOCK_VOXELS`: a decoded chunk goes
+    to the function as it is, and every buffer is small. Without such parts, and where the result is
+    not coarser, it is the block itself.
 
     Examples
     --------
@@ -85,7 +90,8 @@ def choose_part(layout: Layout, scale: Sequence[Fraction | int], chunks: Sequenc
     if all(s == 1 for s in scale) or any(s.denominator != 1 for s in scale):
         return layout.block
     edges = [int(s) for s in scale]
-    # Along an axis with a single block, the last part may reach beyond it: so it does beyond the image.
+    # Along an axis with a single block, the last part may reach beyond it: so it does beyond the
+    # image.
     units = [None if b >= n else b for b, n in zip(layout.block, layout.shape, strict=True)]
     part = []
     for a, (b, edge) in enumerate(zip(layout.block, edges, strict=True)):

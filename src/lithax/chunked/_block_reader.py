@@ -18,7 +18,8 @@ from lithax.grid import BlockSource, Box, Halo, Index, triple
 class ReadBlock:
     """One block of every image.
 
-    Arrays have the shape of the core (of `core`), each of `blocks` and `valid_padded` with its halo on both sides.
+    Arrays have the shape of the core (of `core`), each of `blocks` and `valid_padded` with its halo
+    on both sides.
     """
 
     start: Index
@@ -26,7 +27,9 @@ class ReadBlock:
     blocks: list[np.ndarray]
     core: Index
     inside: Box
-    """The voxels of the core that lie inside the image; a block at an upper face may reach beyond it."""
+    """The voxels of the core that lie inside the image; a block at an upper face may reach beyond
+    it.
+    """
     valid_padded: np.ndarray | None
     """True for voxels taken in, over the core and the largest halo; None without a selection."""
     donor_voxel: Index
@@ -35,7 +38,9 @@ class ReadBlock:
     image_shape: Index
 
     def valid_within(self, halo: Halo) -> np.ndarray:
-        """Return True for voxels of the core and of a halo that lie inside the image and are taken in."""
+        """Return True for voxels of the core and of a halo that lie inside the image and are taken
+        in.
+        """
         if not any(halo):
             return self.valid
         shape = _grown(self.core, halo)
@@ -57,7 +62,9 @@ class ReadBlock:
 
 @dataclass
 class BlockReader:
-    """Reads the blocks of several images, padded by one boundary rule, and the voxels that count among them."""
+    """Reads the blocks of several images, padded by one boundary rule, and the voxels that count
+    among them.
+    """
 
     sources: Sequence[BlockSource]
     layout: Layout
@@ -69,8 +76,8 @@ class BlockReader:
     boundary: str = "reflect"
     boundary_value: Any = 0
     replaces: bool = True
-    """Whether voxels left out hold the value of a voxel taken in, in images without a halo: then they cannot influence a
-    function that was not told of them."""
+    """Whether voxels left out hold the value of a voxel taken in, in images without a halo: then
+    they cannot influence a function that was not told of them."""
     skips: bool = True
     """Whether blocks in which no voxel counts are not read."""
 
@@ -85,7 +92,9 @@ class BlockReader:
         return tuple(_grown(self.layout.block, halo) for halo in self.halos)
 
     def read(self, start: Index) -> ReadBlock | None:
-        """Return the block whose core begins at a voxel of the image; None if none of its voxels counts."""
+        """Return the block whose core begins at a voxel of the image; None if none of its voxels
+        counts.
+        """
         core, widest = self.layout.block, self.widest
         inside = triple(slice(0, min(c, n - s)) for c, n, s in zip(core, self.layout.shape, start, strict=True))
         valid_padded, donor = None, (0, 0, 0)

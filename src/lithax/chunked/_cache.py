@@ -14,7 +14,9 @@ _FEW = 4
 
 
 def layers_fit(capacity: int, sources: Sequence[BlockSource]) -> bool:
-    """Tell whether two layers of chunks across x fit into a cache: one that blocks are made of, and the next one."""
+    """Tell whether two layers of chunks across x fit into a cache: one that blocks are made of, and
+    the next one.
+    """
     layers = (s.chunks[0] * math.prod(s.shape[1:]) * np.dtype(s.dtype).itemsize for s in sources)
     return 2 * sum(layers) <= capacity
 
@@ -29,8 +31,8 @@ class ChunkCache:
     capacity
         Bytes that are kept.
     returns
-        Tells whether a chunk will be asked for as a whole while it is still kept. Of the others only the layers wanted
-        are decoded where that is cheaper: the halo of a block needs a few.
+        Tells whether a chunk will be asked for as a whole while it is still kept. Of the others
+        only the layers wanted are decoded where that is cheaper: the halo of a block needs a few.
     """
 
     def __init__(self, capacity: int, returns: Callable[[BlockSource, Index], bool] = lambda source, index: True):

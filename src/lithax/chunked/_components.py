@@ -1,13 +1,15 @@
-"""Connected components of an image of any size: blocks are labelled apart, then joined across their faces.
+"""Connected components of an image of any size: blocks are labelled apart, then joined across their
+faces.
 
 Two blocks side by side, seen at their common face::
 
     left  1 1 0 2        pairs of labels that touch: (1, a), (1, b), (2, b)
     right a b 0 b        so 1, 2, a and b are one component
 
-No labelled image is kept. A component that reaches no block beside its own is complete, and only counted; of the others the faces, sizes and
-pairs are kept. Several processes label a stretch of the blocks each, and join what lies in it. Then each face between two
-stretches goes to the process behind it, and what is still open (numbers, sizes, pairs) to the first one, which joins it.
+No labelled image is kept. A component that reaches no block beside its own is complete, and only
+counted; of the others the faces, sizes and pairs are kept. Several processes label a stretch of the
+blocks each, and join what lies in it. Then each face between two stretches goes to the process
+behind it, and what is still open (numbers, sizes, pairs) to the first one, which joins it.
 """
 
 from collections.abc import Callable
@@ -23,11 +25,15 @@ from lithax.grid import Index, Share, World, triple
 from lithax.runtime import SerialWorld
 
 EDGE = 1 << 6
-"""The bit of a component that touches the border of what was selected; before it those of the first and of the last layers along x, y and z."""
+"""The bit of a component that touches the border of what was selected; before it those of the first
+and of the last layers along x, y and z.
+"""
 
 
 def spanning(axis: int) -> int:
-    """Return the bits of a component that reaches from the first to the last layer along an axis."""
+    """Return the bits of a component that reaches from the first to the last layer along an
+    axis.
+    """
     return 1 << axis | 8 << axis
 
 
@@ -35,8 +41,9 @@ def spanning(axis: int) -> int:
 class Components:
     """The components of a phase, counted by what they touch.
 
-    Entry k of each array is about the components that touch what the bits of k say: the first layer of the image along x, y, z (bits 0 to 2), the
-    last one (bits 3 to 5), the border of what was selected (`EDGE`).
+    Entry k of each array is about the components that touch what the bits of k say: the first layer
+    of the image along x, y, z (bits 0 to 2), the last one (bits 3 to 5), the border of what was
+    selected (`EDGE`).
     """
 
     count: np.ndarray
@@ -70,14 +77,17 @@ class Components:
 
 @dataclass
 class _Open:
-    """Components that may go on elsewhere: their sizes, what they touch, and which of them are one."""
+    """Components that may go on elsewhere: their sizes, what they touch, and which of them are
+    one.
+    """
 
     sizes: np.ndarray
     touched: np.ndarray
     pairs: np.ndarray
 
     def joined(self, still: np.ndarray) -> tuple[np.ndarray, "_Open", Components]:
-        """Join the pairs: the new number of each, those that `still` go on elsewhere, and those that are complete.
+        """Join the pairs: the new number of each, those that `still` go on elsewhere, and those
+        that are complete.
 
         Numbers count from 1, and 0 stands for "no component".
         """
@@ -120,10 +130,11 @@ _Face = tuple[np.ndarray, int]
 def find_components(
     reader: BlockReader, phase: Callable[[np.ndarray], np.ndarray], world: World | None = None, **run: Any
 ) -> Components:
-    """Return the components, connected through voxel faces, of the voxels for which ``phase(block)`` is True.
+    """Return the components, connected through voxel faces, of the voxels for which
+    ``phase(block)`` is True.
 
-    The reader must give the image a halo of one voxel and the rule "nearest", so that the border of the selection is seen. `run` is
-    for `each_block`.
+    The reader must give the image a halo of one voxel and the rule "nearest", so that the border of
+    the selection is seen. `run` is for `each_block`.
     """
     world = SerialWorld() if world is None else world
     shape, core, grid = reader.layout.shape, reader.layout.block, reader.layout.grid
@@ -162,7 +173,8 @@ def find_components(
             {key: number[face] for key, face in faces.items()},
         )
 
-    # Faces that wait for the block behind them, or for the one before them, by the block before them and the axis.
+    # Faces that wait for the block behind them, or for the one before them, by the block before
+    # them and the axis.
     behind: dict[tuple[Index, int], _Face] = {}
     before: dict[tuple[Index, int], _Face] = {}
     complete = Components.of(np.zeros(0, np.int64), np.zeros(0, np.int64))

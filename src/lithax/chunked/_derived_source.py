@@ -1,7 +1,8 @@
-"""Sources of blocks that follow from others: a window of one, and a function of several, voxel by voxel.
+"""Sources of blocks that follow from others: a window of one, and a function of several, voxel by
+voxel.
 
-They are read through what they follow from, so that the chunks of an array that stands in several of them are decoded
-once, and shared like any other chunk.
+They are read through what they follow from, so that the chunks of an array that stands in several
+of them are decoded once, and shared like any other chunk.
 """
 
 import abc
@@ -22,7 +23,9 @@ class AbstractWindow(abc.ABC):
 
 
 class AbstractEvaluated(abc.ABC):
-    """A function of the voxels of other sources (arrays, images and windows of them) of the same shape."""
+    """A function of the voxels of other sources (arrays, images and windows of them) of the same
+    shape.
+    """
 
     leaves: tuple[BlockSource, ...]
     bytes_per_voxel: int
@@ -30,11 +33,15 @@ class AbstractEvaluated(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the voxels that follow from those of the leaves; the given arrays are not changed."""
+        """Return the voxels that follow from those of the leaves; the given arrays are not
+        changed.
+        """
 
 
 def stored_sources(sources: Iterable[BlockSource]) -> Iterator[tuple[BlockSource, Index]]:
-    """Yield what is decoded when sources are read, each with the voxel where it begins to be read."""
+    """Yield what is decoded when sources are read, each with the voxel where it begins to be
+    read.
+    """
     for source in sources:
         if isinstance(source, AbstractEvaluated):
             yield from stored_sources(source.leaves)

@@ -21,8 +21,8 @@ class DeviceTurns:
     block_bytes
         Memory that one block needs on a device: arguments, results and what is between [byte].
     budgets
-        Memory that blocks may fill on each device [byte], None for any; by default what `budgets_of` says, to be asked in the thread in which
-        devices were chosen.
+        Memory that blocks may fill on each device [byte], None for any; by default what
+        `budgets_of` says, to be asked in the thread in which devices were chosen.
 
     Raises
     ------
@@ -75,7 +75,9 @@ def on_device(device: Any) -> contextlib.AbstractContextManager[Any]:
 
 
 def compiled_bytes(compiled: Any) -> tuple[int, int]:
-    """Return the memory that one call of a compiled function needs besides arguments and results, and in all [byte]."""
+    """Return the memory that one call of a compiled function needs besides arguments and results,
+    and in all [byte].
+    """
     told = compiled.memory_analysis()
     between, arguments, results = (
         int(getattr(told, f"{name}_size_in_bytes", 0) or 0) for name in ("temp", "argument", "output")

@@ -1,10 +1,11 @@
 """Find out whether a function without halo looks at one voxel at a time.
 
-A compiled function is followed value by value. A value holds voxels (and it is known which of its axes are x, y, z of the
-block), or it holds none (and it is known along which axes it differs from place to place, as a table or a ramp does), or it
-mixes voxels. What reaches a result must be voxels in their own places. So a table looked up by a voxel's value, a polynomial
-of coefficients, a loop, a maximum over several quantities of one voxel are let through; whatever mixes
-voxels, or depends on where in the block a voxel lies, is named.
+A compiled function is followed value by value. A value holds voxels (and it is known which of its
+axes are x, y, z of the block), or it holds none (and it is known along which axes it differs from
+place to place, as a table or a ramp does), or it mixes voxels. What reaches a result must be voxels
+in their own places. So a table looked up by a voxel's value, a polynomial of coefficients, a loop,
+a maximum over several quantities of one voxel are let through; whatever mixes voxels, or depends on
+where in the block a voxel lies, is named.
 """
 
 import math
@@ -63,7 +64,8 @@ class _Value:
 
 
 def check_jaxpr(jaxpr: Any, name: str, blocks: int) -> None:
-    """Raise NotElementwiseError naming the primitive by which a result depends on other voxels, or on places in the block.
+    """Raise NotElementwiseError naming the primitive by which a result depends on other voxels, or
+    on places in the block.
 
     The first `blocks` arguments of `jaxpr` are voxels, the others parameters.
     """
@@ -141,7 +143,9 @@ def _apply(equation: Any, values: list[_Value]) -> list[_Value]:
 
 
 def _join(values: Sequence[_Value], primitive: str, *also: _Value) -> _Value:
-    """Return what a value is that may come from, or is computed place by place from, all of these."""
+    """Return what a value is that may come from, or is computed place by place from, all of
+    these.
+    """
     mixed = next((v.mixed for v in (*values, *also) if v.mixed), "")
     if mixed:
         return _Value(mixed=mixed)
@@ -169,7 +173,9 @@ def _broadcast(equation: Any, value: _Value) -> _Value:
 
 
 def _moved(equation: Any, values: list[_Value]) -> _Value | None:
-    """Return where the voxels are after a primitive that works on whole arrays; None if it mixes them."""
+    """Return where the voxels are after a primitive that works on whole arrays; None if it mixes
+    them.
+    """
     primitive, parameters = equation.primitive.name, equation.params
     shape = _shape(equation.invars[0])
     value = _join(values, primitive)

@@ -1,4 +1,6 @@
-"""Mark the user's element-wise functions in a program, find the marks when it is traced, and check what they enclose."""
+"""Mark the user's element-wise functions in a program, find the marks when it is traced, and check
+what they enclose.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,8 +28,8 @@ def mark_elementwise(program: Program) -> Program:
 
 
 def _marked(step: Step, op: PlainFunction) -> Callable:
-    # What is traced among the function and its parameters is passed by, so that only voxels and arrays are arguments;
-    # the rest are constants.
+    # What is traced among the function and its parameters is passed by, so that only voxels and
+    # arrays are arguments; the rest are constants.
     bound = (op.function, op.arguments, dict(step.parameters))
     arrays, constants = eqx.partition(bound, eqx.is_array)
 
@@ -58,7 +60,9 @@ def check_marked(jaxpr: Any) -> None:
 
 
 def check_plain_functions(program: Program, dtype: np.dtype) -> None:
-    """Raise NotElementwiseError if a step of a program that is compiled as part of another mixes voxels."""
+    """Raise NotElementwiseError if a step of a program that is compiled as part of another mixes
+    voxels.
+    """
     if not any(isinstance(step.op, PlainFunction) and step.elementwise for step in program.leaves):
         return
     shape = (4, 3, 5)
@@ -70,9 +74,11 @@ def check_plain_functions(program: Program, dtype: np.dtype) -> None:
 
 
 def check_on_sample(program: Program, run: Callable[[Program], Any], convert: Callable, to_numpy: Callable) -> Any:
-    """Return ``run(program)``; raise NotElementwiseError if an element-wise function then gives other values in pieces.
+    """Return ``run(program)``; raise NotElementwiseError if an element-wise function then gives
+    other values in pieces.
 
-    For programs that nobody compiles: what the functions are given is noted, and each is tried on a sample of these types.
+    For programs that nobody compiles: what the functions are given is noted, and each is tried on a
+    sample of these types.
     """
     met: list[tuple[Step, tuple[Any, ...]]] = []
     outs = run(_watched(program, met))

@@ -1,8 +1,10 @@
-"""What blocks side by side know of their common boundary, brought together, also from other processes.
+"""What blocks side by side know of their common boundary, brought together, also from other
+processes.
 
-Every block hands in a parcel for each neighbour: what it knows of the voxels that touch it, across a face, an edge or a
-corner. As soon as both parcels of a pair are there, they meet. Blocks come in C order, so of an image of n³ blocks no
-more than about a layer of n² waits. At the end what waits for a block of another process is sent there.
+Every block hands in a parcel for each neighbour: what it knows of the voxels that touch it, across
+a face, an edge or a corner. As soon as both parcels of a pair are there, they meet. Blocks come in
+C order, so of an image of n³ blocks no more than about a layer of n² waits. At the end what waits
+for a block of another process is sent there.
 """
 
 import itertools
@@ -27,8 +29,9 @@ class FaceExchange:
     grid
         The blocks.
     meet
-        Called with the two parcels of every pair of neighbours and the direction from the first to the second, and with
-        whether the image goes on with itself along each axis between the two (-1, 0 or 1).
+        Called with the two parcels of every pair of neighbours and the direction from the first to
+        the second, and with whether the image goes on with itself along each axis between the two
+        (-1, 0 or 1).
     reach
         1: neighbours across faces; 2: edges, too; 3: and corners.
     periodic
@@ -49,7 +52,9 @@ class FaceExchange:
         self._ahead: dict[tuple[Index, Offset], Any] = {}
 
     def neighbour(self, block: Index, offset: Offset) -> tuple[Index, Offset] | None:
-        """Return the block in a direction, and by how many periods it lies on; None outside the image."""
+        """Return the block in a direction, and by how many periods it lies on; None outside the
+        image.
+        """
         found, periods = [], []
         for axis, (b, o, n) in enumerate(zip(block, offset, self._grid.counts, strict=True)):
             period = (b + o) // n

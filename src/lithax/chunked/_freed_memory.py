@@ -1,4 +1,6 @@
-"""Ask the C library to keep the memory of finished blocks for the next ones, and to give it back after the last."""
+"""Ask the C library to keep the memory of finished blocks for the next ones, and to give it back
+after the last.
+"""
 
 import ctypes
 import functools
@@ -24,8 +26,8 @@ def _glibc() -> Any:
 def keep_freed_memory() -> None:
     """Let blocks be allocated from memory that earlier ones have touched already.
 
-    By default glibc returns blocks of some MiB to the system when they are freed, so that every page of the next one is
-    cleared and mapped again: a quarter of the time of an element-wise pass.
+    By default glibc returns blocks of some MiB to the system when they are freed, so that every
+    page of the next one is cleared and mapped again: a quarter of the time of an element-wise pass.
     """
     library = _glibc()
     if library is not None:
@@ -36,7 +38,8 @@ def keep_freed_memory() -> None:
 def release_memory(used: int) -> None:
     """Return freed buffers to the system after work that used `used` bytes, where that is much.
 
-    glibc keeps up to several hundred MiB of them for later otherwise, and one large call after another would add up.
+    glibc keeps up to several hundred MiB of them for later otherwise, and one large call after
+    another would add up.
     """
     library = _glibc()
     if library is not None and used >= _WORTHWHILE:

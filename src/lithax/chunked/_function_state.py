@@ -1,8 +1,9 @@
 """What a Python function depends on besides its arguments, as far as it can be seen.
 
-A program that was traced from a function is used again for the same function as long as this is the same. Seen are defaults,
-closures, globals, attributes of objects and modules that it names, and the functions that it calls: numbers, text
-and arrays by value. What libraries hold, and what is behind an opaque object, is not looked into.
+A program that was traced from a function is used again for the same function as long as this is the
+same. Seen are defaults, closures, globals, attributes of objects and modules that it names, and the
+functions that it calls: numbers, text and arrays by value. What libraries hold, and what is behind
+an opaque object, is not looked into.
 """
 
 import functools
@@ -27,7 +28,9 @@ _NOTHING = ()
 
 
 def function_state(*values: Any) -> Hashable:
-    """Return what functions (or pytrees that hold some) depend on, to be compared with what it was before."""
+    """Return what functions (or pytrees that hold some) depend on, to be compared with what it was
+    before.
+    """
     return tuple(_State().of(value, 0) for value in values)
 
 
@@ -117,7 +120,9 @@ def _open_to_view(value: Any) -> bool:
 
 @functools.lru_cache(1024)
 def _names(code: types.CodeType) -> tuple[str, ...]:
-    """Return every global and attribute that a function names, also in functions defined inside it."""
+    """Return every global and attribute that a function names, also in functions defined inside
+    it.
+    """
     names = list(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

@@ -1,7 +1,9 @@
-"""A key of a traced program: equal programs have equal keys, whatever function they were traced from.
+"""A key of a traced program: equal programs have equal keys, whatever function they were traced
+from.
 
-What a function computes cannot be read off its code: two lambdas with equal code and closure differ once a global that they
-read has changed. Traced, all that has become constants of the program, which are compared here by value.
+What a function computes cannot be read off its code: two lambdas with equal code and closure differ
+once a global that they read has changed. Traced, all that has become constants of the program,
+which are compared here by value.
 """
 
 import hashlib
@@ -15,7 +17,8 @@ from jax.extend import core
 
 from lithax.arrays import is_traced
 
-# What these carry besides the program that runs says how to differentiate it, and that is over once it is traced.
+# What these carry besides the program that runs says how to differentiate it, and that is over once
+# it is traced.
 _RULES_OF_DERIVATIVES = {
     "custom_jvp_call": {"jvp", "jvp_jaxpr_fun", "jvp_jaxpr_thunk"},
     "custom_vjp_call": {"fwd", "fwd_jaxpr_thunk", "bwd", "out_trees"},
@@ -72,7 +75,9 @@ def _parameters_key(primitive: str, parameters: Mapping[str, Any]) -> Hashable:
 
 
 def value_key(value: Any) -> Hashable:
-    """Return a key of a value: arrays by their bytes, programs by what they compute, what cannot be compared by identity."""
+    """Return a key of a value: arrays by their bytes, programs by what they compute, what cannot be
+    compared by identity.
+    """
     if isinstance(value, core.ClosedJaxpr):
         return jaxpr_key(value)
     if isinstance(value, core.Jaxpr):
@@ -93,7 +98,9 @@ def value_key(value: Any) -> Hashable:
 
 
 def array_key(array: Any) -> Hashable:
-    """Return dtype, shape and digest of the values of an array; of what cannot be read (a traced one), the identity."""
+    """Return dtype, shape and digest of the values of an array; of what cannot be read (a traced
+    one), the identity.
+    """
     if is_traced(array):
         return IdentityKey(array)
     if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended):

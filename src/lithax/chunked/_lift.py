@@ -1,4 +1,6 @@
-"""Tell what is constant in a program, or in a measurement, from what is an argument of the compiled function."""
+"""Tell what is constant in a program, or in a measurement, from what is an argument of the compiled
+function.
+"""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -14,9 +16,11 @@ from lithax.ops import AbstractRepetition, PlainFunction, Program, Step
 
 
 def lift_tree(tree: Any) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]], Any]]:
-    """Return the arrays of a pytree, a key of everything else, and the way back from arrays to the pytree.
+    """Return the arrays of a pytree, a key of everything else, and the way back from arrays to the
+    pytree.
 
-    Python numbers are constants, compared by value; functions by identity and by what they depend on.
+    Python numbers are constants, compared by value; functions by identity and by what they depend
+    on.
     """
     leaves, structure = jax.tree_util.tree_flatten(tree, is_leaf=lambda x: x is None)
     where = [isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves]
@@ -34,9 +38,9 @@ def lift_tree(tree: Any) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]],
 def lift(program: Program, selects: bool = False) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]], Program]]:
     """Return the arrays of a program, a key of everything else, and the way back.
 
-    Arrays among the parameters (and in a function that is an equinox module) become arguments, so that a sweep compiles
-    once. Boundary rules count only where the function applies them itself (`selects`: whether voxels are
-    selected); otherwise blocks are read by them.
+    Arrays among the parameters (and in a function that is an equinox module) become arguments, so
+    that a sweep compiles once. Boundary rules count only where the function applies them itself
+    (`selects`: whether voxels are selected); otherwise blocks are read by them.
     """
     parts = []
     for step in program.leaves:

@@ -1,12 +1,14 @@
 """The value of a loss over images of any size, and its gradient by the parameters.
 
-A loss is a measurement: the states s_i of the blocks are combined to S, and L = finish(S). By the chain rule
+A loss is a measurement: the states s_i of the blocks are combined to S, and L = finish(S). By the
+chain rule
 
     dL/dp = sum_i  dL/dS  dS/ds_i  ds_i/dp.
 
-Where states add up, dS/ds_i is the identity: one pass sums the states and their derivatives ds_i/dp, of which there are as
-many rows as a state has numbers. Otherwise a first pass gives the states, the derivative of combining them is
-taken on the host, and a second pass pulls it back through every block. All are joined along one tree (`BlockTree`).
+Where states add up, dS/ds_i is the identity: one pass sums the states and their derivatives
+ds_i/dp, of which there are as many rows as a state has numbers. Otherwise a first pass gives the
+states, the derivative of combining them is taken on the host, and a second pass pulls it back
+through every block. All are joined along one tree (`BlockTree`).
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +34,9 @@ from lithax.ops import Program, as_steps
 
 
 class LossOverBlocks:
-    """A loss, perhaps with a model of the first image, as functions of the parameters on one block."""
+    """A loss, perhaps with a model of the first image, as functions of the parameters on one
+    block.
+    """
 
     def __init__(
         self,
@@ -56,15 +60,19 @@ class LossOverBlocks:
         return self._finish(self._combined(parameters, "state", self.loss.combine))
 
     def value_and_gradient(self, parameters: Any) -> tuple[np.ndarray, Any]:
-        """Return the loss and its gradient, a pytree like `parameters` (None for what is not a real number)."""
+        """Return the loss and its gradient, a pytree like `parameters` (None for what is not a real
+        number).
+        """
         if Traits.of(self.loss).additive:
             return self._one_pass(parameters)
         return self._two_passes(parameters)
 
     def hessian(self, parameters: Any) -> np.ndarray:
-        """Return the second derivatives of the loss by all real numbers of the parameters, in the order of their leaves.
+        """Return the second derivatives of the loss by all real numbers of the parameters, in the
+        order of their leaves.
 
-        With F the finish of the summed states S = sum s_i: H = F'(S) sum s_i'' + (sum s_i')^T F''(S) (sum s_i'), in one pass.
+        With F the finish of the summed states S = sum s_i: H = F'(S) sum s_i'' + (sum s_i')^T
+        F''(S) (sum s_i'), in one pass.
 
         Raises
         ------
@@ -86,10 +94,11 @@ class LossOverBlocks:
         return np.tensordot(weights, curvature, axes=1) + rows.T @ second @ rows
 
     def normal_equations(self, parameters: Any) -> tuple[np.ndarray, float, int]:
-        """Return J^T J of the residuals of all voxels, their sum of squares, and their number, in one pass.
+        """Return J^T J of the residuals of all voxels, their sum of squares, and their number, in
+        one pass.
 
-        J has a row per voxel and a column per real number of the parameters, in the order of their leaves; only sums over
-        voxels are kept.
+        J has a row per voxel and a column per real number of the parameters, in the order of their
+        leaves; only sums over voxels are kept.
         """
         square, misfit, number = self._combined(parameters, "normal", _add)
         return np.asarray(square), float(misfit), int(number)
@@ -133,7 +142,8 @@ class LossOverBlocks:
             ]
             return jnp.asarray(self.loss.finish(combine_nodes(self.loss.combine, whole)))
 
-        # Who holds the states below a node joins them, and takes the derivative back to them; only nodes are told to others.
+        # Who holds the states below a node joins them, and takes the derivative back to them; only
+        # nodes are told to others.
         with jax.enable_x64(True):
             nodes, pull, places = jax.vjp(nodes_of, [r for r, _ in real], has_aux=True)
             every = self._gather(to_host((nodes, places)))
@@ -170,7 +180,9 @@ class LossOverBlocks:
         return block_arguments(read, self._selects)
 
     def _function(self, what: str, parameters: Any, *cotangent: Any) -> BlockFunction:
-        """Return a function of a block: its "state", the "jacobian" of that too, or what can "pull" a cotangent back."""
+        """Return a function of a block: its "state", the "jacobian" of that too, or what can "pull"
+        a cotangent back.
+        """
         differ, fixed = _split(parameters)
         leaves, structure = jax.tree_util.tree_flatten((self.loss, fixed))
         key = (
@@ -270,7 +282,9 @@ def _normal(residuals: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _raveled(differ: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Return all numbers of a pytree as one float64 vector, and what makes such a pytree of a vector."""
+    """Return all numbers of a pytree as one float64 vector, and what makes such a pytree of a
+    vector.
+    """
     leaves, structure = jax.tree_util.tree_flatten(differ)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     ends = np.cumsum([0, *(leaf.size for leaf in leaves)])

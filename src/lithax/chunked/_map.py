@@ -22,7 +22,9 @@ from lithax.grid import EVERYTHING, BlockSink, BlockSource, Box, ChunkGrid, Inde
 
 @dataclass
 class MapJob:
-    """Everything one pass over the blocks needs; checked before, so that nothing can fail for a bad argument here."""
+    """Everything one pass over the blocks needs; checked before, so that nothing can fail for a bad
+    argument here.
+    """
 
     function: MapFunction
     reader: BlockReader
@@ -40,11 +42,14 @@ class MapJob:
     """Where voxels left out keep their value: the arrays that hold it."""
     in_place: bool = False
     kept: bool = True
-    """Whether the results outlive the call if it fails; those that nobody will see may be left half done."""
+    """Whether the results outlive the call if it fails; those that nobody will see may be left half
+    done.
+    """
     share: Share = EVERYTHING
     """This process's part of the units."""
     watch: Callable[[], None] = lambda: None
-    """Raises if another process has failed; called between blocks, in the thread that runs the job."""
+    """Raises if another process has failed; called between blocks, in the thread that runs the job.
+    """
 
     def run(self) -> None:
         """Compute every block whose result is not stored yet."""
@@ -77,7 +82,8 @@ class MapJob:
             progress.close()
 
     def _order(self) -> list[Index]:
-        # All blocks of one unit follow each other, so that few units are open at a time; units are dealt out whole.
+        # All blocks of one unit follow each other, so that few units are open at a time; units are
+        # dealt out whole.
         units = self._units
         order = []
         for u in units:
@@ -94,7 +100,9 @@ class MapJob:
         return self.share.owns(self._units, unit)
 
     def _returns(self) -> Callable[[BlockSource, Index], bool]:
-        """Return what tells whether a chunk is that of a block still to come, and will be kept until then."""
+        """Return what tells whether a chunk is that of a block still to come, and will be kept
+        until then.
+        """
         selection = self.reader.selection
         sources = (*self.reader.sources, *(selection.sources if selection is not None else ()))
         fit = layers_fit(self.reader.cache.capacity, sources)
@@ -124,7 +132,9 @@ class MapJob:
         return results
 
     def _part(self, reader: BlockReader, start: Index, box: Box) -> Sequence[np.ndarray | None]:
-        """Compute what the function gives at once; None: nothing is selected there, and the storage unit stays as it is."""
+        """Compute what the function gives at once; None: nothing is selected there, and the storage
+        unit stays as it is.
+        """
         shape, core = box_shape(box), self.function.core
         inner = tuple(slice(0, n) for n in shape)
         read = reader.read(triple(int(s * k) for s, k in zip(start, self.scale, strict=True)))
@@ -149,7 +159,9 @@ class MapJob:
         )
 
     def _verify(self, sink: BlockSink, journal: Any, order: Sequence[Index]) -> set[Index]:
-        """Return those of this process's units that an earlier attempt recorded, and that are stored as it did."""
+        """Return those of this process's units that an earlier attempt recorded, and that are
+        stored as it did.
+        """
         finished: set[Index] = set()
 
         def check(unit: Index) -> bool:

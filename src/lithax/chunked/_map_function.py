@@ -65,7 +65,8 @@ class _Cores(eqx.Module):
 
 
 def map_function(request: MapRequest, backend: Any, device: Any = None) -> MapFunction:
-    """Return the block function for a backend: "jax", "numpy", "torch", "cupy", or an array-API namespace.
+    """Return the block function for a backend: "jax", "numpy", "torch", "cupy", or an array-API
+    namespace.
 
     `device` is one of the backend's; for JAX it may be a tuple of them, to which blocks go in turn.
     """
@@ -171,7 +172,9 @@ def _run(request: MapRequest, program: Program, blocks, offset, shape, valid, do
 
 
 def _stored(request: MapRequest, k: int, out: Any, valid: Any, old: Any) -> Any:
-    """Return a result in the type that is stored, voxels left out at their old value or the fill value."""
+    """Return a result in the type that is stored, voxels left out at their old value or the fill
+    value.
+    """
     xp, dtypes = namespace(out), request.out_dtypes
     wanted = None if dtypes is None else dtypes[k if len(dtypes) > 1 else 0]
     if wanted is not None:
@@ -216,7 +219,9 @@ def _check_core(request: MapRequest, shape: tuple[int, ...], core: Index, blocks
 
 
 def needs_x64(program: Program, dtypes: Sequence[np.dtype]) -> bool:
-    """Whether JAX must work in 64 bits: on 64-bit voxels, and where an operation of ours makes some of narrower ones."""
+    """Whether JAX must work in 64 bits: on 64-bit voxels, and where an operation of ours makes some
+    of narrower ones.
+    """
     arithmetic = list(ARITHMETIC.values())
     if any(step.op.context or step.op.body in arithmetic for step in program.leaves):
         return True
@@ -225,7 +230,9 @@ def needs_x64(program: Program, dtypes: Sequence[np.dtype]) -> bool:
 
 
 def _trial(request: MapRequest, program: Program, convert: Callable) -> tuple[np.dtype, ...]:
-    """Run the program on a small block; return the types of its results, having checked the user's functions."""
+    """Run the program on a small block; return the types of its results, having checked the user's
+    functions.
+    """
     whole = any(s != 1 for s in request.program.scale)
     core = request.core if whole else (2, 2, 2)
     grown = [tuple(s - c for s, c in zip(shape, request.core, strict=True)) for shape in request.block_shapes]

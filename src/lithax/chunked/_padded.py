@@ -1,4 +1,6 @@
-"""Read a block with its halo, every block of the same shape, what lies outside filled by a boundary rule."""
+"""Read a block with its halo, every block of the same shape, what lies outside filled by a boundary
+rule.
+"""
 
 import functools
 import itertools
@@ -28,8 +30,8 @@ def read_padded(
 ) -> np.ndarray:
     """Return the voxels ``begin ... begin + shape`` of the image continued by `boundary`.
 
-    Up to `halo` voxels beyond the upper faces are what the rule says; further out, where no result depends on
-    them, the last of those is repeated.
+    Up to `halo` voxels beyond the upper faces are what the rule says; further out, where no result
+    depends on them, the last of those is repeated.
     """
     rows = [_rows(b, n, size, h, boundary) for b, n, size, h in zip(begin, shape, source.shape, halo, strict=True)]
     if isinstance(source, AbstractEvaluated):
@@ -77,10 +79,11 @@ def _evaluated(
     boundary: str,
     value: Any,
 ) -> np.ndarray:
-    """Return a block of a function of other sources: what lies outside is a copy of what it gives inside.
+    """Return a block of a function of other sources: what lies outside is a copy of what it gives
+    inside.
 
-    A rule that copies voxels may as well copy those of the leaves, of which each voxel is a function; the value of a constant
-    rule stands for the result, not for the leaves.
+    A rule that copies voxels may as well copy those of the leaves, of which each voxel is a
+    function; the value of a constant rule stands for the result, not for the leaves.
     """
     rule = "nearest" if boundary == "constant" else boundary
     out = source.evaluate([read_padded(leaf, cache, begin, shape, halo, rule, 0) for leaf in source.leaves])
@@ -100,7 +103,9 @@ def _rows(begin: int, count: int, size: int, halo: int, boundary: str) -> "_Rows
 
 
 class _Rows:
-    """One axis of a padded block: runs read from the image (row, image position, length), and rows copied from other rows."""
+    """One axis of a padded block: runs read from the image (row, image position, length), and rows
+    copied from other rows.
+    """
 
     def __init__(self, begin: int, count: int, size: int, halo: int, boundary: str):
         position = np.arange(begin, begin + count)

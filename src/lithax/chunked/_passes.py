@@ -1,10 +1,10 @@
 """Passes over the blocks of an image, of which algorithms on whole images are made.
 
-A *map* writes voxels: a function of a block and its halo, in host memory, whose block may span whole axes. A *fold*
-keeps something of every block, in the order of the blocks, and makes one result of it. A *settle* changes a scratch
-image in place until nothing changes any more. An algorithm is a generator: it
-yields a pass and is sent its result, so that a pass may depend on those before. `lithax.images.run_algorithm` drives
-it.
+A *map* writes voxels: a function of a block and its halo, in host memory, whose block may span
+whole axes. A *fold* keeps something of every block, in the order of the blocks, and makes one
+result of it. A *settle* changes a scratch image in place until nothing changes any more. An
+algorithm is a generator: it yields a pass and is sent its result, so that a pass may depend on
+those before. `lithax.images.run_algorithm` drives it.
 """
 
 import itertools
@@ -23,14 +23,18 @@ from lithax.grid import Box, ChunkGrid, Halo, Index, World, box_shape, triple
 
 @dataclass(frozen=True)
 class PassBlock:
-    """What a pass sees of one block: its voxels and those around, as far as they lie inside the image."""
+    """What a pass sees of one block: its voxels and those around, as far as they lie inside the
+    image.
+    """
 
     box: Box
     """The voxels of the block in the image."""
     core: Box
     """The same voxels in the arrays."""
     arrays: tuple[np.ndarray, ...]
-    """One per input of the pass; all of one shape: the block and its halo, cut at the faces of the image."""
+    """One per input of the pass; all of one shape: the block and its halo, cut at the faces of the
+    image.
+    """
     valid: np.ndarray | None
     """True for voxels taken in, over the shape of the arrays; None: all are."""
     place: int
@@ -76,22 +80,27 @@ def pass_block(read: ReadBlock, halo: Halo, layout: Layout) -> PassBlock:
 
 @dataclass(frozen=True)
 class Field:
-    """What a map writes: one of the results of the algorithm, or an image that only later passes see."""
+    """What a map writes: one of the results of the algorithm, or an image that only later passes
+    see.
+    """
 
     dtype: np.dtype
     scratch: bool = False
     fill: Any = 0
-    """Value of the voxels that are left out: of a result each of them, of a scratch image only blocks without a voxel
-    that takes part."""
+    """Value of the voxels that are left out: of a result each of them, of a scratch image only
+    blocks without a voxel that takes part."""
 
 
 @dataclass(frozen=True)
 class MapPass:
-    """A pass that writes one value per voxel, recorded unit by unit, so that a killed run resumes."""
+    """A pass that writes one value per voxel, recorded unit by unit, so that a killed run
+    resumes.
+    """
 
     name: str
     kernel: Callable[[PassBlock], Sequence[np.ndarray]]
-    """Returns the block of each field: shape `PassBlock.size`. Called in several threads at once."""
+    """Returns the block of each field: shape `PassBlock.size`. Called in several threads at once.
+    """
     inputs: Sequence[Any]
     """Images of the call, or what an earlier map wrote."""
     fields: Sequence[Field]
@@ -99,11 +108,15 @@ class MapPass:
     spans: tuple[int, ...] = ()
     """Axes along which one block reaches through the whole image."""
     voxel_bytes: int = 16
-    """Memory that the kernel needs for a voxel of its block and halo besides inputs and results [byte]."""
+    """Memory that the kernel needs for a voxel of its block and halo besides inputs and results
+    [byte].
+    """
     selects: bool = True
     """Whether the pass is told which voxels take part, and done only where some do."""
     every_block: bool = False
-    """Whether it is done everywhere all the same, and what it returns for voxels left out is written."""
+    """Whether it is done everywhere all the same, and what it returns for voxels left out is
+    written.
+    """
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,8 @@ class FoldPass:
     voxel_bytes: int = 16
     selects: bool = True
     kept_bytes: float = 0.0
-    """Memory that stays in use after a block, for a voxel of it [byte]: an estimate, for the plan."""
+    """Memory that stays in use after a block, for a voxel of it [byte]: an estimate, for the plan.
+    """
     assumed: Any = None
     """The result with which `lithax.plan` goes on, which reads no voxel."""
 
@@ -131,9 +145,9 @@ class FoldPass:
 class SettlePass:
     """A pass that changes a scratch image in place, block by block, until nothing changes any more.
 
-    Only for a kernel with one fixed point that is reached from every state on the way, in whatever order blocks are
-    done (as in a reconstruction, which only ever rises below its mask): else the result would depend on the grid. A run
-    that was killed goes on from the state it left.
+    Only for a kernel with one fixed point that is reached from every state on the way, in whatever
+    order blocks are done (as in a reconstruction, which only ever rises below its mask): else the
+    result would depend on the grid. A run that was killed goes on from the state it left.
     """
 
     name: str
@@ -151,7 +165,9 @@ Pass = MapPass | FoldPass | SettlePass
 
 
 def pass_layout(shape: Index, chunks: Sequence[Index], units: Sequence[Index], spans: Sequence[int] = ()) -> Layout:
-    """Return the blocks of a pass: whole chunks of what is written, and the whole image along the axes it spans."""
+    """Return the blocks of a pass: whole chunks of what is written, and the whole image along the
+    axes it spans.
+    """
 
     def spanning(edges: Index) -> Index:
         return triple(shape[a] if a in spans else n for a, n in enumerate(edges))
@@ -189,7 +205,9 @@ def block_around(box: Box, place: int, halo: Halo, layout: Layout, sources: Sequ
 
 
 def beside(grid: ChunkGrid, index: Index, moved: np.ndarray) -> list[Index]:
-    """Return the neighbours of a block, across faces, edges and corners, that see one of the voxels that moved."""
+    """Return the neighbours of a block, across faces, edges and corners, that see one of the voxels
+    that moved.
+    """
     found = []
     for offset in itertools.product((-1, 0, 1), repeat=3):
         other = triple(i + o for i, o in zip(index, offset, strict=True))

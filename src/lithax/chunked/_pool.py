@@ -20,13 +20,15 @@ def run_all(
     *,
     interruptible: bool = False,
 ) -> None:
-    """Call ``work(task)`` for every task in `workers` threads and ``done(task, result)`` in this one.
+    """Call ``work(task)`` for every task in `workers` threads and ``done(task, result)`` in this
+    one.
 
-    Tasks start in order. After the first failure, or Ctrl-C, no further task starts, those under way come to
-    their end, and the failure is raised here with its own traceback. Threads never run further ahead than `workers` results.
-    ``watch()`` is called in this thread after every result, and now and then while there is none; what it raises is a failure, too.
-    Work that is `interruptible` leaves nothing half done wherever Ctrl-C meets it: a single task of that kind is done here, which saves
-    the thread (as much as a small block takes).
+    Tasks start in order. After the first failure, or Ctrl-C, no further task starts, those under
+    way come to their end, and the failure is raised here with its own traceback. Threads never run
+    further ahead than `workers` results. ``watch()`` is called in this thread after every result,
+    and now and then while there is none; what it raises is a failure, too. Work that is
+    `interruptible` leaves nothing half done wherever Ctrl-C meets it: a single task of that kind is
+    done here, which saves the thread (as much as a small block takes).
     """
     keep_freed_memory()
     if interruptible and isinstance(tasks, list) and len(tasks) == 1:

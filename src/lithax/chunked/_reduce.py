@@ -1,4 +1,6 @@
-"""Measure over a grid: every block gives a state, states are combined in the order of the blocks."""
+"""Measure over a grid: every block gives a state, states are combined in the order of the
+blocks.
+"""
 
 import functools
 import math
@@ -28,8 +30,9 @@ def reduce_blocks(
 ) -> Any:
     """Return the combined state of all blocks; None if no voxel counts.
 
-    States are combined on the host in block order along one tree, so that float sums have the same bits for any number of
-    threads and processes. Each process makes the nodes of its stretch, and the processes tell each other these.
+    States are combined on the host in block order along one tree, so that float sums have the same
+    bits for any number of threads and processes. Each process makes the nodes of its stretch, and
+    the processes tell each other these.
     """
     own = share.places(reader.layout.grid)
     tree = BlockTree(measure.combine, own.start)
@@ -60,11 +63,12 @@ def each_block(
     share: Share = EVERYTHING,
     watch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Work on every block in which a voxel counts, in threads, and take the results in the order of the blocks.
+    """Work on every block in which a voxel counts, in threads, and take the results in the order of
+    the blocks.
 
     `take` is given the place of the block in that order, and the result.
-    Of several processes each works on a stretch of the blocks; `share` is this one's place among them, and their number.
-    ``watch()`` raises if another process has failed.
+    Of several processes each works on a stretch of the blocks; `share` is this one's place among
+    them, and their number. ``watch()`` raises if another process has failed.
     """
     grid = reader.layout.grid
     blocks = share.of(grid)

@@ -42,9 +42,9 @@ def state_function(
 ) -> StateFunction:
     """Return what measures one block.
 
-    A `program` is applied to the first image, whose halo the reader must have, before it is measured. Blocks go to the
-    `devices` in turn; None is the default one. A measurement that says ``host = True`` is run on NumPy arrays under any
-    backend.
+    A `program` is applied to the first image, whose halo the reader must have, before it is
+    measured. Blocks go to the `devices` in turn; None is the default one. A measurement that says
+    ``host = True`` is run on NumPy arrays under any backend.
     """
 
     def state(measure: Any, program: Program | None, blocks, valid, valid_padded, offset, donor_voxel) -> Any:
@@ -118,7 +118,9 @@ def predicted(program: Program, blocks: Sequence[Any], frame: Frame, at: Any, va
 
 
 def block_examples(reader: BlockReader, selects: bool, halo: Halo = (0, 0, 0)) -> tuple[Any, ...]:
-    """Return the forms of `block_arguments`: voxels, flags, flags with halo (if a program `selects`), offset, donor voxel."""
+    """Return the forms of `block_arguments`: voxels, flags, flags with halo (if a program
+    `selects`), offset, donor voxel.
+    """
     like = jax.ShapeDtypeStruct
     core, widest = reader.layout.block, reader.widest
     three = like((3,), np.int64)

@@ -16,7 +16,9 @@ from lithax.grid import BlockSource, Halo, Index
 
 @dataclass(frozen=True)
 class Selection:
-    """Voxels not excluded, included, of the chosen phases, and inside the region: all of these at once."""
+    """Voxels not excluded, included, of the chosen phases, and inside the region: all of these at
+    once.
+    """
 
     frame: Frame
     exclude: tuple[BlockSource, ...] = ()
@@ -33,7 +35,9 @@ class Selection:
     def block(
         self, cache: ChunkCache, begin: Index, shape: Index, halo: Halo, boundary: str, compiled: bool
     ) -> np.ndarray:
-        """Return True for the voxels taken in of a block continued by `boundary`; a constant outside is taken in."""
+        """Return True for the voxels taken in of a block continued by `boundary`; a constant
+        outside is taken in.
+        """
         rule = "nearest" if boundary == "constant" else boundary
 
         def read(source: BlockSource) -> np.ndarray:

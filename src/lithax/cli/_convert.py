@@ -29,8 +29,9 @@ def convert_command(source: str, target: str, path: str | None, overwrite: bool,
     rock.ome.zarr   OME-Zarr 0.5 with coarser levels (lithax pyramid has more options)
     rock.zarr       a store of lithax; also a name without an ending, or a URL
 
-    SOURCE is one of these, or any other store that lithax opens: images of RockVerse, three-dimensional Zarr arrays,
-    OME-Zarr of versions 0.1 to 0.5. Nothing is held in memory as a whole.
+    SOURCE is one of these, or any other store that lithax opens: images of RockVerse,
+    three-dimensional Zarr arrays, OME-Zarr of versions 0.1 to 0.5. Nothing is held in memory as a
+    whole.
 
     \b
     lithax convert scan.tif rock.zarr --voxel-length 2.5 --unit um

@@ -26,9 +26,11 @@ from lithax.cli._parameters import OVERWRITE, QUIET, alone, tell
 def export_command(
     store: str, file: str, path: str | None, fiji_macro: bool, overwrite: bool, quiet: bool, **options: Any
 ) -> None:
-    """Write an image to a raw file, and beside it a JSON document that says what it holds; or to another format.
+    """Write an image to a raw file, and beside it a JSON document that says what it holds; or to
+    another format.
 
-    What FILE is, its ending says: .raw, .tif (pages along z), .npy (axes x, y, z), .nrrd, .nhdr, .mha, .mhd.
+    What FILE is, its ending says: .raw, .tif (pages along z), .npy (axes x, y, z), .nrrd, .nhdr,
+    .mha, .mhd.
 
     \b
     lithax export rock.zarr rock.raw

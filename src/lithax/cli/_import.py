@@ -20,10 +20,11 @@ from lithax.cli._parameters import CHUNKS, OVERWRITE, QUIET, connect, raw_layout
 def import_command(file: str, store: str, overwrite: bool, quiet: bool, chunks: Any, **options: Any) -> None:
     """Make an image of a raw, TIFF, .npy, NRRD or MetaImage file.
 
-    FILE is a raw file, also compressed (.gz), a TIFF stack of pages along z, a .npy file with the axes x, y, z, a NRRD
-    (.nrrd, .nhdr) or a MetaImage (.mha, .mhd). If a JSON document lies beside a raw file
-    (rock.raw.json, as lithax export writes it), it says what the file holds, and options override it; otherwise --shape
-    and --dtype are needed. STORE is a folder such as rock.zarr, or a URL.
+    FILE is a raw file, also compressed (.gz), a TIFF stack of pages along z, a .npy file with the
+    axes x, y, z, a NRRD (.nrrd, .nhdr) or a MetaImage (.mha, .mhd). If a JSON document lies beside
+    a raw file (rock.raw.json, as lithax export writes it), it says what the file holds, and options
+    override it; otherwise --shape and --dtype are needed. STORE is a folder such as rock.zarr, or a
+    URL.
 
     \b
     lithax import rock.raw rock.zarr --shape 512,512,400 --dtype '<u2' --voxel-length 2.5 --unit um

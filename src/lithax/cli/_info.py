@@ -17,8 +17,9 @@ from lithax.cli._parameters import PATH, alone, raw_layout, tell
 def info_command(store: str, path: str | None, statistics: bool, **options: Any) -> None:
     """Show what an image is, without reading its voxels.
 
-    IMAGE is a folder such as rock.zarr, a URL, or a file: TIFF, raw, .npy, NRRD, MetaImage. Of Zarr, images of lithax and
-    RockVerse, three-dimensional arrays and levels of OME-Zarr are understood.
+    IMAGE is a folder such as rock.zarr, a URL, or a file: TIFF, raw, .npy, NRRD, MetaImage. Of
+    Zarr, images of lithax and RockVerse, three-dimensional arrays and levels of OME-Zarr are
+    understood.
 
     \b
     lithax info rock.zarr

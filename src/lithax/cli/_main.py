@@ -24,15 +24,15 @@ from lithax.cli._view import view_command
 def main() -> None:
     """Digital rock petrophysics on voxel images of any size.
 
-    Images live in Zarr stores: a folder such as rock.zarr that holds the voxels in compressed chunks, and what is known of
-    them: voxel length and unit, place, name.
+    Images live in Zarr stores: a folder such as rock.zarr that holds the voxels in compressed
+    chunks, and what is known of them: voxel length and unit, place, name.
 
     \b
     lithax report                      show what a report is, on a scan whose porosity is known
-    lithax report rock.raw ...         the same of your scan: porosity, connectivity, REV, one page to send
+    lithax report rock.raw ...         of your scan: porosity, connectivity, REV, one page to send
     lithax import rock.raw rock.zarr   a file (raw, TIFF, NRRD, ...) becomes an image
     lithax info rock.zarr              what an image is
-    lithax solve conductivity rock.zarr --pore 0   formation factor, tortuosity, effective diffusivity
+    lithax solve conductivity rock.zarr --pore 0   formation factor, tortuosity, diffusivity
     lithax solve permeability rock.zarr --pore 0   k by Stokes flow
     lithax view rock.zarr              look at it; --web: in a browser
     lithax pyramid rock.zarr           coarser levels, so that large images are seen at once
@@ -41,8 +41,8 @@ def main() -> None:
     lithax export rock.zarr rock.raw   and back
     lithax convert rock.zarr rock.tif  any of these formats into another
 
-    Exit codes: 0 all is well; 1 a defect or a failed criterion was found, or the work failed; 2 the command was not
-    understood.
+    Exit codes: 0 all is well; 1 a defect or a failed criterion was found, or the work failed; 2 the
+    command was not understood.
     """
 
 

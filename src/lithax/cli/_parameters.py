@@ -14,7 +14,9 @@ EXPECTED = (LithaxError, ValueError, TypeError, OSError, OverflowError, ModuleNo
 
 
 class Triple(click.ParamType):
-    """One number for all axes, or three along x, y and z: "2.5" or "2.5,2.5,5"; also with "x" between, "100x100x80"."""
+    """One number for all axes, or three along x, y and z: "2.5" or "2.5,2.5,5"; also with "x"
+    between, "100x100x80".
+    """
 
     def __init__(self, number: Callable[[str], Any], name: str, single: bool = True):
         self.number, self.name, self.single = number, name, single
@@ -37,7 +39,9 @@ class Triple(click.ParamType):
 
 
 class Length(click.ParamType):
-    """The edge of a voxel: one number or three, with its unit behind it or without: "2.5", "2.5um", "2.5,2.5,5 um"."""
+    """The edge of a voxel: one number or three, with its unit behind it or without: "2.5", "2.5um",
+    "2.5,2.5,5 um".
+    """
 
     name = "length"
 
@@ -76,7 +80,9 @@ LENGTH = Length()
 def raw_layout(
     of: str = " of a raw file", its: str = "its", file: str = "a raw file", first: str = "its first voxel"
 ) -> Callable[..., Any]:
-    """Add the options that say what a raw file cannot say of itself; the arguments are words of their help."""
+    """Add the options that say what a raw file cannot say of itself; the arguments are words of
+    their help.
+    """
     options = (
         click.option("--shape", type=SHAPE, help=f"Voxels{of} along x, y, z, such as 512,512,400."),
         click.option("--dtype", help=f"Type of {its} voxels: u1, <u2 (little-endian), >u2 (big-endian), <f4, ..."),
@@ -104,7 +110,9 @@ def raw_layout(
 
 
 def connect() -> Any:
-    """Return the processes that a launcher such as mpiexec has started to work together; this one alone without a launcher."""
+    """Return the processes that a launcher such as mpiexec has started to work together; this one
+    alone without a launcher.
+    """
     from lithax.runtime import connect
 
     return connect()
@@ -179,7 +187,9 @@ def _without_python(line: str) -> str:
 
 
 def tell(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Show an expected error as one line; with LITHAX_TRACEBACK=1 in the environment as Python shows it."""
+    """Show an expected error as one line; with LITHAX_TRACEBACK=1 in the environment as Python
+    shows it.
+    """
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:

@@ -45,9 +45,11 @@ def pyramid_command(
 ) -> None:
     """Make coarser levels of an image, which viewers read instead of all voxels.
 
-    Without TARGET the levels are made inside STORE, beside the image, and take about a seventh of its size. With TARGET a
-    new OME-Zarr 0.5 group is made, with a copy of the image and all levels, for napari, Fiji, neuroglancer and others.
-    Shards put many chunks into one file, which file systems and object stores prefer to thousands of small ones. Under mpiexec the processes share the work.
+    Without TARGET the levels are made inside STORE, beside the image, and take about a seventh of
+    its size. With TARGET a new OME-Zarr 0.5 group is made, with a copy of the image and all levels,
+    for napari, Fiji, neuroglancer and others. Shards put many chunks into one file, which file
+    systems and object stores prefer to thousands of small ones. Under mpiexec the processes share
+    the work.
 
     \b
     lithax pyramid rock.zarr

@@ -21,8 +21,8 @@ def rechunk_command(
 ) -> None:
     """Copy an image to a store with other chunks, in bounded memory whatever the two grids.
 
-    Small chunks make small readings fast, large ones compress better; shards put many chunks into one file. Under mpiexec
-    the processes share the work.
+    Small chunks make small readings fast, large ones compress better; shards put many chunks into
+    one file. Under mpiexec the processes share the work.
 
     \b
     lithax rechunk rock.zarr rock64.zarr --chunks 64

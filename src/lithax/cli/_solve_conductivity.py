@@ -50,8 +50,8 @@ def conductivity_command(
 ) -> None:
     """Formation factor, tortuosity and effective diffusivity of an image.
 
-    IMAGE is anything that lithax opens. Booleans need nothing else (true is pore); a segmentation needs --pore, or --value for every phase.
-    The exit code is 1 if the iterations do not converge.
+    IMAGE is anything that lithax opens. Booleans need nothing else (true is pore); a segmentation
+    needs --pore, or --value for every phase. The exit code is 1 if the iterations do not converge.
 
     \b
     lithax solve conductivity rock.zarr --pore 0

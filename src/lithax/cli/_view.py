@@ -40,9 +40,10 @@ def view_command(
 ) -> None:
     """Look at an image: three linked slices, contrast, phases.
 
-    Only what is shown is read, of a coarser level if there is one (lithax pyramid), so that images may be larger than
-    memory. With --web the page is served to this machine alone, at an address that nobody can guess, and loads nothing
-    from anywhere else; Ctrl-C ends it. On another machine, forward the port: ssh -L 8080:127.0.0.1:8080 host.
+    Only what is shown is read, of a coarser level if there is one (lithax pyramid), so that images
+    may be larger than memory. With --web the page is served to this machine alone, at an address
+    that nobody can guess, and loads nothing from anywhere else; Ctrl-C ends it. On another machine,
+    forward the port: ssh -L 8080:127.0.0.1:8080 host.
 
     \b
     lithax view rock.zarr

@@ -10,10 +10,11 @@ from lithax.images import ImageCall, VoxelImage
 
 
 class ImageOptions(TypedDict, total=False):
-    """Keywords of the image form: where the result goes and how the run is made, as for `lithax.chunk_map`.
+    """Keywords of the image form: where the result goes and how the run is made, as for
+    `lithax.chunk_map`.
 
-    `store`, `path`, `overwrite`, `chunks`, `shards` (the result in memory without them); `resume`, `memory_limit`,
-    `workers`, `world`, `progress`.
+    `store`, `path`, `overwrite`, `chunks`, `shards` (the result in memory without them); `resume`,
+    `memory_limit`, `workers`, `world`, `progress`.
     """
 
     store: Any

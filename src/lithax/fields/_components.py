@@ -1,10 +1,12 @@
-"""The connected components of an image of any size, found in one pass and numbered as in the whole array.
+"""The connected components of an image of any size, found in one pass and numbered as in the whole
+array.
 
-Every block is labelled apart. For each component of a block its size, first voxel, box and what it touches are kept, and
-the labels on the boundary to neighbouring blocks, where pairs that touch are found as the blocks come in. The pairs are
-joined as the components of a graph; a component of the image has the smallest first voxel of its parts, and components
-are numbered in that order. A second pass, where one is needed, labels the blocks again and looks up what each part
-became: no labelled image is kept in between.
+Every block is labelled apart. For each component of a block its size, first voxel, box and what it
+touches are kept, and the labels on the boundary to neighbouring blocks, where pairs that touch are
+found as the blocks come in. The pairs are joined as the components of a graph; a component of the
+image has the smallest first voxel of its parts, and components are numbered in that order. A second
+pass, where one is needed, labels the blocks again and looks up what each part became: no labelled
+image is kept in between.
 """
 
 from collections.abc import Callable, Generator
@@ -43,7 +45,8 @@ class ComponentTable:
     upper: np.ndarray
     """One past the last index, shape (n, 3)."""
     touches: np.ndarray
-    """Whether it has a voxel in the first layer along x, y, z, and in the last one; shape (n, 6)."""
+    """Whether it has a voxel in the first layer along x, y, z, and in the last one; shape (n, 6).
+    """
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -83,7 +86,9 @@ class Selected:
     """Which voxels are labelled, and which are flagged."""
 
     values: Callable[[PassBlock], np.ndarray]
-    """Returns numbers over the arrays of the block; voxels of one component have the same, and not 0."""
+    """Returns numbers over the arrays of the block; voxels of one component have the same, and not
+    0.
+    """
     flag: Callable[[PassBlock], np.ndarray] | None = None
     """Returns booleans over the core of the block."""
     connectivity: int = 6
@@ -103,7 +108,9 @@ class Found:
     bases: dict[int, int]
     """Number before the first part of a block, by the place of the block."""
     pairs: np.ndarray
-    """Parts that are neighbours, and by how many periods the image goes on between them along each axis."""
+    """Parts that are neighbours, and by how many periods the image goes on between them along each
+    axis.
+    """
     winding: np.ndarray
     planned: bool = False
     """Whether this only stands for a result, which a plan does not have."""
@@ -114,7 +121,9 @@ class Found:
         return np.dtype(np.uint32) if self.planned else np.min_scalar_type(len(self.table))
 
     def lookup(self, block: PassBlock, labels: np.ndarray, count: int, values: np.ndarray) -> np.ndarray:
-        """Return for each voxel of a labelled block the value of its component; `values` begins with that of none."""
+        """Return for each voxel of a labelled block the value of its component; `values` begins
+        with that of none.
+        """
         base = self.bases.get(block.place, 0)
         local = np.concatenate([values[:1], values[self.numbers[base + 1 : base + 1 + count]]])
         return local[labels]
@@ -130,7 +139,9 @@ class Found:
 
 
 def parts_of(labels: np.ndarray, count: int, values: np.ndarray, start: Index, shape: Index, flag: Any = None) -> Parts:
-    """Return the components of a labelled block, whose first voxel is `start` of an image of a shape."""
+    """Return the components of a labelled block, whose first voxel is `start` of an image of a
+    shape.
+    """
     local = first_voxels(labels, count)
     at = np.stack(np.unravel_index(local, labels.shape), axis=1)
     lower, upper = bounding_boxes(labels, count)
@@ -286,7 +297,9 @@ def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Gene
 
 
 def label_selected(block: PassBlock, selected: Selected) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the values of the core of a block that are labelled (0 for those left out), their labels, and how many."""
+    """Return the values of the core of a block that are labelled (0 for those left out), their
+    labels, and how many.
+    """
     values = block.inner(selected.values(block))
     if block.valid is not None:
         values = np.where(block.inner(block.valid), values, values.dtype.type(0))

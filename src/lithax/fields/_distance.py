@@ -23,7 +23,9 @@ from lithax.images import Passes, Plan, VoxelImage, WholeImage, plan_algorithm, 
 
 OUTSIDE = ("foreground", "background", "mirror")
 _FINEST = 1000
-"""Voxel edges that are multiples of one length, up to so many times, have squared distances in whole numbers."""
+"""Voxel edges that are multiples of one length, up to so many times, have squared distances in
+whole numbers.
+"""
 
 
 class DistanceSettings(NamedTuple):
@@ -77,12 +79,14 @@ def distance(
     where: Any = None,
     **options: Unpack[ImageOptions],
 ) -> Any:
-    """Return the distance of every voxel of a phase to the nearest voxel outside of it, between voxel centres.
+    """Return the distance of every voxel of a phase to the nearest voxel outside of it, between
+    voxel centres.
 
-    Exact, for any chunk grid and number of processes: the squared distance is a whole number wherever the voxel edges
-    are multiples of one length. For booleans the numbers are those of `scipy.ndimage.distance_transform_edt`
-    (`distance_transform_cdt` for the other two metrics). Images are worked on in three passes over pencils of blocks,
-    one along each axis, so that memory does not grow with the distance.
+    Exact, for any chunk grid and number of processes: the squared distance is a whole number
+    wherever the voxel edges are multiples of one length. For booleans the numbers are those of
+    `scipy.ndimage.distance_transform_edt` (`distance_transform_cdt` for the other two metrics).
+    Images are worked on in three passes over pencils of blocks, one along each axis, so that memory
+    does not grow with the distance.
 
     Parameters
     ----------
@@ -95,31 +99,32 @@ def distance(
     metric
         "euclidean", "cityblock" (steps along the axes) or "chessboard" (the longest of the three).
     spacing
-        Length of a voxel along each axis; None: distances in voxels. "image": the voxel length of the image, and
-        distances in its unit.
+        Length of a voxel along each axis; None: distances in voxels. "image": the voxel length of
+        the image, and distances in its unit.
     outside
-        What lies beyond the faces of the image: "foreground" (nothing there to be near to, as in scipy), "background"
-        (a layer of it, right beside the first and the last voxels), or "mirror" (the image again, which brings nothing
-        nearer: the same numbers as "foreground").
+        What lies beyond the faces of the image: "foreground" (nothing there to be near to, as in
+        scipy), "background" (a layer of it, right beside the first and the last voxels), or
+        "mirror" (the image again, which brings nothing nearer: the same numbers as "foreground").
     signed
         Outside of the phase, minus the distance to the phase.
     squared
-        Return squared distances (euclidean only), in steps of the greatest common length of the voxel edges; whole
-        numbers if there is one.
+        Return squared distances (euclidean only), in steps of the greatest common length of the
+        voxel edges; whole numbers if there is one.
     nearest
-        Return a second field: the place of the nearest voxel in C order, ``(x * ny + y) * nz + z``, the smallest of
-        several (euclidean only); -1 if there is none.
+        Return a second field: the place of the nearest voxel in C order, ``(x * ny + y) * nz + z``,
+        the smallest of several (euclidean only); -1 if there is none.
     where
-        Voxels that take part, as for `chunk_map` (with an array: a boolean array). Voxels left out are neither phase nor
-        background; their distance is 0.
+        Voxels that take part, as for `chunk_map` (with an array: a boolean array). Voxels left out
+        are neither phase nor background; their distance is 0.
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`.
 
     Returns
     -------
-        Distances [voxel, or the unit of `spacing`], float32; infinite where there is nothing to be near to (`squared`: the
-        largest integer). With `nearest` a tuple of two. An array for an array, an image for an image.
+        Distances [voxel, or the unit of `spacing`], float32; infinite where there is nothing to be
+        near to (`squared`: the largest integer). With `nearest` a tuple of two. An array for an
+        array, an image for an image.
 
     Raises
     ------
@@ -128,8 +133,8 @@ def distance(
 
     References
     ----------
-    Felzenszwalb and Huttenlocher, Distance transforms of sampled functions, Theory of Computing 8 (2012), 415-428.
-    doi:10.4086/toc.2012.v008a019
+    Felzenszwalb and Huttenlocher, Distance transforms of sampled functions, Theory of Computing 8
+    (2012), 415-428. doi:10.4086/toc.2012.v008a019
 
     Examples
     --------
@@ -202,7 +207,9 @@ def _lengths(image: Any, spacing: Any) -> tuple[float, ...]:
 
 
 def _steps(lengths: tuple[float, ...]) -> tuple[tuple[int | float, ...], float]:
-    """Return voxel edges as whole numbers of one length, and that length; as they are if there is none."""
+    """Return voxel edges as whole numbers of one length, and that length; as they are if there is
+    none.
+    """
     ratios = [Fraction(v / lengths[0]).limit_denominator(_FINEST) for v in lengths]
     scale = math.lcm(*(r.denominator for r in ratios))
     whole = [int(r * scale) for r in ratios]
@@ -253,7 +260,8 @@ def _first(settings: DistanceSettings, sources: np.ndarray, dtype: np.dtype) -> 
 
 
 def distance_passes(whole: WholeImage, settings: DistanceSettings, last: bool = True) -> Passes:
-    """Yield the three passes of a distance; the last one writes the results, or (`last` False) a scratch image.
+    """Yield the three passes of a distance; the last one writes the results, or (`last` False) a
+    scratch image.
 
     A signed distance carries both through the same passes.
     """

@@ -42,14 +42,18 @@ class Drainage:
     """Which pores a non-wetting fluid enters, and at which pressure."""
 
     entry_diameter: Any
-    """Diameter of the ball with which the fluid first reaches each voxel; 0 where it never does. What it fills at a
-    diameter d is ``entry_diameter >= d``."""
+    """Diameter of the ball with which the fluid first reaches each voxel; 0 where it never does.
+    What it fills at a diameter d is ``entry_diameter >= d``."""
     diameters: np.ndarray
-    """The steps of the drainage, from the widest to the narrowest [voxel, or the unit of `spacing`]."""
+    """The steps of the drainage, from the widest to the narrowest [voxel, or the unit of
+    `spacing`].
+    """
     saturation: np.ndarray
     """Non-wetting part of the imaged pore volume after each step [-]."""
     breakthrough_diameter: tuple[float, float, float]
-    """The largest ball that passes from one face to the opposite one, along x, y and z; 0 if none does."""
+    """The largest ball that passes from one face to the opposite one, along x, y and z; 0 if none
+    does.
+    """
     pore_voxels: int
     voxel_length: float
     """Edge of a voxel, in the unit of the diameters."""
@@ -63,13 +67,17 @@ class Drainage:
     trapping: bool
 
     def state(self, diameter: float) -> Any:
-        """Return the pores that the fluid fills once it passes through balls of this diameter, as booleans."""
+        """Return the pores that the fluid fills once it passes through balls of this diameter, as
+        booleans.
+        """
         if not diameter > 0:
             raise ValueError(f"diameter={diameter!r} must be positive.")
         return self.entry_diameter >= diameter
 
     def capillary_pressure(self, unit: str = "Pa") -> np.ndarray:
-        """Return the capillary pressure of each step, ``4 γ |cos θ| / d``; `unit` is "Pa", "MPa" or "psi"."""
+        """Return the capillary pressure of each step, ``4 γ |cos θ| / d``; `unit` is "Pa", "MPa" or
+        "psi".
+        """
         return self.pressure_of(self.diameters, unit)
 
     def pressure_of(self, diameter: Any, unit: str = "Pa") -> Any:
@@ -120,23 +128,27 @@ def drainage(
     where: Any = None,
     **options: Unpack[ImageOptions],
 ) -> Drainage:
-    """Drain a pore space: find the largest ball with which a non-wetting fluid reaches each pore voxel.
+    """Drain a pore space: find the largest ball with which a non-wetting fluid reaches each pore
+    voxel.
 
-    Morphological: at a diameter d the fluid fills all balls of this diameter whose centres hang together (through voxel
-    faces) with the entry, along centres around which they fit. All diameters are found at once: the widest passage to
-    each centre is a reconstruction of the distance map, and the balls that may pass are drawn. Balls go half-way to the
-    voxels outside, as in `local_thickness`.
+    Morphological: at a diameter d the fluid fills all balls of this diameter whose centres hang
+    together (through voxel faces) with the entry, along centres around which they fit. All
+    diameters are found at once: the widest passage to each centre is a reconstruction of the
+    distance map, and the balls that may pass are drawn. Balls go half-way to the voxels outside, as
+    in `local_thickness`.
 
     Parameters
     ----------
     image
         Boolean array or image, True in the pores, or a segmentation.
     preset
-        "mercury": from all faces and the edge of `where`, nothing trapped, 0.48 N/m and 140° (Washburn's equation).
-        "porous_plate": from the face "z-", wetting fluid trapped that is cut off from the opposite face, 0.072 N/m and 0°
-        (air and brine). The arguments below override it; without a preset the defaults are those of mercury.
+        "mercury": from all faces and the edge of `where`, nothing trapped, 0.48 N/m and 140°
+        (Washburn's equation). "porous_plate": from the face "z-", wetting fluid trapped that is cut
+        off from the opposite face, 0.072 N/m and 0° (air and brine). The arguments below override
+        it; without a preset the defaults are those of mercury.
     entry
-        "all" (the faces of the image and the edge of `where`), or one face: "x-", "x+", ..., "z+", the first or last layer.
+        "all" (the faces of the image and the edge of `where`), or one face: "x-", "x+", ..., "z+",
+        the first or last layer.
     trapping
         Whether wetting fluid stays where it is once it is cut off from the face opposite `entry`.
     surface_tension, contact_angle
@@ -144,21 +156,24 @@ def drainage(
     phases
         The values of a segmentation that make the pores; without them, everything but 0.
     spacing, unit
-        Edge of a voxel, and its unit of length. For images the voxel length and unit by default, which pressures need;
-        diameters are in voxels then, and in the unit with ``spacing="image"``.
+        Edge of a voxel, and its unit of length. For images the voxel length and unit by default,
+        which pressures need; diameters are in voxels then, and in the unit with
+        ``spacing="image"``.
     outside
         What lies beyond the faces, as for `distance`.
     where
         Voxels that take part: the plug, without what is around it.
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`; they are about `Drainage.entry_diameter`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`; they are about
+        `Drainage.entry_diameter`.
 
     References
     ----------
-    Hilpert and Miller, Pore-morphology-based simulation of drainage in totally wetting porous media, Advances in Water
-    Resources 24 (2001), 243-255. doi:10.1016/S0309-1708(00)00056-7
-    Washburn, Note on a method of determining the distribution of pore sizes in a porous material, PNAS 7 (1921), 115-116.
+    Hilpert and Miller, Pore-morphology-based simulation of drainage in totally wetting porous
+    media, Advances in Water Resources 24 (2001), 243-255. doi:10.1016/S0309-1708(00)00056-7
+    Washburn, Note on a method of determining the distribution of pore sizes in a porous material,
+    PNAS 7 (1921), 115-116.
 
     Examples
     --------
@@ -237,7 +252,9 @@ def _layer(shape: tuple[int, ...], axis: int, last: bool) -> tuple[slice, ...]:
 
 
 def _entries(entry: str, begin: Any, shape: Any, size: tuple[int, ...], valid: np.ndarray | None) -> np.ndarray:
-    """Return where the fluid enters a part of the image: on its faces, and beside voxels that are left out."""
+    """Return where the fluid enters a part of the image: on its faces, and beside voxels that are
+    left out.
+    """
     found = np.zeros(size, bool)
     faces = FACES if entry == "all" else (entry,)
     for face in faces:
@@ -283,7 +300,9 @@ def _in_array(settings: _Settings, values: np.ndarray, valid: np.ndarray | None)
 
 
 def _escape(entered: np.ndarray, outlet: np.ndarray, open_space: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return marker and mask of the ball that cuts each voxel off from the outlet: the largest on its best way there."""
+    """Return marker and mask of the ball that cuts each voxel off from the outlet: the largest on
+    its best way there.
+    """
     largest = np.iinfo(entered.dtype).max
     limit = np.where(open_space, entered, largest)
     return np.where(outlet, limit, largest), limit

@@ -23,7 +23,9 @@ class _Rule(NamedTuple):
     high: float | None = None
 
     def key(self, values: np.ndarray) -> np.ndarray:
-        """Return what is labelled: plateaus by a number of their value, or what is above the lower threshold."""
+        """Return what is labelled: plateaus by a number of their value, or what is above the lower
+        threshold.
+        """
         if self.low is not None:
             return values > self.low
         return _numbers_of(values)
@@ -39,7 +41,9 @@ class _Rule(NamedTuple):
         return found.flags if self.high is not None else ~found.flags
 
     def lowered(self, values: np.ndarray) -> np.ndarray:
-        """Return the values lowered by the height (for minima: raised), and no further than the type goes."""
+        """Return the values lowered by the height (for minima: raised), and no further than the
+        type goes.
+        """
         if values.dtype.kind == "f":
             return values - values.dtype.type(self.height if self.upward else -self.height)
         limits, step = np.iinfo(values.dtype), int(self.height)
@@ -91,8 +95,8 @@ def regional_maxima(image: Any, *, connectivity: int = 6, where: Any = None, **o
     where
         Voxels that take part, as for `chunk_map` (with an array: a boolean array).
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`.
 
     Returns
     -------
@@ -102,7 +106,9 @@ def regional_maxima(image: Any, *, connectivity: int = 6, where: Any = None, **o
 
 
 def regional_minima(image: Any, *, connectivity: int = 6, where: Any = None, **options: Unpack[ImageOptions]) -> Any:
-    """Find the regional minima: plateaus of equal values none of whose neighbours is lower; see `regional_maxima`."""
+    """Find the regional minima: plateaus of equal values none of whose neighbours is lower; see
+    `regional_maxima`.
+    """
     return _select(_Rule("regional_minima", neighbours_of(connectivity), False, 0), image, where, options)
 
 

@@ -33,32 +33,37 @@ def label(
 ) -> Any:
     """Number the connected components of an image.
 
-    Labels are canonical: components are numbered from 1 in the order of their first voxels in C order (the last axis
-    fastest), hence alike for every chunk grid, number of processes and device. Images take two passes: one finds the
-    components of the blocks and joins them across faces, edges and corners, one writes the labels.
+    Labels are canonical: components are numbered from 1 in the order of their first voxels in C
+    order (the last axis fastest), hence alike for every chunk grid, number of processes and device.
+    Images take two passes: one finds the components of the blocks and joins them across faces,
+    edges and corners, one writes the labels.
 
     Parameters
     ----------
     image
-        Boolean array or image; or a segmentation, of which the components of every phase but 0 are numbered at once.
+        Boolean array or image; or a segmentation, of which the components of every phase but 0 are
+        numbered at once.
     phases
         Values of a segmentation that make *one* phase; nothing else is labelled then.
     connectivity
-        6 (voxels that share a face), 18 (an edge, too) or 26 (a corner, too); or 1, 2, 3 for the same, as in scipy.
+        6 (voxels that share a face), 18 (an edge, too) or 26 (a corner, too); or 1, 2, 3 for the
+        same, as in scipy.
     periodic
         Axes (0, 1, 2 or "x", "y", "z") along which the image goes on with itself.
     table
         Return what is known of each component, too.
     where
-        Voxels that take part, as for `chunk_map` (with an array: a boolean array); those left out get 0.
+        Voxels that take part, as for `chunk_map` (with an array: a boolean array); those left out
+        get 0.
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`.
 
     Returns
     -------
-        Labels in the smallest unsigned integers that hold them, 0 outside of the components; with `table` a tuple of the
-        labels and a `ComponentTable` of sizes, first voxels, phases, boxes and the faces of the image touched.
+        Labels in the smallest unsigned integers that hold them, 0 outside of the components; with
+        `table` a tuple of the labels and a `ComponentTable` of sizes, first voxels, phases, boxes
+        and the faces of the image touched.
 
     Raises
     ------
@@ -89,7 +94,9 @@ def label(
 def label_selection(
     name: str, image: Any, phases: Any, connectivity: Any, periodic: Any = (), background: bool = False
 ) -> Selected:
-    """Return what of an image is labelled: a phase, all phases, or (`background`) everything but the phase."""
+    """Return what of an image is labelled: a phase, all phases, or (`background`) everything but
+    the phase.
+    """
     if not (hasattr(image, "shape") and hasattr(image, "dtype")):
         raise TypeError(f"image is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array.")
     phase = phase_function(name, image.dtype, phases)

@@ -28,7 +28,9 @@ class _Rule(NamedTuple):
         return self.dtype.type(limits.max if self.downward else limits.min)
 
     def start(self, marker: np.ndarray, mask: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return marker and mask in one type, the marker cut at the mask, and nothing where voxels are left out."""
+        """Return marker and mask in one type, the marker cut at the mask, and nothing where voxels
+        are left out.
+        """
         marker, mask = marker.astype(self.dtype, copy=False), mask.astype(self.dtype, copy=False)
         if self.dtype.kind == "f" and (np.isnan(marker).any() or np.isnan(mask).any()):
             raise ValueError(
@@ -52,11 +54,13 @@ def reconstruct(
     where: Any = None,
     **options: Unpack[ImageOptions],
 ) -> Any:
-    """Let a marker spread from voxel to voxel as far as a mask allows: morphological reconstruction.
+    """Let a marker spread from voxel to voxel as far as a mask allows: morphological
+    reconstruction.
 
-    Every voxel gets the largest value that reaches it: over all paths of neighbours, the smallest mask on the way, from
-    a marker that is no smaller. On images blocks are done until nothing changes any more: the result is that of the whole
-    array, whatever the order; a path that winds through many blocks takes as many rounds as it changes blocks.
+    Every voxel gets the largest value that reaches it: over all paths of neighbours, the smallest
+    mask on the way, from a marker that is no smaller. On images blocks are done until nothing
+    changes any more: the result is that of the whole array, whatever the order; a path that winds
+    through many blocks takes as many rounds as it changes blocks.
 
     Parameters
     ----------
@@ -67,19 +71,21 @@ def reconstruct(
     connectivity
         6, 18 or 26 neighbours (or 1, 2, 3). scikit-image's default is 26.
     where
-        Voxels that take part, as for `chunk_map` (with arrays: a boolean array); nothing passes the others, which get 0.
+        Voxels that take part, as for `chunk_map` (with arrays: a boolean array); nothing passes the
+        others, which get 0.
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`.
 
     Returns
     -------
-        The reconstruction, in the type that holds both; for arrays the numbers of `skimage.morphology.reconstruction`.
+        The reconstruction, in the type that holds both; for arrays the numbers of
+        `skimage.morphology.reconstruction`.
 
     References
     ----------
-    Vincent, Morphological grayscale reconstruction in image analysis, IEEE Transactions on Image Processing 2 (1993),
-    176-201. doi:10.1109/83.217222
+    Vincent, Morphological grayscale reconstruction in image analysis, IEEE Transactions on Image
+    Processing 2 (1993), 176-201. doi:10.1109/83.217222
 
     Examples
     --------

@@ -1,4 +1,6 @@
-"""Parts of a phase chosen by what they are: their size, where they reach, whether they are enclosed."""
+"""Parts of a phase chosen by what they are: their size, where they reach, whether they are
+enclosed.
+"""
 
 import warnings
 from collections.abc import Callable, Collection
@@ -32,7 +34,9 @@ class _Choice(NamedTuple):
     """Returns a flag per component of the table."""
     parameters: dict[str, Any]
     adds: bool = False
-    """Whether components of the background are added to the phase, instead of components of it removed."""
+    """Whether components of the background are added to the phase, instead of components of it
+    removed.
+    """
     checks_corners: bool = False
 
 
@@ -50,7 +54,8 @@ def remove_small(
     Parameters
     ----------
     image
-        Boolean array or image; or a segmentation, of which the components of every phase are looked at by themselves.
+        Boolean array or image; or a segmentation, of which the components of every phase are looked
+        at by themselves.
     min_size
         The fewest voxels that a component keeps [voxel].
     phases
@@ -60,8 +65,8 @@ def remove_small(
     where
         Voxels that take part, as for `chunk_map`; those left out stay as they are.
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`.
 
     Returns
     -------
@@ -82,7 +87,8 @@ def keep_largest(
     where: Any = None,
     **options: Unpack[ImageOptions],
 ) -> Any:
-    """Keep the largest connected component, or the `count` largest; of equal ones the first in C order.
+    """Keep the largest connected component, or the `count` largest; of equal ones the first in C
+    order.
 
     Parameters
     ----------
@@ -132,11 +138,12 @@ def keep_percolating(
     phases
         As for `remove_small`.
     connectivity
-        6, 18 or 26 neighbours (or 1, 2, 3). Flow and conduction go through voxel faces: 6. A warning says so if nothing
-        percolates through faces where it would through edges and corners.
+        6, 18 or 26 neighbours (or 1, 2, 3). Flow and conduction go through voxel faces: 6. A
+        warning says so if nothing percolates through faces where it would through edges and
+        corners.
     ends
-        "faces": from the first layer of the image to the last one. "periodic": around the image that goes on with itself
-        along the axis, back to a voxel of the component.
+        "faces": from the first layer of the image to the last one. "periodic": around the image
+        that goes on with itself along the axis, back to a voxel of the component.
     periodic
         Other axes along which the image goes on with itself.
     where, **options
@@ -197,8 +204,8 @@ def fill_holes(
 ) -> Any:
     """Fill the holes of a phase: what is not of it and does not reach a face of the image.
 
-    Of the grains it fills the pores that are trapped in them, and that no fluid enters; for booleans the result is that
-    of `scipy.ndimage.binary_fill_holes`.
+    Of the grains it fills the pores that are trapped in them, and that no fluid enters; for
+    booleans the result is that of `scipy.ndimage.binary_fill_holes`.
 
     Parameters
     ----------
@@ -209,7 +216,8 @@ def fill_holes(
     connectivity
         6, 18 or 26 neighbours (or 1, 2, 3), through which the *background* hangs together.
     where
-        Voxels that take part, as for `chunk_map`; those left out are never filled, and end a hole as the phase does.
+        Voxels that take part, as for `chunk_map`; those left out are never filled, and end a hole
+        as the phase does.
     **options
         As for `remove_small`.
 

@@ -24,7 +24,9 @@ class SizeDistribution:
     volume: np.ndarray
     """Part of the volume that has each diameter [-]; of all together 1."""
     number: np.ndarray | None
-    """Part of the objects that has each diameter [-]; None where there are none to count, as for pores."""
+    """Part of the objects that has each diameter [-]; None where there are none to count, as for
+    pores.
+    """
     unit: str
     """Of the diameters; "voxel" if no other is known."""
     left_out: int = 0
@@ -84,7 +86,8 @@ def pore_sizes(
     where: Any = None,
     **options: Unpack[ImageOptions],
 ) -> SizeDistribution:
-    """Measure how much of a phase lies in bodies of each size, by the largest ball that covers a voxel.
+    """Measure how much of a phase lies in bodies of each size, by the largest ball that covers a
+    voxel.
 
     Parameters
     ----------
@@ -143,16 +146,18 @@ def grain_sizes(
 ) -> SizeDistribution:
     """Measure the sizes of labelled objects, as the diameter of the ball of the same volume.
 
-    Objects that touch a face of the image are cut by it and left out. Large ones are cut more often than small ones, so each
-    of the others counts as many times as an object of its box would be met for once that it lies inside (Miles–Lantuéjoul):
-    the product over the axes of ``n / (n - extent)``, n and extent in steps from voxel to voxel.
+    Objects that touch a face of the image are cut by it and left out. Large ones are cut more often
+    than small ones, so each of the others counts as many times as an object of its box would be met
+    for once that it lies inside (Miles–Lantuéjoul): the product over the axes of ``n / (n -
+    extent)``, n and extent in steps from voxel to voxel.
 
     Parameters
     ----------
     labels
         Labels of the objects, as from `watershed` or `label`; 0 is none.
     spacing
-        Edge of a voxel, which must be a cube; None: diameters in voxels; "image": that of the image.
+        Edge of a voxel, which must be a cube; None: diameters in voxels; "image": that of the
+        image.
     where
         Voxels that take part, as for `chunk_map`.
     **options
@@ -160,8 +165,8 @@ def grain_sizes(
 
     References
     ----------
-    Lantuéjoul, On the estimation of mean values in individual analysis of particles, Microscopica Acta S4 (1980), 266-273.
-    Serra, Image Analysis and Mathematical Morphology (1982), chapter VIII.
+    Lantuéjoul, On the estimation of mean values in individual analysis of particles, Microscopica
+    Acta S4 (1980), 266-273. Serra, Image Analysis and Mathematical Morphology (1982), chapter VIII.
     """
     length = cubic_length("grain_sizes", labels, spacing)
     table = label_table(labels, where=where, **options)
@@ -169,7 +174,8 @@ def grain_sizes(
     inner = real & ~table.on_border
     extent = (table.upper - table.lower)[inner].astype(np.float64)
     shape = np.array(labels.shape, np.float64)
-    # Of n positions of a box of e voxels along an axis, n - e + 1 - 2 lie inside without touching a face.
+    # Of n positions of a box of e voxels along an axis, n - e + 1 - 2 lie inside without touching a
+    # face.
     weights = np.prod(np.maximum(shape - 2, 1) / np.maximum(shape - 1 - extent, 1), axis=1)
     volumes = table.sizes[inner] * length**3
     diameters, place = np.unique((6 * volumes / math.pi) ** (1 / 3), return_inverse=True)
@@ -182,12 +188,14 @@ def grain_sizes(
 
 
 def label_table(labels: Any, *, where: Any = None, **options: Unpack[ImageOptions]) -> ComponentTable:
-    """Return sizes, boxes and touched faces of given labels in one pass; entry k is about label k + 1.
+    """Return sizes, boxes and touched faces of given labels in one pass; entry k is about label k +
+    1.
 
     Parameters
     ----------
     labels
-        Array or image of whole numbers, 0 and more; a label need not hang together, or occur (its size is 0 then).
+        Array or image of whole numbers, 0 and more; a label need not hang together, or occur (its
+        size is 0 then).
     where
         Voxels that take part, as for `chunk_map`.
     **options

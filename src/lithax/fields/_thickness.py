@@ -14,7 +14,9 @@ from lithax.grid import triple
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
 ASSUMED_RADIUS = 48
-"""The radius of the largest ball for which `lithax.plan` counts the memory: no voxel is read to know the true one."""
+"""The radius of the largest ball for which `lithax.plan` counts the memory: no voxel is read to
+know the true one.
+"""
 
 
 class _Thickness(NamedTuple):
@@ -28,7 +30,9 @@ class _Thickness(NamedTuple):
 
 
 def diameters_of(squared: np.ndarray, length: float = 1.0, bins: np.ndarray | None = None) -> np.ndarray:
-    """Return the diameters of balls whose surface goes half-way between a voxel of the phase and one outside of it."""
+    """Return the diameters of balls whose surface goes half-way between a voxel of the phase and
+    one outside of it.
+    """
     lost = squared == no_source(squared.dtype)
     values = np.where(squared > 0, 2 * np.sqrt(squared.astype(np.float64)) - 1, 0) * length
     values[lost] = np.inf
@@ -48,13 +52,15 @@ def local_thickness(
     where: Any = None,
     **options: Unpack[ImageOptions],
 ) -> Any:
-    """Return, for every voxel of a phase, the *diameter* of the largest ball inside the phase that covers it.
+    """Return, for every voxel of a phase, the *diameter* of the largest ball inside the phase that
+    covers it.
 
-    It is the size of pore bodies (or grains); throats come from `drainage`. Exact: every ball around a voxel centre is
-    considered, with its own size. The ball around q has the radius D - 1/2, half a voxel less than the distance D to the
-    nearest voxel centre outside, where the surface is: a slit of h voxels gives h where h is odd. Where it is even,
-    no voxel centre lies in the middle, and the largest ball around one is a voxel smaller: h - 1. (PoreSpy returns
-    radii, up to that distance D.)
+    It is the size of pore bodies (or grains); throats come from `drainage`. Exact: every ball
+    around a voxel centre is considered, with its own size. The ball around q has the radius D -
+    1/2, half a voxel less than the distance D to the nearest voxel centre outside, where the
+    surface is: a slit of h voxels gives h where h is odd. Where it is even, no voxel centre lies in
+    the middle, and the largest ball around one is a voxel smaller: h - 1. (PoreSpy returns radii,
+    up to that distance D.)
 
     Parameters
     ----------
@@ -63,26 +69,29 @@ def local_thickness(
     phases
         The values of a segmentation that make the phase; without them, everything but 0.
     spacing
-        Length of a voxel, which must be a cube; None: diameters in voxels. "image": the voxel length of the image, and
-        diameters in its unit.
+        Length of a voxel, which must be a cube; None: diameters in voxels. "image": the voxel
+        length of the image, and diameters in its unit.
     outside
         What lies beyond the faces of the image, as for `distance`.
     bins
-        Diameters, ascending: each voxel gets the largest of them that is no larger than its own, or 0.
+        Diameters, ascending: each voxel gets the largest of them that is no larger than its own, or
+        0.
     where
         Voxels that take part, as for `distance`: those left out are neither phase nor background.
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`.
 
     Returns
     -------
-        Diameters [voxel, or the unit of `spacing`], float32; 0 outside of the phase, infinite if the phase fills the image.
+        Diameters [voxel, or the unit of `spacing`], float32; 0 outside of the phase, infinite if
+        the phase fills the image.
 
     References
     ----------
-    Hildebrand and Rüegsegger, A new method for the model-independent assessment of thickness in three-dimensional images,
-    Journal of Microscopy 185 (1997), 67-75. doi:10.1046/j.1365-2818.1997.1340694.x
+    Hildebrand and Rüegsegger, A new method for the model-independent assessment of thickness in
+    three-dimensional images, Journal of Microscopy 185 (1997), 67-75.
+    doi:10.1046/j.1365-2818.1997.1340694.x
 
     Examples
     --------
@@ -143,7 +152,9 @@ def cubic_length(name: str, image: Any, spacing: Any) -> float:
 
 
 def largest_fold(name: str, image: Any) -> FoldPass:
-    """Return the pass that finds the largest number of a scratch image, voxels without a source left out."""
+    """Return the pass that finds the largest number of a scratch image, voxels without a source
+    left out.
+    """
     found = [0]
 
     def kernel(block: PassBlock) -> int:
@@ -191,7 +202,9 @@ def _passes(whole: WholeImage, settings: _Thickness) -> Passes:
 
 
 def balls_of_block(block: PassBlock, distance: DistanceSettings) -> np.ndarray:
-    """Return the squared radii of the largest balls over a block, whose arrays are the image and squared distances."""
+    """Return the squared radii of the largest balls over a block, whose arrays are the image and
+    squared distances.
+    """
     values, squared = block.arrays
     if block.valid is not None:
         squared = np.where(block.valid & distance.phase(values), squared, squared.dtype.type(0))

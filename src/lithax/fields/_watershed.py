@@ -28,13 +28,14 @@ def watershed(
 ) -> Any:
     """Divide an image into catchment basins.
 
-    The watershed is a minimum spanning forest under a total order, so that nothing depends on the order of visiting, and
-    blocks join exactly. The rule for ties: voxels are ordered by (value, place in C order), edges between face neighbours by
-    their higher voxel, then their lower one; every voxel belongs to the marker that it hangs together with in the forest
-    of the least edges. Where all values differ and each minimum is a marker, the labels are those of
-    `skimage.segmentation.watershed`; otherwise a few voxels on the lines between basins differ from it. On plateaus low
-    indices are favoured: a smoothed distance map has hardly any. Compactness would depend on the order of visiting, and is
-    not offered.
+    The watershed is a minimum spanning forest under a total order, so that nothing depends on the
+    order of visiting, and blocks join exactly. The rule for ties: voxels are ordered by (value,
+    place in C order), edges between face neighbours by their higher voxel, then their lower one;
+    every voxel belongs to the marker that it hangs together with in the forest of the least edges.
+    Where all values differ and each minimum is a marker, the labels are those of
+    `skimage.segmentation.watershed`; otherwise a few voxels on the lines between basins differ from
+    it. On plateaus low indices are favoured: a smoothed distance map has hardly any. Compactness
+    would depend on the order of visiting, and is not offered.
 
     To separate touching grains or pores: ``watershed(-distance(phase), height=1, where=phase)``.
 
@@ -43,21 +44,23 @@ def watershed(
     image
         The relief: an array or image of real numbers.
     markers
-        Labels of the seeds, 0 elsewhere: whole numbers, on the grid of the image. None: the regional minima of the image that
-        last (see `height`), numbered in C order.
+        Labels of the seeds, 0 elsewhere: whole numbers, on the grid of the image. None: the
+        regional minima of the image that last (see `height`), numbered in C order.
     height
-        Without markers: minima are seeds whose basin is more than this deep, measured up to the saddle to a basin with a
-        lower minimum; shallower ones are merged into what lies beyond their saddle. 0: all regional minima.
+        Without markers: minima are seeds whose basin is more than this deep, measured up to the
+        saddle to a basin with a lower minimum; shallower ones are merged into what lies beyond
+        their saddle. 0: all regional minima.
     where
-        Voxels that take part, as for `chunk_map` (with an array: a boolean array), such as the pores; water does not flow
-        through the others, which get 0.
+        Voxels that take part, as for `chunk_map` (with an array: a boolean array), such as the
+        pores; water does not flow through the others, which get 0.
     **options
-        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`, `workers`, `world` and
-        `progress`, as for `chunk_map`.
+        For images: `store`, `path`, `overwrite`, `chunks`, `shards`, `resume`, `memory_limit`,
+        `workers`, `world` and `progress`, as for `chunk_map`.
 
     Returns
     -------
-        Labels, in the type of `markers`, or the smallest that holds them; 0 where no seed can be reached.
+        Labels, in the type of `markers`, or the smallest that holds them; 0 where no seed can be
+        reached.
 
     Raises
     ------
@@ -66,8 +69,9 @@ def watershed(
 
     References
     ----------
-    Cousty, Bertrand, Najman and Couprie, Watershed cuts: minimum spanning forests and the drop of water principle, IEEE
-    Transactions on Pattern Analysis and Machine Intelligence 31 (2009), 1362-1374. doi:10.1109/TPAMI.2008.173
+    Cousty, Bertrand, Najman and Couprie, Watershed cuts: minimum spanning forests and the drop of
+    water principle, IEEE Transactions on Pattern Analysis and Machine Intelligence 31 (2009),
+    1362-1374. doi:10.1109/TPAMI.2008.173
 
     Examples
     --------
@@ -98,7 +102,9 @@ def watershed(
 
 
 def relief(values: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Return the values in a type that can be ordered: no NaN where a voxel takes part, no negative zero."""
+    """Return the values in a type that can be ordered: no NaN where a voxel takes part, no negative
+    zero.
+    """
     if values.dtype.kind == "b":
         return values.view(np.uint8)
     if values.dtype.kind != "f":
@@ -141,7 +147,9 @@ class _Nodes(NamedTuple):
 
 
 def _numbered(parts: list[Any]) -> _Nodes:
-    """Return the lowest voxels and seeds of basins in the order of their numbers, 0 for the number 0."""
+    """Return the lowest voxels and seeds of basins in the order of their numbers, 0 for the number
+    0.
+    """
     if not parts:
         return _Nodes(np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64))
     columns = [np.concatenate([getattr(p, name) for p in parts]) for name in _Nodes._fields]

@@ -26,9 +26,11 @@ def ct_artefacts(
 ) -> Array:
     """Add a scanner's artefacts to grey levels: slices across z, turned about an axis along z.
 
-    In this order, on the grey level g of a voxel at distance r from the axis, R half the shorter side of a slice:
+    In this order, on the grey level g of a voxel at distance r from the axis, R half the shorter
+    side of a slice:
 
-    - shot noise: ``g + sqrt(g / photons) n``, Poisson's for many photons, n standard normal per voxel;
+    - shot noise: ``g + sqrt(g / photons) n``, Poisson's for many photons, n standard normal per
+      voxel;
     - cupping, as beam hardening leaves it: ``g * (1 - cupping * (1 - (r / R)²))``;
     - drift of the tube along z: ``g * (1 + drift * (z / (nz - 1) - 1/2))``;
     - rings: ``g + rings * n(r)``, the same in every slice, one value per voxel of radius.
@@ -52,7 +54,8 @@ def ct_artefacts(
     drift
         Relative change of the grey levels from the first slice to the last [-].
     photons
-        Photons that a grey level of 1 stands for: the noise has the variance ``g / photons``. None: no shot noise.
+        Photons that a grey level of 1 stands for: the noise has the variance ``g / photons``. None:
+        no shot noise.
 
     Returns
     -------

@@ -11,8 +11,8 @@ from jaxtyping import Float
 def finney_pack() -> Float[np.ndarray, "4021 3"]:
     """Return the sphere centres of Finney's random close packing, in units of the sphere radius.
 
-    The pack fills a ball of radius 18.5 around the origin. Its spheres were measured, so a few of them overlap their
-    neighbours by up to 0.03.
+    The pack fills a ball of radius 18.5 around the origin. Its spheres were measured, so a few of
+    them overlap their neighbours by up to 0.03.
 
     Returns
     -------
@@ -20,8 +20,8 @@ def finney_pack() -> Float[np.ndarray, "4021 3"]:
 
     References
     ----------
-    J. L. Finney, Random packings and the structure of simple liquids. I. The geometry of random close packing,
-    Proceedings of the Royal Society A 319 (1970) 479-493. doi:10.1098/rspa.1970.0189
+    J. L. Finney, Random packings and the structure of simple liquids. I. The geometry of random
+    close packing, Proceedings of the Royal Society A 319 (1970) 479-493. doi:10.1098/rspa.1970.0189
     J. L. Finney, Finney packing of spheres, Digital Rocks Portal, project 47. doi:10.17612/P78G69
     """
     file = importlib.resources.files("lithax.generate") / "_data" / "finney_pack.csv"

@@ -1,16 +1,18 @@
-"""Noise that is a function of the voxel: a counter-based generator, whose counter is the global index.
+"""Noise that is a function of the voxel: a counter-based generator, whose counter is the global
+index.
 
-The value at voxel (i, j, k) is a hash of (seed, i, j, k), by the cipher Threefry 2x32 with 13 rounds, the fewest that
-pass every test of BigCrush. It needs only additions, rotations and exclusive-ors of 32-bit words, so that every array
-library gives the same bits, in any block, on any device. Each index is used as such, not as part of a linear one,
-which would overflow 32 bits at 1291 voxels along each axis.
+The value at voxel (i, j, k) is a hash of (seed, i, j, k), by the cipher Threefry 2x32 with 13
+rounds, the fewest that pass every test of BigCrush. It needs only additions, rotations and
+exclusive-ors of 32-bit words, so that every array library gives the same bits, in any block, on any
+device. Each index is used as such, not as part of a linear one, which would overflow 32 bits at
+1291 voxels along each axis.
 
 References
 ----------
-J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, Parallel random numbers: as easy as 1, 2, 3, SC'11 (2011), section
-4.2 and table 2. doi:10.1145/2063384.2063405
-G. E. P. Box, M. E. Muller, A note on the generation of random normal deviates, Annals of Mathematical Statistics 29
-(1958) 610-611. doi:10.1214/aoms/1177706645
+J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, Parallel random numbers: as easy as 1, 2, 3,
+SC'11 (2011), section 4.2 and table 2. doi:10.1145/2063384.2063405 G. E. P. Box, M. E. Muller, A
+note on the generation of random normal deviates, Annals of Mathematical Statistics 29 (1958)
+610-611. doi:10.1214/aoms/1177706645
 """
 
 import math
@@ -37,18 +39,20 @@ def hash_noise(seed: Any, i: Array, j: Array, k: Array, *, distribution: str = "
     seed
         Integer; only its lowest 64 bits count. It may be an integer array without dimensions.
     i, j, k
-        Global indices of the voxels, integer arrays that broadcast together, such as shapes (nx, 1, 1), (1, ny, 1)
-        and (1, 1, nz). Indices that differ by a multiple of 2**21 = 2 097 152 have the same noise.
+        Global indices of the voxels, integer arrays that broadcast together, such as shapes (nx, 1,
+        1), (1, ny, 1) and (1, 1, nz). Indices that differ by a multiple of 2**21 = 2 097 152 have
+        the same noise.
     distribution
-        "normal": mean 0, standard deviation 1, by Box and Muller; at most 5.8 in magnitude in float32 and 6.8 in
-        float64. "uniform": between 0 and 1, both excluded.
+        "normal": mean 0, standard deviation 1, by Box and Muller; at most 5.8 in magnitude in
+        float32 and 6.8 in float64. "uniform": between 0 and 1, both excluded.
     dtype
         float32, the default, or float64 of the arrays' library.
 
     Returns
     -------
-        The noise [-], in the shape that the indices broadcast to. The hash has the same bits everywhere; the logarithm
-        and the cosine of "normal" may differ between libraries by rounding.
+        The noise [-], in the shape that the indices broadcast to. The hash has the same bits
+        everywhere; the logarithm and the cosine of "normal" may differ between libraries by
+        rounding.
 
     Raises
     ------
@@ -73,8 +77,8 @@ def hash_noise(seed: Any, i: Array, j: Array, k: Array, *, distribution: str = "
 def hash_words(seed: Any, i: Array, j: Array, k: Array) -> tuple[Array, Array]:
     """Return two independent 32-bit words that are a function of the seed and of the voxel.
 
-    The parameters are those of `hash_noise`. The words are uint32, but int64 in libraries without arithmetic of
-    uint32, such as PyTorch.
+    The parameters are those of `hash_noise`. The words are uint32, but int64 in libraries without
+    arithmetic of uint32, such as PyTorch.
     """
     xp = namespace(i, j, k)
     for name, index in zip("ijk", (i, j, k), strict=True):
@@ -119,7 +123,9 @@ def _wrap(word: Any) -> Any:
 
 
 def _key(xp: Any, seed: Any, dtype: Any) -> tuple[Any, Any]:
-    """Return the lower and the upper 32 bits of a seed, the same whether its value is known now or only later."""
+    """Return the lower and the upper 32 bits of a seed, the same whether its value is known now or
+    only later.
+    """
     try:
         number = operator.index(seed)
     except TypeError as error:
@@ -132,7 +138,9 @@ def _key(xp: Any, seed: Any, dtype: Any) -> tuple[Any, Any]:
 
 
 def _unit_interval(xp: Any, word: Array, dtype: Any) -> Array:
-    """Map words to the middles of equal parts of the unit interval, as many as the type can tell apart."""
+    """Map words to the middles of equal parts of the unit interval, as many as the type can tell
+    apart.
+    """
     bits = 23 if dtype == xp.float32 else 32
     # Through int32 where it holds them: conversion from unsigned words is slow on many processors.
     number = xp.astype(word >> (32 - bits), xp.int32 if bits < 32 else dtype)

@@ -21,14 +21,14 @@ def simulated_ct(
 ) -> Array:
     """Return the grey levels of a scan of grains in pores, with white Gaussian noise.
 
-    ``pore + (grain - pore) * (fraction + noise * n)``, with n the `hash_noise` of the voxel. The blur of the scanner
-    is that of `fraction`, smoothed before; the noise is not smoothed.
+    ``pore + (grain - pore) * (fraction + noise * n)``, with n the `hash_noise` of the voxel. The
+    blur of the scanner is that of `fraction`, smoothed before; the noise is not smoothed.
 
     Parameters
     ----------
     fraction
-        Solid fraction of every voxel [-]: 0 in pores, 1 in grains, between where the scanner blurs them; floating
-        point or boolean.
+        Solid fraction of every voxel [-]: 0 in pores, 1 in grains, between where the scanner blurs
+        them; floating point or boolean.
     i, j, k
         Global indices of the voxels, integer arrays that broadcast to the shape of `fraction`.
     seed
@@ -38,8 +38,8 @@ def simulated_ct(
     noise
         Standard deviation of the noise over the contrast, ``abs(grain - pore)`` [-].
     dtype
-        Type of the result. The default is that of `fraction`, or float32. Integers are rounded, and kept within the
-        range of the type as a detector's values are.
+        Type of the result. The default is that of `fraction`, or float32. Integers are rounded, and
+        kept within the range of the type as a detector's values are.
 
     Returns
     -------
@@ -54,13 +54,16 @@ def simulated_ct(
 
 
 def detected(grey: Array, dtype: Any) -> Array:
-    """Return grey levels in a dtype: integers are rounded, and kept within their range as a detector's values are."""
+    """Return grey levels in a dtype: integers are rounded, and kept within their range as a
+    detector's values are.
+    """
     xp = namespace(grey)
     real = grey.dtype
     if not xp.isdtype(dtype, "integral"):
         return xp.astype(grey, dtype)
     info = xp.iinfo(dtype)
-    # The largest integer of the type that the floating type has too: beyond it, rounding would lead out of the range.
+    # The largest integer of the type that the floating type has too: beyond it, rounding would lead
+    # out of the range.
     spare = max(0, int(info.max).bit_length() - (53 if real == xp.float64 else 24))
     highest = (int(info.max) >> spare) << spare
     return xp.astype(xp.clip(xp.round(grey), float(info.min), float(highest)), dtype)

@@ -1,14 +1,14 @@
 """Spheres on a grid of voxels, decided exactly at every voxel centre.
 
-A voxel belongs to a sphere if ``dx*dx + (dy*dy + dz*dz) <= r*r`` in float64, with ``dx`` its centre minus the sphere's:
-the inequality of `geometry.Sphere.contains`. It is a function of the global coordinates alone, so an image does not
-depend on the blocks that it is made of.
+A voxel belongs to a sphere if ``dx*dx + (dy*dy + dz*dz) <= r*r`` in float64, with ``dx`` its centre
+minus the sphere's: the inequality of `geometry.Sphere.contains`. It is a function of the global
+coordinates alone, so an image does not depend on the blocks that it is made of.
 
-Along x, the voxels of a row that satisfy it are an interval, whose ends the half-chord gives at once; only ends so
-close to a voxel centre that rounding could decide are tested by the inequality itself. The intervals are not filled:
-+1 is added where each begins and where it ends -1, and a running sum over the planes of the block, along its slowest
-axis, turns them into the number of spheres that hold each voxel. All steps are long array operations, whatever the
-number of spheres.
+Along x, the voxels of a row that satisfy it are an interval, whose ends the half-chord gives at
+once; only ends so close to a voxel centre that rounding could decide are tested by the inequality
+itself. The intervals are not filled: +1 is added where each begins and where it ends -1, and a
+running sum over the planes of the block, along its slowest axis, turns them into the number of
+spheres that hold each voxel. All steps are long array operations, whatever the number of spheres.
 """
 
 import math
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-# Rows handled at once: the intermediate arrays stay near the processor, and are not given back to the system each time.
+# Rows handled at once: the intermediate arrays stay near the processor, and are not given back to
+# the system each time.
 _ROWS = 1 << 15
 
 
@@ -33,10 +34,11 @@ def rasterise_spheres(
     radii
         Their radii: one number, or shape (n,); not negative.
     x, y, z
-        Coordinates of the voxel centres along each axis, evenly spaced and increasing, in the unit of `centers`; for a
-        block, its part of those of the image (`Frame.axis_coordinates`).
+        Coordinates of the voxel centres along each axis, evenly spaced and increasing, in the unit
+        of `centers`; for a block, its part of those of the image (`Frame.axis_coordinates`).
     period
-        Lengths along x, y and z after which space repeats, or None. An infinite one does not repeat.
+        Lengths along x, y and z after which space repeats, or None. An infinite one does not
+        repeat.
 
     Returns
     -------
@@ -45,8 +47,8 @@ def rasterise_spheres(
     Raises
     ------
     ValueError
-        If a shape does not fit, a value is not finite, a radius is negative, the coordinates are not evenly spaced,
-        or a period is not positive.
+        If a shape does not fit, a value is not finite, a radius is negative, the coordinates are
+        not evenly spaced, or a period is not positive.
     """
     centers, radii = _check_spheres(centers, radii)
     axes = [np.asarray(values, dtype=np.float64) for values in (x, y, z)]
@@ -63,7 +65,8 @@ def rasterise_spheres(
     if len(centers) == 0:
         return np.zeros(shape, dtype=bool)
 
-    # A count that wraps round to zero would need as many spheres at one voxel as the type has values.
+    # A count that wraps round to zero would need as many spheres at one voxel as the type has
+    # values.
     dtype = np.uint8 if len(centers) < 1 << 8 else np.uint16 if len(centers) < 1 << 16 else np.uint32
     changes = np.zeros((shape[0] + 1, shape[1] * shape[2]), dtype=dtype)
     order = np.argsort(radii, kind="stable")  # the batches hold spheres of similar size
@@ -111,7 +114,9 @@ def _rows(radius: float, step: float) -> int:
 def _repeat(
     centers: np.ndarray, radii: np.ndarray, axes: list[np.ndarray], period: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add the images of the spheres that reach the block, at ``center + m * period`` for whole m."""
+    """Add the images of the spheres that reach the block, at ``center + m * period`` for whole
+    m.
+    """
     lengths = tuple(float(length) for length in period)
     if len(lengths) != 3 or not all(length > 0 for length in lengths):
         raise ValueError(f"period={period!r} must be three positive lengths; use inf where space does not repeat.")
@@ -135,7 +140,9 @@ def _repeat(
 def _add_intervals(
     changes: np.ndarray, centers: np.ndarray, radii: np.ndarray, axes: list[np.ndarray], steps: list[float]
 ) -> None:
-    """Add +1 and -1 where the interval of every sphere begins and ends in every row of the block along x."""
+    """Add +1 and -1 where the interval of every sphere begins and ends in every row of the block
+    along x.
+    """
     x, y, z = axes
     r2 = (radii * radii)[:, None, None]
     squares, indices = [], []
@@ -184,7 +191,9 @@ def _test_ends(
     x: np.ndarray,
     reach: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and last voxel of rows that satisfy the inequality, searched `reach` around the estimate."""
+    """Return the first and last voxel of rows that satisfy the inequality, searched `reach` around
+    the estimate.
+    """
 
     first, last = first.astype(np.int64), last.astype(np.int64)
 

@@ -1,7 +1,8 @@
 """The frame of a voxel image: where its voxels are.
 
-The centre of voxel ``(i, j, k)`` is ``voxel_origin + (i, j, k) * voxel_length``. This formula, in float64 and in this
-order, is the only one: a coordinate never depends on the chunk or the block it is computed for.
+The centre of voxel ``(i, j, k)`` is ``voxel_origin + (i, j, k) * voxel_length``. This formula, in
+float64 and in this order, is the only one: a coordinate never depends on the chunk or the block it
+is computed for.
 """
 
 import dataclasses
@@ -88,8 +89,8 @@ class Frame:
         Raises
         ------
         TypeError, ValueError
-            If `shape` is not three positive integers, a length is not positive, a number is not finite, or the unit
-            is not a length that pint understands.
+            If `shape` is not three positive integers, a length is not positive, a number is not
+            finite, or the unit is not a length that pint understands.
         """
         lengths = _three_numbers(voxel_length, "voxel_length")
         if min(lengths) <= 0:
@@ -107,7 +108,9 @@ class Frame:
         voxel_origin: Any = (0, 0, 0),
         voxel_unit: Any = "",
     ) -> "Frame":
-        """Make a frame from stored values: a unit that is not understood is kept as text, with one warning."""
+        """Make a frame from stored values: a unit that is not understood is kept as text, with one
+        warning.
+        """
         return cls(shape, voxel_length, voxel_origin, lenient_unit(voxel_unit))
 
     @property
@@ -186,7 +189,9 @@ class Frame:
 
     @property
     def extent(self) -> Span:
-        """Coordinates of the lower and of the upper outer corner: half a voxel beyond `bounding_box` [voxel_unit]."""
+        """Coordinates of the lower and of the upper outer corner: half a voxel beyond
+        `bounding_box` [voxel_unit].
+        """
         lower = _triple(o - 0.5 * h for _, h, o in self._axes())
         upper = _triple(o + (n - 0.5) * h for n, h, o in self._axes())
         return lower, upper
@@ -200,8 +205,8 @@ class Frame:
         Parameters
         ----------
         i, j, k
-            Indices, numbers or arrays. Fractions lie between centres; negative indices lie below the first voxel,
-            they do not count from the end.
+            Indices, numbers or arrays. Fractions lie between centres; negative indices lie below
+            the first voxel, they do not count from the end.
 
         Returns
         -------
@@ -214,19 +219,21 @@ class Frame:
         return tuple(coordinates)
 
     def coordinate_to_index(self, x: Any, y: Any, z: Any, outside: str = "raise") -> Any:
-        """Return the indices of the voxels that points lie in, which are those with the nearest centres.
+        """Return the indices of the voxels that points lie in, which are those with the nearest
+        centres.
 
-        A point on the face between two voxels belongs to the upper one; one on the upper outer face of the image to
-        the last. So every point of `extent`, faces included, has exactly one voxel.
+        A point on the face between two voxels belongs to the upper one; one on the upper outer face
+        of the image to the last. So every point of `extent`, faces included, has exactly one voxel.
 
         Parameters
         ----------
         x, y, z
             Coordinates [voxel_unit], numbers or arrays that broadcast together.
         outside
-            What to do with points outside `extent`. "raise": ValueError. "clip": the nearest voxel of the image.
-            "keep": the index the voxel would have in a larger image, negative below the first. "none": None for a
-            single point; for arrays, masked arrays in which these points are masked.
+            What to do with points outside `extent`. "raise": ValueError. "clip": the nearest voxel
+            of the image. "keep": the index the voxel would have in a larger image, negative below
+            the first. "none": None for a single point; for arrays, masked arrays in which these
+            points are masked.
 
         Returns
         -------
@@ -294,7 +301,9 @@ class Frame:
         return self.voxel_origin[number] + index * self.voxel_length[number]
 
     def coordinates(self, box: Sequence[slice] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return x, y, z of the voxel centres of a box, shaped (nx, 1, 1), (1, ny, 1), (1, 1, nz) to broadcast."""
+        """Return x, y, z of the voxel centres of a box, shaped (nx, 1, 1), (1, ny, 1), (1, 1, nz)
+        to broadcast.
+        """
         slices = (slice(None),) * 3 if box is None else tuple(box)
         starts, stops, steps = zip(*(_resolve(s, n) for s, n in zip(slices, self.shape, strict=True)), strict=True)
         x, y, z = (self.axis_coordinates(a, starts[a], stops[a])[:: steps[a]] for a in range(3))
@@ -338,10 +347,12 @@ class Frame:
         Parameters
         ----------
         scale
-            New voxel length over old, along each axis [-]: 2 for half as many voxels, 0.5 for twice as many.
+            New voxel length over old, along each axis [-]: 2 for half as many voxels, 0.5 for twice
+            as many.
         shape
-            Numbers of voxels of the new grid. The default is ``shape / scale``, which must be whole. With another
-            shape the lower outer faces stay where they are and the upper ones move.
+            Numbers of voxels of the new grid. The default is ``shape / scale``, which must be
+            whole. With another shape the lower outer faces stay where they are and the upper ones
+            move.
 
         Raises
         ------
@@ -365,7 +376,8 @@ class Frame:
         return Frame(shape, lengths, origin, self.voxel_unit)
 
     def sub(self, box: Sequence[slice]) -> "Frame":
-        """Return the frame of a box of this image, as `array[box]` has it; steps stretch the voxel length.
+        """Return the frame of a box of this image, as `array[box]` has it; steps stretch the voxel
+        length.
 
         Raises
         ------
@@ -393,7 +405,9 @@ class Frame:
         return Frame(self.shape, lengths, tuple(o * factor for o in self.voxel_origin), unit)
 
     def replace(self, **changes: Any) -> "Frame":
-        """Return this frame with some of `shape`, `voxel_length`, `voxel_origin`, `voxel_unit` changed."""
+        """Return this frame with some of `shape`, `voxel_length`, `voxel_origin`, `voxel_unit`
+        changed.
+        """
         return dataclasses.replace(self, **changes)
 
     @property

@@ -1,12 +1,14 @@
-"""What every region of space can do: say what it contains, measure distance to its surface, be combined.
+"""What every region of space can do: say what it contains, measure distance to its surface, be
+combined.
 
-Signed distances are negative inside. They are exact for the four shapes. For combinations they are bounds: the sign is
-right, and the magnitude never exceeds the true distance (a union is exact outside, an intersection inside).
+Signed distances are negative inside. They are exact for the four shapes. For combinations they are
+bounds: the sign is right, and the magnitude never exceeds the true distance (a union is exact
+outside, an intersection inside).
 
-A parameter that is given as numbers or as a NumPy array is kept as Python floats, so a region is a constant of a
-compiled function and works with coordinates of any array library. A parameter given as an array of another library is
-kept as it is, and can be differentiated or traced. To differentiate with respect to a region made of floats, pass the
-region itself: it is a pytree.
+A parameter that is given as numbers or as a NumPy array is kept as Python floats, so a region is a
+constant of a compiled function and works with coordinates of any array library. A parameter given
+as an array of another library is kept as it is, and can be differentiated or traced. To
+differentiate with respect to a region made of floats, pass the region itself: it is a pytree.
 """
 
 import abc
@@ -26,13 +28,14 @@ class AbstractRegion(eqx.Module):
 
     @abc.abstractmethod
     def contains(self, x: Any, y: Any, z: Any) -> Array:
-        """Tell which points belong to the region; those on the surface do, except that of a complement.
+        """Tell which points belong to the region; those on the surface do, except that of a
+        complement.
 
         Parameters
         ----------
         x, y, z
-            Coordinates in the unit of the region's parameters: numbers, or arrays that broadcast together, such as
-            shapes (nx, 1, 1), (1, ny, 1) and (1, 1, nz).
+            Coordinates in the unit of the region's parameters: numbers, or arrays that broadcast
+            together, such as shapes (nx, 1, 1), (1, ny, 1) and (1, 1, nz).
 
         Returns
         -------
@@ -41,10 +44,11 @@ class AbstractRegion(eqx.Module):
 
     @abc.abstractmethod
     def signed_distance(self, x: Any, y: Any, z: Any) -> Array:
-        """Return the distance to the region's surface, negative inside, in the unit of the coordinates.
+        """Return the distance to the region's surface, negative inside, in the unit of the
+        coordinates.
 
-        It can be differentiated everywhere in the coordinates and in the parameters; at a kink (a centre, an axis, an
-        edge) the gradient is one of the one-sided ones, or zero, never NaN.
+        It can be differentiated everywhere in the coordinates and in the parameters; at a kink (a
+        centre, an axis, an edge) the gradient is one of the one-sided ones, or zero, never NaN.
 
         Parameters
         ----------
@@ -142,7 +146,9 @@ def scalar_parameter(value: Any) -> Any:
 
 
 def vector_parameter(value: Any) -> Any:
-    """Keep an array of another library, turn everything else into three entries, each as `scalar_parameter` has it."""
+    """Keep an array of another library, turn everything else into three entries, each as
+    `scalar_parameter` has it.
+    """
     if is_array(value) and not isinstance(value, np.ndarray):
         return value
     return tuple(scalar_parameter(entry) for entry in value)

@@ -1,7 +1,8 @@
 """The four elementary regions, with exact signed distances.
 
-The distances of the box and of the finite cylinder follow the usual construction: with ``q`` the signed distances to
-the pairs of bounding surfaces, the distance is ``|max(q, 0)| + min(max(q), 0)``.
+The distances of the box and of the finite cylinder follow the usual construction: with ``q`` the
+signed distances to the pairs of bounding surfaces, the distance is ``|max(q, 0)| + min(max(q),
+0)``.
 """
 
 import math
@@ -101,7 +102,8 @@ class Cylinder(AbstractRegion):
         Parameters
         ----------
         point
-            Coordinates of the middle of the axis: a finite cylinder reaches ``length / 2`` to either side of it.
+            Coordinates of the middle of the axis: a finite cylinder reaches ``length / 2`` to
+            either side of it.
         direction
             A vector along the axis, of any length but zero.
         radius
@@ -112,8 +114,8 @@ class Cylinder(AbstractRegion):
         Raises
         ------
         ValueError
-            If `direction` is zero, a vector does not have three finite components, or `radius` or `length` is
-            negative.
+            If `direction` is zero, a vector does not have three finite components, or `radius` or
+            `length` is negative.
         """
         self.point = vector_parameter(point)
         self.direction = vector_parameter(direction)
@@ -127,9 +129,10 @@ class Cylinder(AbstractRegion):
         _check_size(self.length, "length")
 
     def _resolve(self, x: Any, y: Any, z: Any) -> tuple[Any, Array, Array, Any]:
-        # The square of the distance from the axis times |direction|^2, the distance along it times |direction|, and
-        # |direction|^2. Without a division points on the surface are decided exactly where the numbers allow it. Each
-        # component of the cross product lies in one plane, which is cheap for coordinates that broadcast.
+        # The square of the distance from the axis times |direction|^2, the distance along it times
+        # |direction|, and |direction|^2. Without a division points on the surface are decided
+        # exactly where the numbers allow it. Each component of the cross product lies in one plane,
+        # which is cheap for coordinates that broadcast.
         xp, x, y, z = prepare(x, y, z, self.point, self.direction, self.radius, self.length)
         dx, dy, dz = x - self.point[0], y - self.point[1], z - self.point[2]
         vx, vy, vz = (self.direction[axis] for axis in range(3))

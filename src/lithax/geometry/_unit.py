@@ -1,7 +1,8 @@
-"""Units of length: a few that every scan uses, known here; all others asked of pint, imported only then.
+"""Units of length: a few that every scan uses, known here; all others asked of pint, imported only
+then.
 
-Pint evaluates text: ``9**9**9**9`` in a store would keep it busy for ever. It is therefore only asked about names and
-their small powers, such as ``survey_foot`` or ``m**2/m``.
+Pint evaluates text: ``9**9**9**9`` in a store would keep it busy for ever. It is therefore only
+asked about names and their small powers, such as ``survey_foot`` or ``m**2/m``.
 """
 
 import re
@@ -50,13 +51,17 @@ PIXELS = frozenset({"px", "pix", "pixel", "pixels", "vox", "vx", "voxel", "voxel
 
 
 class UnknownUnit(str):
-    """A unit of length read from a store that pint does not understand: kept as text, never converted."""
+    """A unit of length read from a store that pint does not understand: kept as text, never
+    converted.
+    """
 
     __slots__ = ()
 
 
 def _pint_metres(unit: str) -> float:
-    """Return the length of `unit` [m] as pint understands it; ValueError if it does not, or if it is no length."""
+    """Return the length of `unit` [m] as pint understands it; ValueError if it does not, or if it
+    is no length.
+    """
     if unit.strip().lower() in PIXELS:
         raise ValueError("it counts picture elements, and is no length")
     if len(unit) > _LONGEST or not _UNIT.fullmatch(unit.strip()):
@@ -122,7 +127,9 @@ def lenient_unit(unit: Any, name: str = "voxel_unit") -> str:
 
 
 def unit_in_file(unit: str, file: Any) -> str:
-    """Return the unit that a file of another format gives: "" for a count of voxels, an `UnknownUnit` with a warning."""
+    """Return the unit that a file of another format gives: "" for a count of voxels, an
+    `UnknownUnit` with a warning.
+    """
     unit = unit.strip()
     if unit.lower() in PIXELS:
         return ""

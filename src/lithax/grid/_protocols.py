@@ -25,7 +25,9 @@ class BlockSource(Protocol):
 
     @property
     def layered_axis(self) -> int | None:
-        """The axis of which a few layers of a chunk are read for much less than the chunk; None if there is none."""
+        """The axis of which a few layers of a chunk are read for much less than the chunk; None if
+        there is none.
+        """
         ...
 
     def read(self, box: Box) -> np.ndarray:
@@ -39,7 +41,9 @@ class BlockSource(Protocol):
 
 @runtime_checkable
 class BlockSink(Protocol):
-    """A three-dimensional array that is written in whole units (shards, or chunks without shards)."""
+    """A three-dimensional array that is written in whole units (shards, or chunks without
+    shards).
+    """
 
     @property
     def shape(self) -> tuple[int, int, int]: ...
@@ -56,19 +60,25 @@ class BlockSink(Protocol):
         ...
 
     def encode_chunk(self, index: tuple[int, int, int], values: np.ndarray) -> bytes | None:
-        """Compress one chunk (values may be cropped at the upper faces); None if it equals the fill value."""
+        """Compress one chunk (values may be cropped at the upper faces); None if it equals the fill
+        value.
+        """
         ...
 
     def assemble_unit(
         self, unit: tuple[int, int, int], chunks: Mapping[tuple[int, int, int], bytes | None]
     ) -> bytes | None:
-        """Join the encoded chunks of a unit (by global chunk index) into its stored bytes; None: nothing to store."""
+        """Join the encoded chunks of a unit (by global chunk index) into its stored bytes; None:
+        nothing to store.
+        """
         ...
 
     def read_unit(self, unit: tuple[int, int, int]) -> bytes | None: ...
 
     def write_unit(self, unit: tuple[int, int, int], payload: bytes | None, digest: str | None = None) -> None:
-        """Store the bytes of a unit under its final name, or remove it; never a half-written object."""
+        """Store the bytes of a unit under its final name, or remove it; never a half-written
+        object.
+        """
         ...
 
     def confirm_unit(self, unit: tuple[int, int, int], payload: bytes | None, digest: str) -> None:
@@ -76,7 +86,9 @@ class BlockSink(Protocol):
         ...
 
     def digest(self, payload: bytes | None) -> str:
-        """Return "empty", or a digest of the stored bytes that tells accidental changes (not forgery)."""
+        """Return "empty", or a digest of the stored bytes that tells accidental changes (not
+        forgery).
+        """
         ...
 
 
@@ -114,7 +126,9 @@ class World(Protocol):
         ...
 
     def agree(self, error: BaseException | None = None, *, same_type: bool = False) -> None:
-        """Return if no process has an error; otherwise raise on all of them (`same_type`: an error of the same type)."""
+        """Return if no process has an error; otherwise raise on all of them (`same_type`: an error
+        of the same type).
+        """
         ...
 
     def announce(self, error: BaseException) -> None:

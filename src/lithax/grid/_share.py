@@ -9,8 +9,8 @@ from lithax.grid._chunk_grid import ChunkGrid, Index
 class Share:
     """One process's part of the work: a stretch of the blocks in C order, as long as the others'.
 
-    Stretches, and not blocks in turn: neighbours along z and y are mostly one process's, so that few halos are read twice
-    and few faces go from one process to another.
+    Stretches, and not blocks in turn: neighbours along z and y are mostly one process's, so that
+    few halos are read twice and few faces go from one process to another.
 
     Examples
     --------

@@ -1,9 +1,10 @@
 """Algorithms on whole images, of any size: a sequence of passes, driven once for all of them.
 
-An algorithm is a generator of passes (`lithax.chunked.MapPass`, `FoldPass`). What every one of them needs is here:
-processes agree on the arguments; the memory of all passes is known before the first one; results and scratch images
-have journals, under one identity chained through the passes, so that a killed run resumes in the pass in which it was;
-scratch images lie inside the output, and go when it is complete.
+An algorithm is a generator of passes (`lithax.chunked.MapPass`, `FoldPass`). What every one of them
+needs is here: processes agree on the arguments; the memory of all passes is known before the first
+one; results and scratch images have journals, under one identity chained through the passes, so
+that a killed run resumes in the pass in which it was; scratch images lie inside the output, and go
+when it is complete.
 """
 
 import contextlib
@@ -96,13 +97,17 @@ class WholeImage:
         return self.inputs.frame.shape
 
     def layout(self, spans: Sequence[int] = ()) -> Layout:
-        """Return the blocks of a pass: those of the results, so that a later pass meets the same ones."""
+        """Return the blocks of a pass: those of the results, so that a later pass meets the same
+        ones.
+        """
         return pass_layout(self.shape, [self.chunks], [self.shards or self.chunks], spans)
 
 
 @dataclass(frozen=True)
 class ImageCall:
-    """What every call of an algorithm on images has in common: where the result goes, and how the run is made."""
+    """What every call of an algorithm on images has in common: where the result goes, and how the
+    run is made.
+    """
 
     name: str
     """The function that was called."""
@@ -142,19 +147,21 @@ def run_algorithm(
     passes
         Makes the generator of the passes.
     dtypes
-        Types of the results; needed before the first pass if that writes a scratch image. None: known later.
+        Types of the results; needed before the first pass if that writes a scratch image. None:
+        known later.
 
     Returns
     -------
-        The results, and what the generator returns. With `dtypes` that must be None or what JSON can hold: it is noted in
-        the result, for a call with ``resume=True`` that finds it complete.
+        The results, and what the generator returns. With `dtypes` that must be None or what JSON
+        can hold: it is noted in the result, for a call with ``resume=True`` that finds it complete.
 
     Raises
     ------
     TypeError, ValueError
         For bad arguments, before anything is read or written.
     MemoryLimitError
-        If more memory than `memory_limit` would be needed, or the disk has no room for the scratch images.
+        If more memory than `memory_limit` would be needed, or the disk has no room for the scratch
+        images.
     FileExistsError, LockedError, ResumeError, IncompleteImageError
         If the output is there already, is being written, or cannot be resumed.
     """
@@ -181,7 +188,9 @@ def run_algorithm(
 
 
 def plan_algorithm(call: ImageCall, images: Sequence[Any], passes: Callable[[WholeImage], Passes]) -> Plan:
-    """Work out what `run_algorithm` would do: the bytes of all passes, the memory of the one that needs most."""
+    """Work out what `run_algorithm` would do: the bytes of all passes, the memory of the one that
+    needs most.
+    """
     inputs = gather_inputs("plan", images, call.where, world_of("plan", images, call.world))
     run = _Run(call, inputs)
     planned = run.planned(passes)
@@ -323,11 +332,15 @@ class _Run:
         return cache_bytes(sources, [work.halo] * len(sources), layout.block, self.limit)
 
     def memory(self, planned: Sequence[_Planned]) -> int:
-        """Return the memory of the pass that needs most, and that of results and scratch images in memory [byte]."""
+        """Return the memory of the pass that needs most, and that of results and scratch images in
+        memory [byte].
+        """
         return max(p.memory for p in planned) + sum(p.held for p in planned)
 
     def check_room(self, planned: Sequence[_Planned]) -> None:
-        """Raise MemoryLimitError if the passes need more memory than they may, or the disk has no room for scratch."""
+        """Raise MemoryLimitError if the passes need more memory than they may, or the disk has no
+        room for scratch.
+        """
         need = self.memory(planned)
         if need > self.limit:
             largest = max(planned, key=lambda p: p.memory)
@@ -448,7 +461,9 @@ class _Run:
         return self.outputs, result
 
     def _check_memory(self, work: Pass) -> None:
-        """Raise MemoryLimitError if a pass needs more memory than it may, now that it is known how far it looks."""
+        """Raise MemoryLimitError if a pass needs more memory than it may, now that it is known how
+        far it looks.
+        """
         planned = self._plan_pass(work)
         if planned.memory > self.limit:
             raise MemoryLimitError(
@@ -498,7 +513,9 @@ class _Run:
         return work.finish(self.world)
 
     def _settle(self, work: SettlePass) -> None:
-        """Do blocks, and again those beside which something changed, until no process has one left."""
+        """Do blocks, and again those beside which something changed, until no process has one
+        left.
+        """
         layout, state = self.layout(work), work.state
         grid = layout.grid
         sources = [self._source(i) for i in self._inputs(work)]
@@ -555,7 +572,8 @@ class _Run:
         on_first(self.world, write)
 
     def _map_scratch(self, work: MapPass) -> tuple[VoxelImage, ...]:
-        # Whether the inputs are those of then was asked of the output, inside which this image lies.
+        # Whether the inputs are those of then was asked of the output, inside which this image
+        # lies.
         identity = {**comparable(self._identity), "pass": [self._number, work.name]}
         identity = {"pass": self._number, "of": hashlib.sha256(json.dumps(identity).encode()).hexdigest()}
         self._record_stage(work)

@@ -19,8 +19,9 @@ class ArithmeticMixin:
         Parameters
         ----------
         operation
-            "set", "add", "subtract", "multiply", "divide", "logical_and", "logical_or", "logical_xor", "minimum", "maximum",
-            "average" or "absolute_difference"; see `lithax.arith`.
+            "set", "add", "subtract", "multiply", "divide", "logical_and", "logical_or",
+            "logical_xor", "minimum", "maximum", "average" or "absolute_difference"; see
+            `lithax.arith`.
         other
             A number, an image, or an array of the same shape.
         where
@@ -35,7 +36,8 @@ class ArithmeticMixin:
         Raises
         ------
         TypeError
-            If the result has no safe place in the type of the image, as real numbers have none among integers.
+            If the result has no safe place in the type of the image, as real numbers have none
+            among integers.
         OverflowError
             If the number does not fit.
         ValueError
@@ -109,8 +111,8 @@ def _check_fits(value: Any, dtype: np.dtype) -> None:
 
 
 def _operand(operation: str, value: Any, dtype: np.dtype) -> np.ndarray:
-    # The number becomes an argument of the compiled function, in the type that NumPy would give it: another number
-    # compiles nothing anew.
+    # The number becomes an argument of the compiled function, in the type that NumPy would give it:
+    # another number compiles nothing anew.
     if operation == "set":
         return np.asarray(value).astype(dtype, casting="unsafe")
     if isinstance(value, np.generic | np.ndarray) or hasattr(value, "dtype"):
@@ -124,7 +126,9 @@ def _operand(operation: str, value: Any, dtype: np.dtype) -> np.ndarray:
 
 
 def binary(name: str) -> Any:
-    """Return the function `lithax.arith.<name>`: of arrays, or of an image and a number, an image or an array."""
+    """Return the function `lithax.arith.<name>`: of arrays, or of an image and a number, an image
+    or an array.
+    """
     function = ARITHMETIC[name]
 
     @functools.wraps(function)

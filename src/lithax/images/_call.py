@@ -84,7 +84,9 @@ def gather_inputs(
 
 
 def world_of(name: str, images: Sequence[Any], world: Any = None) -> Any:
-    """Return the processes that share a call: those given, or those of its images, or the connected ones."""
+    """Return the processes that share a call: those given, or those of its images, or the connected
+    ones.
+    """
     worlds = {id(i.world): i.world for i in images if isinstance(i, VoxelImage)}
     if len(worlds) > 1:
         raise ValueError(f"the images of {name}() belong to different worlds; open them with the same world=.")
@@ -107,7 +109,9 @@ def refuse_tracers(name: str, values: Any) -> None:
 
 
 def check_halo_fits(halos: Sequence[Halo], needed: int, limit: int) -> None:
-    """Raise MemoryLimitError if a block is out of proportion because of its halo: smaller chunks are no way out then."""
+    """Raise MemoryLimitError if a block is out of proportion because of its halo: smaller chunks
+    are no way out then.
+    """
     widest = max(max(halo) for halo in halos)
     if widest > _WIDE_HALO:
         raise MemoryLimitError(
@@ -118,11 +122,15 @@ def check_halo_fits(halos: Sequence[Halo], needed: int, limit: int) -> None:
 
 _WIDE_HALO = 256
 NOT_COMPILED = 2**40
-"""Blocks in flight of this size [byte] are not even compiled: the compiler itself would run out of memory."""
+"""Blocks in flight of this size [byte] are not even compiled: the compiler itself would run out of
+memory.
+"""
 
 
 def cache_bytes(sources: Sequence[BlockSource], halos: Sequence[Halo], block: Sequence[int], limit: int) -> int:
-    """Return how much of the decoded chunks to keep: none where every chunk is read by one block only."""
+    """Return how much of the decoded chunks to keep: none where every chunk is read by one block
+    only.
+    """
     needed, seen = 0, set()
     parts = [(*part, halo) for s, halo in zip(sources, halos, strict=True) for part in stored_sources([s])]
     for source, offset, halo in parts:

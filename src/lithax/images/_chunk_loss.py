@@ -1,8 +1,10 @@
-"""A loss over images as a function of its parameters, inside whatever JAX and its optimisers do with functions.
+"""A loss over images as a function of its parameters, inside whatever JAX and its optimisers do
+with functions.
 
-The function is a `jax.custom_jvp`: its tangent is the gradient times the tangent of the parameters, the gradient's is the matrix of
-second derivatives times that. From these JAX makes reverse and forward mode, `linearize` and `hessian`. Where the
-parameters are known the images are read at once; where JAX compiles, a callback reads them when the compiled program runs.
+The function is a `jax.custom_jvp`: its tangent is the gradient times the tangent of the parameters,
+the gradient's is the matrix of second derivatives times that. From these JAX makes reverse and
+forward mode, `linearize` and `hessian`. Where the parameters are known the images are read at once;
+where JAX compiles, a callback reads them when the compiled program runs.
 """
 
 import threading
@@ -32,7 +34,8 @@ def chunk_loss(
     world: Any = None,
     progress: bool = False,
 ) -> Callable[[Any], Any]:
-    """Return a loss over images as a function of the parameters, for JAX's transformations and for optimisers.
+    """Return a loss over images as a function of the parameters, for JAX's transformations and for
+    optimisers.
 
     Parameters
     ----------
@@ -41,16 +44,18 @@ def chunk_loss(
 
     Returns
     -------
-        ``f(parameters)``. It works under ``jax.grad``, ``value_and_grad``, ``jvp``, ``linearize`` and ``jit``; under ``vmap`` one
-        set of parameters after the other; under ``hessian`` where the loss is `additive`; and so in optax and optimistix.
-        Every evaluation is a pass over the images, and so is every gradient (two if the loss is not additive).
-        Numbers have the precision that JAX works in: for 64 bits switch on ``jax_enable_x64``.
+        ``f(parameters)``. It works under ``jax.grad``, ``value_and_grad``, ``jvp``, ``linearize``
+        and ``jit``; under ``vmap`` one set of parameters after the other; under ``hessian`` where
+        the loss is `additive`; and so in optax and optimistix. Every evaluation is a pass over the
+        images, and so is every gradient (two if the loss is not additive). Numbers have the
+        precision that JAX works in: for 64 bits switch on ``jax_enable_x64``.
 
     Notes
     -----
-    In several processes all must evaluate the loss equally often with the same parameters; inside ``jax.jit``
-    a compiler may leave out a call whose result nobody uses. Each evaluation begins with the processes comparing loss, number of
-    the call and parameters; where they differ all raise ValueError.
+    In several processes all must evaluate the loss equally often with the same parameters; inside
+    ``jax.jit`` a compiler may leave out a call whose result nobody uses. Each evaluation begins
+    with the processes comparing loss, number of the call and parameters; where they differ all
+    raise ValueError.
 
     Examples
     --------
@@ -99,7 +104,8 @@ class LossFunction:
                 f"parameters={parameters!r} hold integers or booleans that JAX is tracing, which a loss cannot be differentiated by; "
                 "make them floats, or pass them outside of the parameters."
             )
-        # Python's floats count as the float that JAX works in; what the loss is told of them is the same.
+        # Python's floats count as the float that JAX works in; what the loss is told of them is the
+        # same.
         hosts = [leaf if isinstance(leaf, float) else None for leaf, moves in zip(leaves, moving, strict=True) if moves]
 
         def rebuilt(values: Any) -> Any:
@@ -116,7 +122,9 @@ class LossFunction:
         return _differentiable(self, rebuilt)(real)
 
     def evaluate(self, what: str, parameters: Any) -> Any:
-        """Return the "value", the value with its "gradient", or the matrix of second derivatives ("hessian") at parameters."""
+        """Return the "value", the value with its "gradient", or the matrix of second derivatives
+        ("hessian") at parameters.
+        """
         where, memory_limit, workers = self._options
         with self._one_at_a_time, together(self._world):
             self._calls += 1
@@ -187,7 +195,9 @@ def _along(gradient: list[Any], moved: list[Any], dtype: Any) -> Any:
 
 
 def _computed(function: LossFunction, what: str, rebuilt: Callable[[Any], Any], real: list[Any], like: Any) -> Any:
-    """Return what `LossFunction.evaluate` does: now if the parameters are known, otherwise when the program runs."""
+    """Return what `LossFunction.evaluate` does: now if the parameters are known, otherwise when the
+    program runs.
+    """
 
     def shaped(found: Any) -> Any:
         return jax.tree_util.tree_map(lambda f, s: np.asarray(f, s.dtype).reshape(s.shape), found, like)
@@ -201,7 +211,8 @@ def _computed(function: LossFunction, what: str, rebuilt: Callable[[Any], Any], 
 
 
 def _elsewhere(work: Callable[[], Any]) -> Any:
-    # A thread of its own: that of the callback belongs to the program that waits for it, and to its settings.
+    # A thread of its own: that of the callback belongs to the program that waits for it, and to its
+    # settings.
     with ThreadPoolExecutor(1, thread_name_prefix="lithax-loss") as pool:
         return pool.submit(work).result()
 

@@ -59,52 +59,61 @@ def chunk_map(
 ) -> Any:
     """Apply a function to every voxel of one or more images, whatever their size.
 
-    The result is that of the function on the whole array, for every chunk grid. Reading, decoding, computing, encoding and writing of
-    different blocks proceed at the same time.
+    The result is that of the function on the whole array, for every chunk grid. Reading, decoding,
+    computing, encoding and writing of different blocks proceed at the same time.
 
     Parameters
     ----------
     fn
-        A voxel operation, a chain, a `functools.partial` of one, or a plain function of as many arrays as there are images. A plain function
-        must be element-wise unless `halo` is given; it may return a tuple, and `out`, `store`, `dtype`, ... are then tuples, too.
+        A voxel operation, a chain, a `functools.partial` of one, or a plain function of as many
+        arrays as there are images. A plain function must be element-wise unless `halo` is given; it
+        may return a tuple, and `out`, `store`, `dtype`, ... are then tuples, too.
     *images
-        Images on one grid of voxels; the geometry of the result is that of the first. Arrays are accepted, too.
+        Images on one grid of voxels; the geometry of the result is that of the first. Arrays are
+        accepted, too.
     parameters, **keywords
-        Keyword arguments of `fn`. Python numbers are constants of the compiled function, arrays are its arguments.
+        Keyword arguments of `fn`. Python numbers are constants of the compiled function, arrays are
+        its arguments.
     where
-        Which voxels take part: `domain`, a region, or a boolean image or array of what to include. Voxels left out keep their
-        old value (`out`) or get `fill_value`, and influence nothing.
+        Which voxels take part: `domain`, a region, or a boolean image or array of what to include.
+        Voxels left out keep their old value (`out`) or get `fill_value`, and influence nothing.
     where_input
-        "exclude": voxels left out do not influence their neighbours either, for which `fn` needs a masked form;
-        "keep": only the output is restricted.
+        "exclude": voxels left out do not influence their neighbours either, for which `fn` needs a
+        masked form; "keep": only the output is restricted.
     out
-        An image to write into; the first input itself for a change in place (element-wise functions only).
+        An image to write into; the first input itself for a change in place (element-wise functions
+        only).
     store, path, overwrite, chunks, shards
-        Where and how the result is stored, as for `create`; memory by default, chunks and shards of the first image by default.
+        Where and how the result is stored, as for `create`; memory by default, chunks and shards of
+        the first image by default.
     dtype
         Type of the result; by default what `fn` returns.
     fill_value
-        Value of the voxels left out: by default NaN for real and complex results, 0 or False otherwise.
+        Value of the voxels left out: by default NaN for real and complex results, 0 or False
+        otherwise.
     field_name, field_unit
         What the result is; empty by default.
     boundary, boundary_value
-        What a plain function with `halo` (or an operation that says nothing else) sees outside the image: "reflect" (default), "nearest",
-        "mirror", "wrap" or "constant", as in scipy.ndimage.
+        What a plain function with `halo` (or an operation that says nothing else) sees outside the
+        image: "reflect" (default), "nearest", "mirror", "wrap" or "constant", as in scipy.ndimage.
     halo
-        How far a plain function looks [voxel]: an integer, a tuple of three, or a list with one of these per image. It may return the core or
-        the padded shape.
+        How far a plain function looks [voxel]: an integer, a tuple of three, or a list with one of
+        these per image. It may return the core or the padded shape.
     geometry
-        "same": images whose voxels are more than 1e-6 of a voxel from those of the first are refused. "first": origin, voxel length and
-        unit of the others are disregarded, the voxels of one index belong together.
+        "same": images whose voxels are more than 1e-6 of a voxel from those of the first are
+        refused. "first": origin, voxel length and unit of the others are disregarded, the voxels of
+        one index belong together.
     seed
         For operations with a context that are random.
     backend
         "jax" (compiled), "numpy", "torch", "cupy", or an array-API namespace.
     device
-        Where the backend computes: one of its devices, or for JAX a tuple of them, to which blocks go in turn. None: the devices of
-        `lithax.runtime.using`, or all accelerators that `lithax.runtime.devices` names.
+        Where the backend computes: one of its devices, or for JAX a tuple of them, to which blocks
+        go in turn. None: the devices of `lithax.runtime.using`, or all accelerators that
+        `lithax.runtime.devices` names.
     memory_limit
-        The call is refused if it would need more [byte]; half of the free memory by default. Text such as "2 GiB" is understood.
+        The call is refused if it would need more [byte]; half of the free memory by default. Text
+        such as "2 GiB" is understood.
     workers
         Blocks in flight; by default a quarter more than there are cores.
     world
@@ -112,11 +121,13 @@ def chunk_map(
     progress
         Show a bar for work longer than a second.
     resume
-        Go on with the unfinished output of an equal call that was interrupted. "force" skips the comparison of the two calls.
+        Go on with the unfinished output of an equal call that was interrupted. "force" skips the
+        comparison of the two calls.
     resume_key
         Names the computation where it cannot be known (plain functions on backends other than JAX).
     hash_inputs
-        Compute the content hash of inputs that have none, for the record of what the result came from.
+        Compute the content hash of inputs that have none, for the record of what the result came
+        from.
 
     Returns
     -------
@@ -160,7 +171,8 @@ def chunk_map(
         identity = identity_of(prepared, resume_key, needed=bool(resume), recorded=recorded)
     places = {"store": describe_places(store), "path": path, "overwrite": overwrite, "resume": resume}
     check_same(world, "chunk_map", lambda: comparable(identity) | places | {"blocks": prepared.layout})
-    # What the first process knows is what is recorded: another one may have opened an input before its hash was stored.
+    # What the first process knows is what is recorded: another one may have opened an input before
+    # its hash was stored.
     identity = world.broadcast(identity)
     if prepared.in_place and resume and _applied(prepared, identity, resume_key):
         assert prepared.out is not None
@@ -176,7 +188,9 @@ def chunk_map(
 
 
 def _check_complete(prepared: PreparedMap, output: Output) -> None:
-    """Refuse inputs that were cut off while they were written, and hash those that the record is to name by content."""
+    """Refuse inputs that were cut off while they were written, and hash those that the record is to
+    name by content.
+    """
     for handle in prepared.inputs.images:
         if isinstance(handle, VoxelImage):
             if handle.stored.metadata.state != "complete" and not (output.resume and prepared.in_place):
@@ -193,7 +207,8 @@ def _applied(prepared: PreparedMap, identity: Any, resume_key: str | None) -> bo
     world, outputs = prepared.inputs.world, prepared.out or ()
 
     def look() -> bool:
-        # Killed while several outputs were called complete: all had been written, and some have been called so.
+        # Killed while several outputs were called complete: all had been written, and some have
+        # been called so.
         states = [o.stored.reload_metadata().state for o in outputs]
         ended = [o for o, state in zip(outputs, states, strict=True) if state == "complete"]
         begun = [o for o, state in zip(outputs, states, strict=True) if state != "complete"]
@@ -251,7 +266,9 @@ def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume
 def _begin_journals(
     journals: list[Any], prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume: bool | str
 ) -> None:
-    """Lock the outputs for all processes and give each a journal; `journals` holds what there is, also after a failure."""
+    """Lock the outputs for all processes and give each a journal; `journals` holds what there is,
+    also after a failure.
+    """
     world, in_place = prepared.inputs.world, prepared.in_place
     owners = world.gather(this_process()) if world.count > 1 else ()
 
@@ -282,7 +299,9 @@ def _finish(
     resume: bool | str,
     key: str | None,
 ) -> None:
-    """Call the outputs complete, if what was written is there and came from inputs that stayed as they were."""
+    """Call the outputs complete, if what was written is there and came from inputs that stayed as
+    they were.
+    """
     if changed := changed_while_read(prepared.states, prepared.inputs):
         raise IncompleteImageError(
             f"{', '.join(changed)} was written to while it was read, so the result may mix old and new voxels; repeat the call with "

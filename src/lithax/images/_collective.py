@@ -23,7 +23,9 @@ def world_or_connected(world: Any) -> World:
 
 
 def on_first(world: World, work: Callable[[], _Result]) -> _Result | None:
-    """Do `work` on the first process and return its result there, None elsewhere; if it fails, all raise the same error."""
+    """Do `work` on the first process and return its result there, None elsewhere; if it fails, all
+    raise the same error.
+    """
     result, error = None, None
     if world.first:
         try:
@@ -38,7 +40,8 @@ def on_first(world: World, work: Callable[[], _Result]) -> _Result | None:
 
 @contextlib.contextmanager
 def together(world: World) -> Iterator[None]:
-    """Let the processes come to the end of the ``with`` block together: if one fails there, all raise.
+    """Let the processes come to the end of the ``with`` block together: if one fails there, all
+    raise.
 
     The others notice when they meet, or sooner where they `check`.
     """
@@ -58,7 +61,9 @@ def together(world: World) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cleared_together(world: World) -> Iterator[None]:
-    """After a failure on which all agreed, let nobody go on before the first process has removed what was begun."""
+    """After a failure on which all agreed, let nobody go on before the first process has removed
+    what was begun.
+    """
     try:
         yield
     except BaseException as error:
@@ -100,7 +105,9 @@ def check_same(world: World, name: str, parts: Callable[[], Mapping[str, Any]]) 
 
 
 def described(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return options in a form that processes can compare; of objects that only say where they lie in memory, the type."""
+    """Return options in a form that processes can compare; of objects that only say where they lie
+    in memory, the type.
+    """
     texts = {name: repr(value) for name, value in options.items()}
     return {name: type(options[name]).__name__ if " at 0x" in text else text for name, text in texts.items()}
 
@@ -123,7 +130,9 @@ def open_shared_array(place: Location, world: World) -> AbstractStoredArray:
 
 
 def refuse_memory(name: str, label: str, unshared: bool, world: World) -> None:
-    """Raise ValueError if a result would be kept where the processes do not see each other's part of it."""
+    """Raise ValueError if a result would be kept where the processes do not see each other's part
+    of it.
+    """
     if unshared and world.count > 1:
         raise ValueError(
             f"{name}={label} is the memory of one process, and {world.count} work together, none of which would see what the others "

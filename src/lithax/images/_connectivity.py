@@ -34,7 +34,9 @@ class Connectivity:
     isolated: int
     """Voxels in components that do not."""
     percolating: tuple[int, int, int]
-    """Voxels in components that reach from the first to the last layer of the image, along x, y and z."""
+    """Voxels in components that reach from the first to the last layer of the image, along x, y and
+    z.
+    """
     largest: int
     """Voxels of the largest component."""
 
@@ -54,7 +56,8 @@ def connectivity(
     world: Any = None,
     progress: bool = True,
 ) -> Connectivity:
-    """Find how a phase is connected; blocks are labelled apart and joined across their faces, in bounded memory.
+    """Find how a phase is connected; blocks are labelled apart and joined across their faces, in
+    bounded memory.
 
     Parameters
     ----------
@@ -63,7 +66,8 @@ def connectivity(
     phases
         The values of a segmentation that make the phase; without them, everything but 0 or False.
     where
-        The region of interest, as for `chunk_map`. Its border counts as a face: a component that touches it may go on outside.
+        The region of interest, as for `chunk_map`. Its border counts as a face: a component that
+        touches it may go on outside.
     memory_limit, workers, world, progress
         As for `chunk_map`.
 

@@ -32,7 +32,8 @@ def content_hash(image: VoxelImage, **options: Any) -> str:
 
 
 def hashed_block(image: VoxelImage, memory_limit: Any = None) -> tuple[Index, int]:
-    """Return the blocks by which an image is hashed, and what they take [byte]; see `transfer_block`.
+    """Return the blocks by which an image is hashed, and what they take [byte]; see
+    `transfer_block`.
 
     Raises
     ------

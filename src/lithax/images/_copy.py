@@ -110,7 +110,9 @@ def transfer(
     progress: bool = False,
     threads: int | None = None,
 ) -> None:
-    """Write all voxels of one array into another of the same shape; each process writes units that it alone owns."""
+    """Write all voxels of one array into another of the same shape; each process writes units that
+    it alone owns.
+    """
     workers = target.workers if threads is None else workers_or_default(threads)
     if isinstance(source, StoredArray) and same_encoding(source, target):
         units = share_of(world).of(target.unit_grid)
@@ -132,7 +134,8 @@ def transfer(
     block = transfer_block(source.shape, source.chunks, target.unit, source.dtype.itemsize, memory // 2)
     grid = ChunkGrid(source.shape, block)
     boxes = [grid.box(index) for index in share_of(world).of(grid)]
-    # Many small blocks: one thread each, so that reading and writing overlap. A few large ones: all threads on each.
+    # Many small blocks: one thread each, so that reading and writing overlap. A few large ones: all
+    # threads on each.
     small = 2 * math.prod(block) * source.dtype.itemsize * workers <= memory and len(boxes) >= workers
     outer, inner = (workers, 1) if small else (1, workers)
 
@@ -160,8 +163,8 @@ def progress_of(shape: Index, world: World, label: str, show: bool) -> Iterator[
 def transfer_block(shape: Index, chunks: Index, unit: Index, itemsize: int, memory: int) -> Index:
     """Return the block, of whole units, by which an array is best read and written again.
 
-    A block that cuts through chunks of the source makes them be decoded again for the next one. Among blocks of at
-    most `memory` bytes it is the smallest of those that decode least.
+    A block that cuts through chunks of the source makes them be decoded again for the next one.
+    Among blocks of at most `memory` bytes it is the smallest of those that decode least.
 
     Examples
     --------
@@ -181,7 +184,9 @@ def transfer_block(shape: Index, chunks: Index, unit: Index, itemsize: int, memo
 
 
 def _block_edges(n: int, chunk: int, unit: int) -> list[tuple[int, float]]:
-    """Return edges of blocks along an axis, the unit first, with how often each voxel is decoded on average."""
+    """Return edges of blocks along an axis, the unit first, with how often each voxel is decoded on
+    average.
+    """
     most = -(-n // unit)
     counts = {1, most, *(2**k for k in range(most.bit_length())), math.lcm(chunk, unit) // unit, -(-chunk // unit)}
     return [(count * unit, _decoded(n, chunk, count * unit) / n) for count in sorted(counts) if count <= most]

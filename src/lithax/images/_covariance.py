@@ -18,14 +18,18 @@ from lithax.measure import Match, Prior, Residual
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """The covariance of fitted parameters; rows and columns are their real numbers, in the order of the leaves."""
+    """The covariance of fitted parameters; rows and columns are their real numbers, in the order of
+    the leaves.
+    """
 
     matrix: np.ndarray
     """[unit of one parameter times unit of the other]"""
     standard_deviation: Any
     """Like the parameters: one standard deviation of each, in its unit."""
     residual_variance: float | None
-    """Mean square of what a voxelwise fit leaves over, in the unit of the voxels squared; None for matched numbers."""
+    """Mean square of what a voxelwise fit leaves over, in the unit of the voxels squared; None for
+    matched numbers.
+    """
 
     @property
     def correlation(self) -> np.ndarray:
@@ -49,17 +53,19 @@ def chunk_covariance(
     world: Any = None,
     progress: bool = True,
 ) -> Covariance:
-    """Return the covariance of parameters at the minimum of a loss, as Gauss and Newton have it: the inverse of ``J^T J``.
+    """Return the covariance of parameters at the minimum of a loss, as Gauss and Newton have it:
+    the inverse of ``J^T J``.
 
     J are the derivatives of the residuals by the parameters: linear near the minimum, and Gaussian.
 
     Parameters
     ----------
     loss
-        `lithax.measure.MeanSquaredError`: the residuals are those of the voxels, of unknown variance, which is what the fit leaves
-        over; ``J^T J`` is summed in one pass. They are taken to be independent: of a filtered image they are not, and
-        the result is too small by the square root of the voxels that share noise. Or a `lithax.measure.Match`, or several of
-        them: residuals in standard deviations, one pass for each.
+        `lithax.measure.MeanSquaredError`: the residuals are those of the voxels, of unknown
+        variance, which is what the fit leaves over; ``J^T J`` is summed in one pass. They are taken
+        to be independent: of a filtered image they are not, and the result is too small by the
+        square root of the voxels that share noise. Or a `lithax.measure.Match`, or several of them:
+        residuals in standard deviations, one pass for each.
     parameters
         Where the minimum is: any pytree with real numbers.
     *images, model, where, memory_limit, workers, world, progress
@@ -70,7 +76,8 @@ def chunk_covariance(
     Raises
     ------
     TypeError, ValueError
-        For bad arguments, before anything is read; if the parameters cannot be told apart by what is measured.
+        For bad arguments, before anything is read; if the parameters cannot be told apart by what
+        is measured.
 
     References
     ----------

@@ -69,14 +69,16 @@ def create(
     dtype
         Type of a voxel: boolean, integer, float or complex.
     chunks
-        Shape of what is compressed at once: an edge length, three of them (-1: the whole axis), "auto" for near-cubic
-        chunks of about 128³ voxels that divide the shard, or "nprocs" for as many as there are processes.
+        Shape of what is compressed at once: an edge length, three of them (-1: the whole axis),
+        "auto" for near-cubic chunks of about 128³ voxels that divide the shard, or "nprocs" for as
+        many as there are processes.
     store
         A path, a URL (``s3://...``, ``memory://...``), a Zarr store, or None for memory.
     path
         Path of the image inside the store; its root by default.
     shards
-        Shape of what is stored as one object, a multiple of the chunk; None: each chunk is an object.
+        Shape of what is stored as one object, a multiple of the chunk; None: each chunk is an
+        object.
     overwrite
         Replace an image that is there.
     field_name, field_unit, description
@@ -90,8 +92,9 @@ def create(
     world
         The processes that share the image; the connected ones by default.
     **zarr_options
-        `compressors`, `filters`, `serializer`, `fill_value`, `order` ("F": x runs fastest inside a chunk),
-        `chunk_key_encoding`, `attributes`, passed on to Zarr; and `storage_options` for the file system of a URL.
+        `compressors`, `filters`, `serializer`, `fill_value`, `order` ("F": x runs fastest inside a
+        chunk), `chunk_key_encoding`, `attributes`, passed on to Zarr; and `storage_options` for the
+        file system of a URL.
 
     Returns
     -------
@@ -157,15 +160,16 @@ def new_image(
     compared: Mapping[str, Any] | None = None,
     **zarr_options: Any,
 ) -> Iterator[VoxelImage]:
-    """Make an image, and give the ``with`` block time to fill it; the arguments are those of `create`, and:
+    """Make an image, and give the ``with`` block time to fill it; the arguments are those of
+    `create`, and:
 
     Parameters
     ----------
     state, run
         What the image says about the run that fills it.
     filled_by
-        Name of the function that fills it in the ``with`` block. Until the block ends the image calls itself
-        unfinished; if the block fails, on any process, the image is removed.
+        Name of the function that fills it in the ``with`` block. Until the block ends the image
+        calls itself unfinished; if the block fails, on any process, the image is removed.
     axes
         "zyx" writes the metadata of an array with the axes z, y, x, as OME-Zarr asks.
     compared
@@ -250,7 +254,8 @@ def ones(shape: Sequence[int], dtype: Any, **options: Any) -> VoxelImage:
 
 
 def full(shape: Sequence[int], dtype: Any, fill_value: Any, **options: Any) -> VoxelImage:
-    """Make an image that holds `fill_value` everywhere, which takes no space; options as in `create`.
+    """Make an image that holds `fill_value` everywhere, which takes no space; options as in
+    `create`.
 
     Raises
     ------
@@ -261,7 +266,8 @@ def full(shape: Sequence[int], dtype: Any, fill_value: Any, **options: Any) -> V
 
 
 def empty_like(image: Any, **options: Any) -> VoxelImage:
-    """Make an image like another: shape, data type, chunks and metadata are taken over unless given.
+    """Make an image like another: shape, data type, chunks and metadata are taken over unless
+    given.
 
     Parameters
     ----------
@@ -313,24 +319,26 @@ def from_array(
     Parameters
     ----------
     array
-        Three-dimensional, indexed ``[x, y, z]``: NumPy, JAX, PyTorch, CuPy, Dask, xarray, Zarr, an image, or anything
-        with shape and dtype that can be sliced. An xarray.DataArray with the dimensions x, y, z is brought into that
-        order; evenly spaced coordinates, their unit, name and ``attrs["units"]`` become metadata, as they do for an
-        image or a Zarr array. Under several processes every one must pass the same array.
+        Three-dimensional, indexed ``[x, y, z]``: NumPy, JAX, PyTorch, CuPy, Dask, xarray, Zarr, an
+        image, or anything with shape and dtype that can be sliced. An xarray.DataArray with the
+        dimensions x, y, z is brought into that order; evenly spaced coordinates, their unit, name
+        and ``attrs["units"]`` become metadata, as they do for an image or a Zarr array. Under
+        several processes every one must pass the same array.
     chunks, store, path, **options
         As in `create`.
     dtype
-        Type of the image; that of the array by default. Values are cast if nothing is lost that NumPy's "same kind"
-        would keep, integers only if they fit.
+        Type of the image; that of the array by default. Values are cast if nothing is lost that
+        NumPy's "same kind" would keep, integers only if they fit.
     like
-        An image of the same shape that lies at the same place: origin, voxel length and unit are taken over, and chunks and
-        shards unless given. ``image[...]`` is a NumPy array, which knows none of them.
+        An image of the same shape that lies at the same place: origin, voxel length and unit are
+        taken over, and chunks and shards unless given. ``image[...]`` is a NumPy array, which knows
+        none of them.
 
     Raises
     ------
     TypeError, ValueError
-        If `array` is no three-dimensional array of numbers, or its coordinates are not evenly spaced, or its shape is not that of
-        `like`.
+        If `array` is no three-dimensional array of numbers, or its coordinates are not evenly
+        spaced, or its shape is not that of `like`.
     OverflowError
         If an integer does not fit `dtype`; then nothing is left behind.
     """
@@ -517,8 +525,8 @@ def write_units(
     stored
         The array; what it holds is replaced.
     values_of
-        Returns the voxels of a box, of any type that `check_values` lets pass; it is called by several threads, with
-        the boxes of chunks.
+        Returns the voxels of a box, of any type that `check_values` lets pass; it is called by
+        several threads, with the boxes of chunks.
     world
         Units are dealt out in turn to its processes.
     workers

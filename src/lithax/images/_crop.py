@@ -79,8 +79,9 @@ def crop_box(frame: Frame, selection: tuple[Any, ...]) -> Box:
 def _box_of_region(frame: Frame, region: AbstractRegion) -> Box:
     """Return the smallest box that holds every voxel whose centre lies in a region.
 
-    A signed distance is never larger than the true one. So where it is larger than half the diagonal of a cell of voxels, the
-    cell lies inside or outside as a whole; the voxels of the others are asked one by one, unless the box holds them already.
+    A signed distance is never larger than the true one. So where it is larger than half the
+    diagonal of a cell of voxels, the cell lies inside or outside as a whole; the voxels of the
+    others are asked one by one, unless the box holds them already.
     """
     edge: Index = triple(max(1, -(-n // _CELLS)) for n in frame.shape)
     counts = triple(-(-n // e) for n, e in zip(frame.shape, edge, strict=True))

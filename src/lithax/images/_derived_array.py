@@ -1,4 +1,6 @@
-"""What stands in the place of a stored array in an image that follows from others: a crop, or an expression."""
+"""What stands in the place of a stored array in an image that follows from others: a crop, or an
+expression.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -109,7 +111,9 @@ class WindowArray(DerivedArray, AbstractWindow):
 
 
 Step = tuple[Callable[..., Any], tuple[Any, ...], tuple[int, ...]]
-"""A function, its operands (an integer wrapped in a list is the number of an earlier value), and values not needed again."""
+"""A function, its operands (an integer wrapped in a list is the number of an earlier value), and
+values not needed again.
+"""
 
 
 class EvaluatedArray(DerivedArray, AbstractEvaluated):
@@ -120,13 +124,15 @@ class EvaluatedArray(DerivedArray, AbstractEvaluated):
     images
         The stored arrays and the arrays that the function is of, each once.
     steps
-        The function: the operands of a step are numbers, and values that were read or worked out before.
+        The function: the operands of a step are numbers, and values that were read or worked out
+        before.
     dtype
         Of the last step.
     where
         The function in words.
     described_by
-        Number of the image whose name, unit and description the result keeps; None: they mean something else.
+        Number of the image whose name, unit and description the result keeps; None: they mean
+        something else.
     identity
         The function as JSON holds it.
     """
@@ -271,7 +277,9 @@ def derivation(source: Any, describe: Callable[[Any], Any]) -> dict[str, Any] | 
 
 
 def live_bytes(leaves: Sequence[np.dtype], steps: Sequence[tuple[np.dtype, tuple[int, ...]]]) -> int:
-    """Return what evaluating holds at most at once per voxel [byte]; steps are of a type, and end the life of some values."""
+    """Return what evaluating holds at most at once per voxel [byte]; steps are of a type, and end
+    the life of some values.
+    """
     sizes = [d.itemsize for d in leaves]
     alive = set(range(len(sizes)))
     most = sum(sizes)

@@ -14,7 +14,9 @@ _PIXELS = 256
 """Longest edge of a picture [pixel]."""
 
 _CHUNKS = 64
-"""A picture decodes at most about this many chunks: of a very large image it shows the central part."""
+"""A picture decodes at most about this many chunks: of a very large image it shows the central
+part.
+"""
 
 
 def html(image: VoxelImage) -> str:
@@ -90,7 +92,9 @@ def _pictures(image: VoxelImage) -> str:
 
 
 def _window(n: int, chunk: int) -> range:
-    """Return at most 256 indices through the middle of an axis that meet a bounded number of chunks."""
+    """Return at most 256 indices through the middle of an axis that meet a bounded number of
+    chunks.
+    """
     length = min(n, max(round(_CHUNKS**0.5) * chunk, _PIXELS))
     start = (n - length) // 2
     return range(start, start + length, -(-length // _PIXELS))

@@ -1,8 +1,9 @@
-"""Arithmetic, comparisons and logic on images that is done when voxels are read: `VoxelImage` operators.
+"""Arithmetic, comparisons and logic on images that is done when voxels are read: `VoxelImage`
+operators.
 
-``scan <= t`` is an `Expression`: an image whose voxels are worked out by NumPy, block by block, from those of `scan`,
-by whichever call reads it. Nothing is stored, one pass is enough for any number of operators, and an image that stands in
-several places of an expression is read once.
+``scan <= t`` is an `Expression`: an image whose voxels are worked out by NumPy, block by block,
+from those of `scan`, by whichever call reads it. Nothing is stored, one pass is enough for any
+number of operators, and an image that stands in several places of an expression is read once.
 """
 
 import functools
@@ -24,11 +25,12 @@ _LONGEST = 60
 
 
 class Expression(VoxelImage):
-    """An image whose voxels follow from those of others; made by operators on images, such as ``scan <= t``.
+    """An image whose voxels follow from those of others; made by operators on images, such as
+    ``scan <= t``.
 
-    It is accepted wherever an image is, has shape, data type and geometry, and computes what is read of it: ``expression[...]``,
-    `numpy.asarray`. `copy` makes it an image of its own. It is a view: what is written to its images later is seen. Its geometry
-    is that of the first image.
+    It is accepted wherever an image is, has shape, data type and geometry, and computes what is
+    read of it: ``expression[...]``, `numpy.asarray`. `copy` makes it an image of its own. It is a
+    view: what is written to its images later is seen. Its geometry is that of the first image.
     """
 
     def __init__(self, stored: EvaluatedArray, world: Any, node: Any):
@@ -121,7 +123,8 @@ class _Node:
 
 
 def combine(name: str, *operands: Any) -> Any:
-    """Return the expression ``name(*operands)``; NotImplemented if an operand is no number, array or image.
+    """Return the expression ``name(*operands)``; NotImplemented if an operand is no number, array
+    or image.
 
     Raises
     ------
@@ -153,7 +156,9 @@ def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def choose(condition: Any, a: Any, b: Any) -> Any:
-    """Return `a` where a condition holds and `b` elsewhere, voxel by voxel; one of the three is an image."""
+    """Return `a` where a condition holds and `b` elsewhere, voxel by voxel; one of the three is an
+    image.
+    """
     if not any(isinstance(v, VoxelImage) for v in (condition, a, b)):
         if any(is_array(v) for v in (condition, a, b)):
             return namespace(condition, a, b).where(condition, a, b)
@@ -251,7 +256,9 @@ def _result_type(name: str, function: Callable[..., Any], operands: Sequence[Any
 
 
 def _evaluated(root: _Node) -> EvaluatedArray:
-    """Return what computes a node: its leaves, each once, and its operations, each once and after those that it needs."""
+    """Return what computes a node: its leaves, each once, and its operations, each once and after
+    those that it needs.
+    """
     leaves: list[Any] = []
     leaf_at: dict[Any, int] = {}
     nodes: dict[int, int] = {}  # by id: number among the operations

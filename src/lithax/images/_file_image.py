@@ -16,7 +16,8 @@ from lithax.storage.formats import FileFormat, file_formats, format_of, known_su
 
 
 def file_to_open(store: Any) -> FileFormat | None:
-    """Return the format of a path that is a file, or should be one by its name; None if it means a store.
+    """Return the format of a path that is a file, or should be one by its name; None if it means a
+    store.
 
     Raises
     ------

@@ -21,7 +21,8 @@ _CREATION += ("compressors", "filters", "serializer", "fill_value", "order", "ch
 
 
 def file_format(name: Any) -> str:
-    """Return what a name stands for, by its ending: the name of a format in lower case, "ome-zarr", or "zarr".
+    """Return what a name stands for, by its ending: the name of a format in lower case, "ome-zarr",
+    or "zarr".
 
     A file that is there and has no known suffix is raw; URLs and stores are Zarr.
 
@@ -42,19 +43,21 @@ def file_format(name: Any) -> str:
 
 
 def import_file(file: Any, store: Any = None, *, progress: bool = False, **options: Any) -> VoxelImage:
-    """Copy a file of another format into a store, in bounded memory; what the file is, its suffix says.
+    """Copy a file of another format into a store, in bounded memory; what the file is, its suffix
+    says.
 
     Parameters
     ----------
     file
-        Path of the file: raw, TIFF, ``.npy``, NRRD, MetaImage, or another format of `file_formats`. A ``.npy`` file has the
-        axes x, y, z; the pages of a TIFF stack are z.
+        Path of the file: raw, TIFF, ``.npy``, NRRD, MetaImage, or another format of `file_formats`.
+        A ``.npy`` file has the axes x, y, z; the pages of a TIFF stack are z.
     store
         Where the image goes, as for `create`; None for memory.
     progress
         Show a bar for work longer than a second.
     **options
-        As for `create`; for raw files as for `import_raw`. What the file says of its voxels is taken over unless given.
+        As for `create`; for raw files as for `import_raw`. What the file says of its voxels is
+        taken over unless given.
 
     Returns
     -------
@@ -164,10 +167,11 @@ def convert(
     Parameters
     ----------
     source
-        A file that `open` reads (raw ones with their JSON document, or `shape` and `dtype`), or a store.
+        A file that `open` reads (raw ones with their JSON document, or `shape` and `dtype`), or a
+        store.
     target
-        A file that `VoxelImage.export` writes; ``.ome.zarr`` for an OME-Zarr pyramid; ``.zarr``, a name without suffix, a URL
-        or a Zarr store for a store of lithax.
+        A file that `VoxelImage.export` writes; ``.ome.zarr`` for an OME-Zarr pyramid; ``.zarr``, a
+        name without suffix, a URL or a Zarr store for a store of lithax.
     path
         Path of the image inside the store of `source`.
     overwrite
@@ -175,8 +179,9 @@ def convert(
     progress
         Show a bar for work longer than a second.
     **options
-        For a file as for `open`; for a target that is a store as for `import_file` and `create`, such as `chunks` and
-        `voxel_length`; as for `pyramid` for ``.ome.zarr``, as for `VoxelImage.export` for a file.
+        For a file as for `open`; for a target that is a store as for `import_file` and `create`,
+        such as `chunks` and `voxel_length`; as for `pyramid` for ``.ome.zarr``, as for
+        `VoxelImage.export` for a file.
 
     Returns
     -------

@@ -9,7 +9,9 @@ _OPENERS: list[tuple[Callable[[Location], bool], Callable[[Location, Any], Any]]
 
 
 def register_group(recognises: Callable[[Location], bool], opens: Callable[[Location, Any], Any]) -> None:
-    """Let `open` hand the groups that ``recognises(place)`` is True for to ``opens(place, world)``."""
+    """Let `open` hand the groups that ``recognises(place)`` is True for to ``opens(place,
+    world)``.
+    """
     _OPENERS.append((recognises, opens))
 
 

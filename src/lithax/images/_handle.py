@@ -7,7 +7,9 @@ from lithax.images._collective import world_or_connected
 
 
 class HandleMixin:
-    """Pickling and copying of images: by store and path; the world belongs to a process, and another one has its own."""
+    """Pickling and copying of images: by store and path; the world belongs to a process, and
+    another one has its own.
+    """
 
     _world: Any
 

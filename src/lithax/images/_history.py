@@ -1,4 +1,6 @@
-"""The runs that changed an image in place and ended: so that a script that runs again does not apply them again."""
+"""The runs that changed an image in place and ended: so that a script that runs again does not
+apply them again.
+"""
 
 import hashlib
 import json
@@ -28,14 +30,15 @@ def applied_before(image: VoxelImage, identity: Mapping[str, Any], resume_key: s
 
     Returns
     -------
-        True if the step of that name is done: the image is to be left as it is. False if the step is to be made, or an
-        interrupted one finished.
+        True if the step of that name is done: the image is to be left as it is. False if the step
+        is to be made, or an interrupted one finished.
 
     Raises
     ------
     ResumeError
-        If the run has ended and was not named; if its name stood for another step; or if the voxels have been changed otherwise since,
-        so that it cannot be told whether the step is wanted again.
+        If the run has ended and was not named; if its name stood for another step; or if the voxels
+        have been changed otherwise since, so that it cannot be told whether the step is wanted
+        again.
     """
     metadata = image.stored.reload_metadata()
     step = _step(identity)
@@ -95,7 +98,9 @@ def entry_of(
 
 
 def with_entry(history: tuple[Mapping[str, Any], ...], entry: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """Return a history with one more entry, without the oldest of those that nobody will ask for."""
+    """Return a history with one more entry, without the oldest of those that nobody will ask
+    for.
+    """
     whole = [*history, entry]
     passing = [n for n, old in enumerate(whole) if old.get("passing") and "key" not in old]
     gone = set(passing[:-KEPT])
@@ -105,7 +110,8 @@ def with_entry(history: tuple[Mapping[str, Any], ...], entry: Mapping[str, Any])
 def _step(identity: Mapping[str, Any]) -> str:
     """Return a digest of what a run does, wherever its images lie."""
     parts = {k: v for k, v in identity.items() if k not in ("input_hashes", "input_state", "version", "before")}
-    # An input is what it holds, wherever it lies; only of one that cannot be known so the place counts.
+    # An input is what it holds, wherever it lies; only of one that cannot be known so the place
+    # counts.
     states = [
         {"content": state["content"]} if state.get("content") else dict(state)
         for state in identity.get("input_state") or []

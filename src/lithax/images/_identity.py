@@ -90,12 +90,16 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool, recorded: b
 
 
 def comparable(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must be the same in every process: all but what one of them may know sooner than another."""
+    """Return what must be the same in every process: all but what one of them may know sooner than
+    another.
+    """
     return {name: part for name, part in identity.items() if name not in ("input_hashes", "input_state")}
 
 
 def call_of(inputs: Any, **what: Any) -> dict[str, Any]:
-    """Return what must be the same in every process that takes part in a reduction; `what` are objects and numbers."""
+    """Return what must be the same in every process that takes part in a reduction; `what` are
+    objects and numbers.
+    """
     return {
         "inputs": [describe_input(i) for i in inputs.images],
         "geometry": _describe_frame(inputs.frame),
@@ -147,7 +151,9 @@ def name_of(backend: Any) -> str:
 
 
 def describe_input(image: Any) -> dict[str, Any]:
-    """Return where an input is and what it holds; memory has no address that another program would know."""
+    """Return where an input is and what it holds; memory has no address that another program would
+    know.
+    """
     form = {"shape": list(image.shape), "dtype": str(image.dtype).rsplit(".", 1)[-1]}
     source = image.stored if isinstance(image, VoxelImage) else image
     if (derived := derivation(source, describe_input)) is not None:

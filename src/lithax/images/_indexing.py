@@ -1,4 +1,6 @@
-"""Selections with arrays of indices and masks, as NumPy means them, read and written chunk by chunk."""
+"""Selections with arrays of indices and masks, as NumPy means them, read and written chunk by
+chunk.
+"""
 
 import itertools
 import re
@@ -24,7 +26,8 @@ def _index_array(item: Any) -> np.ndarray:
 
 
 def voxel_numbers(selection: Any, shape: Index) -> np.ndarray:
-    """Return the number, in C order, of the voxel that stands at each place of ``array[selection]``.
+    """Return the number, in C order, of the voxel that stands at each place of
+    ``array[selection]``.
 
     NumPy applies its own rules to the selection: axes of a lazily made array of numbers.
 
@@ -33,7 +36,8 @@ def voxel_numbers(selection: Any, shape: Index) -> np.ndarray:
     IndexError
         As NumPy does.
     """
-    # The numbers of voxels are a sum of three terms, one per axis: no array of the size of the image is needed.
+    # The numbers of voxels are a sum of three terms, one per axis: no array of the size of the
+    # image is needed.
     terms = []
     for axis, (n, step) in enumerate(zip(shape, (shape[1] * shape[2], shape[2], 1), strict=True)):
         line = (np.arange(n, dtype=np.int64) * step).reshape(tuple(-1 if a == axis else 1 for a in range(3)))
@@ -77,7 +81,9 @@ def read_numbers(numbers: np.ndarray, shape: Index, chunks: Index, read: Callabl
 
 
 def _by_chunk(numbers: np.ndarray, shape: Index, chunks: Index) -> Any:
-    """Yield each chunk that holds some of the voxels, their places in `numbers`, the box around them, and places in it."""
+    """Yield each chunk that holds some of the voxels, their places in `numbers`, the box around
+    them, and places in it.
+    """
     i, j, k = np.unravel_index(numbers, shape)
     grid = triple(-(-n // c) for n, c in zip(shape, chunks, strict=True))
     chunk = ((i // chunks[0]) * grid[1] + j // chunks[1]) * grid[2] + k // chunks[2]

@@ -1,4 +1,6 @@
-"""What the inputs of a run hold, as far as it can be known without reading them: so that a later call notices a change."""
+"""What the inputs of a run hold, as far as it can be known without reading them: so that a later
+call notices a change.
+"""
 
 from typing import Any
 
@@ -21,13 +23,16 @@ def input_states(inputs: Any, outputs: Any, *, thorough: bool) -> list[dict[str,
     outputs
         The images of ``out=``, or None; one of them among the inputs changes by the run itself.
     thorough
-        Read those parts of local images that are read-only whose files were copied or restored since they were written.
+        Read those parts of local images that are read-only whose files were copied or restored
+        since they were written.
     """
     return [_state(name, source, outputs or (), thorough) for name, source in _read(inputs)]
 
 
 def _read(inputs: Any) -> list[tuple[str, Any]]:
-    """Return the arrays that a call reads, those that a crop or an expression follows from, with a name for each."""
+    """Return the arrays that a call reads, those that a crop or an expression follows from, with a
+    name for each.
+    """
     named = [(f"image {n}", source) for n, source in enumerate(inputs.sources)]
     if inputs.selection is not None:
         named += [(f"image {n} of where=", source) for n, source in enumerate(inputs.selection.sources)]
@@ -39,7 +44,8 @@ def _state(name: str, source: Any, outputs: Any, thorough: bool) -> dict[str, An
         described = {"name": f"{name} (memory)" if source.in_memory else f"{name} ({source.where})"}
         if any(isinstance(out, VoxelImage) and locate(out.zarray).holds(source) for out in outputs):
             return described | {"content": IN_PLACE, "state": None}
-        # Files that were copied are read once where that can be noted, else only when an answer depends on it.
+        # Files that were copied are read once where that can be noted, else only when an answer
+        # depends on it.
         return described | fingerprint(source, thorough=thorough or not source.read_only)
     values = getattr(source, "_array", None)
     if isinstance(values, np.ndarray):
@@ -48,7 +54,8 @@ def _state(name: str, source: Any, outputs: Any, thorough: bool) -> dict[str, An
 
 
 def without_times(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the fingerprints that equal runs have in common, wherever and whenever their inputs were written.
+    """Return the fingerprints that equal runs have in common, wherever and whenever their inputs
+    were written.
 
     Where digests are known, lengths and times of files say nothing more.
     """
@@ -56,7 +63,9 @@ def without_times(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def changed_while_read(before: list[dict[str, Any]], inputs: Any) -> list[str]:
-    """Return the names of those inputs in files that were written to since `before`; reads none of them."""
+    """Return the names of those inputs in files that were written to since `before`; reads none of
+    them.
+    """
     if not any(entry["state"] for entry in before):
         return []
     changed = []

@@ -23,17 +23,19 @@ def open(
 ) -> Any:
     """Open an image, or a dual-energy study (`lithax.dect.Study`; those of RockVerse, too).
 
-    Own images, those of RockVerse, and three-dimensional Zarr v3 arrays can be read and written. Zarr v2 arrays, and
-    the levels of OME-Zarr, whose axes z, y, x are taken as x, y, z when voxels are read, can be read and copied.
+    Own images, those of RockVerse, and three-dimensional Zarr v3 arrays can be read and written.
+    Zarr v2 arrays, and the levels of OME-Zarr, whose axes z, y, x are taken as x, y, z when voxels
+    are read, can be read and copied.
 
-    Files of other formats (`file_formats`: TIFF, raw, ``.npy``, NRRD, MetaImage) are opened lazily, too: nothing is
-    copied, voxels are read from the file when they are needed. `import_file` makes a store of one, which is faster to
-    work with where a file is compressed, or read more than once.
+    Files of other formats (`file_formats`: TIFF, raw, ``.npy``, NRRD, MetaImage) are opened lazily,
+    too: nothing is copied, voxels are read from the file when they are needed. `import_file` makes
+    a store of one, which is faster to work with where a file is compressed, or read more than once.
 
     Parameters
     ----------
     store
-        A path of a store or a file, a URL, or a Zarr store. An OME-Zarr group stands for its level of full resolution.
+        A path of a store or a file, a URL, or a Zarr store. An OME-Zarr group stands for its level
+        of full resolution.
     path
         Path of the image inside the store; its root by default.
     mode
@@ -41,16 +43,17 @@ def open(
     incomplete
         Open an image that was cut off while it was written.
     check
-        Compare the stored bytes of everything that is read with the digests recorded when it was written: damage that the
-        codec does not notice is an error, instead of wrong voxels. A shard is then read as a whole.
+        Compare the stored bytes of everything that is read with the digests recorded when it was
+        written: damage that the codec does not notice is an error, instead of wrong voxels. A shard
+        is then read as a whole.
     storage_options
         Options for the file system behind a URL.
     world
         The processes that share the image; the connected ones by default.
     **options
-        For a file: what its format asks for (`shape`, `dtype`, `offset` and `order` of a raw file without a JSON document
-        beside it, see `import_raw`), and `voxel_length`, `voxel_unit` and their like, as for `create`, which override what
-        the file says.
+        For a file: what its format asks for (`shape`, `dtype`, `offset` and `order` of a raw file
+        without a JSON document beside it, see `import_raw`), and `voxel_length`, `voxel_unit` and
+        their like, as for `create`, which override what the file says.
 
     Raises
     ------

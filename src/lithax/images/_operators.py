@@ -45,7 +45,9 @@ def _assigned(name: str, sign: str) -> Callable[..., Any]:
 
 
 class OperatorsMixin:
-    """The operators of a `VoxelImage`, with the promotion rules of NumPy (and of `lithax.arith`)."""
+    """The operators of a `VoxelImage`, with the promotion rules of NumPy (and of
+    `lithax.arith`).
+    """
 
     # Numbers and arrays of NumPy leave the work to the image.
     __array_ufunc__ = None

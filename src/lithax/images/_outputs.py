@@ -1,4 +1,6 @@
-"""Where the results of `chunk_map` go: new images, all or none of them, or those of an interrupted run."""
+"""Where the results of `chunk_map` go: new images, all or none of them, or those of an interrupted
+run.
+"""
 
 import contextlib
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ from lithax.storage import (
 
 @dataclass(frozen=True)
 class Output:
-    """Where the results of a call go, what they are called, and whether an interrupted run is gone on with.
+    """Where the results of a call go, what they are called, and whether an interrupted run is gone
+    on with.
 
     As a user gives it, for `lithax.chunk_map`; of several results, tuples.
     """
@@ -78,9 +81,11 @@ def given_outputs(prepared: Any, output: Output) -> list[VoxelImage]:
 
 
 def new_outputs(prepared: Any, identity: Any, output: Output) -> tuple[list[VoxelImage], bool]:
-    """Make the output images, or find those of the interrupted run; say whether they are complete already.
+    """Make the output images, or find those of the interrupted run; say whether they are complete
+    already.
 
-    The first process makes them, the others open them. Everything is looked at before anything is made; if one image cannot be made, none is.
+    The first process makes them, the others open them. Everything is looked at before anything is
+    made; if one image cannot be made, none is.
     """
     count = len(prepared.function.out_dtypes)
     store, overwrite, resume = output.store, output.overwrite, output.resume
@@ -164,7 +169,9 @@ def _check_apart(prepared: Any, store: Any, places: list[Location]) -> None:
 def _earlier(
     prepared: Any, identity: Any, k: int, place: Location, overwrite: bool, resume: bool | str
 ) -> VoxelImage | None:
-    """Return the image that an interrupted (or finished) equal run made at a place; None if a new one is to be made."""
+    """Return the image that an interrupted (or finished) equal run made at a place; None if a new
+    one is to be made.
+    """
     node = place.node()
     if node is None or node.kind != "array":
         return None

@@ -31,16 +31,22 @@ class Plan:
     workers: int
     compilations: int
     bytes_read: int
-    """Bytes of voxels that blocks ask for, halos included; chunks read again come from memory as far as they fit."""
+    """Bytes of voxels that blocks ask for, halos included; chunks read again come from memory as
+    far as they fit.
+    """
     bytes_written: int
     """Bytes of voxels of the results, before compression."""
     memory: int
     """Upper bound of the memory in use besides what the program holds already [byte]."""
     memory_limit: int
     blocks_on_devices: int | None = None
-    """Blocks that the devices hold at a time, by their memory budgets; None: as many as there are workers."""
+    """Blocks that the devices hold at a time, by their memory budgets; None: as many as there are
+    workers.
+    """
     state_bytes: int | None = None
-    """Length of what a measurement keeps of a block, before states are joined [byte]; None for a map, or if not known."""
+    """Length of what a measurement keeps of a block, before states are joined [byte]; None for a
+    map, or if not known.
+    """
     bytes_exchanged: int = 0
     """What each process is told by all at the end of a measurement, at most [byte]."""
     seconds: float | None = None
@@ -86,15 +92,17 @@ def plans(function: Callable[..., Any]) -> Callable[[Callable[..., Plan]], Calla
 
 
 def plan(combinator: Callable[..., Any], /, *images: Any, **options: Any) -> Plan:
-    """Work out what ``combinator(*images, **options)`` would do. Reads no voxel and writes nothing; compiles.
+    """Work out what ``combinator(*images, **options)`` would do. Reads no voxel and writes nothing;
+    compiles.
 
     Parameters
     ----------
     combinator
-        `chunk_map`, `chunk_reduce`, `connectivity`, `pyramid`, `verify`, a function of `lithax.measure` or of
-        `lithax.fields`, the methods `copy` and `content_hash` of an image; or `lithax.dect.invert`, whose time is
-        predicted as well, for which it does read a few blocks and invert a part of them. How many passes a measurement
-        takes may depend on the voxels; it is planned as for voxels of random values.
+        `chunk_map`, `chunk_reduce`, `connectivity`, `pyramid`, `verify`, a function of
+        `lithax.measure` or of `lithax.fields`, the methods `copy` and `content_hash` of an image;
+        or `lithax.dect.invert`, whose time is predicted as well, for which it does read a few
+        blocks and invert a part of them. How many passes a measurement takes may depend on the
+        voxels; it is planned as for voxels of random values.
     *images, **options
         As for the function itself: its function or its measurement, the images, and the rest.
     """
@@ -165,7 +173,9 @@ def plan_of_reduce(prepared: PreparedReduce) -> Plan:
 
 
 def plan_measurement(function: Callable[..., Any], images: Sequence[Any], options: Mapping[str, Any]) -> Plan:
-    """Plan a function of `lithax.measure`: it is run on an image whose passes are planned instead of made."""
+    """Plan a function of `lithax.measure`: it is run on an image whose passes are planned instead
+    of made.
+    """
     first, *rest = images
     if not isinstance(first, VoxelImage):
         raise TypeError(f"the image of plan() is a {type(first).__name__}; give an image (lx.open, lx.from_array).")
@@ -173,14 +183,17 @@ def plan_measurement(function: Callable[..., Any], images: Sequence[Any], option
     try:
         function(rehearsed, *rest, **options)
     except (ValueError, ArithmeticError):
-        # Random voxels may have no second peak. What the call itself is refused for is refused before its first pass.
+        # Random voxels may have no second peak. What the call itself is refused for is refused
+        # before its first pass.
         if not rehearsed.passes:
             raise
     return joined_plan(f"{function.__name__} in {len(rehearsed.passes)} passes", rehearsed.passes)
 
 
 def joined_plan(name: str, passes: Sequence[Plan]) -> Plan:
-    """Return the plan of several passes one after the other: their bytes add up, the largest needs the memory."""
+    """Return the plan of several passes one after the other: their bytes add up, the largest needs
+    the memory.
+    """
     largest = max(passes, key=lambda p: p.memory)
     return replace(
         largest,
@@ -194,7 +207,9 @@ def joined_plan(name: str, passes: Sequence[Plan]) -> Plan:
 
 
 class _Rehearsed:
-    """Stands for an image in a measurement: each pass is planned, and a few random voxels are measured in its place."""
+    """Stands for an image in a measurement: each pass is planned, and a few random voxels are
+    measured in its place.
+    """
 
     def __init__(self, image: VoxelImage):
         self.image, self.passes = image, []

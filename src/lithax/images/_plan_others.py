@@ -1,4 +1,6 @@
-"""What calls that are no map and no measurement would do: connected parts, copies, hashes, checks and pyramids."""
+"""What calls that are no map and no measurement would do: connected parts, copies, hashes, checks
+and pyramids.
+"""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""A call of `chunk_map`, worked out: checked, cut into blocks, compiled and weighed, before anything is read or written."""
+"""A call of `chunk_map`, worked out: checked, cut into blocks, compiled and weighed, before
+anything is read or written.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +57,9 @@ class PreparedMap:
     held: int
     """Bytes of results that stay in memory."""
     states: list[dict[str, Any]] = field(default_factory=list)
-    """What the inputs held when the call began, known by the first process of calls whose output outlives them."""
+    """What the inputs held when the call began, known by the first process of calls whose output
+    outlives them.
+    """
 
     @property
     def many(self) -> bool:
@@ -85,7 +89,9 @@ class PreparedMap:
 
     @property
     def working_bytes(self) -> int:
-        """An upper bound of the memory that the call needs besides results that stay in memory [byte]."""
+        """An upper bound of the memory that the call needs besides results that stay in memory
+        [byte].
+        """
         cut = _Blocks(self.layout, self.request, self.chunks, self.shards, self.cache)
         return _working_bytes(
             cut, self.inputs, self.run, [d.itemsize for d in self.function.out_dtypes], self.function.temporary_bytes
@@ -125,9 +131,9 @@ def prepare_map(
 ) -> PreparedMap:
     """Check a call of `chunk_map`, choose its blocks and compile its function.
 
-    The four steps: what is computed on which images, where the results go, how the work is cut, the compiled function. A
-    call that no memory holds is refused before it is compiled, by what its shapes need at least; what the compiled
-    function needs is for `PreparedMap.check_memory`.
+    The four steps: what is computed on which images, where the results go, how the work is cut, the
+    compiled function. A call that no memory holds is refused before it is compiled, by what its
+    shapes need at least; what the compiled function needs is for `PreparedMap.check_memory`.
     """
     output, run = output or Output(), run or Run()
     inputs = gather_inputs(name, images, where, run.world, parameters, geometry)
@@ -182,7 +188,9 @@ def _program(
 
 
 def _results(inputs: Inputs, program: Program, output: Output, images: Sequence[Any]) -> tuple[Frame, bool]:
-    """Return the frame of the results, and whether one of them is an input; check the images that are written into."""
+    """Return the frame of the results, and whether one of them is an input; check the images that
+    are written into.
+    """
     frame = inputs.frame
     if program.scale != (1, 1, 1):
         # A last voxel that reaches beyond the image sees there what the boundary rule says.
@@ -211,7 +219,8 @@ def _cut(
     chunks, shards = _grids(inputs, output, frame)
     units = [s or c for c, s in zip(chunks, shards, strict=True)]
     multiple = tuple(s.denominator for s in program.scale)
-    # The same blocks everywhere: a run that was cut off on this machine may go on elsewhere, on other numbers of processes.
+    # The same blocks everywhere: a run that was cut off on this machine may go on elsewhere, on
+    # other numbers of processes.
     layout = choose_layout(frame.shape, chunks, units, ANY_MACHINE, multiple)
     halos = program.halos(len(inputs.images))
     core = layout.block
@@ -244,7 +253,8 @@ def _compiled(request: MapRequest, program: Program, output: Output, run: Run) -
     if fill is not None and not request.selects:
         raise ValueError(f"fill_value={fill!r} is for voxels left out by where=, which is not given.")
     if request.selects and not request.keeps_old:
-        # The default is NaN for what the function says is real, 0 for the rest: known when the function is traced.
+        # The default is NaN for what the function says is real, 0 for the rest: known when the
+        # function is traced.
         fills = fill if isinstance(fill, tuple | list) else (fill,)
         request = replace(request, fill_values=tuple("default" if f is None else f for f in fills))
     function = map_function(request, run.backend, run.device)
@@ -290,7 +300,9 @@ def _held(output: Output, frame: Frame, results: Sequence[int]) -> int:
 def _check_least(
     name: str, cut: _Blocks, inputs: Inputs, program: Program, output: Output, run: Run, frame: Frame
 ) -> None:
-    """Refuse what no memory holds before it is compiled: results have a byte per voxel at least, and steps need nothing."""
+    """Refuse what no memory holds before it is compiled: results have a byte per voxel at least,
+    and steps need nothing.
+    """
     declared = cut.request.out_dtypes or (None,)
     least, likely = ([n if d is None else d.itemsize for d in declared] for n in (1, cut.request.dtypes[0].itemsize))
     working = _working_bytes(cut, inputs, run, least, 0)

@@ -53,28 +53,31 @@ def pyramid(
 ) -> VoxelImage:
     """Make coarser levels of an image, each of half the resolution of the one before.
 
-    Viewers read from them what a screen can show; ``image.levels`` are the levels as images. On disk they are OME-Zarr
-    0.5 with the axes z, y, x, which napari, Fiji and others open. Each level is made from the one before, block by
-    block; several processes share the work.
+    Viewers read from them what a screen can show; ``image.levels`` are the levels as images. On
+    disk they are OME-Zarr 0.5 with the axes z, y, x, which napari, Fiji and others open. Each level
+    is made from the one before, block by block; several processes share the work.
 
     Parameters
     ----------
     image
         The image.
     store, path
-        Where to make a new OME-Zarr group that holds a copy of the image and all levels. Without a store only the
-        coarser levels are made, in a group ``levels`` inside the image's own store, about a seventh of its size; they
-        are forgotten when voxels of the image are changed through lithax.
+        Where to make a new OME-Zarr group that holds a copy of the image and all levels. Without a
+        store only the coarser levels are made, in a group ``levels`` inside the image's own store,
+        about a seventh of its size; they are forgotten when voxels of the image are changed through
+        lithax.
     method
-        How a voxel is made of eight: "mean", "mode" or "first", see `ops.coarsen`. "auto": "mode" for booleans, for
-        integers of 32 and 64 bits (labels), and for other integers with at most 16 different values among the 64³
-        voxels in the middle (a segmentation); "mean" for the rest.
+        How a voxel is made of eight: "mean", "mode" or "first", see `ops.coarsen`. "auto": "mode"
+        for booleans, for integers of 32 and 64 bits (labels), and for other integers with at most
+        16 different values among the 64³ voxels in the middle (a segmentation); "mean" for the
+        rest.
     smallest
-        Levels are added until no axis has more voxels than this; an image that is as small already gets none, and a
-        new group holds its copy alone.
+        Levels are added until no axis has more voxels than this; an image that is as small already
+        gets none, and a new group holds its copy alone.
     chunks, shards
-        Of all levels, as for `create`; both are cut to the levels that are smaller. By default chunks of about 128³
-        voxels (in a copy of an image with shards, its chunks), and no shards. Shards put many chunks into one file.
+        Of all levels, as for `create`; both are cut to the levels that are smaller. By default
+        chunks of about 128³ voxels (in a copy of an image with shards, its chunks), and no shards.
+        Shards put many chunks into one file.
     overwrite
         Replace a pyramid that is there.
     resume
@@ -100,7 +103,7 @@ def pyramid(
     Examples
     --------
     >>> from lithax.images import sphere_pack
-    >>> pack = sphere_pack((40, 40, 40), voxel_length=(2.5, 2.5, 2.5), voxel_unit="um")  # doctest: +SKIP
+    >>> pack = sphere_pack((40, 40, 40), voxel_length=2.5, voxel_unit="um")  # doctest: +SKIP
     >>> [level.shape for level in pyramid(pack, smallest=10).levels]  # doctest: +SKIP
     [(20, 20, 20), (10, 10, 10)]
     """
@@ -196,10 +199,11 @@ def levels_of(image: VoxelImage) -> tuple[VoxelImage, ...]:
 
 
 def scales_of_levels(frame: Frame, smallest: int) -> tuple[list[Index], list[Frame]]:
-    """Return how many voxels of the level before each level joins along each axis, and the frames of all levels.
+    """Return how many voxels of the level before each level joins along each axis, and the frames
+    of all levels.
 
-    Axes are halved together, but for those whose voxels are already twice as long as the shortest: so voxels become
-    more cubic.
+    Axes are halved together, but for those whose voxels are already twice as long as the shortest:
+    so voxels become more cubic.
     """
     scales, frames = [], [frame]
     while max(frames[-1].shape) > smallest:
@@ -213,7 +217,9 @@ def scales_of_levels(frame: Frame, smallest: int) -> tuple[list[Index], list[Fra
 
 
 def layout_of_level(image: VoxelImage, shape: Index, chunks: Any, shards: Any) -> dict[str, Index | None]:
-    """Return chunk and shard of the level of a shape: those of the finest level, as far as they reach into it."""
+    """Return chunk and shard of the level of a shape: those of the finest level, as far as they
+    reach into it.
+    """
     if chunks is None and shards is None:
         finest = shape == image.shape and image.shards is not None
         return {"chunks": image.chunks if finest else resolve_chunks(shape)[0], "shards": None}
@@ -239,7 +245,9 @@ def _method(image: VoxelImage, method: str) -> str:
 
 
 def _forget(image: VoxelImage, place: Location, plan: dict[str, Any], overwrite: bool) -> None:
-    """Leave an image without levels, because it is small enough; an earlier pyramid is removed if that is allowed."""
+    """Leave an image without levels, because it is small enough; an earlier pyramid is removed if
+    that is allowed.
+    """
     own = own_attributes(place)
     if own is None or "levels" not in own:
         return
@@ -280,7 +288,9 @@ def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool)
 
 
 def _finest(image: VoxelImage, place: Location, layout: dict[str, Index | None]) -> VoxelImage:
-    """Return the copy of the image in the group; it is made, unless an earlier attempt came so far."""
+    """Return the copy of the image in the group; it is made, unless an earlier attempt came so
+    far.
+    """
     there = _complete(place.child("0"), image)
     if there is not None:
         return there

@@ -64,14 +64,16 @@ def import_raw(
     Parameters
     ----------
     file
-        Path of the file, which may be compressed by gzip (".gz"). A pair of paths holds the real and the imaginary
-        parts of complex voxels.
+        Path of the file, which may be compressed by gzip (".gz"). A pair of paths holds the real
+        and the imaginary parts of complex voxels.
     shape
-        Number of voxels along x, y and z. Without `shape` and `dtype` the JSON document that `VoxelImage.export_raw`
-        wrote beside the file says what it holds; other arguments then override what it says.
+        Number of voxels along x, y and z. Without `shape` and `dtype` the JSON document that
+        `VoxelImage.export_raw` wrote beside the file says what it holds; other arguments then
+        override what it says.
     dtype
-        Type of the voxels in the file, with its byte order: "<u2" is little-endian, ">u2" big-endian, "u2" as on this
-        machine. The image has the same type in the order of this machine. In boolean files everything but zero is True.
+        Type of the voxels in the file, with its byte order: "<u2" is little-endian, ">u2"
+        big-endian, "u2" as on this machine. The image has the same type in the order of this
+        machine. In boolean files everything but zero is True.
     offset
         Bytes before the first voxel; 0 by default [byte].
     order
@@ -90,8 +92,8 @@ def import_raw(
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        If the file does not exist, is shorter or longer than the arguments say, or an argument is wrong; then nothing
-        is made.
+        If the file does not exist, is shorter or longer than the arguments say, or an argument is
+        wrong; then nothing is made.
     MetadataError
         If the document beside the file is damaged.
 
@@ -100,7 +102,8 @@ def import_raw(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.arange(24, dtype="<u2").tofile(f"{folder}/rock.raw")
-    ...     image = import_raw(f"{folder}/rock.raw", (4, 3, 2), "<u2", voxel_length=2.5, voxel_unit="um")
+    ...     options = dict(voxel_length=2.5, voxel_unit="um")
+    ...     image = import_raw(f"{folder}/rock.raw", (4, 3, 2), "<u2", **options)
     >>> image[:, 0, 0]
     array([0, 1, 2, 3], dtype=uint16)
     """
@@ -172,7 +175,9 @@ def _layout(
 
 
 def fill_from_file(stored: StoredArray, source: Any, world: World, progress: bool = False) -> None:
-    """Write all units, in the order of the file: one thread reads ahead, the others rearrange and compress."""
+    """Write all units, in the order of the file: one thread reads ahead, the others rearrange and
+    compress.
+    """
     pieces = _own_pieces(stored, source.order, source.stored_dtype.itemsize, world)
     if not pieces:
         return
@@ -213,10 +218,11 @@ def _own_pieces(stored: Any, order: str, itemsize: int, world: World) -> list[Bo
 
 
 def _pieces(stored: Any, order: str, itemsize: int, workers: int, processes: int = 1) -> Iterator[Box]:
-    """Divide an image into boxes of whole units, each as long as can be along the axes that run fast in the file.
+    """Divide an image into boxes of whole units, each as long as can be along the axes that run
+    fast in the file.
 
-    Their size is that of two units for each thread, but at most `_PIECE`, unless a single unit is larger; and there is one for each
-    process, if there are as many units.
+    Their size is that of two units for each thread, but at most `_PIECE`, unless a single unit is
+    larger; and there is one for each process, if there are as many units.
     """
     unit = math.prod(min(u, n) for u, n in zip(stored.unit, stored.shape, strict=True)) * itemsize
     room = min(2 * workers, max(1, _PIECE // unit), max(1, len(stored.unit_grid) // processes))
@@ -260,7 +266,8 @@ def export_raw(
     split_complex: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Write the voxels to a raw file, whole or not at all, and beside it a JSON document that says what it holds.
+    """Write the voxels to a raw file, whole or not at all, and beside it a JSON document that says
+    what it holds.
 
     Several processes write their parts of one file, which lies where all of them reach it.
 
@@ -271,9 +278,9 @@ def export_raw(
     file
         Path of the file to make; ``rock.raw.json`` is the document of ``rock.raw``.
     dtype
-        Type of the voxels in the file; that of the image by default. Floating-point values may be rounded, but no
-        value may be lost: integers must fit, floats that become integers must be whole, only 0 and 1 become booleans.
-        Booleans are written as bytes, 0 and 1.
+        Type of the voxels in the file; that of the image by default. Floating-point values may be
+        rounded, but no value may be lost: integers must fit, floats that become integers must be
+        whole, only 0 and 1 become booleans. Booleans are written as bytes, 0 and 1.
     order
         "F": x runs fastest in the file, as most programs expect. "C": z does.
     byteorder
@@ -283,8 +290,8 @@ def export_raw(
     overwrite
         Replace files that exist.
     split_complex
-        Write complex voxels to two files, ``rock_real.raw`` and ``rock_imag.raw``, instead of one in which real and
-        imaginary parts alternate.
+        Write complex voxels to two files, ``rock_real.raw`` and ``rock_imag.raw``, instead of one
+        in which real and imaginary parts alternate.
     progress
         Show a bar for work longer than a second.
 
@@ -295,8 +302,8 @@ def export_raw(
     Raises
     ------
     TypeError, ValueError
-        If an argument is wrong, Fiji has no such type, or `dtype` cannot hold a voxel, which is named. No file is
-        made then.
+        If an argument is wrong, Fiji has no such type, or `dtype` cannot hold a voxel, which is
+        named. No file is made then.
     FileExistsError
         If the file exists and `overwrite` is False.
     """

@@ -62,17 +62,20 @@ def chunk_reduce(
     Parameters
     ----------
     measure
-        A measurement of `lithax.measure`, or anything with ``of(*blocks, valid)``, ``combine(a, b)`` and ``finish(state)``.
-        States are combined along one tree over the blocks in their order: integers are exact, and float sums have the same bits for any
-        number of threads and processes on one chunk grid. If it says ``exact = True``, any grouping gives the same bits, and
-        processes tell each other less.
+        A measurement of `lithax.measure`, or anything with ``of(*blocks, valid)``, ``combine(a,
+        b)`` and ``finish(state)``. States are combined along one tree over the blocks in their
+        order: integers are exact, and float sums have the same bits for any number of threads and
+        processes on one chunk grid. If it says ``exact = True``, any grouping gives the same bits,
+        and processes tell each other less.
     *images
         Images (or arrays) on one grid of voxels.
     fn
-        A voxel operation, a chain or a `functools.partial` of one, applied to the first image, with halo and boundary rule,
-        before it is measured: what ``chunk_map(fn, image)`` would write is measured and not stored.
+        A voxel operation, a chain or a `functools.partial` of one, applied to the first image, with
+        halo and boundary rule, before it is measured: what ``chunk_map(fn, image)`` would write is
+        measured and not stored.
     where
-        Which voxels count, as for `chunk_map`; an `fn` that looks at neighbours needs a masked form then.
+        Which voxels count, as for `chunk_map`; an `fn` that looks at neighbours needs a masked form
+        then.
     backend, memory_limit, workers, world, progress
         As for `chunk_map`.
 
@@ -146,7 +149,9 @@ class PreparedReduce:
 
     @property
     def bytes_exchanged(self) -> int:
-        """How much the processes tell each process at the end, at most: the nodes of a tree over each one's blocks [byte]."""
+        """How much the processes tell each process at the end, at most: the nodes of a tree over
+        each one's blocks [byte].
+        """
         count = self.inputs.world.count
         if count == 1:
             return 0
@@ -214,24 +219,26 @@ def chunk_value_and_grad(
     Parameters
     ----------
     loss
-        A measurement with ``of(parameters, *blocks, valid)``, ``combine`` and ``finish(state)`` → number, such as
-        `lithax.measure.MeanSquaredError`. If it is `additive` (states add up) one pass over the images is enough,
-        otherwise two are made.
+        A measurement with ``of(parameters, *blocks, valid)``, ``combine`` and ``finish(state)`` →
+        number, such as `lithax.measure.MeanSquaredError`. If it is `additive` (states add up) one
+        pass over the images is enough, otherwise two are made.
     parameters
         Any pytree; the gradient is by its real numbers and arrays.
     *images
         Images (or arrays) on one grid of voxels.
     model
-        A function of the parameters that returns a voxel operation, a chain or a partial of one; it is applied to the
-        first image, with halo and boundary rule, before the loss sees it.
+        A function of the parameters that returns a voxel operation, a chain or a partial of one; it
+        is applied to the first image, with halo and boundary rule, before the loss sees it.
     where
-        Which voxels count, as for `chunk_map`; a model that looks at neighbours needs a masked form then.
+        Which voxels count, as for `chunk_map`; a model that looks at neighbours needs a masked form
+        then.
     memory_limit, workers, world, progress
         As for `chunk_map`.
 
     Returns
     -------
-        The value, and a gradient with the structure of `parameters` (None for leaves that are not real numbers).
+        The value, and a gradient with the structure of `parameters` (None for leaves that are not
+        real numbers).
 
     Raises
     ------
@@ -271,7 +278,9 @@ def loss_over(
     run: Run,
     call: int = 0,
 ) -> LossOverBlocks:
-    """Check a call with a loss and return the loss over blocks; `call` is its number, in which processes agree, too."""
+    """Check a call with a loss and return the loss over blocks; `call` is its number, in which
+    processes agree, too.
+    """
     _check_methods("loss", loss, "lx.measure.MeanSquaredError(...), lx.measure.MeanLoss(function)")
     _check_takes_parameters(loss, len(images))
     if any(Traits.of(loss).halo):
@@ -320,7 +329,9 @@ def _check_takes_parameters(loss: Any, count: int) -> None:
 
 
 def _program_on(inputs: Inputs, name: str, operation: Any) -> Program:
-    """Return the program of an operation that is applied to the first image before it is measured."""
+    """Return the program of an operation that is applied to the first image before it is
+    measured.
+    """
     program = Program(as_steps(operation)).fitted(inputs.frame.shape)
     if program.scale != (1, 1, 1):
         raise ValueError(

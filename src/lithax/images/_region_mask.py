@@ -26,7 +26,9 @@ def inside(image: VoxelImage, region: AbstractRegion, store: Any = None, **optio
 
 
 def mask(image: VoxelImage, region: AbstractRegion, store: Any = None, **options: Any) -> VoxelImage:
-    """Return the exclusion mask of a region: True *outside*, for ``domain(exclude=...)``; otherwise as `inside`."""
+    """Return the exclusion mask of a region: True *outside*, for ``domain(exclude=...)``; otherwise
+    as `inside`.
+    """
     return _region_image(image, region, False, store, options)
 
 

@@ -13,17 +13,22 @@ from lithax.runtime import default_of, device_or_devices, size_in_bytes
 
 @dataclass(frozen=True)
 class Run:
-    """Where a call computes, how much memory it may take and how many blocks are in flight, and who shares it.
+    """Where a call computes, how much memory it may take and how many blocks are in flight, and who
+    shares it.
 
-    As a user gives it; `settled` fills in what was left out, from `lithax.runtime.using` and from the machine.
+    As a user gives it; `settled` fills in what was left out, from `lithax.runtime.using` and from
+    the machine.
     """
 
     backend: Any = "jax"
     """"jax", "numpy", "torch", "cupy", or an array-API namespace."""
     device: Any = None
-    """Where the backend computes: one of its devices, for JAX a tuple of them; None: those of `lithax.runtime.using`."""
+    """Where the backend computes: one of its devices, for JAX a tuple of them; None: those of
+    `lithax.runtime.using`.
+    """
     memory_limit: Any = None
-    """What the call may take at most [byte], or text such as "2 GiB"; None: half of what is free."""
+    """What the call may take at most [byte], or text such as "2 GiB"; None: half of what is free.
+    """
     workers: Any = None
     """Blocks in flight; None: as many as there are cores, and a few."""
     world: Any = None
@@ -54,7 +59,9 @@ class Run:
         return Share(self.world.index, self.world.count)
 
     def over_blocks(self, label: str) -> dict[str, Any]:
-        """Return what a pass over blocks takes of this (`each_block`, `reduce_blocks`, `MapJob`)."""
+        """Return what a pass over blocks takes of this (`each_block`, `reduce_blocks`,
+        `MapJob`).
+        """
         return {
             "workers": self.workers,
             "label": label,
@@ -65,10 +72,11 @@ class Run:
 
 
 def workers_or_default(workers: int | None, world: Any = None) -> int:
-    """Return the number of blocks in flight: a quarter more than this process has cores, so that none waits for the disk.
+    """Return the number of blocks in flight: a quarter more than this process has cores, so that
+    none waits for the disk.
 
-    On two cores a third block takes more from the other two, of cache and of turns, than it fills in: measured at 10 %
-    of a pass.
+    On two cores a third block takes more from the other two, of cache and of turns, than it fills
+    in: measured at 10 % of a pass.
     """
     workers = default_of("workers") if workers is None else workers
     if workers is None:
@@ -80,7 +88,8 @@ def workers_or_default(workers: int | None, world: Any = None) -> int:
 
 
 def limit_or_default(memory_limit: Any, world: Any = None) -> int:
-    """Return a memory limit in bytes, for this process; by default its share of half of what is free.
+    """Return a memory limit in bytes, for this process; by default its share of half of what is
+    free.
 
     Text such as "2 GiB" is understood.
     """

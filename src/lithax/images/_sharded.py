@@ -17,18 +17,20 @@ _CHUNK = 128
 
 
 def shard(image: VoxelImage, mesh: Any = None, *, pad: Any = 0) -> jax.Array:
-    """Load an image as one array over the devices of all processes, each of which reads its own part only.
+    """Load an image as one array over the devices of all processes, each of which reads its own
+    part only.
 
     Parameters
     ----------
     image
         The image.
     mesh
-        A `jax.sharding.Mesh` with up to three axes, which divide x, y and z (by these names, or in this order); by default all
-        devices, as near to a cube as their number allows.
+        A `jax.sharding.Mesh` with up to three axes, which divide x, y and z (by these names, or in
+        this order); by default all devices, as near to a cube as their number allows.
     pad
-        Value of the filler beyond the upper faces, where the shape does not divide by the mesh. `lithax.sharded.valid` tells filler from
-        voxels; `lithax.sharded.exchange_halo` and `save` pass it over when they are told the shape of the image.
+        Value of the filler beyond the upper faces, where the shape does not divide by the mesh.
+        `lithax.sharded.valid` tells filler from voxels; `lithax.sharded.exchange_halo` and `save`
+        pass it over when they are told the shape of the image.
 
     Raises
     ------
@@ -66,7 +68,8 @@ def save(
     world: Any = None,
     **options: Any,
 ) -> VoxelImage:
-    """Store an array that lies on many devices as an image; each process writes what its devices hold.
+    """Store an array that lies on many devices as an image; each process writes what its devices
+    hold.
 
     Parameters
     ----------
@@ -77,14 +80,17 @@ def save(
     like
         An image whose shape, place and voxel size the new one has.
     shape
-        Shape of the image, where `array` has filler beyond its upper faces; that of `like` by default, or of the array.
+        Shape of the image, where `array` has filler beyond its upper faces; that of `like` by
+        default, or of the array.
     chunks, shards
-        As for `create`. With several processes, what is stored as one object must lie in one of them; by default chunks are chosen so.
+        As for `create`. With several processes, what is stored as one object must lie in one of
+        them; by default chunks are chosen so.
 
     Raises
     ------
     ValueError
-        If the array has not three axes, is smaller than the shape, or a chunk or shard would belong to two processes.
+        If the array has not three axes, is smaller than the shape, or a chunk or shard would belong
+        to two processes.
     """
     if len(array.shape) != 3:
         raise ValueError(f"array has shape {array.shape}; an image has three axes.")
@@ -157,7 +163,9 @@ def _held(box: Box, host: Any) -> int:
 
 
 def _fitting_chunks(array: jax.Array) -> Index:
-    """Return chunks that divide the devices' parts: the largest divisors near those of an ordinary image."""
+    """Return chunks that divide the devices' parts: the largest divisors near those of an ordinary
+    image.
+    """
     edges = []
     for n in array.sharding.shard_shape(array.shape):
         best = max(d for d in range(1, min(n, _CHUNK) + 1) if n % d == 0)

@@ -40,9 +40,11 @@ def simulated_scan(
     world: Any = None,
     **options: Any,
 ) -> VoxelImage:
-    """Make a micro-CT scan to try things on: the Finney pack of spheres as a scanner would show it, blurred and noisy.
+    """Make a micro-CT scan to try things on: the Finney pack of spheres as a scanner would show it,
+    blurred and noisy.
 
-    Its true porosity, the share of voxels whose centre lies in no sphere, is ``image.attrs["true_porosity"]``.
+    Its true porosity, the share of voxels whose centre lies in no sphere, is
+    ``image.attrs["true_porosity"]``.
 
     Parameters
     ----------
@@ -61,10 +63,11 @@ def simulated_scan(
     pore, grain
         Grey levels of the two [grey level].
     rings, cupping, drift, photons
-        A scanner's artefacts, about the middle of the slices across z: see `lithax.generate.ct_artefacts`. `rings` is in grey
-        levels; none of them by default.
+        A scanner's artefacts, about the middle of the slices across z: see
+        `lithax.generate.ct_artefacts`. `rings` is in grey levels; none of them by default.
     seed
-        Integer that the noise belongs to: the same seed makes the same scan, however it is cut into chunks.
+        Integer that the noise belongs to: the same seed makes the same scan, however it is cut into
+        chunks.
     chunks, store, path, shards, overwrite, world, **options
         As in `create`.
 
@@ -79,8 +82,8 @@ def simulated_scan(
 
     References
     ----------
-    J. L. Finney, Random packings and the structure of simple liquids. I. The geometry of random close packing,
-    Proceedings of the Royal Society A 319 (1970) 479-493. doi:10.1098/rspa.1970.0189
+    J. L. Finney, Random packings and the structure of simple liquids. I. The geometry of random
+    close packing, Proceedings of the Royal Society A 319 (1970) 479-493. doi:10.1098/rspa.1970.0189
 
     Examples
     --------

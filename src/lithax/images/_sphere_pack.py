@@ -37,8 +37,9 @@ def sphere_pack(
 ) -> VoxelImage:
     """Make an image of the Finney pack, a measured random close packing of equal spheres.
 
-    A voxel is solid if its centre lies in a sphere or on one. The pack fills a ball of radius 18.5 around the origin;
-    coordinates are in units of the radius of its spheres. Its porosity in centred cubes of edge 10 to 20 is about 0.36.
+    A voxel is solid if its centre lies in a sphere or on one. The pack fills a ball of radius 18.5
+    around the origin; coordinates are in units of the radius of its spheres. Its porosity in
+    centred cubes of edge 10 to 20 is about 0.36.
 
     Parameters
     ----------
@@ -49,18 +50,18 @@ def sphere_pack(
     xlim, ylim, zlim
         Where the image begins and ends along each axis [sphere radius].
     limits
-        What these mean. "centers": the centres of the first and of the last voxel. "faces": the outer faces of the
-        image, half a voxel beyond.
+        What these mean. "centers": the centres of the first and of the last voxel. "faces": the
+        outer faces of the image, half a voxel beyond.
     sphere_radius
-        Radius of the spheres, whose centres stay where they are [sphere radius]. Above 1 they overlap, as grains do
-        that are cemented; below 1 they shrink, as grains do that dissolve.
+        Radius of the spheres, whose centres stay where they are [sphere radius]. Above 1 they
+        overlap, as grains do that are cemented; below 1 they shrink, as grains do that dissolve.
     fill_value
         Value of voxels in spheres; it is 0 in the pores.
     chunks, store, path, shards, overwrite, world
         As in `create`.
     voxel_length, voxel_origin
-        Follow from the limits; accepted if they agree. To have another unit of length, use `VoxelImage.update` on the
-        image.
+        Follow from the limits; accepted if they agree. To have another unit of length, use
+        `VoxelImage.update` on the image.
     **options
         As in `create`.
 
@@ -71,12 +72,13 @@ def sphere_pack(
     Raises
     ------
     TypeError, ValueError
-        If an argument is wrong, or `voxel_length` or `voxel_origin` contradicts the limits; then nothing is made.
+        If an argument is wrong, or `voxel_length` or `voxel_origin` contradicts the limits; then
+        nothing is made.
 
     References
     ----------
-    J. L. Finney, Random packings and the structure of simple liquids. I. The geometry of random close packing,
-    Proceedings of the Royal Society A 319 (1970) 479-493. doi:10.1098/rspa.1970.0189
+    J. L. Finney, Random packings and the structure of simple liquids. I. The geometry of random
+    close packing, Proceedings of the Royal Society A 319 (1970) 479-493. doi:10.1098/rspa.1970.0189
 
     Examples
     --------

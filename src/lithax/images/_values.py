@@ -15,8 +15,9 @@ def basic_selection(selection: Any, shape: Index) -> tuple[Ranges, tuple[Any, ..
 
     Returns
     -------
-        One range of indices per axis, and the index that removes the axes that were given as integers from what the
-        ranges select; None if the selection is of another kind (arrays, lists).
+        One range of indices per axis, and the index that removes the axes that were given as
+        integers from what the ranges select; None if the selection is of another kind (arrays,
+        lists).
 
     Raises
     ------

@@ -1,4 +1,6 @@
-"""Check that a store holds what it says: metadata, every chunk, the content hash, the levels of a pyramid."""
+"""Check that a store holds what it says: metadata, every chunk, the content hash, the levels of a
+pyramid.
+"""
 
 import math
 from collections.abc import Sequence
@@ -46,12 +48,12 @@ class Verification:
     chunks
         How many stored objects (chunks, or shards) the arrays have.
     empty
-        How many of these are not stored. They read as the fill value, which is right for a chunk that holds nothing
-        else.
+        How many of these are not stored. They read as the fill value, which is right for a chunk
+        that holds nothing else.
     compared
-        How many were compared with the digest that was recorded when they were written, so that one that is missing or
-        changed is a defect. Of the others, in stores made by other programs or before lithax kept digests, nothing is known but that
-        they can be decoded.
+        How many were compared with the digest that was recorded when they were written, so that one
+        that is missing or changed is a defect. Of the others, in stores made by other programs or
+        before lithax kept digests, nothing is known but that they can be decoded.
     hashes
         How many arrays have a stored content hash, which was compared with what they hold.
     """
@@ -106,20 +108,23 @@ def verify(
 ) -> Verification:
     """Check a store: its metadata, every chunk, the content hash, and the levels of a pyramid.
 
-    Every chunk is decoded, and its stored bytes are compared with the digest that was recorded when it was written.
+    Every chunk is decoded, and its stored bytes are compared with the digest that was recorded when
+    it was written.
 
-    The image is read chunk by chunk, in bounded memory; all defects are found, not only the first. Several processes
-    share the work, and all get the same answer.
+    The image is read chunk by chunk, in bounded memory; all defects are found, not only the first.
+    Several processes share the work, and all get the same answer.
 
     Parameters
     ----------
     store, path
-        Where the image is, as for `open`; also an image. A file of another format is read as a whole.
+        Where the image is, as for `open`; also an image. A file of another format is read as a
+        whole.
     content
         Compare a stored content hash with what the image holds, which reads it once more.
     record
-        Take what is stored as right, and record its digests for later calls: for a store that another program has written to on
-        purpose, or that was made before there were digests. A stored content hash is forgotten.
+        Take what is stored as right, and record its digests for later calls: for a store that
+        another program has written to on purpose, or that was made before there were digests. A
+        stored content hash is forgotten.
     memory_limit
         How much may be taken [byte], or text such as "2 GiB".
     workers
@@ -266,7 +271,8 @@ def _geometry(images: Sequence[tuple[str, VoxelImage]]) -> list[str]:
         if image.dtype != finest.dtype:
             lines.append(f"{label}voxels are {image.dtype}, those of the finest level {finest.dtype}.")
         for axis, low, first, length in zip("xyz", image.extent[0], finest.extent[0], image.voxel_length, strict=True):
-            # Tools that keep the first of several voxels shift a level by up to half a voxel of its own.
+            # Tools that keep the first of several voxels shift a level by up to half a voxel of its
+            # own.
             if abs(low - first) > 0.51 * length:
                 lines.append(f"{label}it begins at {axis} = {low:g}, the finest level at {first:g}.")
     return lines

@@ -30,10 +30,10 @@ DESCRIBED = (*_TEXTS, *_GEOMETRY)
 class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
     """A three-dimensional image in a store, indexed ``[x, y, z]``, and where its voxels are.
 
-    Made by `create`, `open` and their relatives. The handle reads nothing by itself: ``image[...]`` reads the chunks
-    that it needs, in this process only, and ``image[...] = values`` rewrites those that it changes. Operators
-    (``image <= 3``, ``a & ~b``) give an `Expression`, an image that is computed when it is read; ``==`` compares voxels, and an
-    image hashes by identity.
+    Made by `create`, `open` and their relatives. The handle reads nothing by itself: ``image[...]``
+    reads the chunks that it needs, in this process only, and ``image[...] = values`` rewrites those
+    that it changes. Operators (``image <= 3``, ``a & ~b``) give an `Expression`, an image that is
+    computed when it is read; ``==`` compares voxels, and an image hashes by identity.
 
     Parameters
     ----------
@@ -64,7 +64,9 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
 
     @property
     def zarray(self) -> Any:
-        """The Zarr array. What is written through it is not noticed here: a stored content hash stays."""
+        """The Zarr array. What is written through it is not noticed here: a stored content hash
+        stays.
+        """
         return self._stored.zarray
 
     @property
@@ -133,7 +135,9 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
 
     @property
     def levels(self) -> tuple["VoxelImage", ...]:
-        """Coarser images of the same, the finest first: of its OME-Zarr group, or made by `pyramid`; none if there are none."""
+        """Coarser images of the same, the finest first: of its OME-Zarr group, or made by
+        `pyramid`; none if there are none.
+        """
         from lithax.images._pyramid import levels_of
 
         return levels_of(self)
@@ -257,26 +261,30 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
         return self.frame.extent
 
     def index_to_coordinate(self, i: Any, j: Any, k: Any) -> tuple[Any, Any, Any]:
-        """Return the coordinates of voxel centres [voxel_unit]; see `lithax.geometry.Frame.index_to_coordinate`."""
+        """Return the coordinates of voxel centres [voxel_unit]; see
+        `lithax.geometry.Frame.index_to_coordinate`.
+        """
         return self.frame.index_to_coordinate(i, j, k)
 
     def coordinate_to_index(
         self, x: Any, y: Any, z: Any, outside: Literal["raise", "clip", "keep", "none"] = "raise"
     ) -> Any:
-        """Return the indices of the voxels that points lie in; see `lithax.geometry.Frame.coordinate_to_index`.
+        """Return the indices of the voxels that points lie in; see
+        `lithax.geometry.Frame.coordinate_to_index`.
 
         Parameters
         ----------
         x, y, z
             Coordinates [voxel_unit], numbers or arrays.
         outside
-            What to do with points outside the image: "raise", "clip" to the nearest voxel, "keep" the index that the
-            voxel would have, or "none".
+            What to do with points outside the image: "raise", "clip" to the nearest voxel, "keep"
+            the index that the voxel would have, or "none".
         """
         return self.frame.coordinate_to_index(x, y, z, outside)
 
     def chunk_slices(self, n: int, unit: Literal["chunk", "shard"] = "chunk", order: Literal["C", "F"] = "C") -> Box:
-        """Return the voxels of the n-th chunk or shard, so that ``image[image.chunk_slices(n)]`` is what it holds.
+        """Return the voxels of the n-th chunk or shard, so that ``image[image.chunk_slices(n)]`` is
+        what it holds.
 
         Parameters
         ----------
@@ -309,9 +317,9 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
         Parameters
         ----------
         **changes
-            Any of `field_name`, `field_unit`, `description`, `voxel_length`, `voxel_origin`, `voxel_unit`. A unit
-            given alone says what the numbers mean, and changes none of them; given with the length or the origin of a
-            voxel, the other of the two is converted to it.
+            Any of `field_name`, `field_unit`, `description`, `voxel_length`, `voxel_origin`,
+            `voxel_unit`. A unit given alone says what the numbers mean, and changes none of them;
+            given with the length or the origin of a voxel, the other of the two is converted to it.
 
         Returns
         -------
@@ -374,16 +382,19 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def crop(self, *selection: Any) -> "VoxelImage":
-        """Return a part of the image as an image that knows where it lies: a view, of which nothing is read yet.
+        """Return a part of the image as an image that knows where it lies: a view, of which nothing
+        is read yet.
 
-        Origin, voxel length, unit and texts are kept, and what is written to the image later is seen. It is read-only;
-        ``copy`` makes an image of its own of it. Filters see the faces of the crop as faces of an image.
+        Origin, voxel length, unit and texts are kept, and what is written to the image later is
+        seen. It is read-only; ``copy`` makes an image of its own of it. Filters see the faces of
+        the crop as faces of an image.
 
         Parameters
         ----------
         *selection
-            A region of `lithax.regions`: the smallest box that holds all voxels whose centre lies in it. Or slices along
-            x, y and z, as in ``image[...]``, without a step: ``crop(np.s_[10:50, :, 20:])``.
+            A region of `lithax.regions`: the smallest box that holds all voxels whose centre lies
+            in it. Or slices along x, y and z, as in ``image[...]``, without a step:
+            ``crop(np.s_[10:50, :, 20:])``.
 
         Raises
         ------
@@ -430,14 +441,15 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
         overwrite
             Replace an image that is there.
         memory_limit, memory
-            How much may be held at once [byte]; 512 MiB by default. Two names for one thing; text such as "1 GiB" is
-            understood by the first.
+            How much may be held at once [byte]; 512 MiB by default. Two names for one thing; text
+            such as "1 GiB" is understood by the first.
         workers
             Threads; by default as many as the store bears.
         progress
             Show a bar for work longer than a second.
         **overrides
-            `dtype`, metadata (`description`, ...) and options of `create` that differ from those of this image.
+            `dtype`, metadata (`description`, ...) and options of `create` that differ from those of
+            this image.
 
         Returns
         -------
@@ -454,11 +466,13 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
     def content_hash(
         self, *, memory_limit: int | str | None = None, workers: int | None = None, progress: bool = False
     ) -> str:
-        """Return a hash of shape, data type and voxels: the same for every chunking, codec and store.
+        """Return a hash of shape, data type and voxels: the same for every chunking, codec and
+        store.
 
-        SHA-256 over shape, data type and the hashes of tiles of 128³ voxels (little-endian, C order). It is stored
-        with the image, unless that is read-only, and dropped when voxels are written. The processes of the image's
-        world share the work; `memory_limit`, `workers` and `progress` are as for `copy`.
+        SHA-256 over shape, data type and the hashes of tiles of 128³ voxels (little-endian, C
+        order). It is stored with the image, unless that is read-only, and dropped when voxels are
+        written. The processes of the image's world share the work; `memory_limit`, `workers` and
+        `progress` are as for `copy`.
         """
         from lithax.images._content_hash import content_hash
 
@@ -473,13 +487,14 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
     def export(
         self, file: str | os.PathLike[str], *, overwrite: bool = False, progress: bool = False, **options: Any
     ) -> Path:
-        """Write the image to a file whose suffix says the format, whole or not at all, in bounded memory.
+        """Write the image to a file whose suffix says the format, whole or not at all, in bounded
+        memory.
 
         Parameters
         ----------
         file
-            Path of the file to make: ``.tif``, ``.raw``, ``.npy``, ``.nrrd``, ``.mha``, ..., see `file_formats`; ``.zarr``
-            and ``.ome.zarr`` make a copy and a pyramid.
+            Path of the file to make: ``.tif``, ``.raw``, ``.npy``, ``.nrrd``, ``.mha``, ..., see
+            `file_formats`; ``.zarr`` and ``.ome.zarr`` make a copy and a pyramid.
         overwrite
             Replace a file that is there.
         progress
@@ -494,7 +509,8 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
         Raises
         ------
         TypeError, ValueError
-            If no format that is written has the suffix, an option does not go with it, or it has no such data type.
+            If no format that is written has the suffix, an option does not go with it, or it has no
+            such data type.
         FileExistsError
             If the file exists and `overwrite` is False.
         IsADirectoryError, FileNotFoundError
@@ -519,7 +535,9 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
         return export_raw(self, file, dtype, order, byteorder, fiji_macro, **options)
 
     def to_xarray(self) -> Any:
-        """Return an `xarray.DataArray` with coordinates and units, whose voxels are read when they are used."""
+        """Return an `xarray.DataArray` with coordinates and units, whose voxels are read when they
+        are used.
+        """
         from lithax.images._display import to_xarray
 
         return to_xarray(self)

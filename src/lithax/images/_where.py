@@ -38,8 +38,9 @@ def domain(
 ) -> Any:
     """Say which voxels take part; all conditions given must hold. `lx.where` is the same function.
 
-    With three values, ``lx.where(condition, a, b)`` is `a` where the condition holds and `b` elsewhere, voxel by voxel:
-    an `Expression` if one of them is an image, otherwise what the arrays' library makes of them.
+    With three values, ``lx.where(condition, a, b)`` is `a` where the condition holds and `b`
+    elsewhere, voxel by voxel: an `Expression` if one of them is an image, otherwise what the
+    arrays' library makes of them.
 
     Parameters
     ----------
@@ -54,12 +55,14 @@ def domain(
     phases
         The values of `segmentation` that are taken in; without them, every value but 0.
     region
-        A region of `lithax.regions`; voxels whose centre lies inside it (boundary included) are taken in.
+        A region of `lithax.regions`; voxels whose centre lies inside it (boundary included) are
+        taken in.
 
     Raises
     ------
     TypeError, ValueError
-        If a mask is not boolean, a segmentation is not of unsigned integers, or phases are given without a segmentation.
+        If a mask is not boolean, a segmentation is not of unsigned integers, or phases are given
+        without a segmentation.
     """
     if values:
         names = ("exclude", "include", "segmentation", "phases", "region", "mask")
@@ -120,7 +123,9 @@ def as_domain(where: Any) -> Domain | None:
 
 
 def make_selection(where: Domain | None, frame: Frame, named: str = "the image") -> Selection | None:
-    """Return the selection that the combinators evaluate block by block, checked against the frame of the image."""
+    """Return the selection that the combinators evaluate block by block, checked against the frame
+    of the image.
+    """
     if where is None:
         return None
     region = where.region

@@ -1,4 +1,6 @@
-"""The best coefficients of a calibration, and how well they are known: optimisation instead of draws."""
+"""The best coefficients of a calibration, and how well they are known: optimisation instead of
+draws.
+"""
 
 import contextlib
 import functools
@@ -28,9 +30,13 @@ class CalibrationFit(eqx.Module):
     coefficients: Coefficients
     """One row: the maximum of the posterior density."""
     covariance: Any
-    """Of (CT0, A, B, n) at every energy, by Laplace's approximation: shape (energies, 4, 4). Energies are independent."""
+    """Of (CT0, A, B, n) at every energy, by Laplace's approximation: shape (energies, 4, 4).
+    Energies are independent.
+    """
     residuals: Any
-    """What the fit leaves of empty space and of every standard, in units of their errors: shape (energies, 1 + standards)."""
+    """What the fit leaves of empty space and of every standard, in units of their errors: shape
+    (energies, 1 + standards).
+    """
 
     @property
     def standard_deviations(self) -> Any:
@@ -41,7 +47,8 @@ class CalibrationFit(eqx.Module):
     def draw(self, draws: int, seed: int = 0) -> Coefficients:
         """Return rows drawn from the normal distribution with this mean and covariance.
 
-        Close to `draw_coefficients` where the errors are small, and always solvable; the same rows for the same seed.
+        Close to `draw_coefficients` where the errors are small, and always solvable; the same rows
+        for the same seed.
         """
         from lithax.generate import hash_noise
 
@@ -76,18 +83,21 @@ def calibrate(
 ) -> CalibrationFit:
     """Fit CT0, A, B and n of every energy to the means of empty space and the standards.
 
-    Weighted least squares by Levenberg and Marquardt's method, and the posterior covariance by Laplace's approximation, the
-    inverse of JᵀJ with J the Jacobian of the residuals in units of their errors. Differentiable in the means and standard
-    deviations of `Gaussian` distributions and in the densities, by the implicit function theorem, in an x64 scope.
+    Weighted least squares by Levenberg and Marquardt's method, and the posterior covariance by
+    Laplace's approximation, the inverse of JᵀJ with J the Jacobian of the residuals in units of
+    their errors. Differentiable in the means and standard deviations of `Gaussian` distributions
+    and in the densities, by the implicit function theorem, in an x64 scope.
 
     Parameters
     ----------
     standards, air
         As for `draw_coefficients`.
     calibration
-        What the errors are. "mean": standard deviation / sqrt(effective count) of each. "voxel": the standard deviation itself.
+        What the errors are. "mean": standard deviation / sqrt(effective count) of each. "voxel":
+        the standard deviation itself.
     prior
-        What is known of n beforehand: a `Gaussian` or (mean, standard deviation). With it two standards are enough.
+        What is known of n beforehand: a `Gaussian` or (mean, standard deviation). With it two
+        standards are enough.
     bounds
         Smallest and largest n of the start [-].
     energy_names
@@ -104,7 +114,8 @@ def calibrate(
 
     References
     ----------
-    D. J. C. MacKay, Information theory, inference, and learning algorithms, Cambridge University Press (2003), chapter 27.
+    D. J. C. MacKay, Information theory, inference, and learning algorithms, Cambridge University
+    Press (2003), chapter 27.
     """
     air, standards, names, prior = checked_calibration(standards, air, energy_names, bounds, prior)
     every = (air, *standards)
@@ -152,7 +163,9 @@ def _start(
 
 
 class _Problem(eqx.Module):
-    """The residuals of one energy, of unknowns of size 1; B goes with n, so that its unknown is B Z_maxⁿ."""
+    """The residuals of one energy, of unknowns of size 1; B goes with n, so that its unknown is B
+    Z_maxⁿ.
+    """
 
     start: Array
     contrast: Array

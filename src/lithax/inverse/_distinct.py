@@ -13,8 +13,8 @@ def distinct_statistics(
 ) -> tuple[np.ndarray, ...]:
     """Return `statistics`, working out each distinct pair of values once.
 
-    A scan is stored in 12 or 16 bits, and a stretch of it holds far fewer pairs of grey values than voxels. A pair has the same
-    result wherever it stands, unless voxels have noise of their own.
+    A scan is stored in 12 or 16 bits, and a stretch of it holds far fewer pairs of grey values than
+    voxels. A pair has the same result wherever it stands, unless voxels have noise of their own.
     """
     if wanted.noise is not None or low.dtype != np.float32 or low.size == 0:
         return statistics(table, low, high, wanted, places, workers)

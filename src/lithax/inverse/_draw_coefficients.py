@@ -1,4 +1,6 @@
-"""Monte Carlo draws of a calibration: attenuations drawn from their distributions, (A, B, n) solved for each."""
+"""Monte Carlo draws of a calibration: attenuations drawn from their distributions, (A, B, n) solved
+for each.
+"""
 
 import functools
 import operator
@@ -30,7 +32,9 @@ from lithax.models import (
 from lithax.typing import Array
 
 BLOCK = 8192
-"""Draws that one compiled call takes; the last call is filled up, so that no number of draws needs another program."""
+"""Draws that one compiled call takes; the last call is filled up, so that no number of draws needs
+another program.
+"""
 MOST = 1 << 21
 """Draws that the hash tells apart."""
 _MATERIALS = 1 << 20
@@ -52,30 +56,34 @@ def draw_coefficients(
 ) -> Coefficients:
     """Draw coefficients (CT0, A, B, n) of every energy from what is known of the standards.
 
-    Each draw takes one attenuation of every material and of empty space from its distribution and solves
-    CT_i - CT0 = ρ_i (A + B ⟨Zⁿ⟩_i) for A, B and n. With three standards the equations hold exactly; more of them, or a prior on
-    n, are met in the least-squares sense, weighted by the spread of their distributions. Where several n fit (compounds with
-    hydrogen make that possible), the one nearest to 3.2 is taken.
+    Each draw takes one attenuation of every material and of empty space from its distribution and
+    solves CT_i - CT0 = ρ_i (A + B ⟨Zⁿ⟩_i) for A, B and n. With three standards the equations hold
+    exactly; more of them, or a prior on n, are met in the least-squares sense, weighted by the
+    spread of their distributions. Where several n fit (compounds with hydrogen make that possible),
+    the one nearest to 3.2 is taken.
 
-    A value is a hash of (seed, draw, material, energy): the first 100 of 1000 draws are the draws of 100, on any process and
-    device. Materials count in the order given, empty space first.
+    A value is a hash of (seed, draw, material, energy): the first 100 of 1000 draws are the draws
+    of 100, on any process and device. Materials count in the order given, empty space first.
 
     Parameters
     ----------
     standards
-        Materials of known density and composition, three or more (two with a prior), or a `Calibration`.
+        Materials of known density and composition, three or more (two with a prior), or a
+        `Calibration`.
     air
-        Empty space: its `Standard`, or one distribution per energy. Left out where `standards` is a `Calibration`.
+        Empty space: its `Standard`, or one distribution per energy. Left out where `standards` is a
+        `Calibration`.
     draws
         Number of draws, at most 2 097 152.
     seed
         Integer.
     calibration
-        "voxel": draw from the spread of the voxels in a standard, noise and all. "mean": draw the mean of each material with
-        its own error, standard deviation / sqrt(effective count), far smaller.
+        "voxel": draw from the spread of the voxels in a standard, noise and all. "mean": draw the
+        mean of each material with its own error, standard deviation / sqrt(effective count), far
+        smaller.
     prior
-        What is known of n beforehand, a `Gaussian` or (mean, standard deviation): one more observation in every
-        draw. None: nothing.
+        What is known of n beforehand, a `Gaussian` or (mean, standard deviation): one more
+        observation in every draw. None: nothing.
     bounds
         Smallest and largest n [-]. n = 0 solves every calibration and means nothing.
     energy_names
@@ -85,18 +93,21 @@ def draw_coefficients(
 
     Returns
     -------
-        `draws` rows. A row is not valid (a bad calibration) where no n within the bounds fits, or A or B is not positive.
-        Differentiable in the parameters of `Gaussian` distributions and in densities, in an x64 scope.
+        `draws` rows. A row is not valid (a bad calibration) where no n within the bounds fits, or A
+        or B is not positive. Differentiable in the parameters of `Gaussian` distributions and in
+        densities, in an x64 scope.
 
     Raises
     ------
     ValueError
-        If air is not darker than the rest, materials are equal, there are too few of them, or a number is out of range.
+        If air is not darker than the rest, materials are equal, there are too few of them, or a
+        number is out of range.
 
     Warns
     -----
     UserWarning
-        If fewer than half of the draws are valid: what is left is no longer distributed as the inputs say.
+        If fewer than half of the draws are valid: what is left is no longer distributed as the
+        inputs say.
     """
     air, standards, energy_names, prior = checked_calibration(standards, air, energy_names, bounds, prior)
     count = _checked_draws(draws)
@@ -118,7 +129,9 @@ def draw_coefficients(
 
 
 def sample(air: Standard, standards: Sequence[Standard], draws: int, seed: int, calibration: str) -> Any:
-    """Return drawn attenuations of shape (draws, 1 + standards, energies), empty space first [unit of the scan]."""
+    """Return drawn attenuations of shape (draws, 1 + standards, energies), empty space first [unit
+    of the scan].
+    """
     made = [standard.distributions(calibration) for standard in (air, *standards)]
     if any(is_traced(leaf) for leaf in jax.tree.leaves(made)):
         drawn = [[d.quantile(_uniform(seed, 0, draws, m, e)) for e, d in enumerate(row)] for m, row in enumerate(made)]
@@ -135,7 +148,9 @@ def sample(air: Standard, standards: Sequence[Standard], draws: int, seed: int, 
 
 
 class Sampler:
-    """Draws a block of attenuations, of shape (materials, energies, BLOCK): normal ones compiled, tables in NumPy."""
+    """Draws a block of attenuations, of shape (materials, energies, BLOCK): normal ones compiled,
+    tables in NumPy.
+    """
 
     def __init__(self, made: Sequence[Sequence[AbstractDistribution]], seed: int):
         self.seed = operator.index(seed) & 0xFFFFFFFFFFFFFFFF
@@ -174,7 +189,9 @@ def _compiled_sampler() -> Any:
 
 
 def _uniform(seed: int, start: int, draws: int, material: int, energy: int) -> np.ndarray:
-    """Return numbers between 0 and 1, both excluded: one word of the hash for each of two energies."""
+    """Return numbers between 0 and 1, both excluded: one word of the hash for each of two
+    energies.
+    """
     draw, one = start + np.arange(draws), np.ones(1, np.int64)
     words = hash_words(seed, draw, one * (_MATERIALS + material), one * (energy // 2))
     return (words[energy % 2].astype(np.float64) + 0.5) * 2.0**-32
@@ -188,7 +205,9 @@ def draw_three(
     calibration: str,
     bounds: tuple[float, float],
 ) -> tuple[np.ndarray, ...]:
-    """Return CT0, A, B, n (draws, energies) and valid (draws,) of three standards, block by block from the hash on."""
+    """Return CT0, A, B, n (draws, energies) and valid (draws,) of three standards, block by block
+    from the hash on.
+    """
     sampler = Sampler([standard.distributions(calibration) for standard in (air, *standards)], seed)
     powers = Powers([made_of(standard).composition for standard in standards])
     density = np.asarray([float(made_of(standard).electron_density) for standard in standards])
@@ -219,7 +238,9 @@ def draw_three(
 
 
 def _reduced_rows(sampler: Sampler, rows: np.ndarray, density: np.ndarray) -> np.ndarray:
-    """Return (CT - CT0)/ρ_e of some draws, of shape (rows, standards, energies); the hash makes them again."""
+    """Return (CT - CT0)/ρ_e of some draws, of shape (rows, standards, energies); the hash makes
+    them again.
+    """
     first = rows // BLOCK
 
     def again(block: int) -> np.ndarray:
@@ -251,7 +272,9 @@ def _compiled_chart() -> Any:
 
 
 def on_all_cores(function: Any, pieces: Sequence[Any]) -> list[Any]:
-    """Call a compiled function for every piece, on the processor and with float64: a GPU would round otherwise."""
+    """Call a compiled function for every piece, on the processor and with float64: a GPU would
+    round otherwise.
+    """
     cpu = jax.local_devices(backend="cpu")[0]
 
     def call(piece: Any) -> Any:
@@ -271,7 +294,9 @@ def on_all_cores(function: Any, pieces: Sequence[Any]) -> list[Any]:
 def solve_values(
     values: Array, weights: Array, prior: Array | None, bounds: tuple[float, float], standards: Sequence[Standard]
 ) -> tuple[Any, Any, Any, Any]:
-    """Solve for A, B, n (draws, energies) and valid (draws,), on the processor: a GPU would round otherwise."""
+    """Solve for A, B, n (draws, energies) and valid (draws,), on the processor: a GPU would round
+    otherwise.
+    """
     powers = Powers([made_of(standard).composition for standard in standards])
     energies = values.shape[2]
     if is_traced(values) or is_traced(weights):
@@ -315,7 +340,8 @@ def reduced_attenuation(attenuation: Any, standards: Sequence[Standard]) -> Any:
 
 
 def whitening(air: Standard, standards: Sequence[Standard], calibration: str) -> Any:
-    """Return W of shape (energies, standards, standards), for which W y has independent errors of size 1.
+    """Return W of shape (energies, standards, standards), for which W y has independent errors of
+    size 1.
 
     Empty space enters every y, so that their errors are correlated.
     """
@@ -348,7 +374,9 @@ def checked_calibration(
     bounds: tuple[float, float],
     prior: Gaussian | tuple[float, float] | None,
 ) -> tuple[Standard, tuple[Standard, ...], tuple[str, ...], Gaussian | None]:
-    """Return empty space, the standards, the names of the energies and the prior, or say what is wrong with them."""
+    """Return empty space, the standards, the names of the energies and the prior, or say what is
+    wrong with them.
+    """
     if isinstance(standards, Calibration):
         if air is not None or energy_names is not None:
             raise ValueError("A Calibration has its own air and names of energies; leave air= and energy_names= out.")

@@ -10,11 +10,15 @@ from lithax.inverse._roots import roots
 from lithax.typing import Array
 
 TILE = 2**16
-"""Values that NumPy works on at a time: few enough to stay in the cache from one operation to the next."""
+"""Values that NumPy works on at a time: few enough to stay in the cache from one operation to the
+next.
+"""
 
 
 class Solved(NamedTuple):
-    """What the draws say of some voxels; draws without a calibration are left out, the others stand in the order of the groups."""
+    """What the draws say of some voxels; draws without a calibration are left out, the others stand
+    in the order of the groups.
+    """
 
     log_number: Array
     """ln Z, of shape (voxels, draws); NaN where there is no result."""
@@ -34,10 +38,11 @@ def solve_draws(curves: Curves, low: Array, high: Array, below_air: str = "drop"
     curves
         With arrays of the library and type of `low`.
     low, high
-        Attenuations above the reference of the curves, of shape (voxels, 1), or (voxels, draws) where every draw sees
-        another one.
+        Attenuations above the reference of the curves, of shape (voxels, 1), or (voxels, draws)
+        where every draw sees another one.
     below_air
-        "drop": voxels darker than air have no result; "zero": their density and their atomic number are 0.
+        "drop": voxels darker than air have no result; "zero": their density and their atomic number
+        are 0.
     """
     xp = namespace(low, high)
     voxels = low.shape[0]
@@ -94,7 +99,9 @@ def _above_air(pieces: Pieces, low: Array, high: Array) -> tuple[Array, Array]:
 
 
 def _with_beyond(curves: Curves, low: Array, high: Array, log: Array, density: Array) -> tuple[Array, Array]:
-    """Take the roots above a stationary point where they are the only ones, or the nearer to the density line."""
+    """Take the roots above a stationary point where they are the only ones, or the nearer to the
+    density line.
+    """
     xp = namespace(low)
     for beyond in curves.beyond:
         pieces = beyond.pieces
@@ -118,7 +125,9 @@ def _with_beyond(curves: Curves, low: Array, high: Array, log: Array, density: A
 
 
 def order_of(curves: Curves) -> np.ndarray:
-    """Return where every draw stands among the columns of `Solved`; behind the last one where it has no calibration."""
+    """Return where every draw stands among the columns of `Solved`; behind the last one where it
+    has no calibration.
+    """
     order = [np.asarray(group.pieces.draw) for group in curves.groups]
     back = np.full(curves.draws, curves.usable, np.int64)
     back[np.concatenate([*order, np.empty(0, np.int64)])] = np.arange(curves.usable)

@@ -1,7 +1,8 @@
 """One electron density and one atomic number per voxel, from two energies or more, with gradients.
 
-The unknowns are those that fit the attenuations best; two energies are met exactly. How they change with the attenuations and with the
-coefficients follows from the condition that they fit best (implicit differentiation), not from the steps of the search.
+The unknowns are those that fit the attenuations best; two energies are met exactly. How they change
+with the attenuations and with the coefficients follows from the condition that they fit best
+(implicit differentiation), not from the steps of the search.
 """
 
 from typing import Any
@@ -21,10 +22,12 @@ _STEPS = 40
 def estimate(
     attenuations: tuple[Any, ...], coefficients: Coefficients, *, noise: tuple[float, ...] | None = None
 ) -> tuple[Array, Array]:
-    """Return electron density and effective atomic number of every voxel for every draw, as a differentiable JAX function.
+    """Return electron density and effective atomic number of every voxel for every draw, as a
+    differentiable JAX function.
 
-    Minimises Σ_e ((CT_e - CT0_e - ρ_e (A_e + B_e Zⁿ))/noise_e)² over ρ_e > 0 and Z in [1, 118]. With two energies the sum is 0
-    at the root that `solve` finds too; of two roots this is the lower Z, whatever the density line.
+    Minimises Σ_e ((CT_e - CT0_e - ρ_e (A_e + B_e Zⁿ))/noise_e)² over ρ_e > 0 and Z in [1, 118].
+    With two energies the sum is 0 at the root that `solve` finds too; of two roots this is the
+    lower Z, whatever the density line.
 
     Parameters
     ----------
@@ -33,13 +36,13 @@ def estimate(
     coefficients
         Rows of (CT0, A, B, n) of as many energies; may be traced and differentiated.
     noise
-        Standard deviation of each energy [unit of the scan]: its weight, where there are more than two energies; equal by
-        default.
+        Standard deviation of each energy [unit of the scan]: its weight, where there are more than
+        two energies; equal by default.
 
     Returns
     -------
-        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape ``(*shape, draws)``; NaN where nothing in the range fits: with two
-        energies no root, with more a minimum at an end of the range.
+        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape ``(*shape, draws)``; NaN where nothing
+        in the range fits: with two energies no root, with more a minimum at an end of the range.
 
     Raises
     ------
@@ -78,7 +81,9 @@ def _misfit(unknowns: Array, scan: Array, parts: Array, weights: Array) -> Array
 
 @jax.custom_jvp
 def _best(scan: Array, parts: Array, weights: Array) -> Array:
-    """Return the best ρ_e and ln Z of one voxel and one draw; NaN where there is none in the range."""
+    """Return the best ρ_e and ln Z of one voxel and one draw; NaN where there is none in the
+    range.
+    """
     above = (scan - parts[:, 0]) * weights
     top = jnp.log(jnp.asarray(HIGHEST, above.dtype))
 
@@ -87,7 +92,9 @@ def _best(scan: Array, parts: Array, weights: Array) -> Array:
         return jnp.sum(share * above) / jnp.sum(share * share)
 
     def slope(log: Array) -> Array:
-        """Half the derivative of the smallest misfit at this Z, of which the density is eliminated."""
+        """Half the derivative of the smallest misfit at this Z, of which the density is
+        eliminated.
+        """
         rho = density(log)
         rate = parts[:, 2] * parts[:, 3] * jnp.exp(parts[:, 3] * log) * weights
         share = _shares(parts, log) * weights
@@ -143,10 +150,11 @@ def propagate(
     voxel_noise: tuple[float, float] | None = None,
     density_line: Any = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """Return electron density, atomic number and their standard deviations, to first order in the errors of the calibration.
+    """Return electron density, atomic number and their standard deviations, to first order in the
+    errors of the calibration.
 
-    Where the errors are small enough for the model to be straight across them, this is what a Monte Carlo inversion finds with any number of
-    draws, at the price of one.
+    Where the errors are small enough for the model to be straight across them, this is what a Monte
+    Carlo inversion finds with any number of draws, at the price of one.
 
     Parameters
     ----------
@@ -157,18 +165,21 @@ def propagate(
     covariance
         Of (CT0, A, B, n) of the low energy, then those of the high energy; shape (8, 8).
     voxel_noise
-        Standard deviation of the noise of a voxel at the two energies [unit of the scan]; none by default.
+        Standard deviation of the noise of a voxel at the two energies [unit of the scan]; none by
+        default.
     density_line
         As for `invert`.
 
     Returns
     -------
-        ρ_e [g/cm³, electron-equivalent], Z [-] and the standard deviation of each, arrays of the shape of `low`.
+        ρ_e [g/cm³, electron-equivalent], Z [-] and the standard deviation of each, arrays of the
+        shape of `low`.
 
     Raises
     ------
     ValueError
-        If there is more than one draw, or the covariance is not 8 by 8, symmetric, without negative variances.
+        If there is more than one draw, or the covariance is not 8 by 8, symmetric, without negative
+        variances.
     """
     from lithax.inverse._invert import solve
 
@@ -184,7 +195,8 @@ def propagate(
     )  # fmt: skip
     a, b, n = (np.asarray(getattr(coefficients, k), np.float64)[0] for k in ("A", "B", "n"))
     power = [number ** n[e] for e in (0, 1)]
-    # 0 = d CT_e - d CT0_e - ρ (dA_e + Zⁿ dB_e + B_e Zⁿ ln Z dn_e) - (A_e + B_e Zⁿ) dρ - ρ B_e n_e Zⁿ⁻¹ dZ
+    # 0 = d CT_e - d CT0_e - ρ (dA_e + Zⁿ dB_e + B_e Zⁿ ln Z dn_e) - (A_e + B_e Zⁿ) dρ - ρ B_e n_e
+    # Zⁿ⁻¹ dZ
     to_density = [a[e] + b[e] * power[e] for e in (0, 1)]
     to_number = [density * b[e] * n[e] * power[e] / number for e in (0, 1)]
     determinant = to_density[0] * to_number[1] - to_density[1] * to_number[0]

@@ -1,4 +1,6 @@
-"""Standards measured in the scan itself: their distributions, and how well their means are known."""
+"""Standards measured in the scan itself: their distributions, and how well their means are
+known.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -50,38 +52,43 @@ def from_regions(
 ) -> Calibration:
     """Measure how empty space and the standards look in a dual-energy scan.
 
-    ``lx.dect.from_regions(low, high, {"air": Cylinder(...), "water": Cylinder(...), "quartz": 3}, segmentation=phases)``
+    ``lx.dect.from_regions(low, high, {"air": Cylinder(...), "water": Cylinder(...), "quartz": 3},
+    segmentation=phases)``
 
     Parameters
     ----------
     low, high
         The scans at the two energies.
     regions
-        By name of the material: a region of `lithax.regions`, or a phase (or several) of the segmentation.
+        By name of the material: a region of `lithax.regions`, or a phase (or several) of the
+        segmentation.
     air
         Which of the names is empty space.
     materials
-        Composition and density by name; names that are missing are looked up in the catalogue, `materials()`.
+        Composition and density by name; names that are missing are looked up in the catalogue,
+        `materials()`.
     segmentation
         Image whose phases are named in `regions`.
     margin
-        What is left out at the surface of every region and phase, where neighbours shine in [unit of the voxel length]. None:
-        twice the longest edge of a voxel.
+        What is left out at the surface of every region and phase, where neighbours shine in [unit
+        of the voxel length]. None: twice the longest edge of a voxel.
     distribution
-        "histogram": the voxels as they are. "gaussian": a bell curve fitted to their histogram, which a few stray voxels do
-        not widen.
+        "histogram": the voxels as they are. "gaussian": a bell curve fitted to their histogram,
+        which a few stray voxels do not widen.
     energy_names
         From low to high.
 
     Returns
     -------
-        Empty space and standards, ready for `draw_coefficients`. The effective count of each is its number of voxels divided
-        by the sum of the noise's correlations, so that ``calibration="mean"`` works.
+        Empty space and standards, ready for `draw_coefficients`. The effective count of each is its
+        number of voxels divided by the sum of the noise's correlations, so that
+        ``calibration="mean"`` works.
 
     Raises
     ------
     ValueError
-        If air is missing, a material is unknown, a phase has no segmentation, or a region holds no voxel behind the margin.
+        If air is missing, a material is unknown, a phase has no segmentation, or a region holds no
+        voxel behind the margin.
     """
     if air not in regions:
         raise ValueError(f"air={air!r} is none of the regions {tuple(regions)}; one of them must be empty space.")
@@ -182,7 +189,9 @@ def standard_profiles(
 def _place(
     image: Any, region: Any, segmentation: VoxelImage | None, margin: float | None, name: str
 ) -> tuple[Any, Any]:
-    """Return the domain of a region or of phases, and a function that says which voxels of a box are in it."""
+    """Return the domain of a region or of phases, and a function that says which voxels of a box
+    are in it.
+    """
     if not isinstance(image, VoxelImage):
         raise TypeError(
             f"A scan is a {type(image).__name__}; give images, such as lx.from_array(array, voxel_length=...)."
@@ -237,7 +246,8 @@ def _bell(found: Histogram) -> Gaussian:
 
 
 def _sum_of_correlations(image: VoxelImage, contains: Any, mean: float, total: int) -> float:
-    """Return Σ ρ(lag) over all lags within a few voxels, at least 1: white noise has 1, blurred noise more.
+    """Return Σ ρ(lag) over all lags within a few voxels, at least 1: white noise has 1, blurred
+    noise more.
 
     The variance of a mean of N voxels is σ²/N times this sum.
     """

@@ -1,4 +1,6 @@
-"""Bell curves fitted to a curve or a histogram: one or several, by least squares or least absolute deviations."""
+"""Bell curves fitted to a curve or a histogram: one or several, by least squares or least absolute
+deviations.
+"""
 
 import functools
 from typing import Any
@@ -12,7 +14,9 @@ from lithax.models import Gaussian
 from lithax.typing import Array
 
 _SMOOTHING = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)
-"""Below which deviations, relative to the highest value, the absolute value is rounded off; stage after stage."""
+"""Below which deviations, relative to the highest value, the absolute value is rounded off; stage
+after stage.
+"""
 
 
 class GaussianFit(eqx.Module):
@@ -54,20 +58,21 @@ def fit_gaussians(
 ) -> GaussianFit:
     """Fit a sum of bell curves.
 
-    By Levenberg and Marquardt's method. For least absolute deviations (`norm` = 1), which stray values disturb less, the
-    absolute value is rounded off near 0, less in each of five stages.
+    By Levenberg and Marquardt's method. For least absolute deviations (`norm` = 1), which stray
+    values disturb less, the absolute value is rounded off near 0, less in each of five stages.
 
     Parameters
     ----------
     x, y
-        A curve: sequences of one length, x in any order; for a histogram its bin centres and counts.
+        A curve: sequences of one length, x in any order; for a histogram its bin centres and
+        counts.
     components
         How many bell curves.
     norm
         2: least squares. 1: least absolute deviations.
     initial
-        (amplitude, mean, standard deviation) for every component, to start from; None: the highest peak, then the highest
-        of what is left, and so on.
+        (amplitude, mean, standard deviation) for every component, to start from; None: the highest
+        peak, then the highest of what is left, and so on.
     steps
         Most steps of every stage.
 
@@ -78,12 +83,13 @@ def fit_gaussians(
     Raises
     ------
     ValueError
-        If there are fewer points than parameters, values are not finite, y is nowhere positive, or `norm` is neither.
+        If there are fewer points than parameters, values are not finite, y is nowhere positive, or
+        `norm` is neither.
 
     References
     ----------
-    J. J. Moré, The Levenberg-Marquardt algorithm: implementation and theory, Lecture Notes in Mathematics 630 (1978) 105-116.
-    doi:10.1007/BFb0067700
+    J. J. Moré, The Levenberg-Marquardt algorithm: implementation and theory, Lecture Notes in
+    Mathematics 630 (1978) 105-116. doi:10.1007/BFb0067700
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if norm not in (1, 2):
@@ -158,7 +164,9 @@ def _filled(values: np.ndarray) -> np.ndarray:
 
 
 def _peaks(x: np.ndarray, y: np.ndarray, components: int) -> np.ndarray:
-    """Guess (amplitude, mean, standard deviation) of one peak after the other, each taken away before the next."""
+    """Guess (amplitude, mean, standard deviation) of one peak after the other, each taken away
+    before the next.
+    """
     found = []
     left = y.copy()
     if y.size >= 10 * components:  # a running median, so that no stray value is a peak

@@ -9,7 +9,9 @@ from lithax.inverse._statistics import SPREAD, StatisticsRequest
 
 
 class Spread(eqx.Module):
-    """How one quantity is spread over the draws of a voxel: arrays, or images, of one value per voxel."""
+    """How one quantity is spread over the draws of a voxel: arrays, or images, of one value per
+    voxel.
+    """
 
     minimum: Any
     """The smallest value that is not below Q1 - whis (Q3 - Q1)."""
@@ -38,9 +40,13 @@ class Inversion(eqx.Module):
     no_root: Any
     """Draws in whose model no atomic number from 1 to 118 has the voxel's ratio of attenuations."""
     ambiguous: Any
-    """Draws with two roots, of which the one nearest the density line was taken; most of them are valid."""
+    """Draws with two roots, of which the one nearest the density line was taken; most of them are
+    valid.
+    """
     status: Any
-    """0: there is a result; else why there is none: 1 below air, 2 no root, 3 bad calibration (of most draws), 4 the voxel is not finite."""
+    """0: there is a result; else why there is none: 1 below air, 2 no root, 3 bad calibration (of
+    most draws), 4 the voxel is not finite.
+    """
     draws: int = eqx.field(static=True)
     """Draws of the coefficients."""
     bad_calibration: int = eqx.field(static=True)

@@ -124,7 +124,8 @@ def check_coefficients(coefficients: Any) -> Coefficients:
 
 
 def bind_to_invert(low: Any, high: Any, coefficients: Any, **options: Any) -> tuple[StatisticsRequest, dict[str, Any]]:
-    """Fill in what `invert` takes by default; return what is asked of the draws, checked, and the other arguments by name.
+    """Fill in what `invert` takes by default; return what is asked of the draws, checked, and the
+    other arguments by name.
 
     So that what foresees `invert` has its arguments and its defaults, which are written once.
     """
@@ -138,7 +139,8 @@ def bind_to_invert(low: Any, high: Any, coefficients: Any, **options: Any) -> tu
 def solve(
     low: Array, high: Array, coefficients: Coefficients, *, density_line: tuple[Any, Any] | None = None
 ) -> tuple[Array, Array, Array]:
-    """Return electron density and effective atomic number of every voxel for every draw, as they are before any statistics.
+    """Return electron density and effective atomic number of every voxel for every draw, as they
+    are before any statistics.
 
     Parameters
     ----------
@@ -151,8 +153,8 @@ def solve(
 
     Returns
     -------
-        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape ``(*shape, draws)``, NaN where a draw has no result, and its status:
-        0 ok, 1 below air, 2 no root, 3 bad calibration.
+        ρ_e [g/cm³, electron-equivalent] and Z [-], of shape ``(*shape, draws)``, NaN where a draw
+        has no result, and its status: 0 ok, 1 below air, 2 no root, 3 bad calibration.
 
     Raises
     ------
@@ -222,19 +224,22 @@ def invert(
     backend: str | None = None,
     **options: Any,
 ) -> Inversion:
-    """Return electron density and effective atomic number of every voxel, as their spread over the draws of a calibration.
+    """Return electron density and effective atomic number of every voxel, as their spread over the
+    draws of a calibration.
 
-    For a voxel and a draw, CT - CT0 = ρ_e (A + B Zⁿ) at two energies gives ρ_e and Z: dividing the two leaves one equation in
-    Z, whose root in [1, 118] is found to round-off; ρ_e follows from the high energy, where it depends on Z least. A draw ends in one of four ways,
-    all counted: with a result, darker than its air at one of the energies, without a root, or with a bad calibration. Where it has two roots,
-    as happens where n_l < n_h, that one is taken whose ρ_e is nearest to the density line. Each voxel's statistics are those of
-    its draws with a result; ρ_e and Z are treated apart.
+    For a voxel and a draw, CT - CT0 = ρ_e (A + B Zⁿ) at two energies gives ρ_e and Z: dividing the
+    two leaves one equation in Z, whose root in [1, 118] is found to round-off; ρ_e follows from the
+    high energy, where it depends on Z least. A draw ends in one of four ways, all counted: with a
+    result, darker than its air at one of the energies, without a root, or with a bad calibration.
+    Where it has two roots, as happens where n_l < n_h, that one is taken whose ρ_e is nearest to
+    the density line. Each voxel's statistics are those of its draws with a result; ρ_e and Z are
+    treated apart.
 
     Parameters
     ----------
     low, high
-        Attenuation at the low and the high energy [any unit that is linear in it, as HU or 1/cm]: arrays of one shape,
-        of any library, or images on one grid.
+        Attenuation at the low and the high energy [any unit that is linear in it, as HU or 1/cm]:
+        arrays of one shape, of any library, or images on one grid.
     coefficients
         Rows of (CT0, A, B, n), one per draw.
     quantiles
@@ -242,43 +247,46 @@ def invert(
     moments
         Also mean and standard deviation.
     whis
-        Minimum and maximum leave out what is farther than this from the quartiles [Q3 - Q1]; `math.inf` leaves out
-        nothing.
+        Minimum and maximum leave out what is farther than this from the quartiles [Q3 - Q1];
+        `math.inf` leaves out nothing.
     below_air
-        "drop": voxels darker than air have no result in that draw. "zero": there ρ_e = Z = 0 is the result, which counts.
+        "drop": voxels darker than air have no result in that draw. "zero": there ρ_e = Z = 0 is the
+        result, which counts.
     density_line
-        Slope and intercept of ρ_e against the attenuation at the high energy, numbers or arrays of shape (draws,), for draws with two roots.
-        None: the line through air and Z = 10.
+        Slope and intercept of ρ_e against the attenuation at the high energy, numbers or arrays of
+        shape (draws,), for draws with two roots. None: the line through air and Z = 10.
     voxel_noise
-        Standard deviation of the noise of a voxel at the low and the high energy [unit of the scan]: every draw then sees the
-        voxel with another noise. None: the voxel's value is exact.
+        Standard deviation of the noise of a voxel at the low and the high energy [unit of the
+        scan]: every draw then sees the voxel with another noise. None: the voxel's value is exact.
     seed
         Of this noise, a function of (seed, draw, i, j, k).
     store, path
-        For images: the group that will hold the results, one image each, such as ``electron_density_median``; memory by
-        default.
+        For images: the group that will hold the results, one image each, such as
+        ``electron_density_median``; memory by default.
     backend
         For images: "numpy" (the default without an accelerator) or "jax".
     **options
-        For images: `where`, `geometry`, `chunks`, `shards`, `overwrite`, `device`, `memory_limit`, `workers`, `world`, `progress`,
-        `resume`, as of `lithax.chunk_map`, by which they are worked out. Scans of different geometry are refused, unless
-        ``geometry="first"`` says that their voxels correspond and lie where those of `low` do.
+        For images: `where`, `geometry`, `chunks`, `shards`, `overwrite`, `device`, `memory_limit`,
+        `workers`, `world`, `progress`, `resume`, as of `lithax.chunk_map`, by which they are worked
+        out. Scans of different geometry are refused, unless ``geometry="first"`` says that their
+        voxels correspond and lie where those of `low` do.
 
     Returns
     -------
-        Arrays of the shape and library of `low`, or images; float32, or float64 for 64-bit voxels and 32-bit integers.
-        Voxels that `where` leaves out are NaN, with all counts 0.
+        Arrays of the shape and library of `low`, or images; float32, or float64 for 64-bit voxels
+        and 32-bit integers. Voxels that `where` leaves out are NaN, with all counts 0.
 
     Raises
     ------
     TypeError, ValueError
-        For arguments that do not fit, energies that are swapped among them, before any work is done.
+        For arguments that do not fit, energies that are swapped among them, before any work is
+        done.
 
     References
     ----------
-    R. A. Victor, M. Prodanović, C. Torres-Verdín, Monte Carlo approach for estimating density and atomic number from dual-energy
-    computed tomography images of carbonate rocks, Journal of Geophysical Research: Solid Earth 122 (2017) 9804-9824, section 2.
-    doi:10.1002/2017JB014408
+    R. A. Victor, M. Prodanović, C. Torres-Verdín, Monte Carlo approach for estimating density and
+    atomic number from dual-energy computed tomography images of carbonate rocks, Journal of
+    Geophysical Research: Solid Earth 122 (2017) 9804-9824, section 2. doi:10.1002/2017JB014408
     """
     wanted = check_wanted(below_air, whis, quantiles, moments, voxel_noise, seed)
     check_coefficients(coefficients)

@@ -1,18 +1,21 @@
-"""The curve of one draw, cut into monotone pieces, with what is needed to find a root on each in a few operations.
+"""The curve of one draw, cut into monotone pieces, with what is needed to find a root on each in a
+few operations.
 
-With x_l = (B_l/A_l) Z^n_l, x_h likewise, and q = (μ_l/A_l)/(μ_h/A_h), where μ is attenuation above air, the electron
-density drops out of the two equations of the model, and
+With x_l = (B_l/A_l) Z^n_l, x_h likewise, and q = (μ_l/A_l)/(μ_h/A_h), where μ is attenuation above
+air, the electron density drops out of the two equations of the model, and
 
     R(u) = (1 + x_l)/(1 + x_h) = q,    x_l = exp(n_l u + β_l),  x_h = exp(n_h u + β_h),  u = ln Z,
 
-is left. R belongs to the draw alone. Its derivative has the sign of n_l x_l (1 + x_h) - n_h x_h (1 + x_l); divided by x_h that is
-n_l e^(β_l - β_h) e^((n_l - n_h) u) + (n_l - n_h) x_l - n_h, which rises or falls all along. So R has at most one
-stationary point, and a draw at most two pieces: with n_l < n_h typically one that rises up to Z of some tens, and one that falls beyond.
+is left. R belongs to the draw alone. Its derivative has the sign of n_l x_l (1 + x_h) - n_h x_h (1
++ x_l); divided by x_h that is n_l e^(β_l - β_h) e^((n_l - n_h) u) + (n_l - n_h) x_l - n_h, which
+rises or falls all along. So R has at most one stationary point, and a draw at most two pieces: with
+n_l < n_h typically one that rises up to Z of some tens, and one that falls beyond.
 
-A first guess comes from what R would be with equal exponents: a Möbius function of Z^n, whose inverse is known. It is made exact at both
-ends of the piece and in its middle, and corrected by a polynomial fitted to the piece. Next to a stationary point the
-inverse is a square root, so there sqrt|q* - q| stands in for q, where q* is the stationary value. How many steps the guess then
-needs is measured for every piece; one that would need many is bisected instead, which cannot fail.
+A first guess comes from what R would be with equal exponents: a Möbius function of Z^n, whose
+inverse is known. It is made exact at both ends of the piece and in its middle, and corrected by a
+polynomial fitted to the piece. Next to a stationary point the inverse is a square root, so there
+sqrt|q* - q| stands in for q, where q* is the stationary value. How many steps the guess then needs
+is measured for every piece; one that would need many is bisected instead, which cannot fail.
 """
 
 from collections.abc import Callable
@@ -28,7 +31,9 @@ from lithax.models import Coefficients
 LOWEST, HIGHEST = 1.0, 118.0
 """Atomic numbers between which roots are looked for."""
 DEGREE = 13
-"""Of the correcting polynomial. It leaves about 0.01 in ln Z, from where one step (float32) or two reach round-off."""
+"""Of the correcting polynomial. It leaves about 0.01 in ln Z, from where one step (float32) or two
+reach round-off.
+"""
 STEPS = (1, 2, 4)
 """Numbers of steps after the guess that are tried before bisection (None)."""
 
@@ -38,13 +43,17 @@ _BEYOND = 8.0
 _FITTED, _CHECKED = 48, 129
 """Points per piece to which the polynomial is fitted, and at which it is tried."""
 _CLOSE = {"float32": (1e-7, 1e-6), "float64": (1e-14, 1e-11)}
-"""Residual, in units of its largest term, and error of ln Z, of which one must be reached for a root to count as found."""
+"""Residual, in units of its largest term, and error of ln Z, of which one must be reached for a
+root to count as found.
+"""
 _LINE_NUMBER = 10.0
 """Atomic number of the default density line: between water and quartz."""
 
 
 class Pieces(eqx.Module):
-    """Monotone parts of the curves of as many draws; all arrays have the shape (pieces,), but for `polynomial`."""
+    """Monotone parts of the curves of as many draws; all arrays have the shape (pieces,), but for
+    `polynomial`.
+    """
 
     draw: Any
     """Number of the draw among the coefficients."""
@@ -72,7 +81,9 @@ class Pieces(eqx.Module):
     folded: Any
     """Whether sqrt|q* - q| stands in for q."""
     a: Any
-    """The guess is made of s = middle + slope ln((a + b r)/(c + d r)), where r is q or its stand-in."""
+    """The guess is made of s = middle + slope ln((a + b r)/(c + d r)), where r is q or its
+    stand-in.
+    """
     b: Any
     c: Any
     d: Any
@@ -123,9 +134,11 @@ class Curves(eqx.Module):
 
     groups: tuple[Group, ...]
     beyond: tuple[Beyond, ...]
-    """Pieces that can win: where they hold the only root, or may be the nearer to the density line."""
+    """Pieces that can win: where they hold the only root, or may be the nearer to the density line.
+    """
     reference_low: Any
-    """Attenuation close to air, taken off first: what is left of two large numbers is exact then."""
+    """Attenuation close to air, taken off first: what is left of two large numbers is exact then.
+    """
     reference_high: Any
     draws: int = eqx.field(static=True)
     """All draws, those without a calibration included."""
@@ -144,8 +157,9 @@ def curves(coefficients: Coefficients, density_line: tuple[Any, Any] | None = No
     coefficients
         Of two energies.
     density_line
-        Slope and intercept [g/cm³ per unit of the scan; g/cm³] of electron density against attenuation at the high energy, one
-        number or one per draw, for draws with two roots. None: the line through air and Z = 10.
+        Slope and intercept [g/cm³ per unit of the scan; g/cm³] of electron density against
+        attenuation at the high energy, one number or one per draw, for draws with two roots. None:
+        the line through air and Z = 10.
     dtype
         Type in which the roots will be sought.
     """
@@ -232,7 +246,9 @@ class _Curve:
         return self.n[:, 0] * low / (1 + low) - self.n[:, 1] * high / (1 + high)
 
     def stationary_point(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return which draws have one within the range, where it is, and R there; NaN where there is none nearby either."""
+        """Return which draws have one within the range, where it is, and R there; NaN where there
+        is none nearby either.
+        """
         count = len(self.a)
         first = self.rise(np.zeros(count))
         two = first * self.rise(np.full(count, _TOP)) < 0
@@ -322,7 +338,8 @@ def _guess(
         nodes = np.cos(np.pi * (np.arange(_FITTED) + 0.5) / _FITTED)
         u = half[:, None] + 0.5 * (top - bottom)[:, None] * nodes
         s = np.stack([place(column) for column in u.T], axis=1)
-        # Exact at both ends: next to a stationary point the distance from it must be right in relative terms.
+        # Exact at both ends: next to a stationary point the distance from it must be right in
+        # relative terms.
         straight = 0.5 * (top + bottom)[:, None] + 0.5 * (top - bottom)[:, None] * s
         basis = (1 - s * s)[..., None] * np.polynomial.chebyshev.chebvander(s, DEGREE - 2)
         normal = np.einsum("dnp,dnq->dpq", basis, basis) + 1e-12 * np.eye(DEGREE - 1)
@@ -348,7 +365,9 @@ _POWERS = np.stack([_bent_powers(k) for k in range(DEGREE - 1)])
 
 
 def _steps_needed(curve: _Curve, parts: dict[str, np.ndarray], close: tuple[float, float]) -> np.ndarray:
-    """Return for every piece how many steps bring the guess to the root all along the piece; 0: bisection is needed."""
+    """Return for every piece how many steps bring the guess to the root all along the piece; 0:
+    bisection is needed.
+    """
     from lithax.inverse._roots import guess, step
 
     needed = np.zeros(curve.a.shape[0], np.int64)
@@ -396,10 +415,12 @@ def _never_needed_left_out(
     slope: np.ndarray,
     constant: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Where the lower root is always the nearer to the density line, keep only q for which it does not exist.
+    """Where the lower root is always the nearer to the density line, keep only q for which it does
+    not exist.
 
-    The roots give ρ = μ_h/A_h/(1 + x_h), the lower one the larger ρ. It is the nearer one if the line lies above the mean of
-    both, and that mean is at most the mean of 1/(1 + x_h) at Z = 1 and at the stationary point.
+    The roots give ρ = μ_h/A_h/(1 + x_h), the lower one the larger ρ. It is the nearer one if the
+    line lies above the mean of both, and that mean is at most the mean of 1/(1 + x_h) at Z = 1 and
+    at the stationary point.
     """
     _, lowest = curve.terms(np.zeros(at.shape))
     _, highest = curve.terms(at)

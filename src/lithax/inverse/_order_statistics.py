@@ -1,8 +1,8 @@
 """Quantiles and whiskers of rows, of which some values may be missing.
 
-Rows are sorted once; everything else is looked up. In host memory NumPy sorts, with the vector instructions of the
-processor: 1.5 ns per float32, 3 ns per float64. `jnp.sort` takes fifty times as long on the same processor, but is the way to do
-it on an accelerator.
+Rows are sorted once; everything else is looked up. In host memory NumPy sorts, with the vector
+instructions of the processor: 1.5 ns per float32, 3 ns per float64. `jnp.sort` takes fifty times as
+long on the same processor, but is the way to do it on an accelerator.
 """
 
 import math
@@ -50,10 +50,13 @@ class SortedRows:
         return self._value(self._xp.take(self._flat, self._begin + position))
 
     def quantile(self, probability: float) -> Array:
-        """Return a quantile by linear interpolation, Hyndman and Fan's definition 7, as `numpy.quantile`; NaN for empty rows."""
+        """Return a quantile by linear interpolation, Hyndman and Fan's definition 7, as
+        `numpy.quantile`; NaN for empty rows.
+        """
         xp = self._xp
         last = self._count - 1
-        # In the type of the rows a position among many thousand draws is still known to a hundredth.
+        # In the type of the rows a position among many thousand draws is still known to a
+        # hundredth.
         position = xp.astype(last, self._dtype) * probability
         below = xp.astype(xp.floor(position), self._count.dtype)
         low, high = self.pick(below), self.pick(xp.minimum(below + 1, last))
@@ -82,10 +85,12 @@ class SortedRows:
 
 
 def spread(rows: SortedRows, probabilities: Sequence[float], whis: float) -> tuple[Array, ...]:
-    """Return minimum and maximum within the whiskers, the quartiles between them, and further quantiles.
+    """Return minimum and maximum within the whiskers, the quartiles between them, and further
+    quantiles.
 
-    The minimum is the smallest value that is not below Q1 - whis (Q3 - Q1), the maximum the largest not above
-    Q3 + whis (Q3 - Q1), as of a box plot (J. W. Tukey, Exploratory Data Analysis (1977), section 2C).
+    The minimum is the smallest value that is not below Q1 - whis (Q3 - Q1), the maximum the largest
+    not above Q3 + whis (Q3 - Q1), as of a box plot (J. W. Tukey, Exploratory Data Analysis (1977),
+    section 2C).
     """
     lower, median, upper = (rows.quantile(p) for p in (0.25, 0.5, 0.75))
     if math.isinf(whis):

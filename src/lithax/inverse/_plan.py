@@ -1,8 +1,10 @@
-"""How long an inversion of images will take, and what it needs: measured on a few blocks before the long run.
+"""How long an inversion of images will take, and what it needs: measured on a few blocks before the
+long run.
 
-Two prices are measured. That of a pair of grey values is what `preview` measures: all draws of up to 20 000 pairs, on all cores. That of
-a voxel is everything else (reading, finding equal pairs, encoding and writing the results), measured with a single draw on whole
-blocks. The number of pairs to work out comes from those blocks, too.
+Two prices are measured. That of a pair of grey values is what `preview` measures: all draws of up
+to 20 000 pairs, on all cores. That of a voxel is everything else (reading, finding equal pairs,
+encoding and writing the results), measured with a single draw on whole blocks. The number of pairs
+to work out comes from those blocks, too.
 """
 
 import math
@@ -43,10 +45,11 @@ _BLOCKS = 4
 
 @plans(invert)
 def plan_inversion(low: Any, high: Any, coefficients: Coefficients, **options: Any) -> Plan:
-    """Work out what `lithax.dect.invert` would do with two images, and about how long it would take.
+    """Work out what `lithax.dect.invert` would do with two images, and about how long it would
+    take.
 
-    Arguments are those of `lithax.dect.invert`. A few blocks are read and a part of them is inverted, with results in a temporary folder, so
-    that this takes some seconds.
+    Arguments are those of `lithax.dect.invert`. A few blocks are read and a part of them is
+    inverted, with results in a temporary folder, so that this takes some seconds.
 
     Raises
     ------

@@ -27,7 +27,8 @@ class Preview(eqx.Module):
     seconds: float = eqx.field(static=True)
     """What it took."""
     predicted_seconds: float = eqx.field(static=True)
-    """What the whole scan will take here, at the pace of this part; less where grey values repeat."""
+    """What the whole scan will take here, at the pace of this part; less where grey values repeat.
+    """
     shares: dict[str, float] = eqx.field(static=True)
     """Shares of voxels without any result, by reason, and of valid draws."""
     warnings: tuple[str, ...] = eqx.field(static=True)
@@ -55,7 +56,8 @@ def preview(
 
     Returns
     -------
-        The result on the box; it warns where many voxels have none, or where the scans seem to be swapped.
+        The result on the box; it warns where many voxels have none, or where the scans seem to be
+        swapped.
     """
     bind_to_invert(low, high, coefficients, **options)
     if refused := set(options) - {*STATISTICS, "density_line"}:

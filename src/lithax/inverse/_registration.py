@@ -22,8 +22,9 @@ _EDGE = 160
 def shift_between(low: Any, high: Any, *, warn: bool = True) -> tuple[float, float, float]:
     """Return by how much the second scan is displaced against the first.
 
-    Phase correlation of the middle of the scans, windowed: the cross spectrum, of which only the phase is kept where there is signal,
-    is a plane wave whose slope is the shift. Its peak gives whole voxels, a least-squares fit of the slope the rest.
+    Phase correlation of the middle of the scans, windowed: the cross spectrum, of which only the
+    phase is kept where there is signal, is a plane wave whose slope is the shift. Its peak gives
+    whole voxels, a least-squares fit of the slope the rest.
 
     Parameters
     ----------
@@ -34,14 +35,15 @@ def shift_between(low: Any, high: Any, *, warn: bool = True) -> tuple[float, flo
 
     Returns
     -------
-        (x, y, z) [voxel]: what is at p in `low` is at p + shift in `high`. Good to some hundredths of a voxel where there is
-        structure; along an axis without any, 0.
+        (x, y, z) [voxel]: what is at p in `low` is at p + shift in `high`. Good to some hundredths
+        of a voxel where there is structure; along an axis without any, 0.
 
     References
     ----------
-    C. D. Kuglin, D. C. Hines, The phase correlation image alignment method, Proc. IEEE Int. Conf. Cybernetics and Society (1975) 163-165.
-    H. S. Stone et al., A fast direct Fourier-based algorithm for subpixel registration of images, IEEE Trans. Geoscience and Remote
-    Sensing 39 (2001) 2235-2243. doi:10.1109/36.957286
+    C. D. Kuglin, D. C. Hines, The phase correlation image alignment method, Proc. IEEE Int. Conf.
+    Cybernetics and Society (1975) 163-165. H. S. Stone et al., A fast direct Fourier-based
+    algorithm for subpixel registration of images, IEEE Trans. Geoscience and Remote Sensing 39
+    (2001) 2235-2243. doi:10.1109/36.957286
     """
     check_same_shape(low, high, axes=3)
     box = tuple(slice((n - min(n, _EDGE)) // 2, (n - min(n, _EDGE)) // 2 + min(n, _EDGE)) for n in low.shape)
@@ -104,8 +106,9 @@ def _halo(shift: tuple[float, float, float]) -> tuple[int, int, int]:
 def shift_block(block: Array, *, shift: tuple[float, float, float]) -> Array:
     """Return the values at p + shift, by cubic convolution along one axis after the other.
 
-    R. G. Keys, Cubic convolution interpolation for digital image processing, IEEE Trans. Acoustics, Speech, and Signal Processing 29
-    (1981) 1153-1160, eq. 15 (a = -1/2). doi:10.1109/TASSP.1981.1163711
+    R. G. Keys, Cubic convolution interpolation for digital image processing, IEEE Trans. Acoustics,
+    Speech, and Signal Processing 29 (1981) 1153-1160, eq. 15 (a = -1/2).
+    doi:10.1109/TASSP.1981.1163711
     """
     xp = namespace(block)
     if not xp.isdtype(block.dtype, "real floating"):
@@ -133,7 +136,8 @@ def shift_block(block: Array, *, shift: tuple[float, float, float]) -> Array:
 
 
 def shifted(image: Any, shift: tuple[float, float, float], *, store: Any = None, **options: Any) -> Any:
-    """Return a scan moved back by a shift, as `shift_between` finds it: its value at p is what was at p + shift.
+    """Return a scan moved back by a shift, as `shift_between` finds it: its value at p is what was
+    at p + shift.
 
     Parameters
     ----------
@@ -146,7 +150,8 @@ def shifted(image: Any, shift: tuple[float, float, float], *, store: Any = None,
 
     Returns
     -------
-        An image (an array for an array), floating point; beyond the faces the nearest voxel is repeated.
+        An image (an array for an array), floating point; beyond the faces the nearest voxel is
+        repeated.
     """
     if len(shift) != 3 or not all(map(math.isfinite, shift)):
         raise ValueError(f"shift={shift!r}: give three numbers, x y z [voxel].")

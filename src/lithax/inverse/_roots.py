@@ -1,4 +1,6 @@
-"""Find the root on a monotone piece, for many values and many pieces at once. Plain array API: one body for every library."""
+"""Find the root on a monotone piece, for many values and many pieces at once. Plain array API: one
+body for every library.
+"""
 
 from typing import Any
 
@@ -22,9 +24,10 @@ def guess(pieces: Pieces, ratio: Array) -> Array:
 def step(pieces: Pieces, ratio: Array, u: Array) -> Array:
     """Return a better ln Z.
 
-    F(u) = (1 + x_l) - q (1 + x_h) is a + b exp(ν u) where the exponents are equal. Fitting that form to F, F' and F'' gives the
-    step -ln(1 - L) F'/F'' with L = F F''/F'², third order everywhere and exact for equal exponents. The logarithm is
-    replaced by its Padé approximant, which keeps the order.
+    F(u) = (1 + x_l) - q (1 + x_h) is a + b exp(ν u) where the exponents are equal. Fitting that
+    form to F, F' and F'' gives the step -ln(1 - L) F'/F'' with L = F F''/F'², third order
+    everywhere and exact for equal exponents. The logarithm is replaced by its Padé approximant,
+    which keeps the order.
     """
     xp = namespace(ratio)
     low = xp.exp(pieces.exponent_low * u + pieces.shift_low)
@@ -57,7 +60,9 @@ def _above(pieces: Pieces, u: Array, ratio: Any) -> Array:
 
 
 def roots(pieces: Pieces, ratio: Array) -> tuple[Array, Array]:
-    """Return ln Z and 1/(1 + x_h) where the pieces have the value `ratio`; without meaning where they do not have it."""
+    """Return ln Z and 1/(1 + x_h) where the pieces have the value `ratio`; without meaning where
+    they do not have it.
+    """
     xp = namespace(ratio)
     if pieces.steps is None:
         u = bisect(pieces, ratio)

@@ -1,4 +1,6 @@
-"""From attenuations to the spread of electron density and atomic number over the draws, a bounded piece at a time."""
+"""From attenuations to the spread of electron density and atomic number over the draws, a bounded
+piece at a time.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,9 @@ ACCELERATOR_PIECE = 2**26
 """The same on an accelerator, which needs more to be busy."""
 SPREAD = ("minimum", "lower_quartile", "median", "upper_quartile", "maximum")
 OK, BELOW_AIR, NO_ROOT, BAD_CALIBRATION, NOT_FINITE = range(5)
-"""What became of a draw; and, for a voxel without any result, of most of its draws, or of the voxel itself."""
+"""What became of a draw; and, for a voxel without any result, of most of its draws, or of the voxel
+itself.
+"""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,8 @@ def _moments(solved: Solved, valid: Array) -> tuple[tuple[Array, Array], tuple[A
         number = xp.astype(valid, values.dtype)
         mean = xp.sum(xp.where(there, values, 0.0), axis=1) / number
         away = xp.where(there, values - mean[:, None], 0.0)
-        # One voxel value is known from one draw only if the draws agree: n, not n - 1, as for a distribution that is given.
+        # One voxel value is known from one draw only if the draws agree: n, not n - 1, as for a
+        # distribution that is given.
         return mean, xp.sqrt(xp.sum(away * away, axis=1) / number)
 
     return of(solved.density), of(xp.exp(solved.log_number))

@@ -38,12 +38,15 @@ _INVERTING = {name: value for name, value in STATISTICS.items() if name != "seed
 
 
 class Study:
-    """Scans, calibration, settings, coefficients and results of a dual-energy inversion, in one Zarr group.
+    """Scans, calibration, settings, coefficients and results of a dual-energy inversion, in one
+    Zarr group.
 
-    ``lx.dect.Study.create(...)`` makes one; ``lx.open(path).run()`` is then a whole batch script. A result is only taken for
-    one if everything it depends on is as it was: `stale` says what is not, `run` does that again and nothing else.
+    ``lx.dect.Study.create(...)`` makes one; ``lx.open(path).run()`` is then a whole batch script. A
+    result is only taken for one if everything it depends on is as it was: `stale` says what is not,
+    `run` does that again and nothing else.
 
-    Under several processes all of them make the same calls; the first writes the group, and all share the voxels.
+    Under several processes all of them make the same calls; the first writes the group, and all
+    share the voxels.
     """
 
     def __init__(self, place: Location, world: World | None = None):
@@ -83,7 +86,8 @@ class Study:
         segmentation
             Unsigned integers; with ``phases=`` only these are worked out.
         geometry
-            "same": a `high` that is not on the grid of `low` is refused. "first": it is put there, voxel by voxel.
+            "same": a `high` that is not on the grid of `low` is refused. "first": it is put there,
+            voxel by voxel.
         overwrite
             Replace a study that is there.
         **settings
@@ -170,8 +174,9 @@ class Study:
         calibration
             Other distributions or materials.
         **settings
-            Of the coefficients: `draws`, `seed`, `calibration_mode` ("voxel" or "mean"), `prior` (mean and standard deviation of n), `bounds`.
-            Of the inversion: `below_air`, `whis`, `quantiles`, `moments`, `voxel_noise`, `phases`.
+            Of the coefficients: `draws`, `seed`, `calibration_mode` ("voxel" or "mean"), `prior`
+            (mean and standard deviation of n), `bounds`. Of the inversion: `below_air`, `whis`,
+            `quantiles`, `moments`, `voxel_noise`, `phases`.
         """
         _check_settings(settings)
         values = self._agreed_settings() | settings
@@ -183,7 +188,9 @@ class Study:
         return self.stale()
 
     def replace(self, name: str, image: VoxelImage) -> tuple[str, ...]:
-        """Put another image in the place of "low", "high", "mask" or "segmentation"; returns what depends on it."""
+        """Put another image in the place of "low", "high", "mask" or "segmentation"; returns what
+        depends on it.
+        """
         if name not in INPUTS:
             raise ValueError(f"name={name!r} must be one of {INPUTS}.")
         image.copy(self._place.store, self._place.child(name).path, overwrite=True, world=self._world)
@@ -193,7 +200,9 @@ class Study:
         on_first(self._world, lambda: write_group(self._place, {"lithax": {"study": json.loads(json.dumps(values))}}))
 
     def _agreed_settings(self) -> dict[str, Any]:
-        """Return what the first process reads: another one might read what that writes a moment later."""
+        """Return what the first process reads: another one might read what that writes a moment
+        later.
+        """
         return dict(self._world.broadcast(on_first(self._world, self._settings)) or {})
 
     def _keys(self, values: dict[str, Any]) -> dict[str, str]:
@@ -208,7 +217,9 @@ class Study:
         return {"coefficients": first, "outputs": _digest([first, inverting, seed])}
 
     def stale(self) -> tuple[str, ...]:
-        """Return which of "coefficients" and "outputs" are missing, or made of other inputs than those that are there."""
+        """Return which of "coefficients" and "outputs" are missing, or made of other inputs than
+        those that are there.
+        """
         values = self._agreed_settings()
         return tuple(name for name, key in self._keys(values).items() if values["made"].get(name) != key)
 
@@ -352,7 +363,9 @@ class Study:
 
 
 class RockVerseGroup:
-    """A dual-energy group that RockVerse wrote, read only: its scans, materials, coefficients and results."""
+    """A dual-energy group that RockVerse wrote, read only: its scans, materials, coefficients and
+    results.
+    """
 
     def __init__(self, place: Location):
         """Open what is at a place; use `lithax.open`."""
@@ -363,13 +376,17 @@ class RockVerseGroup:
         self.attributes, self._tables = read
 
     def image(self, name: str) -> VoxelImage | None:
-        """Return one of its images: "lowECT", "highECT", "mask", "segmentation", "rho_p50", "Z_p50", ...; None if it has none."""
+        """Return one of its images: "lowECT", "highECT", "mask", "segmentation", "rho_p50",
+        "Z_p50", ...; None if it has none.
+        """
         child = self._place.child(name)
         return None if child.node() is None else open_image(self._place.store, path=child.path, mode="r")
 
     @property
     def calibration(self) -> Calibration:
-        """Its materials with their distributions, normal ones where they were given, curves otherwise."""
+        """Its materials with their distributions, normal ones where they were given, curves
+        otherwise.
+        """
         described = self.attributes["calibration_material"]
         standards = []
         for index in range(4):

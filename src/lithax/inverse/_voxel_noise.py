@@ -1,4 +1,6 @@
-"""Noise of the voxels, another value for every draw: a hash of (seed, draw, i, j, k), whatever the chunks and processes."""
+"""Noise of the voxels, another value for every draw: a hash of (seed, draw, i, j, k), whatever the
+chunks and processes.
+"""
 
 import math
 from typing import Any
@@ -31,7 +33,8 @@ def draw_noise(seed: int, draws: int, i: Array, j: Array, k: Array, *, dtype: An
 
     References
     ----------
-    G. E. P. Box, M. E. Muller, Annals of Mathematical Statistics 29 (1958) 610-611. doi:10.1214/aoms/1177706645
+    G. E. P. Box, M. E. Muller, Annals of Mathematical Statistics 29 (1958) 610-611.
+    doi:10.1214/aoms/1177706645
     """
     xp = namespace(i, j, k)
     number = xp.arange(draws, dtype=i.dtype)
@@ -45,7 +48,9 @@ def draw_noise(seed: int, draws: int, i: Array, j: Array, k: Array, *, dtype: An
 
 
 def _unit_interval(xp: Any, word: Array, dtype: Any) -> Array:
-    """Map words to the middles of equal parts of the unit interval, as many as the type can tell apart."""
+    """Map words to the middles of equal parts of the unit interval, as many as the type can tell
+    apart.
+    """
     bits = 23 if dtype == xp.float32 else 31
     number = xp.astype(xp.astype(word >> (32 - bits), xp.int32), dtype)
     return (number + 0.5) * 2.0**-bits

@@ -1,4 +1,6 @@
-"""Measurements: summaries of voxels as monoids, the same on an array, block by block, and across processes."""
+"""Measurements: summaries of voxels as monoids, the same on an array, block by block, and across
+processes.
+"""
 
 from lithax.measure._cell_sums import Cells as Cells
 from lithax.measure._cell_sums import CellSums as CellSums

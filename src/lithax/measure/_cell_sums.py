@@ -39,7 +39,8 @@ class Cells:
 
 
 class CellSums(AbstractMeasurement):
-    """Number and sum of the voxels in each cubic cell of `edge` voxels, from the first voxel of the image on.
+    """Number and sum of the voxels in each cubic cell of `edge` voxels, from the first voxel of the
+    image on.
 
     Of a boolean image the sum is the number of True. NaN and infinities do not count.
 
@@ -63,11 +64,15 @@ class CellSums(AbstractMeasurement):
 
     @classmethod
     def dividing(cls, shape: Any, cells: int = 32, phases: Phases | None = None) -> "CellSums":
-        """Return the measurement whose cells divide the shortest axis of an image into about so many parts."""
+        """Return the measurement whose cells divide the shortest axis of an image into about so
+        many parts.
+        """
         return cls(max(1, min(shape) // cells), phases)
 
     def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
-        """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None: the whole image."""
+        """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None:
+        the whole image.
+        """
         xp = namespace(image)
         offset, whole = ((0, 0, 0), image.shape) if block is None else (block.offset, block.shape)
         shape = tuple(-(-n // self.edge) for n in whole)

@@ -33,13 +33,17 @@ class Rings:
 
     @property
     def remove(self) -> Any:
-        """The operation that subtracts them: ``rings.remove(array)``, or ``lx.chunk_map(rings.remove, image)``."""
+        """The operation that subtracts them: ``rings.remove(array)``, or
+        ``lx.chunk_map(rings.remove, image)``.
+        """
         return partial(subtract_rings, table=self.table, center=self.center, axis=self.axis)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cupping:
-    """How the mean grey level depends on the distance from an axis and on the slice; 1 on the average."""
+    """How the mean grey level depends on the distance from an axis and on the slice; 1 on the
+    average.
+    """
 
     axis: int
     center: tuple[float, float]
@@ -58,7 +62,9 @@ class Cupping:
 
     @property
     def remove(self) -> Any:
-        """The operation that divides it out: ``cupping.remove(array)``, or ``lx.chunk_map(cupping.remove, image)``."""
+        """The operation that divides it out: ``cupping.remove(array)``, or
+        ``lx.chunk_map(cupping.remove, image)``.
+        """
         return partial(
             divide_cupping,
             coefficients=self.coefficients,
@@ -79,7 +85,9 @@ class ReferenceLevels:
 
     @property
     def normalise(self) -> Any:
-        """The operation that moves them to 0 and 1; other targets with ``partial(levels.normalise, targets=(a, b))``."""
+        """The operation that moves them to 0 and 1; other targets with ``partial(levels.normalise,
+        targets=(a, b))``.
+        """
         return partial(normalise_slices, low=self.low, high=self.high, axis=self.axis)
 
 
@@ -92,14 +100,15 @@ def reference_levels(image: Any, low: Any, high: Any, *, axis: int = 2) -> Refer
     image
         An image, or a three-dimensional array of any array-API library.
     low, high
-        Where the references are: boolean arrays for an array; for an image, anything that `where=` of `chunk_reduce` accepts, such
-        as regions.
+        Where the references are: boolean arrays for an array; for an image, anything that `where=`
+        of `chunk_reduce` accepts, such as regions.
     axis
         Axis across which the slices lie.
 
     Returns
     -------
-        The levels; in slices without a reference voxel they are interpolated from the neighbouring slices.
+        The levels; in slices without a reference voxel they are interpolated from the neighbouring
+        slices.
 
     Raises
     ------
@@ -129,8 +138,8 @@ def rings(
 ) -> Rings:
     """Find rings about an axis, on reconstructed slices.
 
-    What the median of a square window in the slice leaves is averaged over circles about the axis, so that grains and pores,
-    which are larger than rings are wide, hardly count.
+    What the median of a square window in the slice leaves is averaged over circles about the axis,
+    so that grains and pores, which are larger than rings are wide, hardly count.
 
     Parameters
     ----------
@@ -141,12 +150,13 @@ def rings(
     axis
         Axis about which the scanner turned: 0, 1, 2 for x, y, z.
     center
-        Where it cuts a slice, two voxel indices along the other axes; None looks for it, to a quarter of a voxel, in
-        16 slices, up to a tenth of their width from the middle.
+        Where it cuts a slice, two voxel indices along the other axes; None looks for it, to a
+        quarter of a voxel, in 16 slices, up to a tenth of their width from the middle.
     width
         Radius of the window [voxel]: rings up to so many voxels wide are found.
     per_slice
-        Whether every slice has rings of its own; else the mean over all slices, whose noise is less by far.
+        Whether every slice has rings of its own; else the mean over all slices, whose noise is less
+        by far.
 
     Returns
     -------
@@ -154,8 +164,9 @@ def rings(
 
     References
     ----------
-    Sijbers and Postnov, Reduction of ring artefacts in high resolution micro-CT reconstructions, Physics in Medicine and Biology
-    49 (2004) N247-N253. doi:10.1088/0031-9155/49/14/N06 (the same idea in polar coordinates).
+    Sijbers and Postnov, Reduction of ring artefacts in high resolution micro-CT reconstructions,
+    Physics in Medicine and Biology 49 (2004) N247-N253. doi:10.1088/0031-9155/49/14/N06 (the same
+    idea in polar coordinates).
     """
     number = check_axis(axis)
     source = Source(image, where)
@@ -171,7 +182,8 @@ def rings(
         count = found.count.sum(axis=0, keepdims=True)
         sums = np.nansum(found.mean * found.count, axis=0, keepdims=True)
         table = np.divide(sums, count, out=np.zeros(count.shape), where=count > 0)
-    # The median of two phases is not their mean: what all circles share is no ring. Of a circle of few voxels the mean is noise.
+    # The median of two phases is not their mean: what all circles share is no ring. Of a circle of
+    # few voxels the mean is noise.
     enough = count >= FEWEST
     shared = np.average(table, weights=count, axis=1, keepdims=True)
     return Rings(number, center, np.where(enough, table - shared, 0.0))
@@ -231,11 +243,13 @@ def _find_center(source: Source, shape: tuple[int, ...], axis: int, width: int) 
 def cupping(
     image: Any, where: Any = None, *, axis: int = 2, center: Any = None, degree: int = 2, along: bool = True
 ) -> Cupping:
-    """Fit how the mean grey level depends on the distance from an axis, as beam hardening makes it, and on the slice.
+    """Fit how the mean grey level depends on the distance from an axis, as beam hardening makes it,
+    and on the slice.
 
-    The mean over circles is fitted by an even polynomial, weighted by their voxels, and the mean over slices is taken as it is;
-    the product is 1 on the average over the voxels. The fit takes the rock for the same near the axis and near the rim: in a
-    layered one, leave `along` out, or say with `where` which material to look at.
+    The mean over circles is fitted by an even polynomial, weighted by their voxels, and the mean
+    over slices is taken as it is; the product is 1 on the average over the voxels. The fit takes
+    the rock for the same near the axis and near the rim: in a layered one, leave `along` out, or
+    say with `where` which material to look at.
 
     Parameters
     ----------

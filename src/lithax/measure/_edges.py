@@ -1,4 +1,6 @@
-"""Bin edges: made as NumPy makes them, checked, and the arithmetic that finds a bin proven against them."""
+"""Bin edges: made as NumPy makes them, checked, and the arithmetic that finds a bin proven against
+them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,11 +42,13 @@ def check_range(bounds: Any) -> tuple[float, float] | None:
 
 
 def equal_edges(bins: int, low: Any, high: Any, dtype: Any = np.float64, *, found: bool = False) -> np.ndarray:
-    """Return the edges that `numpy.histogram` gives values of a dtype between `low` and `high`, as float64.
+    """Return the edges that `numpy.histogram` gives values of a dtype between `low` and `high`, as
+    float64.
 
-    Floats up to 32 bits have their edges rounded to float32; where `low` and `high` are not given but `found` among the
-    values, NumPy computes in float32, too. Where low equals high half a unit is added on both sides, or neighbouring
-    numbers are the edges where half a unit is lost in rounding. A range wider than the largest float is divided in halves.
+    Floats up to 32 bits have their edges rounded to float32; where `low` and `high` are not given
+    but `found` among the values, NumPy computes in float32, too. Where low equals high half a unit
+    is added on both sides, or neighbouring numbers are the edges where half a unit is lost in
+    rounding. A range wider than the largest float is divided in halves.
 
     Raises
     ------
@@ -75,7 +79,8 @@ def equal_edges(bins: int, low: Any, high: Any, dtype: Any = np.float64, *, foun
 
 
 def _neighbours(value: Any, bins: int) -> np.ndarray:
-    # The distance towards zero: from a power of two outwards numbers lie twice as far apart, and are still met.
+    # The distance towards zero: from a power of two outwards numbers lie twice as far apart, and
+    # are still met.
     step = np.abs(value - np.nextafter(value, value.dtype.type(0)))
     steps = np.arange(bins + 1).astype(value.dtype)
     edges = value + (steps - bins // 2) * step * 2
@@ -85,9 +90,10 @@ def _neighbours(value: Any, bins: int) -> np.ndarray:
 def proven(edges: np.ndarray) -> tuple[str, ...]:
     """Return the dtypes in which arithmetic finds the edge nearest to any value.
 
-    The bin of a value v is ``k - (v < edges[k])`` with ``k = int((v - low) * bins / (high - low) + 0.5)``, as long as the
-    computed k is right on both sides of every edge: rounding is monotonic, so it is then right everywhere. Where bins
-    are so narrow that rounding gets in the way, or unequal, bins are found by a search instead.
+    The bin of a value v is ``k - (v < edges[k])`` with ``k = int((v - low) * bins / (high - low) +
+    0.5)``, as long as the computed k is right on both sides of every edge: rounding is monotonic,
+    so it is then right everywhere. Where bins are so narrow that rounding gets in the way, or
+    unequal, bins are found by a search instead.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return tuple(name for name in ("float32", "float64") if _is_proven(edges.astype(name)))

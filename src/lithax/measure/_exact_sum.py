@@ -1,4 +1,6 @@
-"""Sums that leave no accumulator: integers in limbs of 32 bits with carry, floats beside a scaled sum."""
+"""Sums that leave no accumulator: integers in limbs of 32 bits with carry, floats beside a scaled
+sum.
+"""
 
 from typing import Any
 
@@ -11,7 +13,8 @@ from lithax.measure._state import widened
 from lithax.typing import Array
 
 BITS = 32
-"""Bits of a limb: 2³¹ of them fit into a 64-bit integer before the carry, and no block is as long."""
+"""Bits of a limb: 2³¹ of them fit into a 64-bit integer before the carry, and no block is as long.
+"""
 
 SCALE = 64
 """float64 sums are kept once more in units of 2⁶⁴, where 2⁶⁴ voxels of any size cannot overflow."""
@@ -33,7 +36,9 @@ def sum_state(x: Array, valid: Array | None) -> State:
 
 
 def float_sums(x: Array, dtype: str = "float64", axis: Any = None) -> State:
-    """Return float sums along `axis`, once more in units of 2⁶⁴ where values of `dtype` could overflow."""
+    """Return float sums along `axis`, once more in units of 2⁶⁴ where values of `dtype` could
+    overflow.
+    """
     xp = namespace(x)
     with np.errstate(over="ignore", invalid="ignore"):  # the sum itself, where the scaled one is wanted
         state = {"sum": xp.sum(x, axis=axis, dtype=x.dtype)}
@@ -71,7 +76,9 @@ def finished_mean(state: State, count: int) -> float:
 
 
 def finished_floats(state: State, count: Any = 1) -> np.ndarray:
-    """Return float sums divided by a count; where only the sum has overflowed, from the scaled one."""
+    """Return float sums divided by a count; where only the sum has overflowed, from the scaled
+    one.
+    """
     value = np.asarray(state["sum"], np.float64)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         mean = value / count
@@ -86,7 +93,8 @@ def kept_or_zero(x: Array, valid: Array | None) -> Array:
 
 
 def _carried(limbs: Array) -> Array:
-    # Limbs but the last become 0 ... 2**BITS - 1: a sum has one form, however its parts were grouped.
+    # Limbs but the last become 0 ... 2**BITS - 1: a sum has one form, however its parts were
+    # grouped.
     xp = namespace(limbs)
     low, middle, high = (limbs[i] for i in range(3))
     bits, mask = (constant(n, limbs.dtype, like=limbs) for n in (BITS, (1 << BITS) - 1))

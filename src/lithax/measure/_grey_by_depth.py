@@ -13,7 +13,9 @@ from lithax.typing import Array
 
 @dataclass(frozen=True, eq=False)
 class DepthProfile:
-    """Grey levels by depth, one entry for each squared depth that occurs. Positive depths lie in the grains."""
+    """Grey levels by depth, one entry for each squared depth that occurs. Positive depths lie in
+    the grains.
+    """
 
     square: np.ndarray
     """Signed squared depth [voxel²]."""
@@ -31,7 +33,8 @@ class DepthProfile:
 
 
 class GreyByDepth(AbstractMeasurement):
-    """Count, mean and variance of grey levels for every signed squared depth; measures (scan, square_depth image).
+    """Count, mean and variance of grey levels for every signed squared depth; measures (scan,
+    square_depth image).
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""The histogram that thresholds are taken from: every value of an integer image, bins of a float image."""
+"""The histogram that thresholds are taken from: every value of an integer image, bins of a float
+image.
+"""
 
 import dataclasses
 import math
@@ -15,7 +17,9 @@ from lithax.measure._source import Source
 from lithax.measure._value_counts import exact_values
 
 LISTED = 1 << 22
-"""Integers between the extremes that are counted in a table; and, beyond, different values that are counted in a list."""
+"""Integers between the extremes that are counted in a table; and, beyond, different values that are
+counted in a list.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,9 @@ class GreyLevels:
 
     @property
     def offsets(self) -> np.ndarray:
-        """The levels counted from the lowest one, so that float64 tells large integers apart; in any unit."""
+        """The levels counted from the lowest one, so that float64 tells large integers apart; in
+        any unit.
+        """
         if self.values.dtype.kind in "iu":
             # As unsigned integers, in which the difference of two signed ones does not wrap.
             whole = self.values if self.values.dtype.kind == "u" else self.values.astype(np.int64).view(np.uint64)
@@ -70,7 +76,8 @@ class _DistinctValues(AbstractMeasurement):
 def grey_histogram(image: Any, bins: Any, where: Any, *, values: int = VALUES, equal: int = 256) -> HistogramResult:
     """Return the histogram that thresholds are taken from.
 
-    Without `bins`, integers that span at most `values` have a bin each; anything else has `equal` equal bins.
+    Without `bins`, integers that span at most `values` have a bin each; anything else has `equal`
+    equal bins.
     """
     if isinstance(image, HistogramResult):
         if bins is not None or where is not None:
@@ -86,7 +93,9 @@ def grey_histogram(image: Any, bins: Any, where: Any, *, values: int = VALUES, e
 
 
 def grey_levels(image: Any, bins: Any, where: Any, equal: int = 256) -> GreyLevels:
-    """Return the levels that occur: every value of integers, whatever their type, or the centres of `equal` equal bins."""
+    """Return the levels that occur: every value of integers, whatever their type, or the centres of
+    `equal` equal bins.
+    """
     if bins is None and not isinstance(image, HistogramResult):
         source = Source(image, where)
         if source.dtype.kind in "iu" and _span(source) > LISTED:

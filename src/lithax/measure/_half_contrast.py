@@ -12,8 +12,9 @@ from lithax.measure._image_options import measures_images
 from lithax.measure._result import Result
 
 BANDWIDTH = 0.25
-"""Standard deviation of the smoothing, relative to the robust standard deviation of what is smoothed. A normal peak of n
-voxels is then found to about 5/sqrt(n) of its own standard deviation."""
+"""Standard deviation of the smoothing, relative to the robust standard deviation of what is
+smoothed. A normal peak of n voxels is then found to about 5/sqrt(n) of its own standard deviation.
+"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,9 +39,9 @@ class Peaks(Result):
 def half_contrast(image: Any, bins: Bins | None = None, where: Any = None) -> float:
     """Return the threshold midway between the two peaks of the histogram, in the unit of the image.
 
-    An edge between two materials, blurred symmetrically, crosses this grey level where the edge is, so that a flat
-    interface is not moved by blur (in dimensional tomography: the ISO-50 % threshold). See `peaks` for how the peaks
-    are found, the arguments, and when there are none.
+    An edge between two materials, blurred symmetrically, crosses this grey level where the edge is,
+    so that a flat interface is not moved by blur (in dimensional tomography: the ISO-50 %
+    threshold). See `peaks` for how the peaks are found, the arguments, and when there are none.
     """
     return peaks(image, bins, where).middle
 
@@ -49,21 +50,23 @@ def half_contrast(image: Any, bins: Bins | None = None, where: Any = None) -> fl
 def peaks(image: Any, bins: Bins | None = None, where: Any = None) -> Peaks:
     """Return the grey levels of the two peaks of the histogram.
 
-    The histogram is smoothed by a Gaussian of a quarter of its robust standard deviation (1.4826 times the median distance
-    from the median). Its two most prominent peaks count: those that rise most above the higher of the valleys that part
-    them from something higher; the second must rise by five standard deviations of the counting noise and by a twentieth
-    of its height. The lowest point between them divides the histogram in two classes. Each peak is then found again with
-    the smoothing of its own class, and refined by the parabola through three bins.
+    The histogram is smoothed by a Gaussian of a quarter of its robust standard deviation (1.4826
+    times the median distance from the median). Its two most prominent peaks count: those that rise
+    most above the higher of the valleys that part them from something higher; the second must rise
+    by five standard deviations of the counting noise and by a twentieth of its height. The lowest
+    point between them divides the histogram in two classes. Each peak is then found again with the
+    smoothing of its own class, and refined by the parabola through three bins.
 
-    Other than Otsu's threshold this does not depend on how much there is of either phase. Of three phases the two with the
-    most prominent peaks are taken.
+    Other than Otsu's threshold this does not depend on how much there is of either phase. Of three
+    phases the two with the most prominent peaks are taken.
 
     Parameters
     ----------
     image
         An image, an array of any array-API library, or a `HistogramResult` over equal bins.
     bins
-        As in `histogram`. None: one bin per value for integers whose values span at most 65536, else 1024 equal bins.
+        As in `histogram`. None: one bin per value for integers whose values span at most 65536,
+        else 1024 equal bins.
     where
         Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
 
@@ -99,7 +102,8 @@ def _prominent(smooth: np.ndarray, deviation: float) -> list[int]:
     valleys = [smooth[a:b].min() for a, b in itertools.pairwise(tops)]
     base = np.maximum(_bases(heights, valleys), _bases(heights[::-1], valleys[::-1])[::-1])
     prominence = heights - base
-    # The variance of a sum of counts n, weighted by a normal density of that deviation, is n / (2 sqrt(pi) deviation).
+    # The variance of a sum of counts n, weighted by a normal density of that deviation, is n / (2
+    # sqrt(pi) deviation).
     noise = np.sqrt(heights / max(1.0, 2 * np.sqrt(np.pi) * deviation))
     order = np.argsort(-prominence, kind="stable")[:2]
     return sorted(int(tops[i]) for i in order if prominence[i] > max(5 * noise[i], 0.05 * heights[i]))

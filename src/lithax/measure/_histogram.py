@@ -19,9 +19,9 @@ from lithax.typing import Array
 class Histogram(AbstractMeasurement):
     """Counts per bin, with the voxels below, above and NaN apart, and the extremes.
 
-    A bin holds its lower edge and not its upper one; the last bin holds both: the bins of `numpy.histogram`, to the
-    voxel. With equal bins float32 images are compared with the edges rounded to float32, as NumPy does; everything
-    else in float64 (integers exactly up to 2⁵³).
+    A bin holds its lower edge and not its upper one; the last bin holds both: the bins of
+    `numpy.histogram`, to the voxel. With equal bins float32 images are compared with the edges
+    rounded to float32, as NumPy does; everything else in float64 (integers exactly up to 2⁵³).
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ class Histogram(AbstractMeasurement):
         if isinstance(bins, np.ndarray):
             if bounds is not None:
                 raise ValueError(f"range={bounds} has no meaning beside given edges; leave it out.")
-            # NumPy compares with given edges in float64: float32 will do where it holds the edges exactly.
+            # NumPy compares with given edges in float64: float32 will do where it holds the edges
+            # exactly.
             self.edges = bins
             with np.errstate(over="ignore"):
                 self.arithmetic = tuple(name for name in proven(bins) if np.array_equal(bins.astype(name), bins))

@@ -34,35 +34,42 @@ def histogram(
     phases: Phases | None = None,
     exact: bool = False,
 ) -> HistogramResult:
-    """Return the histogram of an image or array, for the whole and for each phase of a segmentation.
+    """Return the histogram of an image or array, for the whole and for each phase of a
+    segmentation.
 
-    The counts are those of ``numpy.histogram(voxels, bins, range)``: the maximum is counted, and so is a constant
-    image. Unlike there, NaN and infinite voxels do no harm: NaN is counted apart, and infinities lie outside the
-    range. Booleans always have the two bins of False and True, unless edges are given.
+    The counts are those of ``numpy.histogram(voxels, bins, range)``: the maximum is counted, and so
+    is a constant image. Unlike there, NaN and infinite voxels do no harm: NaN is counted apart, and
+    infinities lie outside the range. Booleans always have the two bins of False and True, unless
+    edges are given.
 
     Parameters
     ----------
     image
         An image, or an array of any array-API library (or anything that NumPy makes one of).
     bins
-        Number of equal bins; or their edges in ascending order; or "values", one bin of width one about every integer.
+        Number of equal bins; or their edges in ascending order; or "values", one bin of width one
+        about every integer.
     range
-        Lowest and highest edge of equal bins, in the unit of the image; None takes the smallest and the largest finite
-        value (for floats, and integers of more than 16 bits, that is a pass more).
+        Lowest and highest edge of equal bins, in the unit of the image; None takes the smallest and
+        the largest finite value (for floats, and integers of more than 16 bits, that is a pass
+        more).
     where
         Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
     segmentation
-        Image or array of the same shape, unsigned integers or booleans: its phases are counted apart as well.
+        Image or array of the same shape, unsigned integers or booleans: its phases are counted
+        apart as well.
     phases
-        The phases to count apart; None finds those that occur among the voxels taken in, in a pass more (two for
-        32-bit labels).
+        The phases to count apart; None finds those that occur among the voxels taken in, in a pass
+        more (two for 32-bit labels).
     exact
-        Whether percentiles are exact: for an image, asking for them then reads it again, two to five times.
+        Whether percentiles are exact: for an image, asking for them then reads it again, two to
+        five times.
 
     Returns
     -------
-        Edges, counts, pdf, cdf and percentiles. Percentiles of booleans and of integers up to 16 bits are exact;
-        otherwise they are linear within a bin, and `percentile_error` bounds their error, unless `exact` is asked for.
+        Edges, counts, pdf, cdf and percentiles. Percentiles of booleans and of integers up to 16
+        bits are exact; otherwise they are linear within a bin, and `percentile_error` bounds their
+        error, unless `exact` is asked for.
 
     Raises
     ------

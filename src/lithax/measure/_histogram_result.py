@@ -37,7 +37,9 @@ class HistogramResult:
     phases: "dict[int, HistogramResult]" = dataclasses.field(default_factory=dict)
     """The histogram of each phase, over the same edges."""
     levels: tuple[np.ndarray, np.ndarray, np.ndarray] = dataclasses.field(kw_only=True)
-    """The finest that is known of the distribution, ascending: (left, right, count), `count` voxels lie in [left, right]."""
+    """The finest that is known of the distribution, ascending: (left, right, count), `count` voxels
+    lie in [left, right].
+    """
     order_statistics: OrderStatistics | None = dataclasses.field(default=None, kw_only=True)
     """Reads the image again for exact percentiles, where that was asked for."""
 
@@ -52,7 +54,9 @@ class HistogramResult:
         values: np.ndarray | None = None,
         phases: "dict[int, HistogramResult] | None" = None,
     ) -> Self:
-        """Make a result from the counts of the bins, below, above and NaN; `values` if each bin is a single value."""
+        """Make a result from the counts of the bins, below, above and NaN; `values` if each bin is
+        a single value.
+        """
         counts, (below, above, nan) = table[:-3], (int(n) for n in table[-3:])
         total = int(counts.sum()) + below + above
         if total == 0:
@@ -89,7 +93,9 @@ class HistogramResult:
 
     @property
     def pdf(self) -> np.ndarray:
-        """Probability density per bin [1/unit]: its integral is the share of the voxels between the edges."""
+        """Probability density per bin [1/unit]: its integral is the share of the voxels between the
+        edges.
+        """
         return self.counts / (self.total * self.widths) if self.total else np.full(self.counts.shape, math.nan)
 
     @property
@@ -109,25 +115,30 @@ class HistogramResult:
 
         Returns
         -------
-            Floats of the shape of `q`, `numpy.percentile` of the voxels within `percentile_error`: exact where every
-            value has a counter of its own (booleans, integers up to 16 bits), or where the histogram was made with
-            ``exact=True`` (then this reads the image again); otherwise linear within a bin. NaN if no voxel was counted.
+            Floats of the shape of `q`, `numpy.percentile` of the voxels within `percentile_error`:
+            exact where every value has a counter of its own (booleans, integers up to 16 bits), or
+            where the histogram was made with ``exact=True`` (then this reads the image again);
+            otherwise linear within a bin. NaN if no voxel was counted.
         """
         return self._interpolated(q)[0]
 
     def percentile_error(self, q: Any) -> Any:
-        """Return the largest possible error of `percentile`, in the unit of the image: 0 where it is exact."""
+        """Return the largest possible error of `percentile`, in the unit of the image: 0 where it
+        is exact.
+        """
         return self._interpolated(q)[1]
 
     def rebin(self, bins: Bins = 256, range: Bounds | None = None) -> Self:
-        """Return the same distribution over other bins; exact, so it needs a histogram with one bin per value.
+        """Return the same distribution over other bins; exact, so it needs a histogram with one bin
+        per value.
 
         Parameters
         ----------
         bins
             Number of equal bins, or ascending edges.
         range
-            Lowest and highest edge of equal bins; None takes the extremes, as `numpy.histogram` does.
+            Lowest and highest edge of equal bins; None takes the extremes, as `numpy.histogram`
+            does.
 
         Raises
         ------
@@ -163,12 +174,14 @@ class HistogramResult:
         )
 
     def to_pandas(self, quantity: str = "counts") -> Any:
-        """Return a `pandas.DataFrame`: a row per bin, a column "full" for the whole and one for each phase.
+        """Return a `pandas.DataFrame`: a row per bin, a column "full" for the whole and one for
+        each phase.
 
         Parameters
         ----------
         quantity
-            "counts" or "pdf", indexed by the centre of the bin, or "cdf", indexed by its upper edge.
+            "counts" or "pdf", indexed by the centre of the bin, or "cdf", indexed by its upper
+            edge.
         """
         if quantity not in ("counts", "pdf", "cdf"):
             raise ValueError(f"quantity={quantity!r} is not in a histogram; use 'counts', 'pdf' or 'cdf'.")
@@ -199,7 +212,8 @@ class HistogramResult:
         if self.total == 0:
             none = np.full(q.shape, math.nan)[()]
             return none, none
-        # The rule of numpy.percentile, method "linear": between the two neighbouring order statistics.
+        # The rule of numpy.percentile, method "linear": between the two neighbouring order
+        # statistics.
         position = (self.total - 1) * (q / 100)
         lower = np.floor(position).astype(np.int64)
         upper = np.minimum(lower + 1, self.total - 1)

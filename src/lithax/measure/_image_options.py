@@ -1,4 +1,6 @@
-"""The options that a measurement of an image takes: every function here has them, and all that it calls follows them."""
+"""The options that a measurement of an image takes: every function here has them, and all that it
+calls follows them.
+"""
 
 import contextlib
 import functools
@@ -20,15 +22,19 @@ _SECTIONS = ("Returns", "Raises", "Warns", "Notes", "References", "Examples")
 
 
 def given_options() -> Mapping[str, Any]:
-    """Return the options with which the function that runs now was called, or one that called it."""
+    """Return the options with which the function that runs now was called, or one that called
+    it.
+    """
     return _GIVEN.get()
 
 
 def measures_images(function: _Function) -> _Function:
-    """Give a function that measures images the options of `OPTIONS`, and hand them to every measurement that it takes.
+    """Give a function that measures images the options of `OPTIONS`, and hand them to every
+    measurement that it takes.
 
-    A function that measures often calls others that do (a threshold needs a histogram, which needs the extremes). They share one
-    call of the user's, so what is said to the outer one holds for all, unless an inner call says something else.
+    A function that measures often calls others that do (a threshold needs a histogram, which needs
+    the extremes). They share one call of the user's, so what is said to the outer one holds for
+    all, unless an inner call says something else.
     """
     signature = inspect.signature(function)
     added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in OPTIONS.items()]

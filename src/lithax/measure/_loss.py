@@ -1,4 +1,6 @@
-"""Losses: means over voxels of what a model gets wrong, measured like anything else and differentiable."""
+"""Losses: means over voxels of what a model gets wrong, measured like anything else and
+differentiable.
+"""
 
 import abc
 from collections.abc import Callable
@@ -16,9 +18,10 @@ from lithax.typing import Array
 class AbstractLoss(AbstractMeasurement):
     """The mean over the voxels taken in of a number per voxel, as a function of parameters.
 
-    ``loss(parameters, *arrays)`` is differentiable by JAX. Numbers per voxel are computed in the dtypes of the blocks and
-    summed in float64 (float32 inside a function that JAX traces outside an x64 scope). Voxels left out are replaced by
-    a voxel taken in before the model sees them: a NaN there reaches neither the value nor a gradient.
+    ``loss(parameters, *arrays)`` is differentiable by JAX. Numbers per voxel are computed in the
+    dtypes of the blocks and summed in float64 (float32 inside a function that JAX traces outside an
+    x64 scope). Voxels left out are replaced by a voxel taken in before the model sees them: a NaN
+    there reaches neither the value nor a gradient.
     """
 
     additive: ClassVar[bool] = True
@@ -45,7 +48,9 @@ class AbstractLoss(AbstractMeasurement):
         return combine_states(a, b)
 
     def finish(self, state: State) -> Array:
-        """Return the mean as a 0-d array of the library of the state; NaN over no voxel. May be traced."""
+        """Return the mean as a 0-d array of the library of the state; NaN over no voxel. May be
+        traced.
+        """
         value, count = state["sum"], state["count"]
         xp = namespace(value, count)
         count = xp.astype(xp.asarray(count), value.dtype)
@@ -64,12 +69,14 @@ class AbstractLoss(AbstractMeasurement):
 
 
 class MeanLoss(AbstractLoss):
-    """Mean of any function of the voxels: ``MeanLoss(lambda parameters, x, y: abs(parameters * x - y))``.
+    """Mean of any function of the voxels: ``MeanLoss(lambda parameters, x, y: abs(parameters * x -
+    y))``.
 
     Parameters
     ----------
     function
-        ``function(parameters, *blocks)`` returns one number per voxel; voxel by voxel, it must not look at neighbours.
+        ``function(parameters, *blocks)`` returns one number per voxel; voxel by voxel, it must not
+        look at neighbours.
     """
 
     function: Callable[..., Array]
@@ -84,8 +91,8 @@ class MeanSquaredError(AbstractLoss):
     Parameters
     ----------
     model
-        ``model(parameters, *inputs)`` predicts the target voxel by voxel. None: the only input is the prediction itself,
-        and the parameters are not used.
+        ``model(parameters, *inputs)`` predicts the target voxel by voxel. None: the only input is
+        the prediction itself, and the parameters are not used.
     """
 
     model: Callable[..., Array] | None = None
@@ -111,7 +118,8 @@ class MeanSquaredError(AbstractLoss):
 
 
 def _filled(block: Array, valid: Array) -> Array:
-    # With no valid voxel at all, one takes the place of everything: a number that most functions bear.
+    # With no valid voxel at all, one takes the place of everything: a number that most functions
+    # bear.
     xp = namespace(block)
     first = xp.argmax(xp.astype(xp.reshape(valid, (-1,)), xp.uint8))
     value = lookup(xp.reshape(block, (-1,)), first)

@@ -1,4 +1,6 @@
-"""The inverse problem "make this measurement equal that": a misfit in standard deviations, and what is known beforehand."""
+"""The inverse problem "make this measurement equal that": a misfit in standard deviations, and what
+is known beforehand.
+"""
 
 from typing import Any
 
@@ -17,16 +19,20 @@ from lithax.typing import Array
 
 
 class Match(AbstractMeasurement):
-    """The squared misfit ``((measured - value) / standard_deviation)**2`` of one number, a loss for `lithax.chunk_loss`.
+    """The squared misfit ``((measured - value) / standard_deviation)**2`` of one number, a loss for
+    `lithax.chunk_loss`.
 
-    It is minus twice the logarithm of a Gaussian likelihood, up to a constant: misfits of independent numbers, and of a `Prior`, add up.
+    It is minus twice the logarithm of a Gaussian likelihood, up to a constant: misfits of
+    independent numbers, and of a `Prior`, add up.
 
     Parameters
     ----------
     measurement
-        What is measured. `Mean`; `Porosity`: the mean of a *soft* segmentation, real numbers from 0 (grain) to 1 (pore). A function
-        ``f(parameters, *blocks)`` of one number per voxel, or a loss such as `MeanLoss`: their mean. Or any object with ``of``,
-        ``combine`` and ``finish`` whose `finish` gives one number that JAX can differentiate; its `of` takes ``(*blocks, valid)``.
+        What is measured. `Mean`; `Porosity`: the mean of a *soft* segmentation, real numbers from 0
+        (grain) to 1 (pore). A function ``f(parameters, *blocks)`` of one number per voxel, or a
+        loss such as `MeanLoss`: their mean. Or any object with ``of``, ``combine`` and ``finish``
+        whose `finish` gives one number that JAX can differentiate; its `of` takes ``(*blocks,
+        valid)``.
     value
         What it should be, in the unit of the measurement.
     standard_deviation
@@ -99,11 +105,15 @@ class Match(AbstractMeasurement):
 
     @property
     def residual(self) -> "Residual":
-        """The misfit without the square, for optimisers that take residuals (`optimistix.least_squares`)."""
+        """The misfit without the square, for optimisers that take residuals
+        (`optimistix.least_squares`).
+        """
         return Residual(self)
 
     def __call__(self, *arguments: Any, valid: Array | None = None) -> Any:
-        """Return the misfit of whole arrays, ``match(parameters, *arrays)``; differentiable where their library is."""
+        """Return the misfit of whole arrays, ``match(parameters, *arrays)``; differentiable where
+        their library is.
+        """
         return _on_arrays(self, *arguments, valid=valid)
 
 
@@ -131,7 +141,8 @@ class Residual(AbstractMeasurement):
 
 
 class Prior(eqx.Module):
-    """What is known of parameters beforehand: the sum of ``((parameter - mean) / standard_deviation)**2``.
+    """What is known of parameters beforehand: the sum of ``((parameter - mean) /
+    standard_deviation)**2``.
 
     Add it to a loss: ``lambda p: f(p) + prior(p)``.
 
@@ -152,7 +163,9 @@ class Prior(eqx.Module):
                 raise ValueError(f"standard_deviation={self.standard_deviation!r} must be positive.")
 
     def residuals(self, parameters: Any) -> Any:
-        """Return by how many standard deviations each parameter is too large [-], like the parameters."""
+        """Return by how many standard deviations each parameter is too large [-], like the
+        parameters.
+        """
         spread = self.standard_deviation
         if isinstance(spread, float | int):
             return jax.tree_util.tree_map(lambda p, m: (p - m) / spread, parameters, self.mean)
@@ -169,7 +182,9 @@ def _second(parameters: Any, values: Any) -> Any:
 
 
 class _SoftPorosity(AbstractMeasurement):
-    """The mean of a soft segmentation; of booleans and phases, the porosity itself, which has no derivative."""
+    """The mean of a soft segmentation; of booleans and phases, the porosity itself, which has no
+    derivative.
+    """
 
     hard: Porosity
     additive = True

@@ -16,42 +16,51 @@ State = Any
 
 
 class AbstractMeasurement(eqx.Module):
-    """A summary of voxels as a monoid: measure blocks, combine the states in any grouping, finish once.
+    """A summary of voxels as a monoid: measure blocks, combine the states in any grouping, finish
+    once.
 
-    ``measurement(array)`` measures a whole array; ``image.reduce(measurement)`` an image of any size, where `of` is
-    compiled and runs on every block, and `combine` and `finish` run on the host. Sums are kept in float64, counts in
-    int64; on JAX that needs an x64 scope around `of`, which the callers here open.
+    ``measurement(array)`` measures a whole array; ``image.reduce(measurement)`` an image of any
+    size, where `of` is compiled and runs on every block, and `combine` and `finish` run on the
+    host. Sums are kept in float64, counts in int64; on JAX that needs an x64 scope around `of`,
+    which the callers here open.
     """
 
     context: ClassVar[bool] = False
-    """Whether `of` also takes ``block``, a `lithax.ops.Context`: where the block lies in the image."""
+    """Whether `of` also takes ``block``, a `lithax.ops.Context`: where the block lies in the image.
+    """
 
     additive: ClassVar[bool] = False
     """Whether `finish` is a mean over voxels, so that one pass gives its gradient as well."""
 
     exact: ClassVar[bool] = False
-    """Whether `combine` gives the same bits however states are grouped, as counts and extremes do: then a process tells the others
-    one state instead of a few, which matters where states are long."""
+    """Whether `combine` gives the same bits however states are grouped, as counts and extremes do:
+    then a process tells the others one state instead of a few, which matters where states are long.
+    """
 
     halo: ClassVar[Any] = 0
-    """How far `of` looks beyond the voxels that it measures [voxel]: an integer, or one per axis. Blocks and `valid` then come with
-    so many voxels more on every side. Beyond the image the nearest voxels are repeated, and `valid` is False."""
+    """How far `of` looks beyond the voxels that it measures [voxel]: an integer, or one per axis.
+    Blocks and `valid` then come with so many voxels more on every side. Beyond the image the
+    nearest voxels are repeated, and `valid` is False."""
 
     host: ClassVar[bool] = False
-    """Whether `of` takes and returns NumPy arrays in host memory under every backend, and may call any compiled package."""
+    """Whether `of` takes and returns NumPy arrays in host memory under every backend, and may call
+    any compiled package.
+    """
 
     @abc.abstractmethod
     def of(self, *blocks: Any, **keywords: Any) -> State:
         """Summarise one block: ``of(*blocks, valid=None)``.
 
-        Voxels that are not `valid`, a boolean array of the shape of the blocks, never influence the state; None means that
-        all are. Where `context` is set there is also ``block=``. Pure array-API code: NumPy, JAX (also traced), PyTorch,
-        CuPy, array-api-strict.
+        Voxels that are not `valid`, a boolean array of the shape of the blocks, never influence the
+        state; None means that all are. Where `context` is set there is also ``block=``. Pure
+        array-API code: NumPy, JAX (also traced), PyTorch, CuPy, array-api-strict.
         """
 
     @abc.abstractmethod
     def combine(self, a: State, b: State) -> State:
-        """Join the states of two sets of voxels, NumPy arrays in host memory. Associative; up to rounding for floats."""
+        """Join the states of two sets of voxels, NumPy arrays in host memory. Associative; up to
+        rounding for floats.
+        """
 
     @abc.abstractmethod
     def finish(self, state: State) -> Any:

@@ -43,8 +43,8 @@ class MinimumMaximum(AbstractMeasurement):
     Parameters
     ----------
     skip
-        "none": a NaN among the voxels taken in makes both results NaN. "nan": NaN is left out. "nonfinite": infinities
-        are left out as well.
+        "none": a NaN among the voxels taken in makes both results NaN. "nan": NaN is left out.
+        "nonfinite": infinities are left out as well.
     """
 
     skip: Skip = eqx.field(static=True, default="none")
@@ -89,7 +89,9 @@ def minimum_maximum(image: Any, where: Any = None, *, skip: Skip = "none") -> Ex
 
 
 def kept(x: Array, valid: Array | None, *, infinities: bool = True) -> tuple[Array | None, Array]:
-    """Return which voxels are taken in and not NaN (None: all), and how many of those taken in are left out by that."""
+    """Return which voxels are taken in and not NaN (None: all), and how many of those taken in are
+    left out by that.
+    """
     xp = namespace(x)
     if not is_float(x):
         return valid, constant(0, widest_integer(xp), like=x)

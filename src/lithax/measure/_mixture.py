@@ -1,4 +1,6 @@
-"""Classes of voxels found in one or several channels: k-means and Gaussian mixtures, fitted by passes over the image."""
+"""Classes of voxels found in one or several channels: k-means and Gaussian mixtures, fitted by
+passes over the image.
+"""
 
 import dataclasses
 import math
@@ -24,7 +26,9 @@ SAMPLE = 8192
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mixture:
-    """Classes of voxels, each a normal distribution over the channels, ascending by the mean of the first channel."""
+    """Classes of voxels, each a normal distribution over the channels, ascending by the mean of the
+    first channel.
+    """
 
     weights: np.ndarray
     """Share of each class, shape (classes,) [-]."""
@@ -55,12 +59,16 @@ class Mixture:
 
     @property
     def responsibilities(self) -> Any:
-        """The operation that gives the degree of membership in each class; see `lithax.ops.responsibilities`."""
+        """The operation that gives the degree of membership in each class; see
+        `lithax.ops.responsibilities`.
+        """
         return partial(responsibilities, **self._parameters)
 
     @property
     def regularise(self) -> Any:
-        """The operation that lets neighbours agree on their class; see `lithax.ops.markov_random_field`."""
+        """The operation that lets neighbours agree on their class; see
+        `lithax.ops.markov_random_field`.
+        """
         return partial(markov_random_field, **self._parameters)
 
 
@@ -147,7 +155,9 @@ class _Classes:
 
 
 FLOOR = 1e-6
-"""Added to the variances, relative to those of the whole image, as scikit-learn's `reg_covar`: a class of one value stays one."""
+"""Added to the variances, relative to those of the whole image, as scikit-learn's `reg_covar`: a
+class of one value stays one.
+"""
 
 
 @measures_images
@@ -160,20 +170,24 @@ def gaussian_mixture(
     tolerance: float = 1e-3,
     most_iterations: int = 100,
 ) -> Mixture:
-    """Fit normal distributions to the voxels of one or several channels, by expectation and maximisation.
+    """Fit normal distributions to the voxels of one or several channels, by expectation and
+    maximisation.
 
-    Every iteration is one pass over the images, in bounded memory. It begins with k-means on 8192 voxels at places that the
-    seed decides; the result depends neither on chunks nor on processes (parameters to rounding between chunk grids, the
-    same bits on one). NaN and infinite voxels do not count. `sklearn.mixture.GaussianMixture`, full covariances.
+    Every iteration is one pass over the images, in bounded memory. It begins with k-means on 8192
+    voxels at places that the seed decides; the result depends neither on chunks nor on processes
+    (parameters to rounding between chunk grids, the same bits on one). NaN and infinite voxels do
+    not count. `sklearn.mixture.GaussianMixture`, full covariances.
 
     Parameters
     ----------
     image, *others
-        Images, or arrays of any array-API library, one per channel, of one shape: grey levels, filtered ones, a gradient.
+        Images, or arrays of any array-API library, one per channel, of one shape: grey levels,
+        filtered ones, a gradient.
     classes
         Number of classes, from 1 to 32.
     where
-        Voxels taken in: a boolean array for arrays; for images, anything that `where=` of `chunk_reduce` accepts.
+        Voxels taken in: a boolean array for arrays; for images, anything that `where=` of
+        `chunk_reduce` accepts.
     seed
         Integer that the places belong to.
     tolerance
@@ -192,8 +206,8 @@ def gaussian_mixture(
 
     References
     ----------
-    Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm, Journal of the Royal Statistical
-    Society B 39 (1977) 1-38. doi:10.1111/j.2517-6161.1977.tb01600.x
+    Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm, Journal
+    of the Royal Statistical Society B 39 (1977) 1-38. doi:10.1111/j.2517-6161.1977.tb01600.x
     """
     source, origin, scale, sample = _begin(image, others, classes, where, seed)
     start = _lloyd(sample, classes, seed)
@@ -227,11 +241,13 @@ def kmeans(
     tolerance: float = 1e-4,
     most_iterations: int = 300,
 ) -> Mixture:
-    """Divide the voxels of one or several channels into classes about their means: Lloyd's iteration, `sklearn.cluster.KMeans`.
+    """Divide the voxels of one or several channels into classes about their means: Lloyd's
+    iteration, `sklearn.cluster.KMeans`.
 
-    As `gaussian_mixture`, with each voxel wholly in the class of the nearest mean. Distances are those of channels scaled by
-    their standard deviations, so that units do not matter. The result is a mixture whose classes have equal weights and one
-    covariance, the squared scales: its `classify` is k-means.
+    As `gaussian_mixture`, with each voxel wholly in the class of the nearest mean. Distances are
+    those of channels scaled by their standard deviations, so that units do not matter. The result
+    is a mixture whose classes have equal weights and one covariance, the squared scales: its
+    `classify` is k-means.
 
     Parameters
     ----------

@@ -19,7 +19,9 @@ from lithax.measure._state import by_pieces, widened
 from lithax.typing import Array
 
 SHRUNK = 2.0**-8
-"""Also small enough for the reciprocal of a difference to be a normal number: compilers divide by multiplying."""
+"""Also small enough for the reciprocal of a difference to be a normal number: compilers divide by
+multiplying.
+"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +37,9 @@ class MomentsResult(Result):
     skewness: float
     """Third standardised moment, ``scipy.stats.skew(x)`` [-]; NaN for a constant image."""
     kurtosis: float
-    """Excess kurtosis, 0 for a normal distribution, ``scipy.stats.kurtosis(x)`` [-]; NaN for a constant image."""
+    """Excess kurtosis, 0 for a normal distribution, ``scipy.stats.kurtosis(x)`` [-]; NaN for a
+    constant image.
+    """
 
     @property
     def standard_deviation(self) -> float:
@@ -46,8 +50,8 @@ class MomentsResult(Result):
 class Moments(AbstractMeasurement):
     """Count, mean, variance, skewness and kurtosis.
 
-    Within a block the moments are taken about the block's own mean, in float64; states are joined by the update
-    formulas for central moments, which do not cancel.
+    Within a block the moments are taken about the block's own mean, in float64; states are joined
+    by the update formulas for central moments, which do not cancel.
 
     Parameters
     ----------
@@ -56,8 +60,9 @@ class Moments(AbstractMeasurement):
 
     References
     ----------
-    Pébay, Formulas for robust, one-pass parallel computation of covariances and arbitrary-order statistical moments,
-    Sandia report SAND2008-6212 (2008), eqs. 1.5, 1.6, 2.1 and 2.2. doi:10.2172/1028931
+    Pébay, Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
+    statistical moments, Sandia report SAND2008-6212 (2008), eqs. 1.5, 1.6, 2.1 and 2.2.
+    doi:10.2172/1028931
     """
 
     skip_nan: bool = eqx.field(static=True, default=False)
@@ -78,8 +83,9 @@ class Moments(AbstractMeasurement):
             mean = total(kept_or_zero(x, valid)) / number
         state = {}
         if dtype_name(image) == "float64":
-            # The only type whose sum may overflow where the mean does not, and its fourth powers long before. Shrunk
-            # values cannot overflow as they are subtracted, and their powers are taken in units of the largest.
+            # The only type whose sum may overflow where the mean does not, and its fourth powers
+            # long before. Shrunk values cannot overflow as they are subtracted, and their powers
+            # are taken in units of the largest.
             unit = constant(2.0**-SCALE, x.dtype, like=x)
             mean = xp.where(xp.isfinite(mean), mean, total(kept_or_zero(x * unit, valid)) / number / unit)
             d = kept_or_zero(SHRUNK * x - SHRUNK * mean, valid)
@@ -101,7 +107,8 @@ class Moments(AbstractMeasurement):
         mean, m2, m3, m4 = (float(state[name]) for name in ("mean", "m2", "m3", "m4"))
         unit = float(state["scale"]) / SHRUNK if "scale" in state else 1.0
         variance = m2 / count
-        # A smaller spread is rounding of the mean, and its shape means nothing (the rule of scipy.stats).
+        # A smaller spread is rounding of the mean, and its shape means nothing (the rule of
+        # scipy.stats).
         if not math.sqrt(variance) * unit > np.finfo(np.float64).resolution * abs(mean):
             shape = (math.nan, math.nan)
         else:
@@ -151,9 +158,10 @@ def _positive(scale: Array) -> Array:
 
 @measures_images
 def moments(image: Any, where: Any = None, *, skip_nan: bool = False) -> MomentsResult:
-    """Return count, mean, variance, skewness and kurtosis of an image or array over the voxels that `where` takes in.
+    """Return count, mean, variance, skewness and kurtosis of an image or array over the voxels that
+    `where` takes in.
 
-    For an array `where` is a boolean array, for an image whatever its combinators accept. NaN propagates, unless
-    `skip_nan` leaves it out.
+    For an array `where` is a boolean array, for an image whatever its combinators accept. NaN
+    propagates, unless `skip_nan` leaves it out.
     """
     return Source(image, where).reduce(Moments(skip_nan))

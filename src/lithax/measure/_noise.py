@@ -1,4 +1,6 @@
-"""The standard deviation of the noise in a scan, from differences that leave smooth structure out."""
+"""The standard deviation of the noise in a scan, from differences that leave smooth structure
+out.
+"""
 
 from functools import partial
 from typing import Any
@@ -21,19 +23,20 @@ BINS = 1 << 16
 def noise(image: Any, where: Any = None) -> float:
     """Return the standard deviation of white noise in an image or array, in its unit.
 
-    Each voxel and its seven neighbours on the lower side are summed with alternating signs, which leaves out all that varies
-    along one or two axes only, as edges between large grains nearly do; the median of the absolute values tells the noise from
-    the few that edges still reach. It is the estimate of `skimage.restoration.estimate_sigma` with the shortest wavelet (Haar)
-    and without decimation, except for the steps of integers, which are rounded. Noise that a filter or a reconstruction has
-    made smooth is underestimated.
+    Each voxel and its seven neighbours on the lower side are summed with alternating signs, which
+    leaves out all that varies along one or two axes only, as edges between large grains nearly do;
+    the median of the absolute values tells the noise from the few that edges still reach. It is the
+    estimate of `skimage.restoration.estimate_sigma` with the shortest wavelet (Haar) and without
+    decimation, except for the steps of integers, which are rounded. Noise that a filter or a
+    reconstruction has made smooth is underestimated.
 
     Parameters
     ----------
     image
         An image, or a three-dimensional array of any array-API library.
     where
-        Voxels taken in: a boolean array for an array; for an image, anything that `where=` of `chunk_reduce` accepts. Groups of
-        eight that are not taken in completely do not count.
+        Voxels taken in: a boolean array for an array; for an image, anything that `where=` of
+        `chunk_reduce` accepts. Groups of eight that are not taken in completely do not count.
 
     Raises
     ------
@@ -42,8 +45,8 @@ def noise(image: Any, where: Any = None) -> float:
 
     References
     ----------
-    Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 81 (1994) 425-455, section 4.2.
-    doi:10.1093/biomet/81.3.425
+    Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 81 (1994)
+    425-455, section 4.2. doi:10.1093/biomet/81.3.425
     """
     source = Source(image, where)
     shape = tuple(source.data.shape)

@@ -18,8 +18,8 @@ def dtype_name(x: Any) -> str:
 def plain(x: Array) -> Array:
     """Return the same values in a dtype in which all libraries can compare and subtract.
 
-    Booleans and integers up to 16 bits become int32, 32-bit unsigned ones int64; half-precision floats become float32.
-    The rest stays.
+    Booleans and integers up to 16 bits become int32, 32-bit unsigned ones int64; half-precision
+    floats become float32. The rest stays.
     """
     xp = namespace(x)
     if xp.isdtype(x.dtype, "complex floating"):

@@ -1,9 +1,9 @@
 """Exact order statistics: the value at a rank among all voxels, without sorting them.
 
-An array in memory is partitioned. An image is read again, a few times: each pass counts voxels between a few ten thousand
-edges and keeps, for every rank, the two edges it falls between, until no other number lies between them. The edges
-are equidistant among the *representable* numbers, not among the real ones, so that float32 takes two passes, and
-float64 four, whatever the distribution.
+An array in memory is partitioned. An image is read again, a few times: each pass counts voxels
+between a few ten thousand edges and keeps, for every rank, the two edges it falls between, until no
+other number lies between them. The edges are equidistant among the *representable* numbers, not
+among the real ones, so that float32 takes two passes, and float64 four, whatever the distribution.
 """
 
 import math
@@ -24,7 +24,9 @@ EDGES = 1 << 16
 def order_statistics(
     source: Source, minimum: int | float, maximum: int | float, segmentation: Any = None, phase: int | None = None
 ) -> OrderStatistics:
-    """Return the function from ranks to values of the voxels of `source` that are not NaN (and belong to a phase)."""
+    """Return the function from ranks to values of the voxels of `source` that are not NaN (and
+    belong to a phase).
+    """
     if not source.is_image:
         return lambda ranks: _partitioned(source, segmentation, phase, ranks)
 
@@ -64,10 +66,12 @@ def bisected(
     dtype: np.dtype,
     edges: int = EDGES,
 ) -> list[float]:
-    """Return the values at some ranks, from a function that counts the voxels below the first and between all edges.
+    """Return the values at some ranks, from a function that counts the voxels below the first and
+    between all edges.
 
-    64-bit integers beyond 2⁵³ are found to the precision of float64. Where voxels are +infinity, those of the largest finite number of
-    their type are taken for infinite, too: a histogram has both in its last bin.
+    64-bit integers beyond 2⁵³ are found to the precision of float64. Where voxels are +infinity,
+    those of the largest finite number of their type are taken for infinite, too: a histogram has
+    both in its last bin.
     """
     whole = dtype.kind != "f" and -_IntegerKeys.last < minimum and maximum < _IntegerKeys.last
     keys = _IntegerKeys() if whole else _FloatKeys(dtype if dtype.kind == "f" else np.dtype(np.float64))
@@ -102,8 +106,9 @@ def _padded(cuts: np.ndarray, edges: int, first: int, last: int) -> np.ndarray:
 class _FloatKeys:
     """The numbers of a floating dtype, in order, as consecutive integers.
 
-    Subnormal numbers are left out: some processors take them for zero, and so does this. Infinity shares the key of the
-    largest finite number, because the last bin of a histogram holds both its edges.
+    Subnormal numbers are left out: some processors take them for zero, and so does this. Infinity
+    shares the key of the largest finite number, because the last bin of a histogram holds both its
+    edges.
     """
 
     def __init__(self, dtype: np.dtype) -> None:

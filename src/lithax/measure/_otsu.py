@@ -1,4 +1,6 @@
-"""Otsu's thresholds, exact for integers of any type: an image of any size takes one pass, or two."""
+"""Otsu's thresholds, exact for integers of any type: an image of any size takes one pass, or
+two.
+"""
 
 from typing import Any
 
@@ -19,9 +21,10 @@ def otsu(
 ) -> Any:
     """Return the threshold, or thresholds, that separate the grey levels best into classes.
 
-    Best is the largest variance between the classes. The number is that of `skimage.filters.threshold_otsu` (for more
-    classes `threshold_multiotsu`) on the same histogram: the last value of the lower class, for equal bins the centre
-    of its last bin. ``image > threshold`` is the upper class. Integers are counted value by value, whatever their type, so the
+    Best is the largest variance between the classes. The number is that of
+    `skimage.filters.threshold_otsu` (for more classes `threshold_multiotsu`) on the same histogram:
+    the last value of the lower class, for equal bins the centre of its last bin. ``image >
+    threshold`` is the upper class. Integers are counted value by value, whatever their type, so the
     thresholds are the best there are; floats in 256 bins, as in scikit-image.
 
     Parameters
@@ -31,14 +34,15 @@ def otsu(
     bins
         As in `histogram`. None: one bin per value for integers, else 256 equal bins.
     where
-        Voxels taken in: a boolean array for an array; for an image, anything that `where=` of `chunk_reduce` accepts.
+        Voxels taken in: a boolean array for an array; for an image, anything that `where=` of
+        `chunk_reduce` accepts.
     classes
         Number of classes, from 2 on.
 
     Returns
     -------
-        In the unit of the image: a float, or for more than two classes a tuple of floats, ascending (of integers where no float
-        holds them). A constant image gives its value.
+        In the unit of the image: a float, or for more than two classes a tuple of floats, ascending
+        (of integers where no float holds them). A constant image gives its value.
 
     Raises
     ------
@@ -47,10 +51,10 @@ def otsu(
 
     References
     ----------
-    Otsu, A threshold selection method from gray-level histograms, IEEE Transactions on Systems, Man, and Cybernetics 9
-    (1979) 62-66, eq. 18. doi:10.1109/TSMC.1979.4310076. Divide and conquer over the rows of a totally monotone matrix:
-    Aggarwal et al., Geometric applications of a matrix-searching algorithm, Algorithmica 2 (1987) 195-208.
-    doi:10.1007/BF01840359
+    Otsu, A threshold selection method from gray-level histograms, IEEE Transactions on Systems,
+    Man, and Cybernetics 9 (1979) 62-66, eq. 18. doi:10.1109/TSMC.1979.4310076. Divide and conquer
+    over the rows of a totally monotone matrix: Aggarwal et al., Geometric applications of a
+    matrix-searching algorithm, Algorithmica 2 (1987) 195-208. doi:10.1007/BF01840359
     """
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
         raise ValueError(f"classes={classes!r} must be an integer, at least 2.")
@@ -66,11 +70,13 @@ def otsu(
 
 
 def last_levels(levels: GreyLevels, classes: int) -> list[int]:
-    """Return the index of the last level of every class but the highest, for the largest variance between classes.
+    """Return the index of the last level of every class but the highest, for the largest variance
+    between classes.
 
-    Dynamic programming: best(k, j), the most that k classes can make of the first j levels, is the maximum over i of
-    best(k - 1, i) plus what levels i to j - 1 add as one class. The best i never decreases with j, so that between two known
-    rows only the columns between their maxima are looked at: all rows of a class take O(n log n).
+    Dynamic programming: best(k, j), the most that k classes can make of the first j levels, is the
+    maximum over i of best(k - 1, i) plus what levels i to j - 1 add as one class. The best i never
+    decreases with j, so that between two known rows only the columns between their maxima are
+    looked at: all rows of a class take O(n log n).
     """
     x, counts = levels.offsets, levels.counts
     weight = np.concatenate([[0.0], np.cumsum(counts)])
@@ -97,11 +103,13 @@ def last_levels(levels: GreyLevels, classes: int) -> list[int]:
 
 
 def _row_maxima(best: np.ndarray, between: Any, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return best(k, j) and the first i that reaches it, for consecutive rows j; -inf for the others."""
+    """Return best(k, j) and the first i that reaches it, for consecutive rows j; -inf for the
+    others.
+    """
     value = np.full(best.size, -np.inf)
     cut = np.zeros(best.size, int)
-    # Row number n (from 1) is taken in the turn of the largest power of two that divides n; its neighbours at that distance
-    # were taken before, and their maxima bound its own.
+    # Row number n (from 1) is taken in the turn of the largest power of two that divides n; its
+    # neighbours at that distance were taken before, and their maxima bound its own.
     step = 1 << int(rows.size).bit_length()
     while step := step // 2:
         wanted = rows[step - 1 :: 2 * step]

@@ -17,7 +17,9 @@ Phases = int | np.integer | np.bool_ | Collection[Any]
 """Values of a segmentation, or a single one."""
 
 FEW_PHASES = 16
-"""So few phases are compared one by one, which compilers turn into vector instructions; more are searched for."""
+"""So few phases are compared one by one, which compilers turn into vector instructions; more are
+searched for.
+"""
 
 COUNTERS = 1 << 20
 """Counters that one pass over a segmentation may hold: 4 MiB on a device."""
@@ -54,11 +56,14 @@ def check_segmentation(dtype: Any, name: str = "segmentation") -> np.dtype:
 
 
 def phase_row(segmentation: Array, phases: Array) -> Array:
-    """Return for each voxel the position of its label among the ascending `phases`, or their number if it is not there."""
+    """Return for each voxel the position of its label among the ascending `phases`, or their number
+    if it is not there.
+    """
     labels = _labels(segmentation)
     xp = namespace(labels)
     size = phases.shape[0]
-    # A phase that the dtype of the labels cannot hold becomes its largest value, which no label has.
+    # A phase that the dtype of the labels cannot hold becomes its largest value, which no label
+    # has.
     largest = min(int(xp.iinfo(labels.dtype).max), int(np.iinfo(np.dtype(phases.dtype)).max))
     table = namespace(phases).minimum(phases, largest)
     table = constant(table, labels.dtype, like=labels)
@@ -74,11 +79,12 @@ def phase_row(segmentation: Array, phases: Array) -> Array:
 def find_phases(segmentation: Any, where: Any = None, beside: Source | None = None) -> np.ndarray:
     """Return the labels that occur among the voxels taken in, ascending.
 
-    A segmentation that is a plain array, beside an image, is measured together with the voxels of that image, and
-    `where` is theirs.
+    A segmentation that is a plain array, beside an image, is measured together with the voxels of
+    that image, and `where` is theirs.
 
-    Labels are found by their leading bits first, then by more and more of them: one pass up to 20 bits, two for 32-bit
-    labels, each with at most `COUNTERS` counters, whatever the largest label. Negative numbers are no phases.
+    Labels are found by their leading bits first, then by more and more of them: one pass up to 20
+    bits, two for 32-bit labels, each with at most `COUNTERS` counters, whatever the largest label.
+    Negative numbers are no phases.
 
     Raises
     ------
@@ -104,7 +110,8 @@ def find_phases(segmentation: Any, where: Any = None, beside: Source | None = No
 
 
 class _Occupied(AbstractMeasurement):
-    """Which of the 2**step equal parts, of 2**bits labels each, of the intervals from `starts` on hold a label.
+    """Which of the 2**step equal parts, of 2**bits labels each, of the intervals from `starts` on
+    hold a label.
 
     The segmentation is the last block.
     """

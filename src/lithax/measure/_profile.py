@@ -47,7 +47,9 @@ class Profile(AbstractMeasurement):
         self.axis = check_axis(axis)
 
     def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
-        """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None: the whole image."""
+        """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None:
+        the whole image.
+        """
         offset, shape = (0, image.shape) if block is None else (block.offset[self.axis], block.shape)
         length = shape[self.axis]
         others = tuple(a for a in range(3) if a != self.axis)

@@ -28,14 +28,16 @@ class RadialProfileResult:
 
 
 class RadialProfile(AbstractMeasurement):
-    """Mean and number of voxels at each whole distance from an axis, in each slice across it. NaN does not count.
+    """Mean and number of voxels at each whole distance from an axis, in each slice across it. NaN
+    does not count.
 
     Parameters
     ----------
     axis
         0, 1 or 2 for x, y or z: the axis about which the scanner turned.
     center
-        Where it cuts a slice, two voxel indices along the other axes in their order; None is the middle.
+        Where it cuts a slice, two voxel indices along the other axes in their order; None is the
+        middle.
     """
 
     axis: int = eqx.field(static=True)
@@ -47,7 +49,9 @@ class RadialProfile(AbstractMeasurement):
         self.center = None if center is None else (float(center[0]), float(center[1]))
 
     def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
-        """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None: the whole image."""
+        """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None:
+        the whole image.
+        """
         xp = namespace(image)
         offset, whole = ((0, 0, 0), tuple(image.shape)) if block is None else (block.offset, block.shape)
         across = [a for a in range(3) if a != self.axis]

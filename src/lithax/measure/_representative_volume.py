@@ -1,8 +1,9 @@
 """How large a sample must be: porosity of sub-cubes against their edge.
 
-A cube is representative for the porosity where porosities of such cubes, taken at different places, differ little. Sub-cubes do not
-overlap, so that they are independent but for what the pores themselves connect; where that reach is short beside the edge, the standard
-deviation falls with the square root of the volume, as edge^(-3/2).
+A cube is representative for the porosity where porosities of such cubes, taken at different places,
+differ little. Sub-cubes do not overlap, so that they are independent but for what the pores
+themselves connect; where that reach is short beside the edge, the standard deviation falls with the
+square root of the volume, as edge^(-3/2).
 """
 
 import math
@@ -34,7 +35,9 @@ class SubCubes(Result):
     number: int
     mean: float
     deviation: float
-    """Standard deviation among the sub-cubes, with ``number - 1`` in the denominator; NaN for a single one."""
+    """Standard deviation among the sub-cubes, with ``number - 1`` in the denominator; NaN for a
+    single one.
+    """
 
     @property
     def relative(self) -> float:
@@ -48,20 +51,25 @@ class RepresentativeVolume(Result):
 
     sizes: tuple[SubCubes, ...]
     edge: int | None
-    """Smallest edge with a relative deviation below `limit` and at least `fewest` sub-cubes [voxel]; None: not reached."""
+    """Smallest edge with a relative deviation below `limit` and at least `fewest` sub-cubes
+    [voxel]; None: not reached.
+    """
     limit: float
     amplitude: float
-    """Of the line ``relative deviation = amplitude * edge**(-3/2)`` through the larger sizes; NaN if there is none."""
+    """Of the line ``relative deviation = amplitude * edge**(-3/2)`` through the larger sizes; NaN
+    if there is none.
+    """
 
     fewest: int = FEWEST
     """Sub-cubes that are enough to judge by."""
 
     @property
     def fitted_edge(self) -> float:
-        """Edge at which the line ``amplitude * edge**(-3/2)`` meets `limit` [voxel]; NaN if there is no line.
+        """Edge at which the line ``amplitude * edge**(-3/2)`` meets `limit` [voxel]; NaN if there
+        is no line.
 
-        `edge` is one of a few sizes, and moves with the luck of their sub-cubes; this is where all large sizes together put it, also
-        beyond the largest.
+        `edge` is one of a few sizes, and moves with the luck of their sub-cubes; this is where all
+        large sizes together put it, also beyond the largest.
         """
         return (self.amplitude / self.limit) ** (2 / 3)
 
@@ -69,8 +77,9 @@ class RepresentativeVolume(Result):
     def fitted_uncertainty(self) -> float:
         """One standard deviation of `fitted_edge` [voxel].
 
-        A relative deviation of n sub-cubes is known to ``1 / sqrt(2 (n - 1))`` of itself, and an edge to two thirds of that. All
-        sizes are made of the same voxels, so n is that of the smallest size in the fit, and not their sum.
+        A relative deviation of n sub-cubes is known to ``1 / sqrt(2 (n - 1))`` of itself, and an
+        edge to two thirds of that. All sizes are made of the same voxels, so n is that of the
+        smallest size in the fit, and not their sum.
         """
         fit = _fitted(list(self.sizes))
         if not fit:
@@ -84,7 +93,8 @@ class RepresentativeVolume(Result):
         Parameters
         ----------
         pores
-            Cells of the pores; sub-cubes are made of whole cells, all of whose voxels were taken in.
+            Cells of the pores; sub-cubes are made of whole cells, all of whose voxels were taken
+            in.
         limit
             Relative standard deviation below which a size is representative [-].
         """
@@ -110,7 +120,8 @@ class RepresentativeVolume(Result):
 def representative_volume(
     image: Any, pore_phase: Phases | None = None, *, where: Any = None, limit: float = LIMIT, cells: int = 32
 ) -> RepresentativeVolume:
-    """Measure the porosity of non-overlapping sub-cubes of every size, and find the smallest size that is representative.
+    """Measure the porosity of non-overlapping sub-cubes of every size, and find the smallest size
+    that is representative.
 
     Parameters
     ----------
@@ -119,12 +130,13 @@ def representative_volume(
     pore_phase
         The value, or values, that are pore; needed for integers.
     where
-        Region of interest: a boolean array for an array; for an image whatever its combinators accept. Only sub-cubes that
-        lie in it as a whole count.
+        Region of interest: a boolean array for an array; for an image whatever its combinators
+        accept. Only sub-cubes that lie in it as a whole count.
     limit
         Standard deviation over mean below which a size is representative [-].
     cells
-        Into about so many parts the shortest axis is divided; the edges of sub-cubes are multiples of one.
+        Into about so many parts the shortest axis is divided; the edges of sub-cubes are multiples
+        of one.
 
     Returns
     -------
@@ -159,7 +171,8 @@ def representative_volume(
 
 
 def _multiples(cells: int) -> list[int]:
-    """Return the edges of the sub-cubes in cells: all small ones, then about six per doubling, up to the whole.
+    """Return the edges of the sub-cubes in cells: all small ones, then about six per doubling, up
+    to the whole.
 
     >>> _multiples(32)
     [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 18, 20, 23, 25, 29, 32]
@@ -169,7 +182,9 @@ def _multiples(cells: int) -> list[int]:
 
 
 def _blocks(values: np.ndarray, multiple: int) -> np.ndarray:
-    """Add up cells to cubes of `multiple` cells, from the middle of the image outwards as many as fit."""
+    """Add up cells to cubes of `multiple` cells, from the middle of the image outwards as many as
+    fit.
+    """
     for axis in range(3):
         fit = values.shape[axis] // multiple
         start = (values.shape[axis] - fit * multiple) // 2
@@ -179,9 +194,11 @@ def _blocks(values: np.ndarray, multiple: int) -> np.ndarray:
 
 
 def _amplitude(sizes: list[SubCubes]) -> float:
-    """Fit the line of slope -3/2 to the upper half of the sizes, where cubes are large beside the pores.
+    """Fit the line of slope -3/2 to the upper half of the sizes, where cubes are large beside the
+    pores.
 
-    The logarithm of a standard deviation of n values has the variance 1 / (2 (n - 1)), by which the sizes are weighted.
+    The logarithm of a standard deviation of n values has the variance 1 / (2 (n - 1)), by which the
+    sizes are weighted.
     """
     fit = _fitted(sizes)
     if not fit:

@@ -10,8 +10,8 @@ import numpy as np
 class Result:
     """Base of frozen dataclasses, declared with ``eq=False``, whose fields may hold NaN.
 
-    A dataclass compares field by field with ``==`` from Python 3.13 on, and NaN differs from itself:
-    the same measurement made twice would then be unequal.
+    A dataclass compares field by field with ``==`` from Python 3.13 on, and NaN differs from
+    itself: the same measurement made twice would then be unequal.
     """
 
     def __eq__(self, other: object) -> bool:

@@ -34,7 +34,9 @@ class SoftPorosityResult:
 
 
 class SoftPorosity(AbstractMeasurement):
-    """Mean of a soft segmentation (0 in grains, 1 in pores) and share of its voxels above one half."""
+    """Mean of a soft segmentation (0 in grains, 1 in pores) and share of its voxels above one
+    half.
+    """
 
     def of(self, segmentation: Array, *, valid: Array | None = None) -> State:
         def of_piece(x: Array, valid: Array | None) -> State:
@@ -58,11 +60,13 @@ class SoftPorosity(AbstractMeasurement):
 
 @measures_images
 def porosity_gap(image: Any, where: Any = None, tolerance: float = 0.002) -> SoftPorosityResult:
-    """Return the porosity of a soft segmentation beside that of the hard one, and warn if they differ.
+    """Return the porosity of a soft segmentation beside that of the hard one, and warn if they
+    differ.
 
-    A soft segmentation that was fitted to a porosity need not have it any more once its voxels are decided: those
-    between 0 and 1 count as what they are nearer to. Anneal it (fit again with half the `width` of `lithax.ops.soft_threshold`,
-    starting from the last result) until the gap is small.
+    A soft segmentation that was fitted to a porosity need not have it any more once its voxels are
+    decided: those between 0 and 1 count as what they are nearer to. Anneal it (fit again with half
+    the `width` of `lithax.ops.soft_threshold`, starting from the last result) until the gap is
+    small.
 
     Parameters
     ----------

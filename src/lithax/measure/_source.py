@@ -11,10 +11,11 @@ from lithax.measure._numbers import dtype_name
 
 
 class Source:
-    """The voxels that a function measures: those of an array, or of an image, that `where` takes in.
+    """The voxels that a function measures: those of an array, or of an image, that `where` takes
+    in.
 
-    An image is known by its `reduce` method and its `voxel_length`; anything else becomes an array. For an image `where`
-    is whatever its combinators accept, for an array a boolean array.
+    An image is known by its `reduce` method and its `voxel_length`; anything else becomes an array.
+    For an image `where` is whatever its combinators accept, for an array a boolean array.
     """
 
     def __init__(self, image: Any, where: Any = None) -> None:
@@ -40,8 +41,8 @@ class Source:
     def reduce(self, measurement: AbstractMeasurement, *others: Any, fn: Any = None, **options: Any) -> Any:
         """Measure the voxels, together with those of other arrays or images of the same shape.
 
-        `fn` is a voxel operation that is applied before, with the masked form where voxels are left out; `options` are those of
-        `chunk_reduce` for images.
+        `fn` is a voxel operation that is applied before, with the masked form where voxels are left
+        out; `options` are those of `chunk_reduce` for images.
         """
         if self.is_image:
             options = {**self.options, **({} if fn is None else {"fn": fn}), **options}

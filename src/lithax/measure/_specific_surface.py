@@ -26,20 +26,22 @@ class SpecificSurface:
 def specific_surface(image: Any, where: Any = None) -> SpecificSurface:
     """Return the pore surface per volume by counting where lines along the axes cross it.
 
-    Lines of all directions cross a surface S in a volume V on average S / (2 V) times per length. Lines along three axes only
-    give the same for a surface without preferred direction; a plane across an axis they miss by a factor of up to 1.5.
+    Lines of all directions cross a surface S in a volume V on average S / (2 V) times per length.
+    Lines along three axes only give the same for a surface without preferred direction; a plane
+    across an axis they miss by a factor of up to 1.5.
 
     Parameters
     ----------
     image
         Boolean image, or array of any library: True in the pores, or in the grains.
     where
-        Region of interest: a boolean array for an array; for an image anything that `where=` of `chunk_reduce` accepts.
-        Pairs of voxels count where both lie in it.
+        Region of interest: a boolean array for an array; for an image anything that `where=` of
+        `chunk_reduce` accepts. Pairs of voxels count where both lie in it.
 
     Returns
     -------
-        The surface per volume [1/unit of length] (per voxel for an array), and the voxel faces counted.
+        The surface per volume [1/unit of length] (per voxel for an array), and the voxel faces
+        counted.
 
     Raises
     ------

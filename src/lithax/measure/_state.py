@@ -17,9 +17,9 @@ def by_pieces(
 ) -> State:
     """Summarise blocks in pieces that stay in the cache.
 
-    `function` takes flat pieces of the blocks (None stays None) and returns a state of sums, "minimum" and "maximum";
-    of anything else if `join` says how it is joined, and zeros are its neutral element. Pieces are long enough for
-    adding up `counters` of them to cost little.
+    `function` takes flat pieces of the blocks (None stays None) and returns a state of sums,
+    "minimum" and "maximum"; of anything else if `join` says how it is joined, and zeros are its
+    neutral element. Pieces are long enough for adding up `counters` of them to cost little.
     """
     if any(block is not None and math.prod(block.shape) >= 2**31 for block in blocks):
         function = _in_64_bits(function)  # a piece may count in 32
@@ -53,7 +53,9 @@ def join_states(a: State, b: State) -> State:
 
 
 def neutral(dtype: Any, xp: Any) -> tuple[Any, Any]:
-    """Return the neutral elements of minimum and maximum: infinities, or the largest and the smallest integer."""
+    """Return the neutral elements of minimum and maximum: infinities, or the largest and the
+    smallest integer.
+    """
     if xp.isdtype(dtype, "real floating"):
         return math.inf, -math.inf
     return int(xp.iinfo(dtype).max), int(xp.iinfo(dtype).min)
@@ -67,7 +69,9 @@ def _join(name: str, a: Array, b: Array) -> Array:
 
 
 def identity(state: State) -> State:
-    """Return the neutral element of `join_states`; only JAX asks for it, with shapes and dtypes for the state."""
+    """Return the neutral element of `join_states`; only JAX asks for it, with shapes and dtypes for
+    the state.
+    """
 
     def empty(name: str, x: Any) -> Any:
         top, bottom = neutral(x.dtype, jnp) if name in ("minimum", "maximum") else (0, 0)

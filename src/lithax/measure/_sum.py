@@ -27,9 +27,10 @@ class Count(AbstractMeasurement):
 class Sum(AbstractMeasurement):
     """Sum of the voxels taken in, in the unit of the image.
 
-    Integers and booleans are summed exactly, to a Python integer of any size (`numpy.sum` wraps at 64 bits); floats in
-    float64, infinite only where the sum itself leaves float64. NaN propagates. XLA computes on a CPU with subnormal
-    numbers flushed to zero: of float32 voxels below 1.2e-38 the sum over an image, or a JAX array, is 0.
+    Integers and booleans are summed exactly, to a Python integer of any size (`numpy.sum` wraps at
+    64 bits); floats in float64, infinite only where the sum itself leaves float64. NaN propagates.
+    XLA computes on a CPU with subnormal numbers flushed to zero: of float32 voxels below 1.2e-38
+    the sum over an image, or a JAX array, is 0.
     """
 
     def of(self, image: Array, *, valid: Array | None = None) -> State:
@@ -43,7 +44,8 @@ class Sum(AbstractMeasurement):
 
 
 class Mean(AbstractMeasurement):
-    """Mean of the voxels taken in, in the unit of the image: NaN if there is none, or if one of them is NaN.
+    """Mean of the voxels taken in, in the unit of the image: NaN if there is none, or if one of
+    them is NaN.
 
     Integers are summed exactly, whatever the sum (see `Sum`); the mean of finite floats is finite.
     """
@@ -60,9 +62,10 @@ class Mean(AbstractMeasurement):
 
 @measures_images
 def mean(image: Any, where: Any = None) -> float:
-    """Return the mean of an image or array over the voxels that `where` takes in, in the unit of the image.
+    """Return the mean of an image or array over the voxels that `where` takes in, in the unit of
+    the image.
 
-    Integers are summed exactly, floats in float64. For an array `where` is a boolean array, for an image whatever its
-    combinators accept.
+    Integers are summed exactly, floats in float64. For an array `where` is a boolean array, for an
+    image whatever its combinators accept.
     """
     return Source(image, where).reduce(Mean())

@@ -37,7 +37,9 @@ def tally(
     phases: Array | None,
     bounds: bool = True,
 ) -> State:
-    """Count voxels per row (phase, the last row for none of them) and column (bin), with the extremes of every row."""
+    """Count voxels per row (phase, the last row for none of them) and column (bin), with the
+    extremes of every row.
+    """
     xp = namespace(x)
     width = bins + OUTSIDE
     rows, row = 1, None

@@ -17,11 +17,13 @@ SMOOTHINGS = 10_000
 
 @measures_images
 def kittler_illingworth(image: Any, bins: Bins | None = None, where: Any = None) -> float:
-    """Return the threshold of minimum error: two normal distributions of different widths fit the histogram best.
+    """Return the threshold of minimum error: two normal distributions of different widths fit the
+    histogram best.
 
-    Other than Otsu's it allows for phases of unequal share and unequal noise. ``image > threshold`` is the upper phase; the
-    threshold is the last value of the lower one (the centre of its last bin). A bin counts as spread over its width, so
-    that a phase may occupy a single one. scikit-image has no counterpart.
+    Other than Otsu's it allows for phases of unequal share and unequal noise. ``image > threshold``
+    is the upper phase; the threshold is the last value of the lower one (the centre of its last
+    bin). A bin counts as spread over its width, so that a phase may occupy a single one.
+    scikit-image has no counterpart.
 
     Parameters
     ----------
@@ -35,8 +37,8 @@ def kittler_illingworth(image: Any, bins: Bins | None = None, where: Any = None)
 
     References
     ----------
-    Kittler and Illingworth, Minimum error thresholding, Pattern Recognition 19 (1986) 41-47, eq. 15.
-    doi:10.1016/0031-3203(86)90030-0
+    Kittler and Illingworth, Minimum error thresholding, Pattern Recognition 19 (1986) 41-47, eq.
+    15. doi:10.1016/0031-3203(86)90030-0
     """
     levels = grey_levels(image, bins, where)
     x, n = levels.offsets, levels.counts.astype(np.float64)
@@ -52,7 +54,8 @@ def kittler_illingworth(image: Any, bins: Bins | None = None, where: Any = None)
 
 
 def _running(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Count and sum of squared deviations of the levels up to each one; centred, so that little cancels.
+    # Count and sum of squared deviations of the levels up to each one; centred, so that little
+    # cancels.
     centre = x @ n / n.sum()
     total = np.cumsum(n)
     first = np.cumsum(n * (x - centre))
@@ -64,15 +67,16 @@ def _running(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def li(image: Any, bins: Bins | None = None, where: Any = None, *, tolerance: float | None = None) -> float:
     """Return the threshold of minimum cross-entropy; `skimage.filters.threshold_li`.
 
-    Integers as there. Of floats scikit-image takes every voxel, here 65536 equal bins: the two differ by less than a bin.
+    Integers as there. Of floats scikit-image takes every voxel, here 65536 equal bins: the two
+    differ by less than a bin.
 
     Parameters
     ----------
     image, bins, where
         As in `otsu`, but for floats 65536 bins.
     tolerance
-        The iteration ends when the threshold moves by less, in the unit of the image; by default half a grey level for integers,
-        half a bin for floats.
+        The iteration ends when the threshold moves by less, in the unit of the image; by default
+        half a grey level for integers, half a bin for floats.
 
     Raises
     ------
@@ -81,8 +85,8 @@ def li(image: Any, bins: Bins | None = None, where: Any = None, *, tolerance: fl
 
     References
     ----------
-    Li and Tam, An iterative algorithm for minimum cross entropy thresholding, Pattern Recognition Letters 19 (1998) 771-776.
-    doi:10.1016/S0167-8655(98)00057-9
+    Li and Tam, An iterative algorithm for minimum cross entropy thresholding, Pattern Recognition
+    Letters 19 (1998) 771-776. doi:10.1016/S0167-8655(98)00057-9
     """
     levels = grey_levels(image, bins, where, equal=65536)
     x, n = levels.offsets, levels.counts.astype(np.float64)
@@ -121,8 +125,8 @@ def yen(image: Any, bins: Bins | None = None, where: Any = None) -> float:
 
     References
     ----------
-    Yen, Chang and Chang, A new criterion for automatic multilevel thresholding, IEEE Transactions on Image Processing 4
-    (1995) 370-378. doi:10.1109/83.366472
+    Yen, Chang and Chang, A new criterion for automatic multilevel thresholding, IEEE Transactions
+    on Image Processing 4 (1995) 370-378. doi:10.1109/83.366472
     """
     levels = grey_levels(image, bins, where)
     share = levels.counts / levels.counts.sum()
@@ -137,12 +141,14 @@ def yen(image: Any, bins: Bins | None = None, where: Any = None) -> float:
 
 @measures_images
 def isodata(image: Any, bins: Bins | None = None, where: Any = None) -> float:
-    """Return the lowest threshold midway between the means of the two phases it makes; `skimage.filters.threshold_isodata`.
+    """Return the lowest threshold midway between the means of the two phases it makes;
+    `skimage.filters.threshold_isodata`.
 
     Parameters
     ----------
     image, bins, where
-        As in `otsu`, with bins of every value for integers that span at most 65536, empty ones included.
+        As in `otsu`, with bins of every value for integers that span at most 65536, empty ones
+        included.
 
     Raises
     ------
@@ -151,8 +157,8 @@ def isodata(image: Any, bins: Bins | None = None, where: Any = None) -> float:
 
     References
     ----------
-    Ridler and Calvard, Picture thresholding using an iterative selection method, IEEE Transactions on Systems, Man, and
-    Cybernetics 8 (1978) 630-632. doi:10.1109/TSMC.1978.4310039
+    Ridler and Calvard, Picture thresholding using an iterative selection method, IEEE Transactions
+    on Systems, Man, and Cybernetics 8 (1978) 630-632. doi:10.1109/TSMC.1978.4310039
     """
     counts, centers = _occupied_stretch(grey_histogram(image, bins, where))
     if counts.size == 1:
@@ -166,14 +172,17 @@ def isodata(image: Any, bins: Bins | None = None, where: Any = None) -> float:
 
 @measures_images
 def triangle(image: Any, bins: Bins | None = None, where: Any = None) -> float:
-    """Return the grey level furthest from the line between the peak and the longer tail; `skimage.filters.threshold_triangle`.
+    """Return the grey level furthest from the line between the peak and the longer tail;
+    `skimage.filters.threshold_triangle`.
 
-    For one phase of which there is much more than of the other: microporosity, fractures, heavy minerals.
+    For one phase of which there is much more than of the other: microporosity, fractures, heavy
+    minerals.
 
     Parameters
     ----------
     image, bins, where
-        As in `otsu`, with bins of every value for integers that span at most 65536, empty ones included.
+        As in `otsu`, with bins of every value for integers that span at most 65536, empty ones
+        included.
 
     Raises
     ------
@@ -182,8 +191,8 @@ def triangle(image: Any, bins: Bins | None = None, where: Any = None) -> float:
 
     References
     ----------
-    Zack, Rogers and Latt, Automatic measurement of sister chromatid exchange frequency, Journal of Histochemistry and
-    Cytochemistry 25 (1977) 741-753. doi:10.1177/25.7.70454
+    Zack, Rogers and Latt, Automatic measurement of sister chromatid exchange frequency, Journal of
+    Histochemistry and Cytochemistry 25 (1977) 741-753. doi:10.1177/25.7.70454
     """
     counts, centers = _occupied_stretch(grey_histogram(image, bins, where))
     if counts.size == 1:
@@ -199,14 +208,17 @@ def triangle(image: Any, bins: Bins | None = None, where: Any = None) -> float:
 
 @measures_images
 def threshold_minimum(image: Any, bins: Bins | None = None, where: Any = None) -> float:
-    """Return the lowest point between the two peaks of the smoothed histogram; `skimage.filters.threshold_minimum`.
+    """Return the lowest point between the two peaks of the smoothed histogram;
+    `skimage.filters.threshold_minimum`.
 
-    The histogram is smoothed by means of three bins until it has two peaks, in float64 (there in float32).
+    The histogram is smoothed by means of three bins until it has two peaks, in float64 (there in
+    float32).
 
     Parameters
     ----------
     image, bins, where
-        As in `otsu`, with bins of every value for integers that span at most 65536, empty ones included.
+        As in `otsu`, with bins of every value for integers that span at most 65536, empty ones
+        included.
 
     Raises
     ------
@@ -215,8 +227,8 @@ def threshold_minimum(image: Any, bins: Bins | None = None, where: Any = None) -
 
     References
     ----------
-    Prewitt and Mendelsohn, The analysis of cell images, Annals of the New York Academy of Sciences 128 (1966) 1035-1053.
-    doi:10.1111/j.1749-6632.1965.tb11715.x
+    Prewitt and Mendelsohn, The analysis of cell images, Annals of the New York Academy of Sciences
+    128 (1966) 1035-1053. doi:10.1111/j.1749-6632.1965.tb11715.x
     """
     counts, centers = _occupied_stretch(grey_histogram(image, bins, where))
     smooth = counts.astype(np.float64)
@@ -271,7 +283,8 @@ def threshold(image: Any, method: str = "otsu", *, bins: Bins | None = None, whe
     image, bins, where
         As in `otsu`.
     method
-        "otsu", "kittler_illingworth", "li", "yen", "isodata", "triangle", "minimum" (the lowest point between two peaks) or "mean".
+        "otsu", "kittler_illingworth", "li", "yen", "isodata", "triangle", "minimum" (the lowest
+        point between two peaks) or "mean".
 
     Raises
     ------

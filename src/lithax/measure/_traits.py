@@ -9,7 +9,9 @@ from lithax.measure._measurement import AbstractMeasurement
 
 @dataclass(frozen=True)
 class Traits:
-    """The declarations of a measurement; see `AbstractMeasurement`, whose defaults hold for any other object with its methods."""
+    """The declarations of a measurement; see `AbstractMeasurement`, whose defaults hold for any
+    other object with its methods.
+    """
 
     context: bool
     additive: bool

@@ -28,13 +28,14 @@ def exact_values(low: int | float, high: int | float) -> bool:
 class ValueCounts(AbstractMeasurement):
     """Counts of every integer from `low` to `high`, both included.
 
-    The result is a histogram with a bin of width one about every value; its percentiles are exact, and any other
-    binning follows from it (`HistogramResult.rebin`).
+    The result is a histogram with a bin of width one about every value; its percentiles are exact,
+    and any other binning follows from it (`HistogramResult.rebin`).
 
     Parameters
     ----------
     low, high
-        First and last value counted; ``ValueCounts(0, 255)`` for uint8, ``ValueCounts(0, 1)`` for booleans.
+        First and last value counted; ``ValueCounts(0, 255)`` for uint8, ``ValueCounts(0, 1)`` for
+        booleans.
     phases
         Values of a segmentation, given to `of` as the second block, to count apart.
     """

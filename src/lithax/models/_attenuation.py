@@ -51,23 +51,26 @@ class Spectrum(eqx.Module):
 def tube_spectrum(
     voltage: float, filters: Mapping[str, float] | None = None, *, step: float = 0.5, detector: str = "energy"
 ) -> Spectrum:
-    """Return the spectrum of an X-ray tube by Kramers' law, behind filters: bremsstrahlung without characteristic lines.
+    """Return the spectrum of an X-ray tube by Kramers' law, behind filters: bremsstrahlung without
+    characteristic lines.
 
     Parameters
     ----------
     voltage
         Of the tube [kV].
     filters
-        Thickness [cm] by element or formula of the catalogue's density, such as ``{"aluminium": 0.3, "titanium": 0.12}``.
+        Thickness [cm] by element or formula of the catalogue's density, such as ``{"aluminium":
+        0.3, "titanium": 0.12}``.
     step
         Between energies [keV].
     detector
-        "energy": the signal grows with the photon's energy, as in scintillators; "count": each photon counts once.
+        "energy": the signal grows with the photon's energy, as in scintillators; "count": each
+        photon counts once.
 
     References
     ----------
-    H. A. Kramers, On the theory of X-ray absorption and of the continuous X-ray spectrum, Philosophical Magazine 46 (1923)
-    836-871. doi:10.1080/14786442308565244
+    H. A. Kramers, On the theory of X-ray absorption and of the continuous X-ray spectrum,
+    Philosophical Magazine 46 (1923) 836-871. doi:10.1080/14786442308565244
     """
     from lithax.models._material import material
 
@@ -85,8 +88,9 @@ def tube_spectrum(
 def linear_attenuation(material: Material, energy: Any) -> Any:
     """Return the linear attenuation of a material from tabulated cross-sections [1/cm].
 
-    Coherent, incoherent and photoelectric attenuation together. Under a `Spectrum` it is the mean over the detected
-    signal, which a scan of a thin sample measures; beam hardening in thick ones is left out.
+    Coherent, incoherent and photoelectric attenuation together. Under a `Spectrum` it is the mean
+    over the detected signal, which a scan of a thin sample measures; beam hardening in thick ones
+    is left out.
 
     Parameters
     ----------
@@ -108,8 +112,9 @@ def linear_attenuation(material: Material, energy: Any) -> Any:
 
     References
     ----------
-    W. T. Elam, B. D. Ravel, J. R. Sieber, A new atomic database for X-ray spectroscopic calculations, Radiation Physics and
-    Chemistry 63 (2002) 121-128. doi:10.1016/S0969-806X(01)00227-4
+    W. T. Elam, B. D. Ravel, J. R. Sieber, A new atomic database for X-ray spectroscopic
+    calculations, Radiation Physics and Chemistry 63 (2002) 121-128.
+    doi:10.1016/S0969-806X(01)00227-4
     """
     if isinstance(energy, Spectrum):
         return float(linear_attenuation(material, energy.energies) @ energy.weights)

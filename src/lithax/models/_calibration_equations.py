@@ -1,21 +1,23 @@
-"""From the attenuation of standards to (A, B, n): the equations of a calibration, solved for many draws at once.
+"""From the attenuation of standards to (A, B, n): the equations of a calibration, solved for many
+draws at once.
 
-Per energy and draw, y_i = (CT_i - CT0)/ρ_i = A + B g_i(n) with g_i(n) = ⟨Zⁿ⟩_i. A and B enter linearly and are eliminated;
-what is left is one equation in n. For three standards that is
+Per energy and draw, y_i = (CT_i - CT0)/ρ_i = A + B g_i(n) with g_i(n) = ⟨Zⁿ⟩_i. A and B enter
+linearly and are eliminated; what is left is one equation in n. For three standards that is
 
     (y_2 - y_1) (g_3 - g_1) - (y_3 - y_1) (g_2 - g_1) = 0,
 
-where n = 0 is always a root and means nothing (every g is 1). For more standards, or with a prior on n, it is the
-derivative of the weighted sum of squares, A and B at their best for every n (variable projection). The unknown is bracketed
-on a grid, where only intervals with a change of sign count, and refined by Newton's method inside its bracket.
+where n = 0 is always a root and means nothing (every g is 1). For more standards, or with a prior
+on n, it is the derivative of the weighted sum of squares, A and B at their best for every n
+(variable projection). The unknown is bracketed on a grid, where only intervals with a change of
+sign count, and refined by Newton's method inside its bracket.
 
 References
 ----------
-P. A. Victor, M. Prodanović, C. Torres-Verdín, Monte Carlo approach for estimating density and atomic number from dual-energy
-computed tomography images of carbonate rocks, Journal of Geophysical Research: Solid Earth 122 (2017) 9804-9824, eqs. 1-4.
-doi:10.1002/2017JB014408
-G. H. Golub, V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares problems whose variables separate,
-SIAM Journal on Numerical Analysis 10 (1973) 413-432. doi:10.1137/0710036
+P. A. Victor, M. Prodanović, C. Torres-Verdín, Monte Carlo approach for estimating density and
+atomic number from dual-energy computed tomography images of carbonate rocks, Journal of Geophysical
+Research: Solid Earth 122 (2017) 9804-9824, eqs. 1-4. doi:10.1002/2017JB014408 G. H. Golub, V.
+Pereyra, The differentiation of pseudo-inverses and nonlinear least squares problems whose variables
+separate, SIAM Journal on Numerical Analysis 10 (1973) 413-432. doi:10.1137/0710036
 """
 
 import functools
@@ -35,11 +37,15 @@ GRID = 64
 NEWTON_STEPS = 7
 """Each doubles the digits; the bracket gives two."""
 USUAL = 3.2
-"""Where several n fit, which compounds with hydrogen make possible, the nearest to this one is taken."""
+"""Where several n fit, which compounds with hydrogen make possible, the nearest to this one is
+taken.
+"""
 
 
 class Powers:
-    """⟨(Z/Z_max)ⁿ⟩ of several materials as arrays, so that the compiled functions serve every material."""
+    """⟨(Z/Z_max)ⁿ⟩ of several materials as arrays, so that the compiled functions serve every
+    material.
+    """
 
     def __init__(self, compositions: Sequence[Composition]):
         longest = max(len(made.symbols) for made in compositions)
@@ -69,21 +75,24 @@ def solve_calibration(
     logarithms, fractions
         Of `Powers`, of shape (standards, elements).
     weights
-        Lower triangle W of shape (standards, standards): W y has equal, independent errors. Counts only where there are
-        more than three standards, or a prior.
+        Lower triangle W of shape (standards, standards): W y has equal, independent errors. Counts
+        only where there are more than three standards, or a prior.
     prior
-        Mean of n per draw, and its standard deviation as the last: shape (draws + 1,). None: no prior.
+        Mean of n per draw, and its standard deviation as the last: shape (draws + 1,). None: no
+        prior.
     bounds
         Smallest and largest n, shape (2,).
 
     Returns
     -------
-        A, C, n and whether there is a solution within the bounds with A and C positive, each of shape (draws,).
-        Differentiable in `values` and `weights`, by the implicit function theorem.
+        A, C, n and whether there is a solution within the bounds with A and C positive, each of
+        shape (draws,). Differentiable in `values` and `weights`, by the implicit function theorem.
     """
 
     def powers(n: Array) -> Array:
-        """⟨(Z/Z_max)ⁿ⟩ with the materials as a new first axis; sums written out, as reductions of few numbers are slow."""
+        """⟨(Z/Z_max)ⁿ⟩ with the materials as a new first axis; sums written out, as reductions of
+        few numbers are slow.
+        """
         rows = []
         for weights_of, logs_of in zip(fractions, logarithms, strict=True):
             terms = [weight * jnp.exp(n * log) for weight, log in zip(weights_of, logs_of, strict=True)]
@@ -183,7 +192,8 @@ def _least_squares(values: Array, powers: Any, grid: Array, weights: Array, prio
 
     usual, usual_sum = refined(jnp.abs(jnp.log(grid[1:-1] / USUAL))[:, None])
     best, best_sum = refined(middle)
-    # The whitened sum of squares has errors of size 1: a smaller difference is no reason to leave the usual exponent.
+    # The whitened sum of squares has errors of size 1: a smaller difference is no reason to leave
+    # the usual exponent.
     return jnp.where(best_sum < usual_sum - 1.0, best, usual), jnp.any(least, axis=0)
 
 
@@ -198,7 +208,9 @@ def _weighted_line(values: Array, g: Array, weights: Array) -> tuple[Array, Arra
 
 
 def _newton(residual: Any, arguments: tuple[Array, ...], low: Array, high: Array) -> Array:
-    """Find the root in its bracket; the last step carries the derivative of the implicit function."""
+    """Find the root in its bracket; the last step carries the derivative of the implicit
+    function.
+    """
     known = jax.lax.stop_gradient(arguments)
 
     def step(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -208,7 +220,8 @@ def _newton(residual: Any, arguments: tuple[Array, ...], low: Array, high: Array
         low, high = jnp.where(below, n, low), jnp.where(below, high, n)
         change = value / jnp.where(slope != 0, slope, 1.0)
         better = n - change
-        # At the root rounding decides the sign, and one end of the bracket is n itself: a small step is always right.
+        # At the root rounding decides the sign, and one end of the bracket is n itself: a small
+        # step is always right.
         inside = ((better >= low) & (better <= high) | (jnp.abs(change) < 1e-6 * n)) & (slope != 0)
         return jnp.where(inside, better, 0.5 * (low + high)), low, high
 

@@ -12,11 +12,12 @@ from lithax.typing import Array
 
 
 class Coefficients(eqx.Module):
-    """Rows of (CT0, A, B, n) of the model CT - CT0 = ρ_e (A + B Zⁿ), one row per draw and one column per energy.
+    """Rows of (CT0, A, B, n) of the model CT - CT0 = ρ_e (A + B Zⁿ), one row per draw and one
+    column per energy.
 
-    ρ_e is the electron density in g/cm³, electron-equivalent (see `electron_density`), Z the effective atomic number [-].
-    Energies stand from low to high. A draw is one consistent guess of the calibration: its values at all energies belong
-    together.
+    ρ_e is the electron density in g/cm³, electron-equivalent (see `electron_density`), Z the
+    effective atomic number [-]. Energies stand from low to high. A draw is one consistent guess of
+    the calibration: its values at all energies belong together.
     """
 
     air: Float[Any, "draws energies"]
@@ -28,7 +29,9 @@ class Coefficients(eqx.Module):
     n: Float[Any, "draws energies"]
     """[-]"""
     valid: Bool[Any, "draws"]
-    """False where the calibration of the draw has no solution; what stands in its row has no meaning."""
+    """False where the calibration of the draw has no solution; what stands in its row has no
+    meaning.
+    """
     energy_names: tuple[str, ...] = eqx.field(static=True)
     """The energies' names, from low to high."""
 
@@ -47,8 +50,8 @@ class Coefficients(eqx.Module):
         Parameters
         ----------
         air, A, B, n
-            Arrays of shape (draws, energies), of any array library, or nested sequences of numbers. One row may be given
-            as a sequence of length energies.
+            Arrays of shape (draws, energies), of any array library, or nested sequences of numbers.
+            One row may be given as a sequence of length energies.
         valid
             Booleans of shape (draws,); None: all rows whose numbers are finite.
         energy_names
@@ -98,7 +101,9 @@ class Coefficients(eqx.Module):
         return self.draws
 
     def __getitem__(self, index: Any) -> "Coefficients":
-        """Return the chosen draws: an integer, a slice, or an array of integers or booleans along the draws."""
+        """Return the chosen draws: an integer, a slice, or an array of integers or booleans along
+        the draws.
+        """
         if isinstance(index, int | np.integer):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"Draw {index} of {len(self)} draws.")

@@ -1,4 +1,6 @@
-"""What a material is made of, and what follows from it: electrons per mass, and the mean of a power of Z."""
+"""What a material is made of, and what follows from it: electrons per mass, and the mean of a power
+of Z.
+"""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +16,8 @@ from lithax.typing import Array
 class Composition(eqx.Module):
     """Amounts of elements: made by `composition` and `mixture`.
 
-    Immutable. Amounts are relative: water is the same as 2 parts of H and 1 of O, whatever the unit of the parts.
+    Immutable. Amounts are relative: water is the same as 2 parts of H and 1 of O, whatever the unit
+    of the parts.
     """
 
     symbols: tuple[str, ...] = eqx.field(static=True)
@@ -37,7 +40,9 @@ class Composition(eqx.Module):
 
     @property
     def electrons_per_mass(self) -> float:
-        """2ΣqZ/ΣqM, which turns a density into an electron density [-]: 0.9986 for quartz, 1.1101 for water."""
+        """2ΣqZ/ΣqM, which turns a density into an electron density [-]: 0.9986 for quartz, 1.1101
+        for water.
+        """
         return 2 * self.electrons / self.molar_mass
 
     @property
@@ -68,7 +73,8 @@ class Composition(eqx.Module):
         return sum(w * z**n for w, z in zip(fractions, self.atomic_numbers, strict=True))
 
     def effective_atomic_number(self, n: Array | float) -> Any:
-        """Return Z_eff = ⟨Zⁿ⟩^(1/n) [-], the atomic number of the element that would do as well at this exponent.
+        """Return Z_eff = ⟨Zⁿ⟩^(1/n) [-], the atomic number of the element that would do as well at
+        this exponent.
 
         Of a single element it is Z itself, exactly.
 
@@ -79,7 +85,8 @@ class Composition(eqx.Module):
         """
         largest = max(self.atomic_numbers)
         fractions = self.electron_fractions.values()
-        # Relative to the largest Z the powers stay between 0 and 1, and a single element needs no rounding.
+        # Relative to the largest Z the powers stay between 0 and 1, and a single element needs no
+        # rounding.
         relative = sum(w * (z / largest) ** n for w, z in zip(fractions, self.atomic_numbers, strict=True))
         return largest * relative ** (1.0 / n)
 
@@ -101,8 +108,8 @@ def composition(value: Any, *, by: str = "mole", table: PeriodicTable | None = N
     Parameters
     ----------
     value
-        A chemical formula ("SiO2", "CaMg(CO3)2", "CaSO4·2H2O"); a mapping from elements or formulas to amounts,
-        ``{"Si": 1, "O": 2}``; or a `Composition`, returned as it is.
+        A chemical formula ("SiO2", "CaMg(CO3)2", "CaSO4·2H2O"); a mapping from elements or formulas
+        to amounts, ``{"Si": 1, "O": 2}``; or a `Composition`, returned as it is.
     by
         What the amounts of a mapping count: "mole" or "mass". They need not sum to one.
     table
@@ -128,7 +135,8 @@ def mixture(parts: Mapping[Any, float], *, by: str, table: PeriodicTable | None 
     Parameters
     ----------
     parts
-        Amount of every part; parts are formulas or `Composition`s. ``mixture({"CaCO3": 0.9, "MgCO3": 0.1}, by="mass")``.
+        Amount of every part; parts are formulas or `Composition`s. ``mixture({"CaCO3": 0.9,
+        "MgCO3": 0.1}, by="mass")``.
     by
         "mass" or "mole": what the amounts count. They need not sum to one.
     table
@@ -190,8 +198,9 @@ def _of_amounts(amounts: Mapping[str, float], table: PeriodicTable | None) -> Co
 def electron_density(density: Array | float, made_of: Any, *, table: PeriodicTable | None = None) -> Any:
     """Return the electron density ρ_e = ρ · 2ΣqZ/ΣqM [g/cm³, electron-equivalent].
 
-    It is the density of a material with one electron per two atomic mass units that has as many electrons per volume;
-    for most minerals within half a per cent of the bulk density, for water 11 % above.
+    It is the density of a material with one electron per two atomic mass units that has as many
+    electrons per volume; for most minerals within half a per cent of the bulk density, for water 11
+    % above.
 
     Parameters
     ----------

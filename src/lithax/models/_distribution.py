@@ -23,7 +23,8 @@ class AbstractDistribution(eqx.Module):
 
     @abc.abstractmethod
     def quantile(self, probability: Array) -> Array:
-        """Return the value below which a share of the distribution lies: the inverse of the cumulative distribution.
+        """Return the value below which a share of the distribution lies: the inverse of the
+        cumulative distribution.
 
         Parameters
         ----------
@@ -58,7 +59,8 @@ class Gaussian(AbstractDistribution):
         Parameters
         ----------
         mean, standard_deviation
-            In the unit of the scan; the standard deviation is not negative. 0 is a value that is known.
+            In the unit of the scan; the standard deviation is not negative. 0 is a value that is
+            known.
 
         Raises
         ------
@@ -272,13 +274,13 @@ def distribution_from_dict(values: dict[str, Any]) -> AbstractDistribution:
 def normal_quantile(probability: Array) -> Array:
     """Return Φ⁻¹, the inverse of the cumulative normal distribution, to about 16 digits in float64.
 
-    Rational approximations in three ranges, in the arithmetic of the array's own library, so that a draw has nearly the same
-    bits wherever it is made.
+    Rational approximations in three ranges, in the arithmetic of the array's own library, so that a
+    draw has nearly the same bits wherever it is made.
 
     References
     ----------
-    M. J. Wichura, Algorithm AS 241: the percentage points of the normal distribution, Applied Statistics 37 (1988) 477-484,
-    PPND16. doi:10.2307/2347330
+    M. J. Wichura, Algorithm AS 241: the percentage points of the normal distribution, Applied
+    Statistics 37 (1988) 477-484, PPND16. doi:10.2307/2347330
     """
     xp = namespace(probability)
     q = probability - 0.5

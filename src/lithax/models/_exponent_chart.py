@@ -1,10 +1,13 @@
-"""Three standards: the exponent n as a tabulated function of one number, polished by one step of Newton's method.
+"""Three standards: the exponent n as a tabulated function of one number, polished by one step of
+Newton's method.
 
-The equation of a calibration, (y_2 - y_1)(g_3 - g_1) = (y_3 - y_1)(g_2 - g_1), says that two vectors of the plane are parallel:
-the differences of the data, and those of ⟨Zⁿ⟩, which depend on n and on the compositions alone. The root is thus a function
-of the slope of the data, whatever the draw. It is tabulated once with its derivative, in a chart whose pole lies where no n
-leads; cubic interpolation then starts so near the root that one step of Newton's method ends at rounding. Where that step is
-not small, the table jumps from one root to another or there is no root, and the draw is left to `solve_calibration`.
+The equation of a calibration, (y_2 - y_1)(g_3 - g_1) = (y_3 - y_1)(g_2 - g_1), says that two
+vectors of the plane are parallel: the differences of the data, and those of ⟨Zⁿ⟩, which depend on n
+and on the compositions alone. The root is thus a function of the slope of the data, whatever the
+draw. It is tabulated once with its derivative, in a chart whose pole lies where no n leads; cubic
+interpolation then starts so near the root that one step of Newton's method ends at rounding. Where
+that step is not small, the table jumps from one root to another or there is no root, and the draw
+is left to `solve_calibration`.
 """
 
 from typing import Any
@@ -36,8 +39,9 @@ def exponent_chart(
 
     Returns
     -------
-        The chart: cosine and sine of its turn, its start, nodes per unit and the bounds of n, of shape (6,); and for each interval
-        n and its derivative per interval at both ends, of shape (NODES - 1, 4).
+        The chart: cosine and sine of its turn, its start, nodes per unit and the bounds of n, of
+        shape (6,); and for each interval n and its derivative per interval at both ends, of shape
+        (NODES - 1, 4).
     """
 
     def sides(n: np.ndarray, order: int) -> np.ndarray:

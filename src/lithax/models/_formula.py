@@ -12,8 +12,8 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 def parse_formula(formula: str) -> dict[str, float]:
     """Return the amount of every element in a chemical formula [mol per mole of formula units].
 
-    Groups stand in brackets, hydrates after a dot: "CaMg(CO3)2", "CaSO4·2H2O" (or ``*``). A full stop is a decimal
-    point: "Fe0.95O". Charges have no place here: their electrons are not counted.
+    Groups stand in brackets, hydrates after a dot: "CaMg(CO3)2", "CaSO4·2H2O" (or ``*``). A full
+    stop is a decimal point: "Fe0.95O". Charges have no place here: their electrons are not counted.
 
     Parameters
     ----------

@@ -17,11 +17,12 @@ def bulk_density(electron_density: Array | float, method: str = "mineral", *, co
     electron_density
         ρ_e [g/cm³, electron-equivalent].
     method
-        "mineral": ρ_e ÷ (2ΣqZ/ΣqM), exact for a known composition, within 0.1 % for any mixture of quartz, calcite and
-        dolomite without pores. "log": 1.0704 ρ_e - 0.1883, as density logs are scaled: exact for limestone saturated
-        with fresh water.
+        "mineral": ρ_e ÷ (2ΣqZ/ΣqM), exact for a known composition, within 0.1 % for any mixture of
+        quartz, calcite and dolomite without pores. "log": 1.0704 ρ_e - 0.1883, as density logs are
+        scaled: exact for limestone saturated with fresh water.
     composition
-        For "mineral": formula, mapping or `Composition`. None: 0.9985, that of the common rock-forming minerals.
+        For "mineral": formula, mapping or `Composition`. None: 0.9985, that of the common
+        rock-forming minerals.
 
     Raises
     ------
@@ -30,8 +31,8 @@ def bulk_density(electron_density: Array | float, method: str = "mineral", *, co
 
     References
     ----------
-    J. S. Wahl, J. Tittman, C. W. Johnstone, R. P. Alger, The dual spacing formation density log, Journal of Petroleum
-    Technology 16 (1964) 1411-1416. doi:10.2118/989-PA
+    J. S. Wahl, J. Tittman, C. W. Johnstone, R. P. Alger, The dual spacing formation density log,
+    Journal of Petroleum Technology 16 (1964) 1411-1416. doi:10.2118/989-PA
     """
     if method == "mineral":
         return electron_density / (ROCK if composition is None else make_composition(composition).electrons_per_mass)
@@ -52,13 +53,15 @@ def photoelectric_factor(atomic_number: Array | float) -> Any:
 
     References
     ----------
-    J. S. Gardner, J. L. Dumanoir, Litho-density log interpretation, SPWLA 21st annual logging symposium (1980), paper N.
+    J. S. Gardner, J. L. Dumanoir, Litho-density log interpretation, SPWLA 21st annual logging
+    symposium (1980), paper N.
     """
     return (atomic_number / 10.0) ** 3.6
 
 
 def U(electron_density: Array | float, atomic_number: Array | float) -> Any:
-    """Return U = Pe · ρ_e [barn/cm³], the photoelectric factor per volume, which mixes linearly by volume.
+    """Return U = Pe · ρ_e [barn/cm³], the photoelectric factor per volume, which mixes linearly by
+    volume.
 
     Parameters
     ----------

@@ -71,10 +71,11 @@ def _composition(value: Any, table: PeriodicTable | None) -> Composition:
 
 @functools.cache
 def materials() -> Mapping[str, Material]:
-    """Return the catalogue: standards and common minerals by name, with densities at room conditions [g/cm³].
+    """Return the catalogue: standards and common minerals by name, with densities at room
+    conditions [g/cm³].
 
-    Real samples differ, natural minerals by per cent: weigh and measure a standard before relying on it, and make it with
-    `Material`. The sources stand in ``models/_data/materials.csv``.
+    Real samples differ, natural minerals by per cent: weigh and measure a standard before relying
+    on it, and make it with `Material`. The sources stand in ``models/_data/materials.csv``.
     """
     made = {row["name"]: Material(row["name"], row["composition"], float(row["density"])) for row in _rows()}
     return types.MappingProxyType(made)

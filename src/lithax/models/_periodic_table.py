@@ -24,7 +24,9 @@ class Element:
 
 
 class PeriodicTable(Mapping[str, Element]):
-    """Elements by symbol: ``periodic_table()["Si"].atomic_weight``. Immutable; `with_element` returns a larger one."""
+    """Elements by symbol: ``periodic_table()["Si"].atomic_weight``. Immutable; `with_element`
+    returns a larger one.
+    """
 
     def __init__(self, elements: Mapping[str, Element]):
         """Hold elements by their symbols."""
@@ -96,8 +98,8 @@ def periodic_table() -> PeriodicTable:
 
     References
     ----------
-    T. Prohaska et al., Standard atomic weights of the elements 2021 (IUPAC technical report), Pure and Applied Chemistry
-    94 (2022) 573-600. doi:10.1515/pac-2019-0603
+    T. Prohaska et al., Standard atomic weights of the elements 2021 (IUPAC technical report), Pure
+    and Applied Chemistry 94 (2022) 573-600. doi:10.1515/pac-2019-0603
     """
     return PeriodicTable(
         {
@@ -110,7 +112,9 @@ def periodic_table() -> PeriodicTable:
 
 
 def read_table(name: str) -> list[dict[str, str]]:
-    """Return the rows of a data file of this room, by the names in its header; lines that begin with # are comments."""
+    """Return the rows of a data file of this room, by the names in its header; lines that begin
+    with # are comments.
+    """
     file = importlib.resources.files("lithax.models") / "_data" / name
     with file.open(encoding="utf-8") as lines:
         return list(csv.DictReader(line for line in lines if not line.startswith("#")))

@@ -1,4 +1,6 @@
-"""What a scan is calibrated with: materials whose density and composition are known, and how they look in the scan."""
+"""What a scan is calibrated with: materials whose density and composition are known, and how they
+look in the scan.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +21,9 @@ class Standard(eqx.Module):
     attenuation: tuple[AbstractDistribution, ...]
     """One distribution per energy, from low to high [unit of the scan]."""
     effective_count: tuple[float, ...] | None = eqx.field(static=True)
-    """Independent voxels behind each distribution: the mean is known to standard deviation / sqrt(count)."""
+    """Independent voxels behind each distribution: the mean is known to standard deviation /
+    sqrt(count).
+    """
 
     def __init__(
         self,
@@ -35,11 +39,12 @@ class Standard(eqx.Module):
         material
             Composition and density; None for empty space.
         attenuation
-            One distribution per energy, from low to high; a pair of numbers is the mean and the standard deviation of a
-            `Gaussian`.
+            One distribution per energy, from low to high; a pair of numbers is the mean and the
+            standard deviation of a `Gaussian`.
         effective_count
-            Number of independent voxels behind the distributions, one for all energies or one each; needed for
-            ``calibration="mean"``. Noise that is correlated between neighbours makes it smaller than the number of voxels.
+            Number of independent voxels behind the distributions, one for all energies or one each;
+            needed for ``calibration="mean"``. Noise that is correlated between neighbours makes it
+            smaller than the number of voxels.
 
         Raises
         ------
@@ -94,7 +99,9 @@ class Standard(eqx.Module):
         return tuple(deviation / count**0.5 for deviation, count in every)
 
     def distributions(self, calibration: str) -> tuple[AbstractDistribution, ...]:
-        """Return what draws are made from: the voxels ("voxel"), or the mean and its error ("mean")."""
+        """Return what draws are made from: the voxels ("voxel"), or the mean and its error
+        ("mean").
+        """
         if calibration == "voxel":
             return self.attenuation
         if calibration != "mean":
@@ -142,8 +149,8 @@ class Calibration(eqx.Module):
         Raises
         ------
         ValueError
-            If the numbers of energies differ, a standard has no material, or two have the same electron density and
-            composition.
+            If the numbers of energies differ, a standard has no material, or two have the same
+            electron density and composition.
         """
         self.air = air
         self.standards = tuple(standards)
@@ -162,7 +169,9 @@ class Calibration(eqx.Module):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **keywords: Any) -> "Calibration":
-        """Return the calibration that `to_dict` described; keywords (``table=``) go to `Material`."""
+        """Return the calibration that `to_dict` described; keywords (``table=``) go to
+        `Material`.
+        """
         return cls(
             Standard.from_dict(values["air"], **keywords),
             [Standard.from_dict(standard, **keywords) for standard in values["standards"]],

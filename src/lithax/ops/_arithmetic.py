@@ -1,7 +1,8 @@
 """Voxel arithmetic with NumPy's rules of types, on every array library.
 
-The dtype in which a NumPy ufunc would compute is looked up in NumPy itself, and both operands are cast to it before
-the operation; so 8-bit 10 times 0.5 is 5.0 and not 0, whatever library the arrays come from.
+The dtype in which a NumPy ufunc would compute is looked up in NumPy itself, and both operands are
+cast to it before the operation; so 8-bit 10 times 0.5 is 5.0 and not 0, whatever library the arrays
+come from.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""Smoothing that stops at edges: neighbours count by their distance and by how alike their grey level is."""
+"""Smoothing that stops at edges: neighbours count by their distance and by how alike their grey
+level is.
+"""
 
 import math
 from typing import Any
@@ -22,7 +24,8 @@ def bilateral_radius(sigma_spatial: Any = 1.0, win_size: Any = None, radius: Any
     Raises
     ------
     ValueError
-        If `sigma_spatial` is not positive, `win_size` is even, or both `win_size` and `radius` are given.
+        If `sigma_spatial` is not positive, `win_size` is even, or both `win_size` and `radius` are
+        given.
     """
     sigmas = per_axis(sigma_spatial, "sigma_spatial")
     if any(is_number(s) and not (s > 0 and math.isfinite(s)) for s in sigmas):
@@ -110,13 +113,15 @@ def bilateral(
     win_size: Any = None,
     radius: Any = None,
 ) -> Float[Any, "_ _ _"]:
-    """Average neighbours that are near and of similar grey level; `skimage.restoration.denoise_bilateral`, in 3-D.
+    """Average neighbours that are near and of similar grey level;
+    `skimage.restoration.denoise_bilateral`, in 3-D.
 
-    The weight of a neighbour is ``exp(-d²/(2 sigma_spatial²) - g²/(2 sigma_color²))``, with its distance d and the difference g
-    of the two grey levels. scikit-image filters planes only (``radius=(r, r, 0)`` here), looks the weight of g up in a table of
-    `bins` entries, and takes the standard deviation of the image where `sigma_color` is not given; here it must be given.
-    For windows of an odd edge scikit-image (0.26) reads its table of distances with the wrong stride, so its
-    spatial weights are not those of the formula; the two agree where distances count alike.
+    The weight of a neighbour is ``exp(-d²/(2 sigma_spatial²) - g²/(2 sigma_color²))``, with its
+    distance d and the difference g of the two grey levels. scikit-image filters planes only
+    (``radius=(r, r, 0)`` here), looks the weight of g up in a table of `bins` entries, and takes
+    the standard deviation of the image where `sigma_color` is not given; here it must be given. For
+    windows of an odd edge scikit-image (0.26) reads its table of distances with the wrong stride,
+    so its spatial weights are not those of the formula; the two agree where distances count alike.
     Integers and booleans are filtered as floats; NaN reaches every voxel whose window contains it.
 
     Parameters
@@ -124,20 +129,21 @@ def bilateral(
     block
         Grey levels, one per voxel; padded by half the window.
     sigma_color
-        Standard deviation of the weight of a difference in grey level, in the unit of `block`; may be traced.
+        Standard deviation of the weight of a difference in grey level, in the unit of `block`; may
+        be traced.
     sigma_spatial
-        Standard deviation of the weight of a distance [voxel], one or three, one per axis. As an array it can be traced, and
-        needs `radius`.
+        Standard deviation of the weight of a distance [voxel], one or three, one per axis. As an
+        array it can be traced, and needs `radius`.
     win_size
-        Edge of the window [voxel], odd, one or three; by default ``2 * max(2, ceil(3 * sigma_spatial)) + 1``, as in
-        scikit-image.
+        Edge of the window [voxel], odd, one or three; by default ``2 * max(2, ceil(3 *
+        sigma_spatial)) + 1``, as in scikit-image.
     radius
         The same as a radius: ``win_size = 2 * radius + 1``.
 
     Returns
     -------
-        The smoothed field, in the unit of `block`. Masked: over the voxels taken in; NaN where the voxel itself is left out, as
-        there is nothing that its neighbours could be like.
+        The smoothed field, in the unit of `block`. Masked: over the voxels taken in; NaN where the
+        voxel itself is left out, as there is nothing that its neighbours could be like.
 
     Raises
     ------
@@ -146,7 +152,7 @@ def bilateral(
 
     References
     ----------
-    Tomasi and Manduchi, Bilateral filtering for gray and color images, ICCV (1998) 839-846, eqs. 5-8.
-    doi:10.1109/ICCV.1998.710815
+    Tomasi and Manduchi, Bilateral filtering for gray and color images, ICCV (1998) 839-846, eqs.
+    5-8. doi:10.1109/ICCV.1998.710815
     """
     return _bilateral(as_real(block), None, sigma_color, sigma_spatial, win_size, radius)

@@ -12,7 +12,9 @@ from lithax.typing import Array
 
 
 class Chain:
-    """Steps one after another: ``chain(f, g)(x)`` is ``g(f(x))`` on the whole array. Made by `chain`."""
+    """Steps one after another: ``chain(f, g)(x)`` is ``g(f(x))`` on the whole array. Made by
+    `chain`.
+    """
 
     def __init__(self, steps: tuple[Step, ...]):
         self.steps = steps
@@ -29,8 +31,8 @@ class Chain:
 def chain(*functions: Callable) -> Chain:
     """Make one operation of several: ``chain(f, g)`` means ``g(f(x))`` on the whole array.
 
-    Through `chunk_map` it is read once, compiled once and written once; halos add, and every step keeps its own
-    boundary rule at the faces of the image.
+    Through `chunk_map` it is read once, compiled once and written once; halos add, and every step
+    keeps its own boundary rule at the faces of the image.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ def chain(*functions: Callable) -> Chain:
     --------
     >>> from functools import partial
     >>> import lithax as lx
-    >>> chain(partial(lx.ops.median, radius=1), partial(lx.ops.gaussian, sigma=1.5), lambda v: v < 0.4)
+    >>> smooth = partial(lx.ops.gaussian, sigma=1.5)
+    >>> chain(partial(lx.ops.median, radius=1), smooth, lambda v: v < 0.4)
     chain(median(radius=1, boundary='reflect'), gaussian(sigma=1.5, boundary='reflect'), <lambda>())
     """
     if not functions:
@@ -59,7 +62,8 @@ def as_steps(
 ) -> tuple[Step, ...]:
     """Return any function that a combinator accepts as steps.
 
-    `halo` is for plain functions; `boundary` serves those and operations that do not carry one already.
+    `halo` is for plain functions; `boundary` serves those and operations that do not carry one
+    already.
     """
     parameters = dict(parameters or {})
     arguments: tuple[Any, ...] = ()

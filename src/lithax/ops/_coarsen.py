@@ -22,13 +22,13 @@ def coarsen(method: str = "mean", scale: Any = 2) -> VoxelOp:
     Parameters
     ----------
     method
-        "mean": for grey values. Integers are rounded, halves upwards; voxels that are NaN are left out of the mean, and
-        the mean of nothing is NaN. "mode": the most frequent value, the smallest of several; for segmentations and
-        booleans. "first": the voxel with the lowest indices, half a voxel away from the middle of the box for a scale
-        of two; the cheapest.
+        "mean": for grey values. Integers are rounded, halves upwards; voxels that are NaN are left
+        out of the mean, and the mean of nothing is NaN. "mode": the most frequent value, the
+        smallest of several; for segmentations and booleans. "first": the voxel with the lowest
+        indices, half a voxel away from the middle of the box for a scale of two; the cheapest.
     scale
-        Voxels per box [voxel]: one number, or one per axis; a box that reaches beyond the image is filled up by the
-        boundary rule. For "mean" of integers the box must hold a power of two.
+        Voxels per box [voxel]: one number, or one per axis; a box that reaches beyond the image is
+        filled up by the boundary rule. For "mean" of integers the box must hold a power of two.
 
     Returns
     -------
@@ -80,14 +80,16 @@ def _mean(parts: list[Array]) -> Array:
             raise ValueError(
                 f"a box of {count} voxels: the mean of integers is made for powers of two; use floats, or another scale."
             )
-        # Quotients and remainders are summed apart, so that no sum leaves the range of the dtype (and -1 >> n is -1).
+        # Quotients and remainders are summed apart, so that no sum leaves the range of the dtype
+        # (and -1 >> n is -1).
         whole, rest = _sum([p >> bits for p in parts]), [p & (count - 1) for p in parts]
         rest = _sum([xp.astype(r, xp.int32) for r in rest] if count > 8 else rest)
         return whole + xp.astype((rest + count // 2) >> bits, dtype, copy=False)
     if xp.isdtype(dtype, "complex floating"):
         return _sum(parts) / count
     real = real_dtype(xp, dtype)
-    # In units, a power of two, in which the sum of a box is no larger than its voxels: it cannot overflow.
+    # In units, a power of two, in which the sum of a box is no larger than its voxels: it cannot
+    # overflow.
     unit = 2.0 ** -math.ceil(math.log2(count))
     values = [xp.astype(p, real, copy=False) * unit for p in parts]
     missing = [xp.isnan(v) for v in values]
@@ -98,7 +100,8 @@ def _mean(parts: list[Array]) -> Array:
 
 
 def _mean_of_unsigned(parts: list[Array]) -> Array:
-    # PyTorch shifts and adds no unsigned integers: quotients and remainders of 64 bits, split where they are signed.
+    # PyTorch shifts and adds no unsigned integers: quotients and remainders of 64 bits, split where
+    # they are signed.
     xp, like, bits = namespace(parts[0]), parts[0], len(parts).bit_length() - 1
     if len(parts) == 1:
         return like

@@ -11,10 +11,11 @@ from lithax.typing import Array
 class Context(eqx.Module):
     """Position and surroundings of the block that a body receives.
 
-    `offset` is the image index of the first voxel of the block *as received*, halo included, so it can be negative;
-    it may be traced. `valid` is True on voxels inside the image (and inside the selection), False on filler; None means
-    that all are. `shape` is the shape of the image [voxel], `spacing` and `origin` its voxel length and first voxel
-    centre in the unit of the image. `seed` is the integer given to the combinator.
+    `offset` is the image index of the first voxel of the block *as received*, halo included, so it
+    can be negative; it may be traced. `valid` is True on voxels inside the image (and inside the
+    selection), False on filler; None means that all are. `shape` is the shape of the image [voxel],
+    `spacing` and `origin` its voxel length and first voxel centre in the unit of the image. `seed`
+    is the integer given to the combinator.
     """
 
     offset: tuple[Any, Any, Any]
@@ -33,5 +34,7 @@ class Context(eqx.Module):
         )
 
     def coordinates(self, block: Array) -> tuple[Array, Array, Array]:
-        """Voxel centres of `block` in the unit of the image, per axis, ready to broadcast against it."""
+        """Voxel centres of `block` in the unit of the image, per axis, ready to broadcast against
+        it.
+        """
         return tuple(o + i * h for i, o, h in zip(self.index(block), self.origin, self.spacing, strict=True))

@@ -1,4 +1,6 @@
-"""Derivatives of the field along the axes: central differences, Sobel, Gaussian, and the Laplacian."""
+"""Derivatives of the field along the axes: central differences, Sobel, Gaussian, and the
+Laplacian.
+"""
 
 import operator
 from typing import Any
@@ -45,7 +47,8 @@ def central_difference(x: Array, axis: int, spacing: Any) -> Array:
 
 @voxel_op(halo=derivative_halo, static="axis")
 def derivative(block: Shaped[Any, "x y z"], *, axis: Any, spacing: Any = 1.0) -> Inexact[Any, "_ _ _"]:
-    """Take the first derivative along an axis by central differences, of second order; `numpy.gradient` away from the faces.
+    """Take the first derivative along an axis by central differences, of second order;
+    `numpy.gradient` away from the faces.
 
     Parameters
     ----------
@@ -54,7 +57,8 @@ def derivative(block: Shaped[Any, "x y z"], *, axis: Any, spacing: Any = 1.0) ->
     axis
         0, 1, 2 or "x", "y", "z".
     spacing
-        Distance between voxel centres, one or three; 1 by default, which gives the derivative per voxel.
+        Distance between voxel centres, one or three; 1 by default, which gives the derivative per
+        voxel.
 
     Returns
     -------
@@ -80,7 +84,8 @@ def sobel_component(x: Array, axis: int) -> Array:
 def sobel(block: Shaped[Any, "x y z"], *, axis: Any) -> Inexact[Any, "x-2 y-2 z-2"]:
     """Take Sobel's difference along an axis; `scipy.ndimage.sobel`.
 
-    The weights are scipy's and not normalised: a ramp of 1 per voxel gives 32. Integers are taken as floats (scipy wraps them).
+    The weights are scipy's and not normalised: a ramp of 1 per voxel gives 32. Integers are taken
+    as floats (scipy wraps them).
 
     Parameters
     ----------
@@ -131,7 +136,9 @@ def laplacian(block: Shaped[Any, "x y z"], *, spacing: Any = 1.0) -> Inexact[Any
 
 
 def smoothing_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0, fold: Any = None) -> Halo:
-    """Return `gaussian_radius` for a derivative, which needs a Gaussian of some width along every axis."""
+    """Return `gaussian_radius` for a derivative, which needs a Gaussian of some width along every
+    axis.
+    """
     if any(is_number(s) and s == 0 for s in per_axis(sigma, "sigma")):
         raise ValueError(
             f"sigma={sigma!r} must be positive along every axis; for differences without smoothing use derivative."
@@ -145,7 +152,9 @@ def smoothing_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0
 
 
 def gaussian_pass(x: Array, sigma: Any, radius: int, axis: int, order: int, spacing: Any, fold: Any = None) -> Array:
-    """Smooth along one axis with the derivative of a Gaussian of the given order, per `spacing` to that power."""
+    """Smooth along one axis with the derivative of a Gaussian of the given order, per `spacing` to
+    that power.
+    """
     weights = folded_weights(sigma, radius, order, x.dtype, None if fold is None else fold[axis])
     if order:
         scale = cast(spacing, x.dtype) ** order
@@ -164,7 +173,8 @@ def gaussian_derivative(
     truncate: float | int = 4.0,
     fold: Any = None,
 ) -> Inexact[Any, "_ _ _"]:
-    """Take a derivative of the field smoothed by a Gaussian; `scipy.ndimage.gaussian_filter` with `order`.
+    """Take a derivative of the field smoothed by a Gaussian; `scipy.ndimage.gaussian_filter` with
+    `order`.
 
     Parameters
     ----------
@@ -173,9 +183,11 @@ def gaussian_derivative(
     order
         Order of the derivative along each axis: ``(1, 0, 0)`` is d/dx, ``(1, 1, 0)`` is d2/dxdy.
     sigma
-        Standard deviation [voxel], one or three, positive. As an array it can be traced, and needs `radius`.
+        Standard deviation [voxel], one or three, positive. As an array it can be traced, and needs
+        `radius`.
     spacing
-        Distance between voxel centres, one or three; 1 by default, which gives the derivative per voxel.
+        Distance between voxel centres, one or three; 1 by default, which gives the derivative per
+        voxel.
     radius
         Cut-off [voxel], one or three; by default ``int(truncate * sigma + 0.5)``.
     truncate
@@ -183,12 +195,14 @@ def gaussian_derivative(
 
     Returns
     -------
-        The derivative, in the unit of `block` per unit of `spacing`, to the power of the orders' sum.
+        The derivative, in the unit of `block` per unit of `spacing`, to the power of the orders'
+        sum.
 
     Raises
     ------
     ValueError
-        If `sigma` is not positive, or an array without `radius`; if `order` is negative; if `spacing` is not positive.
+        If `sigma` is not positive, or an array without `radius`; if `order` is negative; if
+        `spacing` is not positive.
     """
     x = as_real(block)
     radii = smoothing_radius(sigma, radius, truncate)

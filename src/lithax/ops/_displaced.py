@@ -1,4 +1,6 @@
-"""A window that moves over a block: displacements as a loop of the compiled function instead of one slice each."""
+"""A window that moves over a block: displacements as a loop of the compiled function instead of one
+slice each.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,16 +41,18 @@ def displaced(block: Array, offset: Any, radius: Any) -> Array:
 
 
 def fold_displacements(step: Callable[..., Any], state: Any, block: Array, radius: Any) -> Any:
-    """Run ``state = step(state, window, offset)`` for every displacement of a window, up to `radius` voxels along each axis.
+    """Run ``state = step(state, window, offset)`` for every displacement of a window, up to
+    `radius` voxels along each axis.
 
-    On JAX it is one loop of the compiled function, whatever the number of displacements: a search over 11³ of them
-    compiles like one. For the bodies of operations with ``halo=radius`` (or more, where `step` itself looks further).
+    On JAX it is one loop of the compiled function, whatever the number of displacements: a search
+    over 11³ of them compiles like one. For the bodies of operations with ``halo=radius`` (or more,
+    where `step` itself looks further).
 
     Parameters
     ----------
     step
-        Takes the state, `displaced` of the block, and the displacement as three integers; returns the state anew, a pytree
-        of arrays whose shapes and types stay.
+        Takes the state, `displaced` of the block, and the displacement as three integers; returns
+        the state anew, a pytree of arrays whose shapes and types stay.
     state
         What there is before the first displacement.
     block, radius

@@ -86,14 +86,15 @@ def minimum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     block
         Any ordered field, one value per voxel; padded by half the box.
     size
-        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one voxel more on the lower side.
+        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one
+        voxel more on the lower side.
     radius
         The same as a radius: ``size = 2 * radius + 1``.
 
     Returns
     -------
-        The local minimum, in the unit of `block`. Masked: over the voxels taken in; where the box holds none, NaN, or 0 and
-        False where there is no NaN.
+        The local minimum, in the unit of `block`. Masked: over the voxels taken in; where the box
+        holds none, NaN, or 0 and False where there is no NaN.
 
     Raises
     ------
@@ -117,14 +118,15 @@ def maximum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     block
         Any ordered field, one value per voxel; padded by half the box.
     size
-        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one voxel more on the lower side.
+        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one
+        voxel more on the lower side.
     radius
         The same as a radius: ``size = 2 * radius + 1``.
 
     Returns
     -------
-        The local maximum, in the unit of `block`. Masked: over the voxels taken in; where the box holds none, NaN, or 0 and
-        False where there is no NaN.
+        The local maximum, in the unit of `block`. Masked: over the voxels taken in; where the box
+        holds none, NaN, or 0 and False where there is no NaN.
 
     Raises
     ------

@@ -1,9 +1,10 @@
 """Filters wider than the image, folded onto it.
 
-Continued by a boundary rule, a row of n voxels repeats itself ("reflect" after 2n, "mirror" after 2n - 2, "wrap" after n), or
-is one value from the face on ("nearest", "constant"). So weights that are a period apart meet the same voxel and add up, and
-all weights from the n-th neighbour on meet the same value. What is left reaches n voxels at most, and gives the same
-result up to rounding: the cost of a filter is bounded by the image and not by its width.
+Continued by a boundary rule, a row of n voxels repeats itself ("reflect" after 2n, "mirror" after
+2n - 2, "wrap" after n), or is one value from the face on ("nearest", "constant"). So weights that
+are a period apart meet the same voxel and add up, and all weights from the n-th neighbour on meet
+the same value. What is left reaches n voxels at most, and gives the same result up to rounding: the
+cost of a filter is bounded by the image and not by its width.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +29,9 @@ def period(size: int, boundary: str) -> int:
 
 
 def fold(weights: Sequence[Any], size: int, boundary: str, odd: bool = False) -> list[Any]:
-    """Return the weights of the centre and the neighbours outwards, folded; symmetric or (`odd`) antisymmetric."""
+    """Return the weights of the centre and the neighbours outwards, folded; symmetric or (`odd`)
+    antisymmetric.
+    """
     radius = len(weights) - 1
     reach = folded_radius(radius, size, boundary)
     if reach == radius:
@@ -57,10 +60,11 @@ def fold(weights: Sequence[Any], size: int, boundary: str, odd: bool = False) ->
 
 
 def fold_box(size: int, length: int, boundary: str) -> list[float]:
-    """Return the weights of a box of `size` voxels on a row of `length`, folded, from the lowest neighbour to the highest.
+    """Return the weights of a box of `size` voxels on a row of `length`, folded, from the lowest
+    neighbour to the highest.
 
-    An even box holds one voxel more on the lower side. The weights are numbers of voxels, halves where a voxel is met from
-    both sides.
+    An even box holds one voxel more on the lower side. The weights are numbers of voxels, halves
+    where a voxel is met from both sides.
     """
     below, above = size // 2, size - 1 - size // 2
     reach = folded_radius(below, length, boundary)
@@ -81,7 +85,9 @@ def wider_than(shape: Sequence[int], radii: Halo) -> bool:
 
 
 def folding(radii_of: Callable[..., Halo]) -> Callable[..., dict[str, Any] | None]:
-    """Return what adds ``fold=`` to the parameters of a filter that is wider than the image; see `VoxelOp.fit`."""
+    """Return what adds ``fold=`` to the parameters of a filter that is wider than the image; see
+    `VoxelOp.fit`.
+    """
 
     def fit(shape: Sequence[int], boundary: str, **parameters: Any) -> dict[str, Any] | None:
         rows = tuple((n, boundary) for n in shape)

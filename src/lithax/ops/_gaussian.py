@@ -29,15 +29,16 @@ def gaussian_radius(sigma: Any, radius: Any = None, truncate: float | int = 4.0,
     radius
         The answer, where it is known already; needed when `sigma` is an array.
     truncate
-        Cut-off [standard deviation]: the radius is ``int(truncate * sigma + 0.5)``, as in scipy.ndimage.
+        Cut-off [standard deviation]: the radius is ``int(truncate * sigma + 0.5)``, as in
+        scipy.ndimage.
     fold
         The rows of an image onto which the filter is folded, where it is wider than the image.
 
     Raises
     ------
     ValueError
-        If `sigma` is negative or not finite, or an array without `radius`; if `truncate` is not positive; if the
-        radius exceeds 10⁶ voxels.
+        If `sigma` is negative or not finite, or an array without `radius`; if `truncate` is not
+        positive; if the radius exceeds 10⁶ voxels.
     """
     sigmas = per_axis(sigma, "sigma")
     if any(is_number(s) and not (s >= 0 and math.isfinite(s)) for s in sigmas):
@@ -67,10 +68,12 @@ def _checked(radii: Halo, sigma: Any) -> Halo:
 def gaussian_weights(sigma: Any, radius: int, order: int, dtype: Any) -> list[Any]:
     """Return the weights of the centre and of the neighbours outwards, for `correlate`.
 
-    The Gaussian is sampled at the voxel centres and normalised to sum 1; its derivative of order n is the same samples
-    times the polynomial P_n with P_0 = 1 and P_{n+1}(k) = P_n'(k) - k P_n(k) / sigma**2, as in scipy.ndimage.
+    The Gaussian is sampled at the voxel centres and normalised to sum 1; its derivative of order n
+    is the same samples times the polynomial P_n with P_0 = 1 and P_{n+1}(k) = P_n'(k) - k P_n(k) /
+    sigma**2, as in scipy.ndimage.
 
-    A number as `sigma` gives numbers, computed in double precision; an array gives 0-d arrays of `dtype`.
+    A number as `sigma` gives numbers, computed in double precision; an array gives 0-d arrays of
+    `dtype`.
     """
     if is_number(sigma) and sigma < 1e-15:
         return [1.0 if order == 0 else 0.0] + [0.0] * radius
@@ -92,7 +95,9 @@ def gaussian_weights(sigma: Any, radius: int, order: int, dtype: Any) -> list[An
 
 
 def folded_weights(sigma: Any, radius: int, order: int, dtype: Any, row: Any = None) -> list[Any]:
-    """Return `gaussian_weights`, folded onto a row (its length and boundary rule) if one is given."""
+    """Return `gaussian_weights`, folded onto a row (its length and boundary rule) if one is
+    given.
+    """
     weights = gaussian_weights(sigma, radius, order, dtype)
     return weights if row is None else fold_weights(weights, *row, odd=order % 2 == 1)
 
@@ -122,16 +127,19 @@ def _gaussian_masked(
 def gaussian(
     block: Shaped[Any, "x y z"], *, sigma: Any, radius: Any = None, truncate: float | int = 4.0, fold: Any = None
 ) -> Inexact[Any, "_ _ _"]:
-    """Smooth with a Gaussian, sampled at the voxel centres and cut off; `scipy.ndimage.gaussian_filter`.
+    """Smooth with a Gaussian, sampled at the voxel centres and cut off;
+    `scipy.ndimage.gaussian_filter`.
 
-    Integers and booleans are smoothed as floats (see `lithax.arrays.real_dtype`). NaN and infinity spread over the window.
+    Integers and booleans are smoothed as floats (see `lithax.arrays.real_dtype`). NaN and infinity
+    spread over the window.
 
     Parameters
     ----------
     block
         Any field, one value per voxel; padded by `gaussian_radius(sigma, radius, truncate)`.
     sigma
-        Standard deviation [voxel], one or three, one per axis. As an array it can be traced, and needs `radius`.
+        Standard deviation [voxel], one or three, one per axis. As an array it can be traced, and
+        needs `radius`.
     radius
         Cut-off [voxel], one or three; by default ``int(truncate * sigma + 0.5)``.
     truncate
@@ -139,8 +147,8 @@ def gaussian(
 
     Returns
     -------
-        The smoothed field, in the unit of `block`. Masked: the weighted mean of the voxels taken in (normalised
-        convolution), NaN where the window holds none.
+        The smoothed field, in the unit of `block`. Masked: the weighted mean of the voxels taken in
+        (normalised convolution), NaN where the window holds none.
 
     Raises
     ------

@@ -16,7 +16,9 @@ from lithax.typing import Array
 
 
 def gradient_halo(sigma: Any = None, radius: Any = None, truncate: float | int = 4.0, fold: Any = None) -> Halo:
-    """Return the halo of the gradient: one voxel for central differences, the Gaussian's radius otherwise."""
+    """Return the halo of the gradient: one voxel for central differences, the Gaussian's radius
+    otherwise.
+    """
     return (1, 1, 1) if sigma is None else smoothing_radius(sigma, radius, truncate, fold)
 
 
@@ -34,17 +36,21 @@ def gradient_magnitude(
     truncate: float | int = 4.0,
     fold: Any = None,
 ) -> Float[Any, "_ _ _"]:
-    """Take the length of the gradient of the smoothed field; `scipy.ndimage.gaussian_gradient_magnitude`.
+    """Take the length of the gradient of the smoothed field;
+    `scipy.ndimage.gaussian_gradient_magnitude`.
 
     Parameters
     ----------
     block
-        Any field of real numbers, one value per voxel; padded by `gaussian_radius(sigma, radius, truncate)`, or by one voxel.
+        Any field of real numbers, one value per voxel; padded by `gaussian_radius(sigma, radius,
+        truncate)`, or by one voxel.
     sigma
-        Standard deviation of the Gaussian [voxel], one or three, positive. As an array it can be traced, and needs `radius`.
-        Without it nothing is smoothed, and the gradient is made of central differences.
+        Standard deviation of the Gaussian [voxel], one or three, positive. As an array it can be
+        traced, and needs `radius`. Without it nothing is smoothed, and the gradient is made of
+        central differences.
     spacing
-        Distance between voxel centres, one or three; 1 by default, which gives the gradient per voxel.
+        Distance between voxel centres, one or three; 1 by default, which gives the gradient per
+        voxel.
     radius
         Cut-off [voxel], one or three; by default ``int(truncate * sigma + 0.5)``.
     truncate
@@ -52,7 +58,8 @@ def gradient_magnitude(
 
     Returns
     -------
-        The magnitude, in the unit of `block` per unit of `spacing`; its own derivative is 0 where the gradient vanishes.
+        The magnitude, in the unit of `block` per unit of `spacing`; its own derivative is 0 where
+        the gradient vanishes.
 
     Raises
     ------
@@ -84,7 +91,8 @@ def gradient_magnitude(
 
 @voxel_op(halo=1)
 def sobel_magnitude(block: Shaped[Any, "x y z"]) -> Float[Any, "x-2 y-2 z-2"]:
-    """Take the length of Sobel's differences; `scipy.ndimage.generic_gradient_magnitude` with `sobel`.
+    """Take the length of Sobel's differences; `scipy.ndimage.generic_gradient_magnitude` with
+    `sobel`.
 
     Not normalised: a ramp of 1 per voxel along an axis gives 32.
 

@@ -1,8 +1,10 @@
-"""Denoising by iteration: total variation and anisotropic diffusion, with nothing crossing the faces of the image.
+"""Denoising by iteration: total variation and anisotropic diffusion, with nothing crossing the
+faces of the image.
 
-Both look at differences between neighbouring voxels. A difference counts where both voxels are inside the image and taken in;
-elsewhere it is zero, so that no boundary rule is asked for and voxels left out influence nothing. Each iteration uses up
-one voxel of halo, and a block equals the whole.
+Both look at differences between neighbouring voxels. A difference counts where both voxels are
+inside the image and taken in; elsewhere it is zero, so that no boundary rule is asked for and
+voxels left out influence nothing. Each iteration uses up one voxel of halo, and a block equals the
+whole.
 """
 
 import math
@@ -23,7 +25,9 @@ MOST_ITERATIONS = 200
 
 
 class _WithinFaces(VoxelOp):
-    """An operation that looks at nothing outside the image: of a whole array no more than its outermost voxels is padded."""
+    """An operation that looks at nothing outside the image: of a whole array no more than its
+    outermost voxels is padded.
+    """
 
     def __call__(self, *arrays: Array, **parameters: Any) -> Any:
         parameters.setdefault("reach", 1)
@@ -35,7 +39,9 @@ def _within_faces(halo: Any, static: tuple[str, ...], masked: Any) -> Any:
 
 
 def neighbour(x: Array, axis: int, step: int) -> Array:
-    """Return the neighbour of every voxel along an axis; at the face of the block, where the halo is used up, zero or False."""
+    """Return the neighbour of every voxel along an axis; at the face of the block, where the halo
+    is used up, zero or False.
+    """
     xp = namespace(x)
     length = x.shape[axis]
     zeros = xp.zeros_like(shifted(x, axis, 0, 1))
@@ -85,7 +91,9 @@ def _check_iterations(iterations: Any) -> int:
 
 
 def iterated_halo(iterations: int = 10, reach: int | None = None) -> Halo:
-    """Return how far an iteration looks: a voxel each time, unless `reach` says that nothing lies beyond."""
+    """Return how far an iteration looks: a voxel each time, unless `reach` says that nothing lies
+    beyond.
+    """
     steps = _check_iterations(iterations)
     reach = steps if reach is None else reach
     return reach, reach, reach
@@ -145,12 +153,14 @@ def _total_variation_masked(
 def total_variation(
     x: Shaped[Any, "x y z"], *, weight: Any = 0.1, iterations: int = 10, reach: int | None = None, block: Context
 ) -> Float[Any, "_ _ _"]:
-    """Remove variation that edges do not need, a fixed number of dual steps; `skimage.restoration.denoise_tv_chambolle`.
+    """Remove variation that edges do not need, a fixed number of dual steps;
+    `skimage.restoration.denoise_tv_chambolle`.
 
-    Minimises ``|y - x|² / 2 + weight * TV(y)``: noise goes, and steps between grey levels stay sharp. The numbers are
-    scikit-image's with ``eps=0, max_num_iter=iterations``. Nothing crosses the faces of the image, whatever the boundary rule;
-    the halo is `iterations` voxels, and what it costs to compute them again in every block is what `lx.plan` shows: for
-    many iterations take large blocks. Integers and booleans are smoothed as floats.
+    Minimises ``|y - x|² / 2 + weight * TV(y)``: noise goes, and steps between grey levels stay
+    sharp. The numbers are scikit-image's with ``eps=0, max_num_iter=iterations``. Nothing crosses
+    the faces of the image, whatever the boundary rule; the halo is `iterations` voxels, and what it
+    costs to compute them again in every block is what `lx.plan` shows: for many iterations take
+    large blocks. Integers and booleans are smoothed as floats.
 
     Parameters
     ----------
@@ -161,7 +171,8 @@ def total_variation(
     iterations
         Dual steps, from 1 (which changes nothing) to 200.
     reach
-        Voxels of halo; by default `iterations`, and 1 for a whole array, beyond whose faces nothing is looked at.
+        Voxels of halo; by default `iterations`, and 1 for a whole array, beyond whose faces nothing
+        is looked at.
 
     Returns
     -------
@@ -174,8 +185,8 @@ def total_variation(
 
     References
     ----------
-    Chambolle, An algorithm for total variation minimization and applications, Journal of Mathematical Imaging and Vision 20
-    (2004) 89-97, eq. 9. doi:10.1023/B:JMIV.0000011325.36760.1e
+    Chambolle, An algorithm for total variation minimization and applications, Journal of
+    Mathematical Imaging and Vision 20 (2004) 89-97, eq. 9. doi:10.1023/B:JMIV.0000011325.36760.1e
     """
     return _total_variation(x, None, weight, iterations, reach, block)
 
@@ -248,18 +259,21 @@ def anisotropic_diffusion(
     reach: int | None = None,
     block: Context,
 ) -> Float[Any, "_ _ _"]:
-    """Let grey levels diffuse where neighbours differ little (Perona and Malik); scikit-image has no counterpart.
+    """Let grey levels diffuse where neighbours differ little (Perona and Malik); scikit-image has
+    no counterpart.
 
-    Each iteration adds ``step * Σ c(d) d`` over the differences d to the six neighbours, with the conductance
-    ``c = exp(-(d/kappa)²)`` or ``1 / (1 + (d/kappa)²)``. The sum of all grey levels stays; nothing crosses the faces of the image,
-    whatever the boundary rule. Integers and booleans are smoothed as floats.
+    Each iteration adds ``step * Σ c(d) d`` over the differences d to the six neighbours, with the
+    conductance ``c = exp(-(d/kappa)²)`` or ``1 / (1 + (d/kappa)²)``. The sum of all grey levels
+    stays; nothing crosses the faces of the image, whatever the boundary rule. Integers and booleans
+    are smoothed as floats.
 
     Parameters
     ----------
     x
         Grey levels, one per voxel; padded by a voxel per iteration.
     kappa
-        Difference of neighbours beyond which there is an edge, in the unit of `x`; two to three times the noise. May be traced.
+        Difference of neighbours beyond which there is an edge, in the unit of `x`; two to three
+        times the noise. May be traced.
     iterations
         From 1 to 200.
     step
@@ -280,7 +294,8 @@ def anisotropic_diffusion(
 
     References
     ----------
-    Perona and Malik, Scale-space and edge detection using anisotropic diffusion, IEEE Transactions on Pattern Analysis and
-    Machine Intelligence 12 (1990) 629-639, eqs. 7 and 10. doi:10.1109/34.56205
+    Perona and Malik, Scale-space and edge detection using anisotropic diffusion, IEEE Transactions
+    on Pattern Analysis and Machine Intelligence 12 (1990) 629-639, eqs. 7 and 10.
+    doi:10.1109/34.56205
     """
     return _diffused(x, None, kappa, iterations, step, conductance, reach, block)

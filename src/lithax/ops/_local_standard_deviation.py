@@ -36,7 +36,8 @@ def deviation_halo(size: Any = None, radius: Any = None) -> Halo:
 
 
 def _deviation(mean: Array, count: Any, sizes: tuple[int, int, int]) -> tuple[Array, Any]:
-    # Variance over boxes, and the number of voxels in each; `count` is 1 for voxels taken in and 0 for others, or just 1.0.
+    # Variance over boxes, and the number of voxels in each; `count` is 1 for voxels taken in and 0
+    # for others, or just 1.0.
     xp = namespace(mean)
     uniform = isinstance(count, float)
     squares = None
@@ -87,33 +88,35 @@ def local_standard_deviation(
 ) -> Float[Any, "_ _ _"]:
     """Take the standard deviation in a box (divided by the number of voxels, not one less).
 
-    Mean and sum of squared deviations of rows are merged into those of planes and boxes, so nothing is lost where the
-    deviation is small beside the mean. Integers and booleans are taken as floats. NaN reaches the voxels whose box contains it.
+    Mean and sum of squared deviations of rows are merged into those of planes and boxes, so nothing
+    is lost where the deviation is small beside the mean. Integers and booleans are taken as floats.
+    NaN reaches the voxels whose box contains it.
 
     Parameters
     ----------
     block
         Any field of real numbers, one value per voxel; padded by half the box.
     size
-        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one voxel more on the lower side.
+        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one
+        voxel more on the lower side.
     radius
         The same as a radius: ``size = 2 * radius + 1``.
 
     Returns
     -------
-        The local standard deviation, in the unit of `block`; its derivative is 0 where the box is constant. Masked: of
-        the voxels taken in, NaN where the box holds none.
+        The local standard deviation, in the unit of `block`; its derivative is 0 where the box is
+        constant. Masked: of the voxels taken in, NaN where the box holds none.
 
     Raises
     ------
     ValueError
-        If `size` and `radius` are both given, or one is not a whole number of the right sign; if the
-        box is wider than 501 voxels.
+        If `size` and `radius` are both given, or one is not a whole number of the right sign; if
+        the box is wider than 501 voxels.
 
     References
     ----------
-    Chan, Golub and LeVeque, Algorithms for computing the sample variance, The American Statistician 37 (1983), eq. 1.5.
-    doi:10.1080/00031305.1983.10483115
+    Chan, Golub and LeVeque, Algorithms for computing the sample variance, The American Statistician
+    37 (1983), eq. 1.5. doi:10.1080/00031305.1983.10483115
     """
     sizes = window_size(size, radius)
     x = trim(_real(block), sizes)

@@ -1,4 +1,6 @@
-"""Thresholds that follow the surroundings: for scans whose grey levels drift over more than a window."""
+"""Thresholds that follow the surroundings: for scans whose grey levels drift over more than a
+window.
+"""
 
 import math
 from typing import Any
@@ -28,7 +30,9 @@ def local_halo(window_size: Any = 15) -> Halo:
 
 
 def adaptive_halo(block_size: Any = 3, method: str = "gaussian", sigma: Any = None) -> Halo:
-    """Return how far the mean looks: half the window, or the reach of the Gaussian, at most half a window more."""
+    """Return how far the mean looks: half the window, or the reach of the Gaussian, at most half a
+    window more.
+    """
     sizes = odd_size(block_size, "block_size")
     if method not in ADAPTIVE:
         raise ValueError(f"method={method!r} is not known; use one of {', '.join(map(repr, ADAPTIVE))}.")
@@ -115,7 +119,8 @@ def adaptive(
     offset: Any = 0,
     sigma: Any = None,
 ) -> Float[Any, "_ _ _"]:
-    """Return a threshold per voxel, the mean of its surroundings less an offset; `skimage.filters.threshold_local`.
+    """Return a threshold per voxel, the mean of its surroundings less an offset;
+    `skimage.filters.threshold_local`.
 
     ``x > ops.adaptive(x)`` is the upper phase; in one pass over an image, `local_threshold`.
 
@@ -130,12 +135,13 @@ def adaptive(
     offset
         Subtracted from the mean, in the unit of `block`; may be traced.
     sigma
-        Standard deviation of the Gaussian [voxel] (scikit-image's `param`); by default ``(block_size - 1) / 6``, cut off at four of
-        them.
+        Standard deviation of the Gaussian [voxel] (scikit-image's `param`); by default
+        ``(block_size - 1) / 6``, cut off at four of them.
 
     Returns
     -------
-        The threshold, in the unit of `block`, as floats. Masked: of the voxels taken in, NaN where there are none.
+        The threshold, in the unit of `block`, as floats. Masked: of the voxels taken in, NaN where
+        there are none.
 
     Raises
     ------
@@ -153,10 +159,11 @@ def _niblack_masked(
 
 @voxel_op(halo=local_halo, static="window_size", masked=_niblack_masked)
 def niblack(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2) -> Float[Any, "_ _ _"]:
-    """Return the threshold ``m - k s`` per voxel, m and s the mean and deviation of a box; `skimage.filters.threshold_niblack`.
+    """Return the threshold ``m - k s`` per voxel, m and s the mean and deviation of a box;
+    `skimage.filters.threshold_niblack`.
 
-    scikit-image mirrors the image at its faces: ``boundary="mirror"`` here. ``x > ops.niblack(x)`` is the upper phase; in one pass
-    over an image, `local_threshold`.
+    scikit-image mirrors the image at its faces: ``boundary="mirror"`` here. ``x > ops.niblack(x)``
+    is the upper phase; in one pass over an image, `local_threshold`.
 
     Parameters
     ----------
@@ -169,7 +176,8 @@ def niblack(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2)
 
     Returns
     -------
-        The threshold, in the unit of `block`, as floats. Masked: of the voxels taken in, NaN where there are none.
+        The threshold, in the unit of `block`, as floats. Masked: of the voxels taken in, NaN where
+        there are none.
 
     Raises
     ------
@@ -193,8 +201,9 @@ def _sauvola_masked(
 def sauvola(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2, r: Any = None) -> Float[Any, "_ _ _"]:
     """Return the threshold ``m (1 + k (s/r - 1))`` per voxel; `skimage.filters.threshold_sauvola`.
 
-    m and s are mean and standard deviation of a box. scikit-image mirrors the image at its faces: ``boundary="mirror"`` here.
-    ``x > ops.sauvola(x)`` is the upper phase; in one pass over an image, `local_threshold`.
+    m and s are mean and standard deviation of a box. scikit-image mirrors the image at its faces:
+    ``boundary="mirror"`` here. ``x > ops.sauvola(x)`` is the upper phase; in one pass over an
+    image, `local_threshold`.
 
     Parameters
     ----------
@@ -205,12 +214,13 @@ def sauvola(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2,
     k
         Weight of the standard deviation [-]; may be traced.
     r
-        The largest standard deviation to be expected, in the unit of `block`; may be traced. None: half the range of an
-        integer type. For floats it must be given (scikit-image takes 1).
+        The largest standard deviation to be expected, in the unit of `block`; may be traced. None:
+        half the range of an integer type. For floats it must be given (scikit-image takes 1).
 
     Returns
     -------
-        The threshold, in the unit of `block`, as floats. Masked: of the voxels taken in, NaN where there are none.
+        The threshold, in the unit of `block`, as floats. Masked: of the voxels taken in, NaN where
+        there are none.
 
     Raises
     ------
@@ -219,8 +229,8 @@ def sauvola(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2,
 
     References
     ----------
-    Sauvola and Pietikäinen, Adaptive document image binarization, Pattern Recognition 33 (2000) 225-236, eq. 5.
-    doi:10.1016/S0031-3203(99)00055-2
+    Sauvola and Pietikäinen, Adaptive document image binarization, Pattern Recognition 33 (2000)
+    225-236, eq. 5. doi:10.1016/S0031-3203(99)00055-2
     """
     return _sauvola(block, None, window_size, k, r)
 
@@ -270,14 +280,16 @@ def local_threshold(
 ) -> Bool[Any, "_ _ _"]:
     """Tell the voxels above the threshold of their surroundings from the others.
 
-    The result has no derivative. NaN is above nothing, and nothing is above a threshold that is NaN.
+    The result has no derivative. NaN is above nothing, and nothing is above a threshold that is
+    NaN.
 
     Parameters
     ----------
     block
         Grey levels, one per voxel; padded by the reach of the threshold.
     method
-        "adaptive" (Gaussian mean less `offset`), "niblack" or "sauvola": the thresholds of these names.
+        "adaptive" (Gaussian mean less `offset`), "niblack" or "sauvola": the thresholds of these
+        names.
     window_size
         Edge of the window [voxel], odd, one or three, one per axis.
     k, r

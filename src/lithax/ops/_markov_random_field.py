@@ -1,4 +1,6 @@
-"""Classes that neighbours agree on: a Markov random field over the voxels, by iterated conditional modes."""
+"""Classes that neighbours agree on: a Markov random field over the voxels, by iterated conditional
+modes.
+"""
 
 import math
 from typing import Any
@@ -97,13 +99,15 @@ def markov_random_field(
     iterations: int = 5,
     block: Context,
 ) -> UInt8[Any, "_ _ _"]:
-    """Give each voxel a class that its grey levels and its six neighbours agree on, by iterated conditional modes.
+    """Give each voxel a class that its grey levels and its six neighbours agree on, by iterated
+    conditional modes.
 
-    The energy of a class is that of `classify` less `beta` for every neighbour across a face that has the class; each iteration
-    puts every voxel into its class of least energy, first those of even index sum, then the others, so that the energy of the
-    whole image never rises. Neighbours outside the image or left out have no vote, whatever the boundary rule.
-    ``lx.chunk_map(partial(mixture.regularise, beta=1.5), image)`` has the parameters of a mixture bound. The result has no
-    derivative. scikit-image has no counterpart.
+    The energy of a class is that of `classify` less `beta` for every neighbour across a face that
+    has the class; each iteration puts every voxel into its class of least energy, first those of
+    even index sum, then the others, so that the energy of the whole image never rises. Neighbours
+    outside the image or left out have no vote, whatever the boundary rule.
+    ``lx.chunk_map(partial(mixture.regularise, beta=1.5), image)`` has the parameters of a mixture
+    bound. The result has no derivative. scikit-image has no counterpart.
 
     Parameters
     ----------
@@ -127,7 +131,7 @@ def markov_random_field(
 
     References
     ----------
-    Besag, On the statistical analysis of dirty pictures, Journal of the Royal Statistical Society B 48 (1986) 259-302, section
-    2.5. doi:10.1111/j.2517-6161.1986.tb01412.x
+    Besag, On the statistical analysis of dirty pictures, Journal of the Royal Statistical Society B
+    48 (1986) 259-302, section 2.5. doi:10.1111/j.2517-6161.1986.tb01412.x
     """
     return _field(blocks, None, weights, means, factors, beta, iterations, block)

@@ -69,14 +69,14 @@ def median(block: Shaped[Any, "x y z"], *, radius: Any = 1, footprint: str = "cu
     radius
         Radius of the neighbourhood [voxel], one or three, one per axis (0: not along this axis).
     footprint
-        "cube": all voxels within `radius` along every axis. "cross": those along the axes only (7 for radius 1).
-        "ball": those within the Euclidean radius. At most 4096 voxels.
+        "cube": all voxels within `radius` along every axis. "cross": those along the axes only (7
+        for radius 1). "ball": those within the Euclidean radius. At most 4096 voxels.
 
     Returns
     -------
-        The local median, in the unit of `block`. Masked: the median of the voxels taken in; for an even number of them the mean of
-        the two middle ones as in NumPy, but the lower of the two for integers and booleans. Where there is none, NaN, or 0
-        and False where there is no NaN.
+        The local median, in the unit of `block`. Masked: the median of the voxels taken in; for an
+        even number of them the mean of the two middle ones as in NumPy, but the lower of the two
+        for integers and booleans. Where there is none, NaN, or 0 and False where there is no NaN.
 
     Raises
     ------
@@ -87,8 +87,8 @@ def median(block: Shaped[Any, "x y z"], *, radius: Any = 1, footprint: str = "cu
 
     References
     ----------
-    Up to 64 voxels: Batcher, Sorting networks and their applications, AFIPS Spring Joint Computer Conference (1968).
-    doi:10.1145/1468075.1468121
+    Up to 64 voxels: Batcher, Sorting networks and their applications, AFIPS Spring Joint Computer
+    Conference (1968). doi:10.1145/1468075.1468121
     """
     hood = _hood(block, radius, footprint)
     return on_ordered(block, partial(value_of_rank, rank=len(hood.offsets) // 2, hood=hood))

@@ -1,4 +1,6 @@
-"""Classes of voxels by normal distributions of one or several channels: energies, memberships, labels."""
+"""Classes of voxels by normal distributions of one or several channels: energies, memberships,
+labels.
+"""
 
 import math
 from typing import Any
@@ -14,7 +16,8 @@ from lithax.typing import Array
 def class_energies(blocks: tuple[Array, ...], weights: Any, means: Any, factors: Any) -> list[Array]:
     """Return minus the logarithm of each class's weighted density, per voxel, less a constant.
 
-    `factors` are the inverse Cholesky factors of the covariances: lower triangular matrices W with ``W C Wᵀ = 1``.
+    `factors` are the inverse Cholesky factors of the covariances: lower triangular matrices W with
+    ``W C Wᵀ = 1``.
     """
     values = [as_real(block) for block in blocks]
     channels = len(values)
@@ -65,10 +68,11 @@ def memberships(energies: list[Array]) -> tuple[list[Array], Array]:
 
 @voxel_op
 def classify(*blocks: Shaped[Any, "x y z"], weights: Any, means: Any, factors: Any) -> UInt8[Any, "x y z"]:
-    """Give each voxel the class of the largest weighted normal density; `sklearn.mixture.GaussianMixture.predict`.
+    """Give each voxel the class of the largest weighted normal density;
+    `sklearn.mixture.GaussianMixture.predict`.
 
-    ``lx.chunk_map(mixture.classify, image, ...)`` of a `lx.measure.gaussian_mixture` has the parameters bound. The result has no
-    derivative; `responsibilities` has one. NaN becomes class 0.
+    ``lx.chunk_map(mixture.classify, image, ...)`` of a `lx.measure.gaussian_mixture` has the
+    parameters bound. The result has no derivative; `responsibilities` has one. NaN becomes class 0.
 
     Parameters
     ----------
@@ -97,9 +101,11 @@ def classify(*blocks: Shaped[Any, "x y z"], weights: Any, means: Any, factors: A
 def responsibilities(
     *blocks: Shaped[Any, "x y z"], weights: Any, means: Any, factors: Any
 ) -> tuple[Float[Any, "x y z"], ...]:
-    """Return each voxel's degree of membership in each class, the soft form of `classify`: one array per class, of sum 1.
+    """Return each voxel's degree of membership in each class, the soft form of `classify`: one
+    array per class, of sum 1.
 
-    Differentiable in the voxels and the parameters; `sklearn.mixture.GaussianMixture.predict_proba`.
+    Differentiable in the voxels and the parameters;
+    `sklearn.mixture.GaussianMixture.predict_proba`.
 
     Parameters
     ----------

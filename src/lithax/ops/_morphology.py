@@ -1,4 +1,6 @@
-"""Erosion and dilation by a digital ball or by the nearest neighbours, and what is made of the two."""
+"""Erosion and dilation by a digital ball or by the nearest neighbours, and what is made of the
+two.
+"""
 
 import math
 from functools import partial
@@ -18,14 +20,20 @@ from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
 LARGEST_RADIUS = 12
-"""Beyond it the unrolled neighbourhood takes many seconds to compile; thresholding a distance map is the way."""
+"""Beyond it the unrolled neighbourhood takes many seconds to compile; thresholding a distance map
+is the way.
+"""
 
 FENCED = 64
-"""Rods per compiled loop; with hundreds the compiler gives up on vector instructions, and a loop is twenty times slower."""
+"""Rods per compiled loop; with hundreds the compiler gives up on vector instructions, and a loop is
+twenty times slower.
+"""
 
 
 def _runs(connectivity: Any, radius: Any) -> dict[tuple[int, int], int]:
-    """Return the element as rods along z: for each (x, y) offset, how far it reaches to both sides."""
+    """Return the element as rods along z: for each (x, y) offset, how far it reaches to both
+    sides.
+    """
     if connectivity is not None and radius is not None:
         raise ValueError(
             f"connectivity={connectivity!r} and radius={radius!r} both set the structuring element; give one of them."
@@ -99,23 +107,26 @@ def _dilation_masked(
 def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Erode: True where the whole structuring element is True; `scipy.ndimage.binary_erosion`.
 
-    A field of numbers is eroded to the smallest value in the element, `scipy.ndimage.grey_erosion`. The dtype is kept; NaN
-    reaches every voxel whose element contains it. scipy's ``border_value`` is ``boundary="constant"`` with `boundary_value`; the
-    default here continues the image beyond its faces.
+    A field of numbers is eroded to the smallest value in the element, `scipy.ndimage.grey_erosion`.
+    The dtype is kept; NaN reaches every voxel whose element contains it. scipy's ``border_value``
+    is ``boundary="constant"`` with `boundary_value`; the default here continues the image beyond
+    its faces.
 
     Parameters
     ----------
     block
         One phase as booleans, or any ordered field; padded by the radius of the element.
     connectivity
-        Element of the voxel and its neighbours across faces (1, the default), edges too (2), corners too (3).
+        Element of the voxel and its neighbours across faces (1, the default), edges too (2),
+        corners too (3).
     radius
-        Element of the voxels whose centres lie within this distance [voxel] instead; need not be whole.
+        Element of the voxels whose centres lie within this distance [voxel] instead; need not be
+        whole.
 
     Returns
     -------
-        The eroded field, in the unit of `block`. Masked: over the voxels taken in; where the element holds none, NaN, or 0 and
-        False where there is no NaN.
+        The eroded field, in the unit of `block`. Masked: over the voxels taken in; where the
+        element holds none, NaN, or 0 and False where there is no NaN.
 
     Raises
     ------
@@ -130,25 +141,29 @@ def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: An
 
 @voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_dilation_masked)
 def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
-    """Dilate: True where any voxel of the structuring element is True; `scipy.ndimage.binary_dilation`.
+    """Dilate: True where any voxel of the structuring element is True;
+    `scipy.ndimage.binary_dilation`.
 
-    A field of numbers is dilated to the largest value in the element, `scipy.ndimage.grey_dilation`. The dtype is kept;
-    NaN reaches every voxel whose element contains it. scipy's ``border_value`` is ``boundary="constant"`` with `boundary_value`;
-    the default here continues the image beyond its faces.
+    A field of numbers is dilated to the largest value in the element,
+    `scipy.ndimage.grey_dilation`. The dtype is kept; NaN reaches every voxel whose element contains
+    it. scipy's ``border_value`` is ``boundary="constant"`` with `boundary_value`; the default here
+    continues the image beyond its faces.
 
     Parameters
     ----------
     block
         One phase as booleans, or any ordered field; padded by the radius of the element.
     connectivity
-        Element of the voxel and its neighbours across faces (1, the default), edges too (2), corners too (3).
+        Element of the voxel and its neighbours across faces (1, the default), edges too (2),
+        corners too (3).
     radius
-        Element of the voxels whose centres lie within this distance [voxel] instead; need not be whole.
+        Element of the voxels whose centres lie within this distance [voxel] instead; need not be
+        whole.
 
     Returns
     -------
-        The dilated field, in the unit of `block`. Masked: over the voxels taken in; where the element holds none, NaN, or 0 and
-        False where there is no NaN.
+        The dilated field, in the unit of `block`. Masked: over the voxels taken in; where the
+        element holds none, NaN, or 0 and False where there is no NaN.
 
     Raises
     ------
@@ -165,7 +180,8 @@ def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: A
 def opening(
     *, connectivity: Any = None, radius: Any = None, boundary: str = "reflect", boundary_value: Any = 0
 ) -> Chain:
-    """Erode, then dilate: removes what is thinner than the structuring element; `scipy.ndimage.binary_opening`, `grey_opening`.
+    """Erode, then dilate: removes what is thinner than the structuring element;
+    `scipy.ndimage.binary_opening`, `grey_opening`.
 
     Parameters
     ----------
@@ -187,7 +203,8 @@ def opening(
 def closing(
     *, connectivity: Any = None, radius: Any = None, boundary: str = "reflect", boundary_value: Any = 0
 ) -> Chain:
-    """Dilate, then erode: fills what is thinner than the structuring element; `scipy.ndimage.binary_closing`, `grey_closing`.
+    """Dilate, then erode: fills what is thinner than the structuring element;
+    `scipy.ndimage.binary_closing`, `grey_closing`.
 
     Parameters
     ----------

@@ -8,7 +8,9 @@ from lithax.typing import Array
 
 
 def _pairs(pore: Array, valid: Array | None) -> Array:
-    """Return a code per voxel: for each axis whether it and the next voxel count, and whether they differ."""
+    """Return a code per voxel: for each axis whether it and the next voxel count, and whether they
+    differ.
+    """
     xp = namespace(pore)
     core = tuple(slice(1, n - 1) for n in pore.shape)
     code = xp.zeros_like(pore[core], dtype=xp.uint8)
@@ -26,8 +28,10 @@ def _masked(pore: Array, valid: Array, *, block: Any) -> Array:
 
 @voxel_op(halo=1, context=True, masked=_masked)
 def neighbour_pairs(pore: Array, *, block: Any) -> Array:
-    """Return, for each voxel of a boolean image, a code of its pairs with the next voxel along x, y and z.
+    """Return, for each voxel of a boolean image, a code of its pairs with the next voxel along x, y
+    and z.
 
-    Bits 0 to 2: both lie in the image (and in the region of interest). Bits 3 to 5: they also differ in phase.
+    Bits 0 to 2: both lie in the image (and in the region of interest). Bits 3 to 5: they also
+    differ in phase.
     """
     return _pairs(pore, block.valid)

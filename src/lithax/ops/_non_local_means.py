@@ -17,7 +17,9 @@ from lithax.ops._window import odd_size
 from lithax.typing import Array
 
 CUTOFF = 5.0
-"""Patches further apart than this many squared `h` have no weight, as in scikit-image: exp(-5) = 0.007."""
+"""Patches further apart than this many squared `h` have no weight, as in scikit-image: exp(-5) =
+0.007.
+"""
 
 
 def non_local_halo(patch_size: Any = 3, patch_distance: Any = 5) -> Halo:
@@ -55,8 +57,9 @@ def _sums(x: Array, size: int, axis: int) -> Array:
 
 
 def _box(x: Array, sizes: Halo) -> Array:
-    # Sums of three along z and y are cheaper made again than stored; fenced before x, and not after it: what makes weights of
-    # the sums belongs into the same loop (0.9 ns per voxel and shift; without the fence 4, with one after every axis 2.7).
+    # Sums of three along z and y are cheaper made again than stored; fenced before x, and not after
+    # it: what makes weights of the sums belongs into the same loop (0.9 ns per voxel and shift;
+    # without the fence 4, with one after every axis 2.7).
     for number, axis in enumerate(axis for axis in AXES if sizes[axis] > 1):
         cheap = number == 0 or (axis != 0 and sizes[axis] <= 3)
         x = _sums(x if cheap else fence(x), sizes[axis], axis)
@@ -145,14 +148,17 @@ def non_local_means(
 ) -> Float[Any, "_ _ _"]:
     """Average the voxels of a search window, weighted by how alike their patches are.
 
-    The weight of a voxel is ``exp(-max(d² - 2 sigma², 0) / h²)``, d² the mean squared difference of the two patches, and 0 beyond
-    an exponent of 5: `skimage.restoration.denoise_nl_means` with ``fast_mode=True``. Differences: there the patches of an odd
-    `patch_size` are one voxel smaller along every axis than it says (yet divided by their full number of voxels) and the
-    exponential is approximated to 3 %; here patches are as large as they are said to be, about their voxel, and the exponential
-    is exact. Other boundary rules than scikit-image's (here ``boundary="mirror"``) are at hand, and the defaults are
-    smaller, since a search window of 23³ voxels has 12 167 of them.
+    The weight of a voxel is ``exp(-max(d² - 2 sigma², 0) / h²)``, d² the mean squared difference of
+    the two patches, and 0 beyond an exponent of 5: `skimage.restoration.denoise_nl_means` with
+    ``fast_mode=True``. Differences: there the patches of an odd `patch_size` are one voxel smaller
+    along every axis than it says (yet divided by their full number of voxels) and the exponential
+    is approximated to 3 %; here patches are as large as they are said to be, about their voxel, and
+    the exponential is exact. Other boundary rules than scikit-image's (here ``boundary="mirror"``)
+    are at hand, and the defaults are smaller, since a search window of 23³ voxels has 12 167 of
+    them.
 
-    Integers and booleans are filtered as floats; NaN reaches every voxel whose search window or patches contain it.
+    Integers and booleans are filtered as floats; NaN reaches every voxel whose search window or
+    patches contain it.
 
     Parameters
     ----------
@@ -165,23 +171,26 @@ def non_local_means(
     h
         Strength, in the unit of `block`; by default ``0.8 * sigma``. May be traced.
     sigma
-        Standard deviation of the noise, in the unit of `block`; its part in d² is subtracted. 0 where only
-        `h` is given; one of the two is needed, and ``lx.measure.noise(image)`` estimates this one. May be traced.
+        Standard deviation of the noise, in the unit of `block`; its part in d² is subtracted. 0
+        where only `h` is given; one of the two is needed, and ``lx.measure.noise(image)`` estimates
+        this one. May be traced.
 
     Returns
     -------
-        The smoothed field, in the unit of `block`. Masked: patches are compared over the voxels that both have, and only voxels
-        taken in are averaged; NaN where the voxel itself is left out.
+        The smoothed field, in the unit of `block`. Masked: patches are compared over the voxels
+        that both have, and only voxels taken in are averaged; NaN where the voxel itself is left
+        out.
 
     Raises
     ------
     ValueError
-        If `patch_size` is even, `patch_distance` negative, `h` not positive, or neither `h` nor `sigma` is known.
+        If `patch_size` is even, `patch_distance` negative, `h` not positive, or neither `h` nor
+        `sigma` is known.
 
     References
     ----------
-    Buades, Coll and Morel, A non-local algorithm for image denoising, CVPR (2005) 60-65. doi:10.1109/CVPR.2005.38. Box sums
-    per shift: Darbon et al., Fast nonlocal filtering applied to electron cryomicroscopy, ISBI (2008) 1331-1334.
-    doi:10.1109/ISBI.2008.4541250
+    Buades, Coll and Morel, A non-local algorithm for image denoising, CVPR (2005) 60-65.
+    doi:10.1109/CVPR.2005.38. Box sums per shift: Darbon et al., Fast nonlocal filtering applied to
+    electron cryomicroscopy, ISBI (2008) 1331-1334. doi:10.1109/ISBI.2008.4541250
     """
     return _filtered(as_real(block), None, patch_size, patch_distance, h, sigma)

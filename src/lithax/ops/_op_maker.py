@@ -1,4 +1,6 @@
-"""Functions that make an operation of their parameters, and apply it where they are given an array."""
+"""Functions that make an operation of their parameters, and apply it where they are given an
+array.
+"""
 
 import functools
 import inspect
@@ -11,8 +13,8 @@ from lithax.arrays import is_array
 class OpMaker:
     """What returns a voxel operation for some parameters: made by `op_maker`.
 
-    ``coarsen("mean", 2)`` is an operation, ``coarsen(array, method="mean", scale=2)`` its result, and ``chunk_map(coarsen, image,
-    method="mean", scale=2)`` the same for an image.
+    ``coarsen("mean", 2)`` is an operation, ``coarsen(array, method="mean", scale=2)`` its result,
+    and ``chunk_map(coarsen, image, method="mean", scale=2)`` the same for an image.
     """
 
     def __init__(self, make: Callable):
@@ -24,13 +26,17 @@ class OpMaker:
         return f"<op_maker {self.make.__name__}>"
 
     def operation(self, arguments: tuple[Any, ...], parameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return the operation, and the parameters that are none of the maker's (such as `boundary`)."""
+        """Return the operation, and the parameters that are none of the maker's (such as
+        `boundary`).
+        """
         names = inspect.signature(self.make).parameters
         own = {name: value for name, value in parameters.items() if name in names}
         return self.make(*arguments, **own), {k: v for k, v in parameters.items() if k not in names}
 
     def __call__(self, *arguments: Any, **parameters: Any) -> Any:
-        """Return the operation; or, if the first argument is an array, what the operation makes of it."""
+        """Return the operation; or, if the first argument is an array, what the operation makes of
+        it.
+        """
         if arguments and is_array(arguments[0]):
             made, rest = self.operation(arguments[1:], parameters)
             return made(arguments[0], **rest)
@@ -38,5 +44,7 @@ class OpMaker:
 
 
 def op_maker(make: Callable) -> OpMaker:
-    """Let a function that returns an operation take arrays, too, and pass through the combinators."""
+    """Let a function that returns an operation take arrays, too, and pass through the
+    combinators.
+    """
     return OpMaker(make)

@@ -1,4 +1,6 @@
-"""Parameters of operations: one value or one per axis, numbers or arrays, beside a block of any dtype."""
+"""Parameters of operations: one value or one per axis, numbers or arrays, beside a block of any
+dtype.
+"""
 
 import math
 import numbers
@@ -8,7 +10,9 @@ from lithax.arrays import is_array, namespace
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a real number known now; what else a parameter can be is an array, perhaps traced."""
+    """Whether `value` is a real number known now; what else a parameter can be is an array, perhaps
+    traced.
+    """
     return isinstance(value, numbers.Real)
 
 

@@ -42,7 +42,8 @@ def _percentile_masked(
     radius: Any = None,
     footprint: str = "cube",
 ) -> Shaped[Any, "_ _ _"]:
-    # Voxels left out sort to the upper end; the rank among the others depends on how many there are.
+    # Voxels left out sort to the upper end; the rank among the others depends on how many there
+    # are.
     xp = namespace(block)
     offsets = neighbourhood_offsets(size, radius, footprint)
     hood = Neighbourhood(block, offsets, neighbourhood_halo(size, radius, footprint))
@@ -77,8 +78,8 @@ def percentile(
 ) -> Shaped[Any, "_ _ _"]:
     """Take a percentile of a neighbourhood; `scipy.ndimage.percentile_filter`.
 
-    One of the values is taken, never a mean of two, and the dtype is kept. NaN reaches every voxel whose neighbourhood
-    contains it. The derivative is that of the voxel taken.
+    One of the values is taken, never a mean of two, and the dtype is kept. NaN reaches every voxel
+    whose neighbourhood contains it. The derivative is that of the voxel taken.
 
     Parameters
     ----------
@@ -87,17 +88,18 @@ def percentile(
     percentile
         From 0 (the smallest value) to 100 [%]; negative numbers count from the top, as in scipy.
     size
-        Edge of a box [voxel], one or three, one per axis; 3 by default. An even box holds one voxel more on the lower side.
+        Edge of a box [voxel], one or three, one per axis; 3 by default. An even box holds one voxel
+        more on the lower side.
     radius
         Radius of the neighbourhood instead [voxel], one or three, one per axis.
     footprint
-        "cube": all voxels within `radius` along every axis. "cross": those along the axes only. "ball": those within the
-        Euclidean radius. At most 4096 voxels.
+        "cube": all voxels within `radius` along every axis. "cross": those along the axes only.
+        "ball": those within the Euclidean radius. At most 4096 voxels.
 
     Returns
     -------
-        The local percentile, in the unit of `block`. Masked: among the voxels taken in; where there is none, NaN, or 0 and
-        False where there is no NaN.
+        The local percentile, in the unit of `block`. Masked: among the voxels taken in; where there
+        is none, NaN, or 0 and False where there is no NaN.
 
     Raises
     ------
@@ -108,8 +110,8 @@ def percentile(
 
     References
     ----------
-    Up to 64 voxels: Batcher, Sorting networks and their applications, AFIPS Spring Joint Computer Conference (1968).
-    doi:10.1145/1468075.1468121
+    Up to 64 voxels: Batcher, Sorting networks and their applications, AFIPS Spring Joint Computer
+    Conference (1968). doi:10.1145/1468075.1468121
     """
     offsets = neighbourhood_offsets(size, radius, footprint)
     hood = Neighbourhood(block, offsets, neighbourhood_halo(size, radius, footprint))
@@ -122,8 +124,9 @@ def rank(
 ) -> Shaped[Any, "_ _ _"]:
     """Take the value of a given rank in a neighbourhood; `scipy.ndimage.rank_filter`.
 
-    The dtype is kept, NaN reaches every voxel whose neighbourhood contains it, and the derivative is that of the voxel taken.
-    There is no masked form, since with fewer voxels a rank is another share of them: `percentile` has one.
+    The dtype is kept, NaN reaches every voxel whose neighbourhood contains it, and the derivative
+    is that of the voxel taken. There is no masked form, since with fewer voxels a rank is another
+    share of them: `percentile` has one.
 
     Parameters
     ----------

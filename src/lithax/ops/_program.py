@@ -1,13 +1,15 @@
 """Operations one after another, on whole arrays and on one padded block.
 
-On a block, step k receives the core widened by its own halo and by those of all later steps. Inside the image that is
-enough; outside, each step has a boundary rule of its own, so before every stencil step what lies outside is filled again by that
-step's rule, from values inside the image that the block holds anyway.
+On a block, step k receives the core widened by its own halo and by those of all later steps. Inside
+the image that is enough; outside, each step has a boundary rule of its own, so before every stencil
+step what lies outside is filled again by that step's rule, from values inside the image that the
+block holds anyway.
 
-"wrap" is the exception: its values come from the far side of the image. When a step wraps, the block is read as a piece of
-the periodic image, and up to the last step that wraps every position p holds the true value at p modulo the image.
-A step before it with another rule (or one that is told where it is) sees the faces of each period: it is computed once per
-period that the block meets (one, for a block away from the faces), with the outside of that period filled by its rule.
+"wrap" is the exception: its values come from the far side of the image. When a step wraps, the
+block is read as a piece of the periodic image, and up to the last step that wraps every position p
+holds the true value at p modulo the image. A step before it with another rule (or one that is told
+where it is) sees the faces of each period: it is computed once per period that the block meets
+(one, for a block away from the faces), with the outside of that period filled by its rule.
 """
 
 import abc
@@ -47,7 +49,9 @@ _MOST_VOXELS = 2**40
 
 @dataclass(frozen=True, eq=False)
 class PlainFunction:
-    """A user's own function as a step: element-wise, or with a halo (then it returns the core or the padded shape)."""
+    """A user's own function as a step: element-wise, or with a halo (then it returns the core or
+    the padded shape).
+    """
 
     function: Callable
     halo: Any = 0
@@ -144,12 +148,15 @@ class Step:
 
     @functools.cached_property
     def _halos(self) -> dict[int, tuple[Halo, ...]]:
-        # A rule for the halo may be long (a Gaussian's, a structure's), and is asked for at every turn.
+        # A rule for the halo may be long (a Gaussian's, a structure's), and is asked for at every
+        # turn.
         return {}
 
     @property
     def overhang(self) -> Halo:
-        """How far a coarser voxel at an upper face lies beyond it; read on both sides, so that its rule finds its values."""
+        """How far a coarser voxel at an upper face lies beyond it; read on both sides, so that its
+        rule finds its values.
+        """
         x, y, z = (0 if d else math.ceil(s) - 1 for s, d in zip(self.op.scale, self.aligned_axes, strict=True))
         return x, y, z
 
@@ -166,7 +173,9 @@ class Step:
         return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
 
     def run(self, blocks: Sequence[Array], halos: Sequence[Halo], valid: Array | None, context: Context | None) -> Any:
-        """Call the body on padded blocks; `valid` (of the padded shape) asks for the masked form."""
+        """Call the body on padded blocks; `valid` (of the padded shape) asks for the masked
+        form.
+        """
         with gaps_named(f"{self.op.name}()", *blocks):
             return self._run(blocks, halos, valid, context)
 
@@ -197,13 +206,17 @@ class Program:
         return " | ".join(map(repr, self.steps))
 
     def on_images(self, shape: Index) -> "Program":
-        """Return the program for images of one shape: where they hold whole boxes of the scale, nothing is read beyond them."""
+        """Return the program for images of one shape: where they hold whole boxes of the scale,
+        nothing is read beyond them.
+        """
         aligned_axes = triple(n % s == 0 for n, s in zip(shape, self.scale, strict=True))
         fitted = self.fitted(shape)
         return Program((*fitted.steps[:-1], replace(fitted.steps[-1], aligned_axes=aligned_axes)))
 
     def fitted(self, shape: Sequence[int]) -> "Program":
-        """Return the program in which filters that are wider than an image of this shape are folded onto it."""
+        """Return the program in which filters that are wider than an image of this shape are folded
+        onto it.
+        """
 
         def fit(step: Step) -> Step:
             if not isinstance(step.op, VoxelOp) or step.op.fit is None:
@@ -277,15 +290,18 @@ class Program:
         return any(map(any, step.halos())) or step.op.scale != (1, 1, 1)
 
     def _needs_refill(self, k: int) -> bool:
-        # What step 0 to k-1 did to the voxels read outside the image is what the rule of step k asks for only if
-        # they looked at single voxels, wherever those lie, and the rule copies voxels.
+        # What step 0 to k-1 did to the voxels read outside the image is what the rule of step k
+        # asks for only if they looked at single voxels, wherever those lie, and the rule copies
+        # voxels.
         if k == 0 or not self._stencil(k):
             return False
         before = self.steps[:k]
         return not (all(s.elementwise for s in before) and self.steps[k].boundary != "constant")
 
     def _rule_applied(self, k: int) -> str | None:
-        """How `on_block` applies the rule of step `k` itself; None where reading has applied it already."""
+        """How `on_block` applies the rule of step `k` itself; None where reading has applied it
+        already.
+        """
         last_wrap, step = self.last_wrap, self.steps[k]
         # An operation that knows where it is must find itself in the image, too.
         if k < last_wrap and (step.op.context or (self._stencil(k) and step.boundary != "wrap")):
@@ -300,7 +316,9 @@ class Program:
         return self._stencil(k) and k > self.last_wrap and (k > first or self.last_wrap >= 0)
 
     def compiled_rules(self, selects: bool) -> tuple[Any, ...]:
-        """Return the boundary rules that are part of what `on_block` computes, per step; None: not a part."""
+        """Return the boundary rules that are part of what `on_block` computes, per step; None: not
+        a part.
+        """
         rules = []
         for k, step in enumerate(self.steps):
             how = self._rule_applied(k), selects and self._flags_refilled(k)
@@ -402,7 +420,9 @@ class Program:
         return out
 
     def _handed_on(self, k: int, out: Any, valid: Array | None) -> list[Any]:
-        """Return what step `k` gives to the next one: several arrays, or one tuple of them for a function of a tuple."""
+        """Return what step `k` gives to the next one: several arrays, or one tuple of them for a
+        function of a tuple.
+        """
         if not isinstance(out, tuple | list):
             return [out]
         following = self.steps[k + 1]
@@ -594,7 +614,8 @@ def _first_true(valid: Array) -> tuple[Any, Any, Any]:
 
 
 def _pad_above(x: Array, extra: Sequence[int], halo: Halo, shape: Sequence[int], step: Step) -> Array:
-    # A coarser grid whose last voxel reaches beyond the image sees there what the boundary rule says.
+    # A coarser grid whose last voxel reaches beyond the image sees there what the boundary rule
+    # says.
     xp = namespace(x)
     for axis, width in enumerate(extra):
         if width:

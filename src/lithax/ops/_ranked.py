@@ -1,4 +1,6 @@
-"""Values of given ranks among the neighbours: a selection network for few, a search bit by bit for many."""
+"""Values of given ranks among the neighbours: a selection network for few, a search bit by bit for
+many.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +12,19 @@ from lithax.ops._selection_network import select
 from lithax.typing import Array
 
 NETWORK = 64
-"""Neighbours up to which a network selects; a larger one takes seconds to compile and is no faster."""
+"""Neighbours up to which a network selects; a larger one takes seconds to compile and is no faster.
+"""
 
 NARROW = 125
-"""The same for integers of 8 and 16 bits, of which a vector register holds many: 18 ns per voxel, the search 100."""
+"""The same for integers of 8 and 16 bits, of which a vector register holds many: 18 ns per voxel,
+the search 100.
+"""
 
 
 def selected(x: Array, rank: Any, hood: Neighbourhood) -> Array:
-    """Return the values of one rank, a number, or an array of one rank per voxel of the core; NaN counts as the largest."""
+    """Return the values of one rank, a number, or an array of one rank per voxel of the core; NaN
+    counts as the largest.
+    """
     if is_jax(x):
         return _searched(x, rank, hood)
     xp = namespace(x)
@@ -41,7 +48,8 @@ def selected(x: Array, rank: Any, hood: Neighbourhood) -> Array:
 
 
 def _searched(x: Array, rank: Any, hood: Neighbourhood) -> Array:
-    # The largest key of which not more than `rank` neighbours are smaller, found from its highest bit on.
+    # The largest key of which not more than `rank` neighbours are smaller, found from its highest
+    # bit on.
     from jax import lax
     from jax import numpy as jnp
 
@@ -77,7 +85,9 @@ def _slope(x: Array, change: Array, result: Array, valid: Array | None, hood: Ne
 
 
 def with_slope(block: Array, function: Callable, hood: Neighbourhood, valid: Array | None = None) -> Any:
-    """Return ``function(block)``, values of neighbours or a tuple of such, with their derivative and in the dtype of `block`."""
+    """Return ``function(block)``, values of neighbours or a tuple of such, with their derivative
+    and in the dtype of `block`.
+    """
     xp = namespace(block)
     if not xp.isdtype(block.dtype, "real floating"):
         return on_ordered(block, function)
@@ -101,7 +111,9 @@ def nan_spread(found: Array, x: Array, hood: Neighbourhood) -> Array:
 
 
 def value_of_rank(block: Array, rank: int, hood: Neighbourhood) -> Array:
-    """Return the value of a rank, the same for every voxel; NaN reaches every neighbourhood that holds it."""
+    """Return the value of a rank, the same for every voxel; NaN reaches every neighbourhood that
+    holds it.
+    """
     xp = namespace(block)
 
     def run(x: Array) -> Array:

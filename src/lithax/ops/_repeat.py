@@ -19,8 +19,9 @@ _SETTLED = 3
 class Repeated(AbstractRepetition):
     """Steps that are repeated, as one step of a program; made by `repeat`.
 
-    A block is padded for all repetitions at once. Each makes the voxels right up to one halo less from its border, and the
-    rest is filled with something finite that nothing in the core depends on, so that the block keeps its shape in the loop.
+    A block is padded for all repetitions at once. Each makes the voxels right up to one halo less
+    from its border, and the rest is filled with something finite that nothing in the core depends
+    on, so that the block keeps its shape in the loop.
     """
 
     def __init__(self, inner: Program, times: int):
@@ -65,7 +66,8 @@ class Repeated(AbstractRepetition):
     def on_block(
         self, blocks: Sequence[Array], at: Sequence[Any], valid: Array | None, donor: Any, **image: Any
     ) -> Any:
-        """Repeat on blocks that are padded by `halos`, with what is outside the image filled by the rule of the first step.
+        """Repeat on blocks that are padded by `halos`, with what is outside the image filled by the
+        rule of the first step.
 
         Parameters
         ----------
@@ -90,7 +92,8 @@ class Repeated(AbstractRepetition):
                 crop(v, [o - h for o, h in zip(once, halo, strict=True)]) for v, halo in zip(fields, halos, strict=True)
             ]
             out = self.inner.on_block(padded, offset=offset, valid=valid, donor_voxel=inside, **image)
-            # What lies in the ring of the halo is not right any more, and nothing in the core will depend on it.
+            # What lies in the ring of the halo is not right any more, and nothing in the core will
+            # depend on it.
             return tuple(pad(v, once, "nearest") for v in self._fields(out))
 
         return self._loop(step, tuple(blocks), lambda v: crop(v, total))
@@ -129,23 +132,27 @@ class Repeated(AbstractRepetition):
 
 
 def repeat(op: Any, times: Any) -> Chain:
-    """Do an operation again and again: ``repeat(f, 3)`` means ``f(f(f(x)))`` on the whole array, each time with its boundary rule.
+    """Do an operation again and again: ``repeat(f, 3)`` means ``f(f(f(x)))`` on the whole array,
+    each time with its boundary rule.
 
-    It is compiled as a loop: the time that compiling takes does not depend on `times`, as it does for a `chain` of copies. The
-    halo is `times` that of the operation; it is one pass over an image.
+    It is compiled as a loop: the time that compiling takes does not depend on `times`, as it does
+    for a `chain` of copies. The halo is `times` that of the operation; it is one pass over an
+    image.
 
     Parameters
     ----------
     op
-        A voxel operation, a `functools.partial` of one, a chain, or an element-wise function. Of several arrays it may
-        return the first ones anew, as a tuple; the others stay as they are: ``repeat(diffuse, 50)(field, conductivity)``.
+        A voxel operation, a `functools.partial` of one, a chain, or an element-wise function. Of
+        several arrays it may return the first ones anew, as a tuple; the others stay as they are:
+        ``repeat(diffuse, 50)(field, conductivity)``.
     times
         How often, a whole number from 1.
 
     Raises
     ------
     ValueError
-        If `times` is not such a number, the operation changes the grid, or its steps mix boundary="wrap" with other rules.
+        If `times` is not such a number, the operation changes the grid, or its steps mix
+        boundary="wrap" with other rules.
 
     Examples
     --------
@@ -164,6 +171,8 @@ def repeat(op: Any, times: Any) -> Chain:
 
 
 def repeated_step(inner: Program, times: int) -> Step:
-    """Return the step that repeats a program; its boundary rule is that by which the blocks are read."""
+    """Return the step that repeats a program; its boundary rule is that by which the blocks are
+    read.
+    """
     rule, value = inner.reading_rule
     return Step(Repeated(inner, times), {}, rule, value)

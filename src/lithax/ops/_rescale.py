@@ -43,14 +43,16 @@ def _bound(x: Array, bound: Any, name: str) -> Any:
 
 @voxel_op
 def clip(block: Shaped[Any, "x y z"], *, lower: Any = None, upper: Any = None) -> Shaped[Any, "x y z"]:
-    """Move what lies outside an interval to its nearer end; `numpy.clip`, but the dtype is kept. NaN stays.
+    """Move what lies outside an interval to its nearer end; `numpy.clip`, but the dtype is kept.
+    NaN stays.
 
     Parameters
     ----------
     block
         Any ordered field, one value per voxel.
     lower, upper
-        Ends of the interval, in the unit of `block`; one may be left out. Whole numbers for an image of integers.
+        Ends of the interval, in the unit of `block`; one may be left out. Whole numbers for an
+        image of integers.
 
     Raises
     ------
@@ -101,7 +103,8 @@ def rescale(
 ) -> Inexact[Any, "x y z"]:
     """Map one range of grey levels linearly onto another.
 
-    The ranges are given, not found: the range of one block is not that of the image. `measure.minimum_maximum` finds it.
+    The ranges are given, not found: the range of one block is not that of the image.
+    `measure.minimum_maximum` finds it.
 
     Parameters
     ----------
@@ -112,7 +115,8 @@ def rescale(
     output_range
         What they become; (0, 1) by default. A falling range inverts the image.
     clip
-        Whether values beyond `input_range` end at the ends of `output_range`, instead of following the line.
+        Whether values beyond `input_range` end at the ends of `output_range`, instead of following
+        the line.
 
     Raises
     ------
@@ -135,7 +139,8 @@ def rescale(
 def standardize(block: Shaped[Any, "x y z"], *, mean: Any, standard_deviation: Any) -> Inexact[Any, "x y z"]:
     """Return by how many standard deviations the voxels lie above the mean.
 
-    Mean and standard deviation are given, not found: those of one block are not those of the image. `measure.moments` finds them.
+    Mean and standard deviation are given, not found: those of one block are not those of the image.
+    `measure.moments` finds them.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """Networks of comparators that put values in order, or as much of it as a rank asks for.
 
-A comparator leaves the smaller of two values on one wire and the larger on the other. Which wires meet does not depend on
-the data, so a whole block goes through the network at once, a shifted slice on every wire, without a branch and in one loop. Of Batcher's
-network for 27 wires the median needs 127 of 155 comparators, 26 of which need only one of their outputs.
+A comparator leaves the smaller of two values on one wire and the larger on the other. Which wires
+meet does not depend on the data, so a whole block goes through the network at once, a shifted slice
+on every wire, without a branch and in one loop. Of Batcher's network for 27 wires the median needs
+127 of 155 comparators, 26 of which need only one of their outputs.
 """
 
 import functools
@@ -42,7 +43,9 @@ def merge_sort(wires: int) -> list[tuple[int, int]]:
 
 @functools.cache
 def selection_network(wires: int, ranks: tuple[int, ...]) -> tuple[Comparator, ...]:
-    """Return the comparators that bring the values of the given ranks (0 the smallest) to the wires of that number."""
+    """Return the comparators that bring the values of the given ranks (0 the smallest) to the wires
+    of that number.
+    """
     used = set(ranks)
     kept = []
     for low, high in reversed(merge_sort(wires)):
@@ -60,7 +63,8 @@ def select(
 ) -> list[Array]:
     """Return, element by element, the values of the given ranks among `values`.
 
-    If `smaller` and `larger` both return NaN when they meet one, a NaN anywhere among the values reaches every rank.
+    If `smaller` and `larger` both return NaN when they meet one, a NaN anywhere among the values
+    reaches every rank.
     """
     ranks = tuple(ranks)
     wires = list(values)

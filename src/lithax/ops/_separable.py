@@ -1,7 +1,8 @@
 """Passes along one axis of a padded block, written as sums of shifted slices.
 
-Slices fuse into one loop on JAX and need no convolution: on a CPU they are tens of times faster than `lax.conv`. Each
-pass shortens its axis; the others keep their padding, so passes along the three axes may follow in any order.
+Slices fuse into one loop on JAX and need no convolution: on a CPU they are tens of times faster
+than `lax.conv`. Each pass shortens its axis; the others keep their padding, so passes along the
+three axes may follow in any order.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,17 +12,22 @@ from lithax.arrays import fence
 from lithax.typing import Array
 
 AXES = (2, 1, 0)
-"""The order of the passes: the contiguous axis first measured best, and scipy.ndimage is met to rounding in any."""
+"""The order of the passes: the contiguous axis first measured best, and scipy.ndimage is met to
+rounding in any.
+"""
 
 CHEAP = 5
-"""Taps up to which XLA computes the pass before again, for every tap, faster than it stores and reads it."""
+"""Taps up to which XLA computes the pass before again, for every tap, faster than it stores and
+reads it.
+"""
 
 
 def along_axes(x: Array, taps: Sequence[int], run: Callable[[Array, int], Array]) -> Array:
     """Run ``x = run(x, axis)`` along every axis on which a filter has more than one tap.
 
-    Between passes stands a fence: XLA on the CPU would fuse a pass of up to 15 taps into the next one, and the third
-    would compute the first hundreds of times (Gaussian of 13 taps: 7.4 against 1.3 ns per voxel).
+    Between passes stands a fence: XLA on the CPU would fuse a pass of up to 15 taps into the next
+    one, and the third would compute the first hundreds of times (Gaussian of 13 taps: 7.4 against
+    1.3 ns per voxel).
     """
     first = True
     for axis in AXES:
@@ -63,8 +69,8 @@ def correlate(x: Array, weights: Sequence[Any], axis: int, odd: bool = False) ->
 def windows(x: Array, size: int, axis: int, combine: Callable[[Array, Array], Array]) -> Array:
     """Combine every `size` consecutive voxels along `axis` with an associative function.
 
-    Windows of 1, 2, 4, ... voxels are doubled and joined: log2(size) passes where nothing is fused, and pairwise rounding
-    of sums.
+    Windows of 1, 2, 4, ... voxels are doubled and joined: log2(size) passes where nothing is fused,
+    and pairwise rounding of sums.
     """
     length = x.shape[axis] - size + 1
     doubled, width = x, 1

@@ -41,9 +41,11 @@ def _unsharp_masked(
 
 @voxel_op(halo=unsharp_halo, static="radius", masked=_unsharp_masked)
 def unsharp_mask(block: Shaped[Any, "x y z"], *, radius: Any = 1.0, amount: Any = 1.0) -> Float[Any, "_ _ _"]:
-    """Add what a Gaussian takes away: ``x + amount (x - gaussian(x))``; `skimage.filters.unsharp_mask`.
+    """Add what a Gaussian takes away: ``x + amount (x - gaussian(x))``;
+    `skimage.filters.unsharp_mask`.
 
-    With ``preserve_range=True`` there; nothing is cut off to an interval. Noise is strengthened as well: smooth it before.
+    With ``preserve_range=True`` there; nothing is cut off to an interval. Noise is strengthened as
+    well: smooth it before.
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ def unsharp_mask(block: Shaped[Any, "x y z"], *, radius: Any = 1.0, amount: Any 
 
     Returns
     -------
-        The sharpened field, in the unit of `block`. Masked: with the Gaussian of the voxels taken in; NaN where the voxel itself is
-        left out.
+        The sharpened field, in the unit of `block`. Masked: with the Gaussian of the voxels taken
+        in; NaN where the voxel itself is left out.
 
     Raises
     ------
@@ -102,9 +104,11 @@ def zinger_halo(radius: Any = 1) -> Halo:
 
 @voxel_op(halo=zinger_halo, static="radius", masked=_zingers_masked)
 def remove_zingers(block: Shaped[Any, "x y z"], *, threshold: Any, radius: Any = 1) -> Shaped[Any, "_ _ _"]:
-    """Replace voxels far brighter than the median of their surroundings by that median; others stay as they are.
+    """Replace voxels far brighter than the median of their surroundings by that median; others stay
+    as they are.
 
-    Zingers are X-rays that hit the detector itself, or hot pixels. ImageJ's "Remove Outliers", bright ones.
+    Zingers are X-rays that hit the detector itself, or hot pixels. ImageJ's "Remove Outliers",
+    bright ones.
 
     Parameters
     ----------
@@ -117,7 +121,8 @@ def remove_zingers(block: Shaped[Any, "x y z"], *, threshold: Any, radius: Any =
 
     Returns
     -------
-        The field without zingers, in the unit of `block`. Masked: against the median of the voxels taken in.
+        The field without zingers, in the unit of `block`. Masked: against the median of the voxels
+        taken in.
 
     Raises
     ------

@@ -44,16 +44,17 @@ def normalise_slices(
 ) -> Float[Any, "x y z"]:
     """Move two reference grey levels, which may differ from slice to slice, to two targets.
 
-    ``t0 + (t1 - t0) (x - low) / (high - low)``: a tube that drifts along a core changes the levels of air and of a reference rod;
-    with them every slice is put back. With numbers for `low` and `high` it is `rescale`. scikit-image has no counterpart.
+    ``t0 + (t1 - t0) (x - low) / (high - low)``: a tube that drifts along a core changes the levels
+    of air and of a reference rod; with them every slice is put back. With numbers for `low` and
+    `high` it is `rescale`. scikit-image has no counterpart.
 
     Parameters
     ----------
     x
         Grey levels, one per voxel.
     low, high
-        Grey levels of the two references, in the unit of `x`: numbers, or arrays of one number per slice across `axis`
-        (`lx.measure.reference_levels` measures them); may be traced.
+        Grey levels of the two references, in the unit of `x`: numbers, or arrays of one number per
+        slice across `axis` (`lx.measure.reference_levels` measures them); may be traced.
     axis
         Axis across which the slices lie: 0, 1, 2 or "x", "y", "z".
     targets
@@ -90,16 +91,16 @@ def subtract_rings(
 ) -> Float[Any, "x y z"]:
     """Subtract a value that depends on the distance from an axis, and on the slice.
 
-    Between the distances of the table the value is interpolated; beyond them it is 0. ``lx.measure.rings(image).remove(image)``
-    does it with the rings that it finds.
+    Between the distances of the table the value is interpolated; beyond them it is 0.
+    ``lx.measure.rings(image).remove(image)`` does it with the rings that it finds.
 
     Parameters
     ----------
     x
         Grey levels, one per voxel.
     table
-        Shape (slices, distances): the value at the distances 0, 1, 2, ... voxels from the axis, in the unit of `x`. A single row
-        serves all slices.
+        Shape (slices, distances): the value at the distances 0, 1, 2, ... voxels from the axis, in
+        the unit of `x`. A single row serves all slices.
     center
         Where the axis cuts a slice: two voxel indices, along the two other axes in their order.
     axis
@@ -142,8 +143,8 @@ def divide_cupping(
 ) -> Float[Any, "x y z"]:
     """Divide by a polynomial of the squared distance from an axis, and by a number per slice.
 
-    ``x / (along[z] * (c0 + c1 (r/scale)² + c2 (r/scale)⁴ + ...))``; ``lx.measure.cupping(image).remove(image)`` does it with what
-    it finds.
+    ``x / (along[z] * (c0 + c1 (r/scale)² + c2 (r/scale)⁴ + ...))``;
+    ``lx.measure.cupping(image).remove(image)`` does it with what it finds.
 
     Parameters
     ----------

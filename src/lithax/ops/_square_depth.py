@@ -8,7 +8,9 @@ from lithax.typing import Array
 
 
 def _lowered(field: Array, reach: int, axis: int) -> Array:
-    """Return ``min over k of field[i + k] + k*k`` along one axis, cropped by `reach` at both ends."""
+    """Return ``min over k of field[i + k] + k*k`` along one axis, cropped by `reach` at both
+    ends.
+    """
     length = field.shape[axis] - 2 * reach
 
     def shifted(k: int) -> Array:
@@ -24,14 +26,17 @@ def _lowered(field: Array, reach: int, axis: int) -> Array:
 
 
 def _square_distance(target: Array, reach: int) -> Array:
-    """Return the squared distance of every voxel of the core to the nearest True, at most ``(reach + 1)**2`` [voxel²].
+    """Return the squared distance of every voxel of the core to the nearest True, at most ``(reach
+    + 1)**2`` [voxel²].
 
-    A squared Euclidean distance is a sum of squares along the axes, so one axis can be minimised after the other.
+    A squared Euclidean distance is a sum of squares along the axes, so one axis can be minimised
+    after the other.
 
     References
     ----------
-    Saito and Toriwaki, New algorithms for Euclidean distance transformation of an n-dimensional digitized picture with
-    applications, Pattern Recognition 27 (1994), eqs. 2 to 4. doi:10.1016/0031-3203(94)90133-3
+    Saito and Toriwaki, New algorithms for Euclidean distance transformation of an n-dimensional
+    digitized picture with applications, Pattern Recognition 27 (1994), eqs. 2 to 4.
+    doi:10.1016/0031-3203(94)90133-3
     """
     xp = namespace(target)
     beyond = (reach + 1) ** 2
@@ -70,7 +75,8 @@ def square_depth(pore: Array, *, reach: int, block: Any) -> Array:
 
     Returns
     -------
-        int16: the squared distance from the voxel's centre to that of the nearest voxel of the other phase, negative in the
-        pores; 0 where a face of the image, or the end of the region of interest, is as near, because nobody knows what is behind it.
+        int16: the squared distance from the voxel's centre to that of the nearest voxel of the
+        other phase, negative in the pores; 0 where a face of the image, or the end of the region of
+        interest, is as near, because nobody knows what is behind it.
     """
     return _signed(pore, reach, block.valid)

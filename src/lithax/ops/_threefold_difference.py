@@ -1,4 +1,6 @@
-"""The part of a field that varies along all three axes at once, voxel against voxel: mostly noise."""
+"""The part of a field that varies along all three axes at once, voxel against voxel: mostly
+noise.
+"""
 
 from typing import Any
 
@@ -34,19 +36,21 @@ def _difference_masked(block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"]) -
 
 @voxel_op(halo=1, masked=_difference_masked)
 def threefold_difference(block: Shaped[Any, "x y z"]) -> Float[Any, "x-2 y-2 z-2"]:
-    """Take the absolute difference along x, y and z, one after the other, of 2×2×2 voxels, over the root of 8.
+    """Take the absolute difference along x, y and z, one after the other, of 2×2×2 voxels, over the
+    root of 8.
 
-    White noise of standard deviation s becomes absolute values with the mean square s²; what depends on one or two coordinates
-    only vanishes. `lx.measure.noise` takes its median.
+    White noise of standard deviation s becomes absolute values with the mean square s²; what
+    depends on one or two coordinates only vanishes. `lx.measure.noise` takes its median.
 
     Parameters
     ----------
     block
-        Any field of real numbers, one value per voxel; padded by one voxel. The eight voxels are this one and its neighbours on
-        the lower side.
+        Any field of real numbers, one value per voxel; padded by one voxel. The eight voxels are
+        this one and its neighbours on the lower side.
 
     Returns
     -------
-        The difference, not negative, in the unit of `block`. Masked: NaN unless all eight are taken in.
+        The difference, not negative, in the unit of `block`. Masked: NaN unless all eight are taken
+        in.
     """
     return _difference(as_real(block))

@@ -52,8 +52,8 @@ def threshold(
 ) -> Bool[Any, "x y z"]:
     """Tell the voxels above a value, or within an interval, from the others.
 
-    Whole numbers are compared exactly, also with fractional or huge bounds. NaN is neither above nor within anything.
-    The result has no derivative; `soft_threshold` has one.
+    Whole numbers are compared exactly, also with fractional or huge bounds. NaN is neither above
+    nor within anything. The result has no derivative; `soft_threshold` has one.
 
     Parameters
     ----------
@@ -93,9 +93,11 @@ def threshold(
 
 @voxel_op
 def soft_threshold(block: Shaped[Any, "x y z"], *, value: Any, width: Any) -> Shaped[Any, "x y z"]:
-    """Return the degree, from 0 to 1, to which voxels lie above a value: a `threshold` with a derivative.
+    """Return the degree, from 0 to 1, to which voxels lie above a value: a `threshold` with a
+    derivative.
 
-    The logistic function of ``(block - value) / width``, written with tanh, which does not overflow.
+    The logistic function of ``(block - value) / width``, written with tanh, which does not
+    overflow.
 
     Parameters
     ----------
@@ -104,7 +106,8 @@ def soft_threshold(block: Shaped[Any, "x y z"], *, value: Any, width: Any) -> Sh
     value
         Where the result is 1/2, in the unit of `block`; may be traced.
     width
-        How far from it the result is 0.73, in the unit of `block`; may be traced. Small widths approach `threshold`.
+        How far from it the result is 0.73, in the unit of `block`; may be traced. Small widths
+        approach `threshold`.
 
     Raises
     ------

@@ -26,7 +26,8 @@ def uniform_halo(size: Any = None, radius: Any = None, fold: Any = None) -> Halo
 def _box_sum(x: Array, sizes: tuple[int, int, int], fold: Any = None) -> Array:
     if fold is not None:
         rows = [fold_box(size, *row) for size, row in zip(sizes, fold, strict=True)]
-        # Along an axis of one voxel the whole box may fall on it: no neighbour to add, but a weight.
+        # Along an axis of one voxel the whole box may fall on it: no neighbour to add, but a
+        # weight.
         x = x * math.prod(row[0] for row in rows if len(row) == 1)
         return along_axes(x, [len(row) for row in rows], lambda v, axis: _weighted_sum(v, rows[axis], axis))
     return along_axes(trim(x, sizes), sizes, lambda v, axis: windows(v, sizes[axis], axis, operator.add))
@@ -38,7 +39,9 @@ def _weighted_sum(x: Array, weights: Sequence[float], axis: int) -> Array:
 
 
 def _unit(sizes: tuple[int, int, int]) -> float:
-    """Return a power of two, which changes no digit, in whose units the sum over a box is no larger than its voxels."""
+    """Return a power of two, which changes no digit, in whose units the sum over a box is no larger
+    than its voxels.
+    """
     return 2.0 ** -math.ceil(math.log2(math.prod(sizes)))
 
 
@@ -57,21 +60,23 @@ def uniform(
 ) -> Inexact[Any, "_ _ _"]:
     """Average over a box; `scipy.ndimage.uniform_filter`.
 
-    Integers and booleans are averaged as floats. NaN and infinity reach the voxels whose box contains them, and no others
-    (scipy's running sum carries them along the row).
+    Integers and booleans are averaged as floats. NaN and infinity reach the voxels whose box
+    contains them, and no others (scipy's running sum carries them along the row).
 
     Parameters
     ----------
     block
         Any field, one value per voxel; padded by half the box.
     size
-        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one voxel more on the lower side.
+        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one
+        voxel more on the lower side.
     radius
         The same as a radius: ``size = 2 * radius + 1``.
 
     Returns
     -------
-        The local mean, in the unit of `block`. Masked: the mean of the voxels taken in, NaN where the box holds none.
+        The local mean, in the unit of `block`. Masked: the mean of the voxels taken in, NaN where
+        the box holds none.
 
     Raises
     ------

@@ -72,7 +72,9 @@ class VoxelOp:
         return f"<voxel_op {self.name}>"
 
     def check_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Raise TypeError for a parameter that the body lacks, misses, or cannot take as an array."""
+        """Raise TypeError for a parameter that the body lacks, misses, or cannot take as an
+        array.
+        """
         for name in parameters:
             if name not in self._parameters and not self._any_parameter and not (self.fit and name == "fold"):
                 known = ", ".join(self._parameters) or "none"
@@ -88,7 +90,9 @@ class VoxelOp:
                 )
 
     def fitted(self, parameters: Mapping[str, Any], shape: Sequence[int], boundary: str) -> dict[str, Any]:
-        """Return parameters that give the same on an image of one shape, with a halo that is not wider than it has to be."""
+        """Return parameters that give the same on an image of one shape, with a halo that is not
+        wider than it has to be.
+        """
         changed = None if self.fit is None else self.fit(tuple(shape), boundary, **self._of_halo(parameters))
         return dict(parameters) | (changed or {})
 
@@ -111,7 +115,9 @@ class VoxelOp:
     def split_arguments(
         self, arguments: tuple[Any, ...], parameters: Mapping[str, Any]
     ) -> tuple[tuple, dict[str, Any]]:
-        """Tell arrays from parameters given by position, which follow the arrays in the order of the signature."""
+        """Tell arrays from parameters given by position, which follow the arrays in the order of
+        the signature.
+        """
         count = self.inputs
         if count is None:
             return arguments, dict(parameters)
@@ -169,27 +175,30 @@ def voxel_op(
     Parameters
     ----------
     body
-        A function of one or more arrays (its positional arguments) and of parameters (its keyword-only arguments),
-        written with the array API. Every array comes padded by the halo on both sides of every axis.
+        A function of one or more arrays (its positional arguments) and of parameters (its
+        keyword-only arguments), written with the array API. Every array comes padded by the halo on
+        both sides of every axis.
     halo
-        Voxels that the body looks beyond the core: an integer, a tuple of three (per axis), a list (per input), or a function of
-        the body's parameters that returns one of these.
+        Voxels that the body looks beyond the core: an integer, a tuple of three (per axis), a list
+        (per input), or a function of the body's parameters that returns one of these.
     static
         Names of parameters that make a shape and can therefore not be traced.
     masked
-        The form for selections: ``masked(*blocks, valid, **parameters)``, with ``valid`` a boolean array of the padded
-        shape. Without it, a stencil under ``where=`` is refused.
+        The form for selections: ``masked(*blocks, valid, **parameters)``, with ``valid`` a boolean
+        array of the padded shape. Without it, a stencil under ``where=`` is refused.
     context
         Pass the keyword ``block``, a `Context`: offset, image shape, spacing, origin, valid, seed.
     scale
-        Voxels of the input per voxel of the output, along each axis: an integer (coarser), a `fractions.Fraction` (finer), or a
-        tuple of three.
+        Voxels of the input per voxel of the output, along each axis: an integer (coarser), a
+        `fractions.Fraction` (finer), or a tuple of three.
     host
-        The body is a host function: it takes and returns NumPy arrays in host memory under every backend, and may call any
-        compiled package (scipy, an extension of your own). It is neither compiled nor differentiated.
+        The body is a host function: it takes and returns NumPy arrays in host memory under every
+        backend, and may call any compiled package (scipy, an extension of your own). It is neither
+        compiled nor differentiated.
     fit
-        ``fit(shape, boundary, **parameters)`` with the parameters of the halo: parameters that give the same on an image of
-        this shape with a smaller halo, or None. A filter wider than the image folds itself onto it (``fold=``).
+        ``fit(shape, boundary, **parameters)`` with the parameters of the halo: parameters that give
+        the same on an image of this shape with a smaller halo, or None. A filter wider than the
+        image folds itself onto it (``fold=``).
 
     Examples
     --------

@@ -8,7 +8,8 @@ from lithax.typing import Array
 
 
 def window_size(size: Any = None, radius: Any = None) -> Halo:
-    """Return the voxels per axis of a window given by `size` or by `radius` [voxel]; 3 when neither is given.
+    """Return the voxels per axis of a window given by `size` or by `radius` [voxel]; 3 when neither
+    is given.
 
     Raises
     ------
@@ -27,13 +28,17 @@ def window_size(size: Any = None, radius: Any = None) -> Halo:
 
 
 def window_halo(size: Any = None, radius: Any = None) -> Halo:
-    """Return the halo of a window; an even one reaches one voxel less on the upper side, as in scipy.ndimage."""
+    """Return the halo of a window; an even one reaches one voxel less on the upper side, as in
+    scipy.ndimage.
+    """
     x, y, z = window_size(size, radius)
     return x // 2, y // 2, z // 2
 
 
 def clipped_window(shape: Sequence[int], boundary: str, size: Any = None, radius: Any = None) -> dict[str, Any] | None:
-    """Return a window that holds the same values of an image of this shape: further out than its length there are no others."""
+    """Return a window that holds the same values of an image of this shape: further out than its
+    length there are no others.
+    """
     sizes = window_size(size, radius)
     if not any(s // 2 > n for s, n in zip(sizes, shape, strict=True)):
         return None
@@ -41,7 +46,9 @@ def clipped_window(shape: Sequence[int], boundary: str, size: Any = None, radius
 
 
 def trim(block: Array, sizes: Halo) -> Array:
-    """Leave out the last voxel along the axes whose window is even: its halo is one wider than the upper side needs."""
+    """Leave out the last voxel along the axes whose window is even: its halo is one wider than the
+    upper side needs.
+    """
     return block[
         tuple(slice(0, n - 1) if size % 2 == 0 else slice(None) for n, size in zip(block.shape, sizes, strict=True))
     ]

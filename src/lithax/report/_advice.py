@@ -1,4 +1,6 @@
-"""Which of the porosities to quote, with what uncertainty, and why: the question that a page of numbers leaves open."""
+"""Which of the porosities to quote, with what uncertainty, and why: the question that a page of
+numbers leaves open.
+"""
 
 from lithax.measure import porosity
 from lithax.report._analysis import Analysis
@@ -8,15 +10,18 @@ BLURRED_EDGE = 1.5
 """Edge width beyond which a threshold moves surfaces noticeably [voxel]."""
 
 SHIFTED_SURFACE = 0.25
-"""Distance of the segmented surface from half contrast beyond which the threshold is off [voxel]."""
+"""Distance of the segmented surface from half contrast beyond which the threshold is off [voxel].
+"""
 
 
 def advice_numbers(analysis: Analysis) -> list[Number]:
-    """Return the porosity to quote: its uncertainty is the spread of the methods, which is larger than chance alone.
+    """Return the porosity to quote: its uncertainty is the spread of the methods, which is larger
+    than chance alone.
 
-    Of a segmented image there is one porosity, and nothing is known of the error of the segmentation. Of a scan, the
-    threshold is taken where edges are sharp and the surface lies at half contrast, because flow and connectivity belong to
-    the same segmentation; where not, the balance of grey levels, which no blur moves.
+    Of a segmented image there is one porosity, and nothing is known of the error of the
+    segmentation. Of a scan, the threshold is taken where edges are sharp and the surface lies at
+    half contrast, because flow and connectivity belong to the same segmentation; where not, the
+    balance of grey levels, which no blur moves.
     """
     joined, grey = analysis.space.connectivity, analysis.grey
     total = joined.total / joined.selected
@@ -80,7 +85,9 @@ def _sensitivity(analysis: Analysis) -> tuple[float, float]:
 
 
 def phase_numbers(analysis: Analysis) -> list[Number]:
-    """Return the share of every phase of an image that came with three or more; the phase taken for pore is named."""
+    """Return the share of every phase of an image that came with three or more; the phase taken for
+    pore is named.
+    """
     if analysis.grey is not None or len(analysis.phases) < 3:
         return []
     found = {v: porosity(analysis.image == v, where=analysis.region.region) for v in analysis.phases}

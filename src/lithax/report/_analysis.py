@@ -1,4 +1,6 @@
-"""From an image to everything that a report says of it: measured once, drawn and written elsewhere."""
+"""From an image to everything that a report says of it: measured once, drawn and written
+elsewhere.
+"""
 
 import shutil
 from dataclasses import dataclass, field

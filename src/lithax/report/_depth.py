@@ -21,10 +21,12 @@ class Shell:
 
 
 def shells(profile: DepthProfile, reach: int) -> list[Shell]:
-    """Return the voxels in shells of one voxel thickness, from the deepest pore to the deepest grain.
+    """Return the voxels in shells of one voxel thickness, from the deepest pore to the deepest
+    grain.
 
-    The centres of two neighbouring voxels of different phases lie one voxel apart, and the surface midway: half a voxel is
-    subtracted from the distance between centres. What lies deeper than `reach` is left out, its distance is not known.
+    The centres of two neighbouring voxels of different phases lie one voxel apart, and the surface
+    midway: half a voxel is subtracted from the distance between centres. What lies deeper than
+    `reach` is left out, its distance is not known.
     """
     found = []
     for sign in (-1, 1):

@@ -9,7 +9,9 @@ from lithax.images import VoxelImage, chunk_reduce
 
 
 class FilteredScan:
-    """Stands for ``chunk_map(filter, scan)`` in the functions of `lithax.measure`: it can be measured and holds nothing."""
+    """Stands for ``chunk_map(filter, scan)`` in the functions of `lithax.measure`: it can be
+    measured and holds nothing.
+    """
 
     def __init__(self, scan: VoxelImage, fn: Callable[..., Any] | None, dtype: np.dtype, progress: bool = True):
         self._scan, self._fn, self._progress = scan, fn, progress

@@ -55,8 +55,9 @@ class Continuous:
 def continuous_porosity(pack: Pack) -> tuple[Continuous, ...]:
     """Return the porosity of the cube before it is cut into voxels [-].
 
-    Where random points were thrown into the cube beforehand (edge of 14 radii) their result comes first. Always there is that of
-    a grid twice as fine, whose distance from the grid of the image bounds the error of both.
+    Where random points were thrown into the cube beforehand (edge of 14 radii) their result comes
+    first. Always there is that of a grid twice as fine, whose distance from the grid of the image
+    bounds the error of both.
     """
     found = []
     if pack.half_edge == 7.0:
@@ -81,7 +82,9 @@ def grid_porosity(voxels: int, half_edge: float) -> float:
 
 @voxel_op(context=True)
 def detector(fraction: Array, *, noise: float, block: Any) -> Array:
-    """Turn the solid fraction of every voxel into grey levels of 16 bits, with noise that belongs to seed and voxel."""
+    """Turn the solid fraction of every voxel into grey levels of 16 bits, with noise that belongs
+    to seed and voxel.
+    """
     i, j, k = block.index(fraction)
     xp = namespace(fraction)
     return simulated_ct(fraction, i, j, k, seed=block.seed, pore=PORE, grain=GRAIN, noise=noise, dtype=xp.uint16)
@@ -114,15 +117,19 @@ def scan(pack: Pack, grains: VoxelImage, blur: float, store: Path | None = None,
 
 
 def raw_scan(pack: Pack, grains: VoxelImage, blur: float, folder: Path, **options: Any) -> VoxelImage:
-    """Scan the pack, write what a scanner would leave (``scan.raw`` with its JSON document), and import that."""
+    """Scan the pack, write what a scanner would leave (``scan.raw`` with its JSON document), and
+    import that.
+    """
     made = scan(pack, grains, blur, **options)
     made.export_raw(folder / "scan.raw", overwrite=True)
     return import_raw(folder / "scan.raw", store=folder / "scan.zarr", overwrite=True)
 
 
 def specific_surface(porosity: float) -> float:
-    """Return the surface of equal spheres over the volume they stand in, ``3 (1 - porosity) / R`` [1/µm].
+    """Return the surface of equal spheres over the volume they stand in, ``3 (1 - porosity) / R``
+    [1/µm].
 
-    Contacts are points, so the spheres keep all of their surface; where measured spheres overlap a little, slightly less.
+    Contacts are points, so the spheres keep all of their surface; where measured spheres overlap a
+    little, slightly less.
     """
     return 3 * (1 - porosity) / RADIUS if not math.isnan(porosity) else math.nan

@@ -15,9 +15,11 @@ _UNFINISHED = {"format": "lithax-report", "state": "unfinished"}
 
 @contextlib.contextmanager
 def report_folder(folder: Path, *, overwrite: bool, demo: bool) -> Iterator[Path]:
-    """Make the folder, or see that what it holds may be replaced; on a failure remove what the report made.
+    """Make the folder, or see that what it holds may be replaced; on a failure remove what the
+    report made.
 
-    Replaced without being asked are an unfinished report, and a demo by a demo, because both come out the same.
+    Replaced without being asked are an unfinished report, and a demo by a demo, because both come
+    out the same.
 
     Raises
     ------

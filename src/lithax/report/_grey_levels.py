@@ -1,8 +1,10 @@
-"""The grey levels of pore and grain, how sharp the edges between them are, and what follows without a threshold.
+"""The grey levels of pore and grain, how sharp the edges between them are, and what follows without
+a threshold.
 
-Near a surface the scanner mixes the two materials, so grey levels are taken from deep inside each phase. How deep is
-enough is seen from the levels themselves: as the depth grows they settle, until so few voxels are left that noise moves
-them again. The depth with the smallest sum of the two errors is taken.
+Near a surface the scanner mixes the two materials, so grey levels are taken from deep inside each
+phase. How deep is enough is seen from the levels themselves: as the depth grows they settle, until
+so few voxels are left that noise moves them again. The depth with the smallest sum of the two
+errors is taken.
 """
 
 import math
@@ -14,7 +16,9 @@ import numpy as np
 from lithax.report._depth import DepthProfile, Shell, shells
 
 REACH = 12
-"""Up to where the depth of voxels is told apart [voxel]: six standard deviations of a blur of two voxels."""
+"""Up to where the depth of voxels is told apart [voxel]: six standard deviations of a blur of two
+voxels.
+"""
 
 FEWEST = 100
 """Voxels that a grey level is taken from, at least."""
@@ -34,7 +38,9 @@ class Interior:
     standard_error: float
     """Of the mean, for noise that is independent from voxel to voxel."""
     drift: float
-    """How much the mean changes with a voxel of depth more or less: a bound on what is left of the other phase."""
+    """How much the mean changes with a voxel of depth more or less: a bound on what is left of the
+    other phase.
+    """
 
     @property
     def uncertainty(self) -> float:
@@ -43,7 +49,9 @@ class Interior:
 
 
 def interior(profile: DepthProfile, sign: int, reach: int = REACH) -> Interior | None:
-    """Return the grey level of the pores (-1) or grains (+1); None if too few voxels lie away from the surface."""
+    """Return the grey level of the pores (-1) or grains (+1); None if too few voxels lie away from
+    the surface.
+    """
     part = profile.phase(sign)
     found: list[Interior] = []
     for depth in range(1, reach + 2):
@@ -56,7 +64,8 @@ def interior(profile: DepthProfile, sign: int, reach: int = REACH) -> Interior |
         variance = max(float(weight @ (part.variance[own] + (part.mean[own] - mean) ** 2)), 0.0)
         found.append(Interior(mean, math.sqrt(variance), depth, count, math.sqrt(variance / count), math.nan))
     settled = []
-    # At depth 1 lie the voxels that touch the surface, and there is no smaller depth to compare with.
+    # At depth 1 lie the voxels that touch the surface, and there is no smaller depth to compare
+    # with.
     for before, here, after in zip(found, found[1:], [*found[2:], None], strict=False):
         drift = abs(here.level - before.level)
         if after is not None:
@@ -77,8 +86,9 @@ class Balance:
 def balance(mean: float, pore: Interior, grain: Interior) -> Balance:
     """Return ``(g_grain - <g>) / (g_grain - g_pore)`` with its uncertainty [-].
 
-    Blur moves grey levels about and keeps their mean, so the balance holds where a threshold fails; it holds for two
-    materials, each of one grey level, and grey levels that are linear in the share of the two.
+    Blur moves grey levels about and keeps their mean, so the balance holds where a threshold fails;
+    it holds for two materials, each of one grey level, and grey levels that are linear in the share
+    of the two.
     """
     contrast = grain.level - pore.level
     porosity = (grain.level - mean) / contrast
@@ -87,10 +97,14 @@ def balance(mean: float, pore: Interior, grain: Interior) -> Balance:
 
 
 OVERSHOOT = 0.1
-"""Share of the contrast by which grey levels near edges may lie beyond those deep inside, before it is called overshoot."""
+"""Share of the contrast by which grey levels near edges may lie beyond those deep inside, before it
+is called overshoot.
+"""
 
 MISFIT = 0.1
-"""Root mean square deviation from an error function, as a share of the step, above which a transition is none."""
+"""Root mean square deviation from an error function, as a share of the step, above which a
+transition is none.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,19 +114,24 @@ class Edge:
     width: float
     """Standard deviation of the Gaussian whose integral it is [voxel]."""
     offset: float
-    """Where it crosses the middle between its levels, seen from the segmented surface, positive into the grains [voxel]."""
+    """Where it crosses the middle between its levels, seen from the segmented surface, positive
+    into the grains [voxel].
+    """
     low: float
     """Grey level that it starts from."""
     high: float
     """Grey level that it ends at."""
     overshoot: float
-    """How far the two lie beyond the levels deep inside, as a share of the contrast: phase contrast or sharpening; 0 if it is not seen."""
+    """How far the two lie beyond the levels deep inside, as a share of the contrast: phase contrast
+    or sharpening; 0 if it is not seen.
+    """
     span: tuple[float, float]
     """First and last distance that it was fitted to [voxel]."""
     misfit: float
     """Root mean square deviation of the shells from it, as a share of its step."""
     shells: tuple[Shell, ...]
-    """The mean grey levels of voxels by their distance from the surface, all that were looked at."""
+    """The mean grey levels of voxels by their distance from the surface, all that were looked at.
+    """
 
     @property
     def rise(self) -> float:
@@ -123,9 +142,10 @@ class Edge:
 def edge(profile: DepthProfile, pore: Interior, grain: Interior, reach: int = REACH) -> Edge | None:
     """Fit an error function to the mean grey level against the distance from the segmented surface.
 
-    It runs between the grey levels deep inside. Where grey levels near the edge lie beyond these, as phase contrast and
-    sharpening make them, it runs between the extremes on both sides of the edge instead, and only there. Only shells of `FEWEST` voxels
-    count. None if there are fewer than three, or the transition is no error function.
+    It runs between the grey levels deep inside. Where grey levels near the edge lie beyond these,
+    as phase contrast and sharpening make them, it runs between the extremes on both sides of the
+    edge instead, and only there. Only shells of `FEWEST` voxels count. None if there are fewer than
+    three, or the transition is no error function.
     """
     every = tuple(shell for shell in shells(profile, reach) if shell.count >= FEWEST)
     below, above = (tuple(s for s in every if s.position * sign > 0) for sign in (-1, 1))
@@ -145,7 +165,8 @@ def edge(profile: DepthProfile, pore: Interior, grain: Interior, reach: int = RE
     offset, width = _fit_error_function(position, share)
     misfit = float(np.sqrt(np.mean((transition(position, offset, width) - share) ** 2)))
     span = float(np.ptp(position))
-    # A step between two voxels has no width that could be told, and one beyond what was looked at means nothing.
+    # A step between two voxels has no width that could be told, and one beyond what was looked at
+    # means nothing.
     if misfit > MISFIT or not 0.05 < width < span or abs(offset) > span / 2:
         return None
     return Edge(width, offset, low, high, overshoot, (fitted[0].position, fitted[-1].position), misfit, every)

@@ -46,13 +46,14 @@ def open_source(
     voxel_unit: str | None = None,
     overwrite: bool = False,
 ) -> Source:
-    """Return the image that a report is made of; a file in another format is imported to ``scan.zarr``.
+    """Return the image that a report is made of; a file in another format is imported to
+    ``scan.zarr``.
 
     Parameters
     ----------
     source
-        An image; an array indexed ``[x, y, z]``; the path or URL of a Zarr store; the path of a file that `lithax.open` reads:
-        raw, TIFF, ``.npy``, NRRD, MetaImage, ...
+        An image; an array indexed ``[x, y, z]``; the path or URL of a Zarr store; the path of a
+        file that `lithax.open` reads: raw, TIFF, ``.npy``, NRRD, MetaImage, ...
     folder
         Where ``scan.zarr`` goes.
     layout

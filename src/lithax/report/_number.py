@@ -20,7 +20,9 @@ class Number:
     unit: str
     """"-" for fractions, "voxel", "grey level", or a unit of length."""
     kind: Kind
-    """"measured" on the image; "assumed", given or chosen and not measured; "simulated", known because the image was made."""
+    """"measured" on the image; "assumed", given or chosen and not measured; "simulated", known
+    because the image was made.
+    """
     uncertainty: float | None = None
     """One standard deviation, in the same unit, where it is known."""
     denominator: str = ""
@@ -31,7 +33,9 @@ class Number:
     percent: bool = False
     """Whether people read it as a percentage; `value` is the fraction all the same."""
     difference: bool = False
-    """Whether it is a difference of two percentages, which people read in porosity units [p.u.], with its sign."""
+    """Whether it is a difference of two percentages, which people read in porosity units [p.u.],
+    with its sign.
+    """
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

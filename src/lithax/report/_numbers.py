@@ -41,7 +41,9 @@ def image_numbers(image: VoxelImage, simulated: bool) -> list[Number]:
 
 
 def grey_numbers(analysis: Analysis) -> list[Number]:
-    """Return thresholds, grey levels, noise, edge width, and the porosities that follow from grey levels."""
+    """Return thresholds, grey levels, noise, edge width, and the porosities that follow from grey
+    levels.
+    """
     grey = analysis.grey
     if grey is None:
         return []

@@ -5,7 +5,8 @@ from lithax.report._number import Number, grouped
 
 
 def porosity_numbers(found: Connectivity, region: str) -> list[Number]:
-    """Return total, connected, percolating and isolated porosity, all of the voxels of the region of interest.
+    """Return total, connected, percolating and isolated porosity, all of the voxels of the region
+    of interest.
 
     Parameters
     ----------

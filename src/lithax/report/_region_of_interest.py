@@ -1,7 +1,7 @@
 """Which voxels are rock: a core stands in air, and that air is no pore.
 
-A core is found from the grey levels averaged along its axis, over which pores even out: the four corners are equally dark, and
-what is brighter than half-way to the middle is a disc.
+A core is found from the grey levels averaged along its axis, over which pores even out: the four
+corners are equally dark, and what is brighter than half-way to the middle is a disc.
 """
 
 import math
@@ -74,7 +74,8 @@ def _core_along(grey: Cells, frame: Frame, axis: int) -> Core | None:
         return None
     bright = seen > 0.5 * (inside + float(corners.mean()))
     length = [frame.voxel_length[a] * grey.edge for a in across]
-    # Centres of the cells; the last one along an axis may be cut off, which is a fraction of a cell.
+    # Centres of the cells; the last one along an axis may be cut off, which is a fraction of a
+    # cell.
     place = [
         np.asarray(frame.voxel_origin[a] + ((np.arange(k) + 0.5) * grey.edge - 0.5) * frame.voxel_length[a])
         for a, k in zip(across, bright.shape, strict=True)
@@ -84,7 +85,8 @@ def _core_along(grey: Cells, frame: Frame, axis: int) -> Core | None:
     radius = math.sqrt(area / math.pi)
     disc = (place[0][:, None] - center[0]) ** 2 + (place[1][None, :] - center[1]) ** 2 <= radius**2
     agreement = float((disc & bright).sum() / (disc | bright).sum())
-    # A disc that fills the image to its corners is no core, and one of a few cells is something else.
+    # A disc that fills the image to its corners is no core, and one of a few cells is something
+    # else.
     if agreement < AGREEMENT or disc.all() or 2 * radius < 0.3 * max(n * length[0], m * length[1]):
         return None
     along = np.array([float(layer[disc].mean()) for layer in np.moveaxis(mean, -1, 0)])

@@ -48,7 +48,9 @@ SCHEMA = {"format": "lithax-report", "version": 1}
 
 @dataclass(frozen=True)
 class Report:
-    """The numbers of a report, and where its files are. ``report["porosity.total"]`` is one of the numbers."""
+    """The numbers of a report, and where its files are. ``report["porosity.total"]`` is one of the
+    numbers.
+    """
 
     title: str
     folder: Path
@@ -123,32 +125,35 @@ def report(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Report:
-    """Measure porosity, grey levels, connectivity and representative volume of a scan, and write a page about them.
+    """Measure porosity, grey levels, connectivity and representative volume of a scan, and write a
+    page about them.
 
-    Makes in the folder `output`: ``report.html``, which holds its pictures and needs no network; ``report.json`` and
-    ``numbers.csv``, the same numbers for programs; ``pores.zarr``, the segmentation; and ``scan.zarr`` where the input was in
-    another format.
+    Makes in the folder `output`: ``report.html``, which holds its pictures and needs no network;
+    ``report.json`` and ``numbers.csv``, the same numbers for programs; ``pores.zarr``, the
+    segmentation; and ``scan.zarr`` where the input was in another format.
 
     Parameters
     ----------
     image
-        An image, an array, or the path of a Zarr store, a ``.npy`` file or a raw file (also ``.gz``). An image of few values is taken
-        as segmented already. None: a simulated scan of Finney's measured sphere pack, whose porosity is known, and the
-        report shows how far each method is from it.
+        An image, an array, or the path of a Zarr store, a ``.npy`` file or a raw file (also
+        ``.gz``). An image of few values is taken as segmented already. None: a simulated scan of
+        Finney's measured sphere pack, whose porosity is known, and the report shows how far each
+        method is from it.
     output
         Folder for the files; made if it does not exist.
     filter
-        Applied before the threshold: "none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (standard deviation)
-        [voxel].
+        Applied before the threshold: "none", "median", "median:2" (radius), "gaussian",
+        "gaussian:1.5" (standard deviation) [voxel].
     threshold
-        "otsu", "half" (midway between the two peaks of the histogram) or a grey level. Filtered voxels up to it are pore. The
-        histogram is that of the filtered scan, measured in a pass of its own without being stored; a second pass filters and
-        segments at once.
+        "otsu", "half" (midway between the two peaks of the histogram) or a grey level. Filtered
+        voxels up to it are pore. The histogram is that of the filtered scan, measured in a pass of
+        its own without being stored; a second pass filters and segments at once.
     roi
-        The voxels that count. "auto": the core, if the image shows one standing in air; "cylinder": the core, or the largest
-        cylinder along z; "none": all.
+        The voxels that count. "auto": the core, if the image shows one standing in air; "cylinder":
+        the core, or the largest cylinder along z; "none": all.
     pore_phase
-        Value of the pores in an image that is segmented already; by default the lowest, of booleans True.
+        Value of the pores in an image that is segmented already; by default the lowest, of booleans
+        True.
     voxel_length, voxel_unit
         Override what the image says.
     shape, dtype, order, offset
@@ -162,7 +167,8 @@ def report(
 
     Returns
     -------
-        The numbers, each with unit, kind (measured, assumed, simulated), denominator, method and evidence.
+        The numbers, each with unit, kind (measured, assumed, simulated), denominator, method and
+        evidence.
 
     Raises
     ------
@@ -209,7 +215,9 @@ def report(
 
 
 def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *, title: str | None = None) -> Report:
-    """Make the report of the simulated scan of Finney's pack: what is measured beside what is known."""
+    """Make the report of the simulated scan of Finney's pack: what is measured beside what is
+    known.
+    """
     from lithax.report._figures import comparison, pictures
 
     steps("Simulate: porosity of the spheres themselves")

@@ -1,4 +1,6 @@
-"""From grey levels to pores: a filter, a threshold from the histogram of what it leaves, and both at once over the scan."""
+"""From grey levels to pores: a filter, a threshold from the histogram of what it leaves, and both
+at once over the scan.
+"""
 
 import math
 from collections.abc import Callable
@@ -24,7 +26,8 @@ SENSITIVITY = 0.05
 
 
 def make_filter(name: str) -> Callable[..., Any] | None:
-    """Return the filter of that name: "none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (sigma) [voxel].
+    """Return the filter of that name: "none", "median", "median:2" (radius), "gaussian",
+    "gaussian:1.5" (sigma) [voxel].
 
     Raises
     ------
@@ -91,7 +94,8 @@ def choose_threshold(levels: HistogramResult, wanted: str | float) -> Thresholds
     Raises
     ------
     ValueError
-        If `wanted` is none of these or lies outside the grey levels, or "half" is asked for and there are no two peaks.
+        If `wanted` is none of these or lies outside the grey levels, or "half" is asked for and
+        there are no two peaks.
     """
     by_otsu = otsu(levels)
     found: Peaks | None = None
@@ -120,7 +124,9 @@ def choose_threshold(levels: HistogramResult, wanted: str | float) -> Thresholds
 
 
 def segment(scan: VoxelImage, fn: Any, value: float, where: Any = None, **options: Any) -> VoxelImage:
-    """Filter a scan and take what is not above `value` for pore: one read, one compiled function, one write."""
+    """Filter a scan and take what is not above `value` for pore: one read, one compiled function,
+    one write.
+    """
     below = partial(threshold, upper=value)
     return chunk_map(below if fn is None else chain(fn, below), scan, where=where, field_name="pore", **options)
 

@@ -13,13 +13,19 @@ class Settings:
     """Choices of a report, checked before anything is read."""
 
     filter: str = "median"
-    """"none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (standard deviation) [voxel]."""
+    """"none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (standard deviation)
+    [voxel].
+    """
     threshold: str | float = "otsu"
     """"otsu", "half" (midway between the two peaks of the histogram), or a grey level."""
     roi: str = "auto"
-    """"auto": the core, if the image shows one; "cylinder": the core, or else the largest cylinder along z; "none": everything."""
+    """"auto": the core, if the image shows one; "cylinder": the core, or else the largest cylinder
+    along z; "none": everything.
+    """
     pore_phase: int | None = None
-    """The value that is pore in an image that is segmented already; None takes the lowest (of booleans: True)."""
+    """The value that is pore in an image that is segmented already; None takes the lowest (of
+    booleans: True).
+    """
 
     def __post_init__(self) -> None:
         make_filter(self.filter)

@@ -5,7 +5,8 @@ import time
 
 
 class Steps:
-    """Writes a line to standard error when a step begins, with the time since the start; silent when asked.
+    """Writes a line to standard error when a step begins, with the time since the start; silent
+    when asked.
 
     Steps that take longer show the bars of the combinators below their line.
     """

@@ -1,4 +1,6 @@
-"""A segmentation compared with the image it was simulated from, and the difference split into its causes."""
+"""A segmentation compared with the image it was simulated from, and the difference split into its
+causes.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,9 @@ from lithax.report._analysis import Analysis
 from lithax.report._segmentation import share_up_to
 
 OTSU_TOLERANCE = 0.005
-"""How far the porosity by Otsu's threshold may be from that of the voxelised truth [-]: half a porosity unit."""
+"""How far the porosity by Otsu's threshold may be from that of the voxelised truth [-]: half a
+porosity unit.
+"""
 
 BALANCE_TOLERANCE = 0.001
 """The same for the grey-level balance."""
@@ -111,7 +115,9 @@ class Criterion:
 
 
 def criteria(sharp: Comparison, blurred: Comparison) -> tuple[Criterion, ...]:
-    """Return what the demo must show: both methods hold on the sharp scan, on the blurred one only the balance does."""
+    """Return what the demo must show: both methods hold on the sharp scan, on the blurred one only
+    the balance does.
+    """
 
     def within(name: str, found: float | None, truth: float, limit: float) -> Criterion:
         off = None if found is None else 100 * abs(found - truth)

@@ -1,8 +1,9 @@
 """What processes that work together can ask of each other.
 
-Everything is built on one operation, in which every process gives a message and receives those of all. A message says
-what its sender is doing, and whether it failed. So the failure of one reaches the others wherever they meet next, and
-processes that do different things are told so instead of waiting for each other.
+Everything is built on one operation, in which every process gives a message and receives those of
+all. A message says what its sender is doing, and whether it failed. So the failure of one reaches
+the others wherever they meet next, and processes that do different things are told so instead of
+waiting for each other.
 """
 
 import functools
@@ -46,7 +47,8 @@ class AbstractWorld(ABC):
 
     @abstractmethod
     def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
-        """Send messages to other processes, and return those from others, who send so many bytes each.
+        """Send messages to other processes, and return those from others, who send so many bytes
+        each.
 
         One that fails here sends nothing more, so whoever waits for it must `check` now and then.
         """
@@ -132,7 +134,8 @@ class AbstractWorld(ABC):
         return functools.reduce(combine, self._meet("reduce()", value))
 
     def give(self, values: Mapping[int, Any]) -> dict[int, Any]:
-        """Give some of the processes a value each, which no other one sees; return those given to this one.
+        """Give some of the processes a value each, which no other one sees; return those given to
+        this one.
 
         Every process must call it, also one that gives nothing.
 
@@ -168,8 +171,8 @@ class AbstractWorld(ABC):
         error
             What went wrong in this process, which raises it.
         same_type
-            Let the others raise a copy of that error, so that one ``except`` catches it everywhere, instead of a
-            `ProcessFailure`.
+            Let the others raise a copy of that error, so that one ``except`` catches it everywhere,
+            instead of a `ProcessFailure`.
 
         Raises
         ------
@@ -179,13 +182,17 @@ class AbstractWorld(ABC):
         self._meet("agree()", error=error, same_type=same_type)
 
     def announce(self, error: BaseException) -> None:
-        """Let the others know, the next time they `check`, that this process failed and will `agree` on it."""
+        """Let the others know, the next time they `check`, that this process failed and will
+        `agree` on it.
+        """
         if self.count > 1 and not is_agreed(error) and not isinstance(error, ProcessFailure):
             failure = describe(error, self.index, socket.gethostname())
             self._post(pickle.dumps((self._meetings, failure)))
 
     def check(self) -> None:
-        """Raise ProcessFailure if another process has announced a failure since all met last; never waits."""
+        """Raise ProcessFailure if another process has announced a failure since all met last; never
+        waits.
+        """
         if self.count == 1:
             return
         while (message := self._posted()) is not None:

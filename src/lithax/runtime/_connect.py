@@ -29,14 +29,16 @@ def connected() -> AbstractWorld:
 
 
 def connect(kind: str = "auto") -> AbstractWorld:
-    """Join the processes that were started together; the second time, return the world joined first.
+    """Join the processes that were started together; the second time, return the world joined
+    first.
 
     Parameters
     ----------
     kind
-        "auto": serial without a launcher, otherwise MPI, or `jax.distributed` where there is no MPI library. "serial": this process
-        alone. "mpi": MPI through mpi4py. "jax": `jax.distributed`, needed for `lithax.shard` over several processes; the processes
-        find each other through MPI, Slurm, Open MPI, Kubernetes, or ``JAX_COORDINATOR_ADDRESS``.
+        "auto": serial without a launcher, otherwise MPI, or `jax.distributed` where there is no MPI
+        library. "serial": this process alone. "mpi": MPI through mpi4py. "jax": `jax.distributed`,
+        needed for `lithax.shard` over several processes; the processes find each other through MPI,
+        Slurm, Open MPI, Kubernetes, or ``JAX_COORDINATOR_ADDRESS``.
 
     Returns
     -------
@@ -74,7 +76,9 @@ def connect(kind: str = "auto") -> AbstractWorld:
 
 
 def check_launcher() -> None:
-    """Raise RuntimeError in a program that a launcher started several times and that never connected."""
+    """Raise RuntimeError in a program that a launcher started several times and that never
+    connected.
+    """
     if _Connection.world is None and launched_processes() > 1:
         raise RuntimeError(
             f"{launched_processes()} copies of {program()} were started by a launcher, and each would do the same work; "
@@ -135,7 +139,8 @@ def _end_together(world: Any) -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         if is_agreed(error):
-            # Where it was raised first it is shown in full; elsewhere one line does, but for the first process.
+            # Where it was raised first it is shown in full; elsewhere one line does, but for the
+            # first process.
             if type(error).__name__ == "ProcessFailure" and not world.first:
                 line = str(error).partition("\n")[0]
                 sys.stderr.write(f"process {world.index} of {world.count} stopped: {line}\n")

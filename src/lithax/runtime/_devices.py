@@ -17,8 +17,9 @@ _SHARE = 0.9
 def devices() -> tuple[Any, ...]:
     """Return the JAX devices on which this process computes.
 
-    Those chosen by `using`; otherwise its share of the machine's: where several processes on one machine see the same
-    accelerators, they are dealt out in turn, so that with as many processes as GPUs each has one.
+    Those chosen by `using`; otherwise its share of the machine's: where several processes on one
+    machine see the same accelerators, they are dealt out in turn, so that with as many processes as
+    GPUs each has one.
     """
     from lithax.runtime._connect import connected
 
@@ -59,9 +60,11 @@ def device_or_devices(world: Any) -> tuple[Any, ...] | None:
 
 
 def device_memory(device: Any) -> int | None:
-    """Return how much of a device's memory blocks may fill [byte]: what `using` said, or most of what is free there.
+    """Return how much of a device's memory blocks may fill [byte]: what `using` said, or most of
+    what is free there.
 
-    None for a CPU without a budget of its own: its memory is that of the machine, which ``memory_limit`` is about.
+    None for a CPU without a budget of its own: its memory is that of the machine, which
+    ``memory_limit`` is about.
     """
     budget = _BUDGET.get()
     if budget is not None:
@@ -87,18 +90,21 @@ def using(
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Iterator[tuple[Any, ...]]:
-    """Compute on certain devices of this process, or with other defaults, inside the ``with`` block.
+    """Compute on certain devices of this process, or with other defaults, inside the ``with``
+    block.
 
     Parameters
     ----------
     devices
-        Numbers (positions in ``jax.local_devices()``) or JAX devices; none of them, ``[]``, means the CPU. None: those
-        that `devices` names.
+        Numbers (positions in ``jax.local_devices()``) or JAX devices; none of them, ``[]``, means
+        the CPU. None: those that `devices` names.
     memory
-        How much of the memory of each device blocks may fill [byte]; text such as "8 GiB" is understood. It decides how
-        many blocks are on a device at a time. By default nine tenths of what is free on an accelerator.
+        How much of the memory of each device blocks may fill [byte]; text such as "8 GiB" is
+        understood. It decides how many blocks are on a device at a time. By default nine tenths of
+        what is free on an accelerator.
     memory_limit, workers
-        What the calls inside take where they are not given these themselves; see `lithax.chunk_map`.
+        What the calls inside take where they are not given these themselves; see
+        `lithax.chunk_map`.
     progress
         False: no bars.
 
@@ -195,9 +201,11 @@ _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 def report() -> str:
-    """Return which process runs on which machine and on which devices, one line each; every process must call it.
+    """Return which process runs on which machine and on which devices, one line each; every process
+    must call it.
 
-    Launchers that name a killed process by its PID do not say which one of yours it was: here it stands.
+    Launchers that name a killed process by its PID do not say which one of yours it was: here it
+    stands.
 
     Examples
     --------

@@ -52,7 +52,8 @@ def raised_elsewhere(failure: Failure, count: int, *, same_type: bool) -> BaseEx
     count
         Number of processes.
     same_type
-        Raise an error of the type that the other process raised, if it can be sent; otherwise a `ProcessFailure`.
+        Raise an error of the type that the other process raised, if it can be sent; otherwise a
+        `ProcessFailure`.
     """
     who = f"process {failure.index} of {count} (on {failure.host})"
     if same_type and failure.copy is not None:

@@ -1,4 +1,6 @@
-"""A process that was forked from one that runs JAX: its threads are gone, and the first computation would wait for them."""
+"""A process that was forked from one that runs JAX: its threads are gone, and the first computation
+would wait for them.
+"""
 
 import os
 import sys
@@ -9,7 +11,8 @@ _forked = False
 
 def _after_fork() -> None:
     global _forked
-    # JAX is not imported for this question, and only one that has started its devices has threads to lose.
+    # JAX is not imported for this question, and only one that has started its devices has threads
+    # to lose.
     bridge: Any = sys.modules.get("jax._src.xla_bridge")
     _forked = _forked or bool(getattr(bridge, "_backends", None))
 

@@ -15,7 +15,9 @@ HEARTBEAT = 15
 """How long a process may be silent before the others are ended [s]."""
 
 _PART = 2**20
-"""Messages are cut into parts of this size, which one call of the coordinator's protocol carries [byte]."""
+"""Messages are cut into parts of this size, which one call of the coordinator's protocol carries
+[byte].
+"""
 _LOOK_EVERY = 0.5
 _PATIENCE = 1000
 """How long to wait for a message before asking whether its sender has given up [ms]."""
@@ -23,7 +25,9 @@ _ROOM = "lithax"
 
 
 class JaxWorld(AbstractWorld):
-    """The processes of `jax.distributed`, which must be initialised already; `connect` does that."""
+    """The processes of `jax.distributed`, which must be initialised already; `connect` does
+    that.
+    """
 
     def __init__(self) -> None:
         import jax
@@ -31,7 +35,8 @@ class JaxWorld(AbstractWorld):
 
         # JAX has no public door to its coordinator's store of keys and values.
         self._client: Any = distributed.global_state.client
-        # The devices of all become known in a step that waits for all: better now than in the first computation.
+        # The devices of all become known in a step that waits for all: better now than in the first
+        # computation.
         jax.devices()
         super().__init__(jax.process_index(), jax.process_count())
         self._exchanges = 0
@@ -112,7 +117,8 @@ class JaxWorld(AbstractWorld):
         """End this process, and the others when they wait for it next."""
         with contextlib.suppress(Exception):
             self._client.key_value_set_bytes(f"{_ROOM}/aborted", text.encode()[: 3 * _PART])
-            # The first process is the coordinator: with it the others lose what they have not read yet.
+            # The first process is the coordinator: with it the others lose what they have not read
+            # yet.
             until = time.monotonic() + 5
             for k in range(self.count):
                 left = int(1000 * (until - time.monotonic()))
@@ -129,8 +135,8 @@ def initialise(found_by: str) -> None:
     Parameters
     ----------
     found_by
-        What tells the processes of each other: "mpi", through mpi4py, or "jax", by what JAX knows of Slurm, Open MPI, Kubernetes and
-        the variables ``JAX_COORDINATOR_ADDRESS``.
+        What tells the processes of each other: "mpi", through mpi4py, or "jax", by what JAX knows
+        of Slurm, Open MPI, Kubernetes and the variables ``JAX_COORDINATOR_ADDRESS``.
     """
     import jax
 

@@ -1,4 +1,6 @@
-"""Images that lie on many devices at once, and stencils on them: for whole-domain loops such as flow solvers."""
+"""Images that lie on many devices at once, and stencils on them: for whole-domain loops such as
+flow solvers.
+"""
 
 from lithax.sharded._grid import ShardedGrid as ShardedGrid
 from lithax.sharded._halo import exchange_faces as exchange_faces

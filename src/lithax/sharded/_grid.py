@@ -1,7 +1,9 @@
-"""A grid of voxels over many devices: what loops over a whole image stand on, multigrid and Krylov methods among them.
+"""A grid of voxels over many devices: what loops over a whole image stand on, multigrid and Krylov
+methods among them.
 
-The shape of an image need not divide by the devices. What is added at the upper faces, filler, is a copy of one voxel while a
-function runs, and zero afterwards: it influences no value and no gradient, whatever it holds when it is handed in.
+The shape of an image need not divide by the devices. What is added at the upper faces, filler, is a
+copy of one voxel while a function runs, and zero afterwards: it influences no value and no
+gradient, whatever it holds when it is handed in.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,8 +38,8 @@ class ShardedGrid(eqx.Module):
         mesh
             The devices; by default all, as near to a cube as their number allows.
         multiple
-            What the part of each device must divide by, one number or one per axis: 2**levels for a grid that is to be
-            made coarser so often.
+            What the part of each device must divide by, one number or one per axis: 2**levels for a
+            grid that is to be made coarser so often.
 
         Raises
         ------
@@ -86,7 +88,8 @@ class ShardedGrid(eqx.Module):
         return jax.jit(make, out_shardings=sharding_of(self.mesh))()
 
     def load(self, source: BlockSource | np.ndarray, filler: Any = 0) -> jax.Array:
-        """Return an image, or a NumPy array, on this grid; each process reads the voxels of its own devices only.
+        """Return an image, or a NumPy array, on this grid; each process reads the voxels of its own
+        devices only.
 
         Parameters
         ----------
@@ -117,15 +120,16 @@ class ShardedGrid(eqx.Module):
             return jax.make_array_from_callback(self.filled, sharding_of(self.mesh), part, dtype=source.dtype)
 
     def save(self, array: jax.Array, put: Callable[[tuple[slice, slice, slice], np.ndarray], Any]) -> None:
-        """Hand over, part by part, what the devices of this process have of an array, without filler.
+        """Hand over, part by part, what the devices of this process have of an array, without
+        filler.
 
         Parameters
         ----------
         array
             On this grid.
         put
-            Called with the place of a part in the image, and its values; `lithax.save` with ``shape=grid.shape`` is the way
-            into a store.
+            Called with the place of a part in the image, and its values; `lithax.save` with
+            ``shape=grid.shape`` is the way into a store.
         """
         self._check(array)
         for piece in array.addressable_shards:
@@ -143,14 +147,17 @@ class ShardedGrid(eqx.Module):
         boundary: str = "reflect",
         boundary_value: Any = 0,
     ) -> Callable[..., Any]:
-        """Return a function of one or several arrays on this grid that applies a stencil, to be used under `jax.jit`.
+        """Return a function of one or several arrays on this grid that applies a stencil, to be
+        used under `jax.jit`.
 
         Parameters
         ----------
         body
-            Takes a padded block of each array and returns the core, or a tuple of cores, of the same type or another.
+            Takes a padded block of each array and returns the core, or a tuple of cores, of the
+            same type or another.
         halo, boundary, boundary_value
-            How far to see, and what lies outside the image, as in `exchange_halo`; the same for all arrays.
+            How far to see, and what lies outside the image, as in `exchange_halo`; the same for all
+            arrays.
         """
 
         def apply(*arrays: jax.Array) -> Any:
@@ -168,7 +175,8 @@ class ShardedGrid(eqx.Module):
                     return out
                 return jax.tree.map(lambda v: jnp.where(inside, v, jnp.zeros_like(v)), out)
 
-            # A body that divides or takes logarithms meets numbers of the image in the filler: a NaN there would poison a gradient.
+            # A body that divides or takes logarithms meets numbers of the image in the filler: a
+            # NaN there would poison a gradient.
             blocks = arrays if valid is None else tuple(jnp.where(valid, a, a[0, 0, 0]) for a in arrays)
             specs = (PartitionSpec() if whole else self._spec, *(self._spec,) * len(blocks))
             return jax.shard_map(local, mesh=self.mesh, in_specs=specs, out_specs=self._spec)(
@@ -180,7 +188,8 @@ class ShardedGrid(eqx.Module):
     def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """Return the sum of products over the voxels of the image, on every device.
 
-        Sums of the parts are added in the order of the parts: on one mesh the same bits in every run and process.
+        Sums of the parts are added in the order of the parts: on one mesh the same bits in every
+        run and process.
         """
         self._check(a)
         self._check(b)
@@ -197,9 +206,11 @@ class ShardedGrid(eqx.Module):
         return jnp.sum(jax.lax.with_sharding_constraint(parts, jax.sharding.NamedSharding(self.mesh, PartitionSpec())))
 
     def coarser(self, factor: int = 2) -> "ShardedGrid":
-        """Return the grid whose voxels are `factor` of these along every axis; an odd tail is a voxel of its own.
+        """Return the grid whose voxels are `factor` of these along every axis; an odd tail is a
+        voxel of its own.
 
-        Each device's part of the coarser grid lies over its part of this one, where `multiple` divides by the factor.
+        Each device's part of the coarser grid lies over its part of this one, where `multiple`
+        divides by the factor.
 
         Raises
         ------

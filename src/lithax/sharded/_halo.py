@@ -1,8 +1,9 @@
 """What neighbouring devices must see of each other's voxels.
 
-Along each axis in turn a device sends the layers at its faces to its neighbours (`ppermute`), so that edges and corners travel by
-two and three steps. At the faces of the image a boundary rule takes their place. What is sent and received are thin slabs; the part
-itself is copied once, when all slabs are there.
+Along each axis in turn a device sends the layers at its faces to its neighbours (`ppermute`), so
+that edges and corners travel by two and three steps. At the faces of the image a boundary rule
+takes their place. What is sent and received are thin slabs; the part itself is copied once, when
+all slabs are there.
 """
 
 from collections.abc import Callable
@@ -38,19 +39,22 @@ def exchange_halo(
     mesh
         The devices.
     boundary, boundary_value
-        What lies outside the image: "reflect", "nearest", "mirror", "wrap" or "constant", as in scipy.ndimage.
+        What lies outside the image: "reflect", "nearest", "mirror", "wrap" or "constant", as in
+        scipy.ndimage.
     shape
-        Shape of the image, where `x` has filler beyond its upper faces. Filler within `halo` of the image is
-        replaced by what the boundary rule says; other filler means nothing.
+        Shape of the image, where `x` has filler beyond its upper faces. Filler within `halo` of the
+        image is replaced by what the boundary rule says; other filler means nothing.
 
     Returns
     -------
-        The padded parts, side by side: each of the n parts of an axis is 2 `halo` longer. Differentiable.
+        The padded parts, side by side: each of the n parts of an axis is 2 `halo` longer.
+        Differentiable.
 
     Raises
     ------
     ValueError
-        If the boundary rule is unknown, the halo negative, or the shape does not divide by the mesh.
+        If the boundary rule is unknown, the halo negative, or the shape does not divide by the
+        mesh.
     """
     padded = padded_part(x.shape, halo, mesh, boundary, boundary_value, shape)
     spec = PartitionSpec(*axis_names(mesh))
@@ -64,7 +68,8 @@ def exchange_faces(
     boundary: str = "reflect",
     boundary_value: Any = 0,
 ) -> tuple[tuple[jax.Array, jax.Array] | None, ...]:
-    """Give every device the layers around its part, apart from the part: what `exchange_halo` adds, without its copy of the part.
+    """Give every device the layers around its part, apart from the part: what `exchange_halo` adds,
+    without its copy of the part.
 
     Parameters
     ----------
@@ -75,9 +80,10 @@ def exchange_faces(
 
     Returns
     -------
-        For each axis the layers below and above every part, side by side over the devices; None where the halo is 0. Those along x are as long as the
-        part, those along y as the part with its halo along x, and those along z as the part with both, so that each voxel around a part is in
-        one of them.
+        For each axis the layers below and above every part, side by side over the devices; None
+        where the halo is 0. Those along x are as long as the part, those along y as the part with
+        its halo along x, and those along z as the part with both, so that each voxel around a part
+        is in one of them.
 
     Raises
     ------
@@ -106,7 +112,8 @@ def stencil(
     *,
     shape: Index | None = None,
 ) -> Callable[[jax.Array], jax.Array]:
-    """Return a function of arrays over the devices of a mesh that applies a stencil, to be used under `jax.jit`.
+    """Return a function of arrays over the devices of a mesh that applies a stencil, to be used
+    under `jax.jit`.
 
     Parameters
     ----------
@@ -128,7 +135,8 @@ def stencil(
     ...     return core + 0.1 * (around - 6 * core)
     >>> mesh = make_mesh()
     >>> x = lx.shard(lx.sphere_pack((16, 16, 16), "f4"), mesh)
-    >>> smooth = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda _, v: stencil(step, 1, mesh)(v), x))
+    >>> smoothed = stencil(step, 1, mesh)
+    >>> smooth = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda _, v: smoothed(v), x))
     >>> bool(jnp.isclose(smooth(x).mean(), x.mean()))
     True
     """
@@ -144,7 +152,9 @@ def stencil(
 def _checked(
     filled: tuple[int, ...], halo: int | Halo, mesh: Mesh, boundary: str, shape: Index | None
 ) -> tuple[tuple[int, ...], bool]:
-    """Return the halo per axis, and whether all there is to see lies in a part and in those beside it."""
+    """Return the halo per axis, and whether all there is to see lies in a part and in those beside
+    it.
+    """
     check_boundary(boundary)
     widths = (halo,) * 3 if isinstance(halo, int) else tuple(halo)
     if len(widths) != 3 or any(w < 0 for w in widths):
@@ -192,7 +202,9 @@ def padded_part(
 def _slabs(
     block: jax.Array, filled: tuple[int, ...], widths: tuple[int, ...], mesh: Mesh, boundary: str, value: Any
 ) -> list[tuple[jax.Array, jax.Array] | None]:
-    """Return the layers below and above a part along each axis, where all there is to see lies in the parts beside it."""
+    """Return the layers below and above a part along each axis, where all there is to see lies in
+    the parts beside it.
+    """
     slabs: list[tuple[jax.Array, jax.Array] | None] = []
     for axis, (name, count, size, width) in enumerate(
         zip(axis_names(mesh), counts_of(mesh), filled, widths, strict=True)
@@ -210,7 +222,9 @@ def _slabs(
 def _layers(
     block: jax.Array, slabs: list[tuple[jax.Array, jax.Array] | None], axis: int, depth: int, *, at_end: bool
 ) -> jax.Array:
-    """Return the layers at one face of a part that has been extended by `slabs` along the axes before."""
+    """Return the layers at one face of a part that has been extended by `slabs` along the axes
+    before.
+    """
 
     def rows(part: jax.Array) -> jax.Array:
         length = part.shape[axis]
@@ -235,7 +249,9 @@ def _slabs_along(
     boundary: str,
     value: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return what lies below and above a part, of which the first and the last layers are given, as many as the rule asks for."""
+    """Return what lies below and above a part, of which the first and the last layers are given, as
+    many as the rule asks for.
+    """
     ring, depth = boundary == "wrap", lower.shape[axis]
     down, up = (
         jax.lax.slice_in_dim(lower, 0, width, axis=axis),
@@ -260,7 +276,9 @@ def _slabs_along(
 
 
 def _swapped(down: jax.Array, up: jax.Array, axis: int, name: str, *, ring: bool) -> tuple[jax.Array, jax.Array]:
-    """Return what lies below and above one of two parts, which have only each other: one exchange instead of two."""
+    """Return what lies below and above one of two parts, which have only each other: one exchange
+    instead of two.
+    """
     there = [(0, 1), (1, 0)]
     if ring:
         both = jax.lax.ppermute(jnp.concatenate([up, down], axis), name, there)
@@ -271,7 +289,9 @@ def _swapped(down: jax.Array, up: jax.Array, axis: int, name: str, *, ring: bool
 
 
 def _rows(part: jax.Array, index: np.ndarray, axis: int) -> jax.Array:
-    """Return layers of a part; those in a row, forwards or backwards, by slices, which the compiler fuses with what follows."""
+    """Return layers of a part; those in a row, forwards or backwards, by slices, which the compiler
+    fuses with what follows.
+    """
     steps = set(np.diff(index).tolist())
     if steps <= {1}:
         return jax.lax.slice_in_dim(part, int(index[0]), int(index[-1]) + 1, axis=axis)
@@ -283,10 +303,12 @@ def _rows(part: jax.Array, index: np.ndarray, axis: int) -> jax.Array:
 def _pad_by_window(
     block: jax.Array, axis: int, name: str | None, count: int, size: int, width: int, boundary: str, value: Any
 ) -> jax.Array:
-    """Pad along one axis, however far what there is to see may lie: filler, or a halo wider than a part.
+    """Pad along one axis, however far what there is to see may lie: filler, or a halo wider than a
+    part.
 
-    The parts form a ring. Each gathers a window of it that holds every voxel it needs: `width` voxels on each side, and for "wrap" as many
-    more as there is filler between the last voxel and the first.
+    The parts form a ring. Each gathers a window of it that holds every voxel it needs: `width`
+    voxels on each side, and for "wrap" as many more as there is filler between the last voxel and
+    the first.
     """
     length = block.shape[axis]
     around = count * length
@@ -313,7 +335,9 @@ def _pad_by_window(
 
 
 def _from(rows: jax.Array, name: str | None, count: int, hop: int, *, ring: bool = True) -> jax.Array:
-    """Return what the part `hop` places further along holds as `rows`; zeros beyond the last one, unless the parts form a ring."""
+    """Return what the part `hop` places further along holds as `rows`; zeros beyond the last one,
+    unless the parts form a ring.
+    """
     if name is None or hop % count == 0:
         return rows
     there = [((k + hop) % count, k) for k in range(count) if ring or 0 <= k + hop < count]

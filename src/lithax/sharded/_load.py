@@ -12,7 +12,8 @@ from lithax.sharded._mesh import counts_of, sharding_of
 
 
 def filled_shape(shape: Index, mesh: Mesh) -> Index:
-    """Return the smallest shape, not below `shape`, that divides into equal parts for the devices of a mesh.
+    """Return the smallest shape, not below `shape`, that divides into equal parts for the devices
+    of a mesh.
 
     Examples
     --------
@@ -25,7 +26,8 @@ def filled_shape(shape: Index, mesh: Mesh) -> Index:
 
 
 def load(source: BlockSource, mesh: Mesh, filler: Any = 0) -> jax.Array:
-    """Return an image as one array over the devices of a mesh; each process reads the voxels of its own devices only.
+    """Return an image as one array over the devices of a mesh; each process reads the voxels of its
+    own devices only.
 
     Parameters
     ----------
@@ -54,7 +56,8 @@ def load(source: BlockSource, mesh: Mesh, filler: Any = 0) -> jax.Array:
 
 
 def valid(mesh: Mesh, shape: Index) -> jax.Array:
-    """Return the boolean array over the devices of a mesh that tells the voxels of an image from filler.
+    """Return the boolean array over the devices of a mesh that tells the voxels of an image from
+    filler.
 
     Parameters
     ----------

@@ -21,7 +21,8 @@ def make_mesh(counts: Sequence[int] | None = None, devices: Sequence[Any] | None
     Parameters
     ----------
     counts
-        Number of devices along x, y and z; by default as equal as their number allows, x taking the most.
+        Number of devices along x, y and z; by default as equal as their number allows, x taking the
+        most.
     devices
         By default those of `lithax.runtime.using`, otherwise all devices of all processes.
 
@@ -52,12 +53,14 @@ def _near_cube(count: int) -> Index:
 
 
 def axis_names(mesh: Mesh) -> tuple[str | None, str | None, str | None]:
-    """Return which axis of a mesh divides x, y and z: by their names, or, if it has others, in their order.
+    """Return which axis of a mesh divides x, y and z: by their names, or, if it has others, in
+    their order.
 
     Raises
     ------
     ValueError
-        If the mesh has more than three axes, or some of them are named after axes of the image and some are not.
+        If the mesh has more than three axes, or some of them are named after axes of the image and
+        some are not.
     """
     names = mesh.axis_names
     if set(names) <= set(_AXES):

@@ -1,4 +1,6 @@
-"""Global solvers on voxel images: conduction, and the operators, multigrid and Krylov loops that solvers stand on."""
+"""Global solvers on voxel images: conduction, and the operators, multigrid and Krylov loops that
+solvers stand on.
+"""
 
 from lithax.solve._bounds import Bounds as Bounds
 from lithax.solve._conduction import conductivity as conductivity

@@ -37,7 +37,9 @@ def square_metres(unit: str, name: str = "unit") -> float:
 
 
 def permeability_quantity(value: Any, name: str) -> tuple[Any, float | None]:
-    """Split ``"1.5 mD"``, a pint quantity or a number into a number and its unit [m²]; None without a unit."""
+    """Split ``"1.5 mD"``, a pint quantity or a number into a number and its unit [m²]; None without
+    a unit.
+    """
     if isinstance(value, str):
         number, _, unit = value.strip().partition(" ")
         try:

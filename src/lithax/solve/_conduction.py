@@ -1,4 +1,6 @@
-"""Conduction through a rock: formation factor, tortuosity, effective diffusivity, thermal conductivity."""
+"""Conduction through a rock: formation factor, tortuosity, effective diffusivity, thermal
+conductivity.
+"""
 
 import contextlib
 import dataclasses
@@ -64,57 +66,67 @@ def conductivity(
     throw: bool = False,
     progress: bool = False,
 ) -> Conductivity:
-    """Solve ∇·(σ∇φ) = 0 for the effective conductivity of an image [unit of the voxels' conductivity].
+    """Solve ∇·(σ∇φ) = 0 for the effective conductivity of an image [unit of the voxels'
+    conductivity].
 
-    Finite volumes with harmonic means on voxel faces, any σ ≥ 0. With ``ends="potential"`` the two faces of the image across
-    the axis are held at potentials 1 and 0; the length is that between these faces (PoreSpy's `tortuosity_fd` holds the
-    centres of the first and last voxels instead). The same number is the formation factor (1/F), the effective diffusivity
-    (D_eff/D₀) and, with conductivities in W/m/K, the thermal conductivity.
+    Finite volumes with harmonic means on voxel faces, any σ ≥ 0. With ``ends="potential"`` the two
+    faces of the image across the axis are held at potentials 1 and 0; the length is that between
+    these faces (PoreSpy's `tortuosity_fd` holds the centres of the first and last voxels instead).
+    The same number is the formation factor (1/F), the effective diffusivity (D_eff/D₀) and, with
+    conductivities in W/m/K, the thermal conductivity.
 
     Parameters
     ----------
     image
-        An image or array: booleans (True is pore, conductivity 1), a segmentation of integers with `pore` or `values`, or
-        real conductivities, one per voxel or three (along x, y and z) stacked to shape (3, nx, ny, nz).
+        An image or array: booleans (True is pore, conductivity 1), a segmentation of integers with
+        `pore` or `values`, or real conductivities, one per voxel or three (along x, y and z)
+        stacked to shape (3, nx, ny, nz).
     axis
         Along which the current is driven; "all" for each of the three.
     pore
-        Which value, or values, of a segmentation are pore; they conduct, with conductivity 1, unless `values` says otherwise.
+        Which value, or values, of a segmentation are pore; they conduct, with conductivity 1,
+        unless `values` says otherwise.
     values
         The conductivity of each value of a segmentation.
     fluid
-        Conductivity of the pore fluid, σ_w, in F = σ_w/σ_eff. 1 by default where `pore` or booleans say what conducts;
-        without it, F is not computed for `values` and fields.
+        Conductivity of the pore fluid, σ_w, in F = σ_w/σ_eff. 1 by default where `pore` or booleans
+        say what conducts; without it, F is not computed for `values` and fields.
     where
-        Which voxels belong to the sample: a region, a boolean image or array, `lithax.domain(...)`. What is outside insulates,
-        and leaves area, volume and porosity.
+        Which voxels belong to the sample: a region, a boolean image or array, `lithax.domain(...)`.
+        What is outside insulates, and leaves area, volume and porosity.
     area
-        Cross-section of the sample, in the square of the unit of `spacing`, where that of `where` varies along the axis.
+        Cross-section of the sample, in the square of the unit of `spacing`, where that of `where`
+        varies along the axis.
     ends
-        "potential": held at the two faces across the axis; "periodic": the image repeats itself along the axis.
+        "potential": held at the two faces across the axis; "periodic": the image repeats itself
+        along the axis.
     sides
         "insulating", or "periodic".
     loading
         "linear": the potential of a uniform field on all six faces, instead of `ends` and `sides`.
     reservoir
-        Open voxels before and behind the sample, of the conductivity `fluid`; what they add is taken off again, and lengths
-        are the sample's.
+        Open voxels before and behind the sample, of the conductivity `fluid`; what they add is
+        taken off again, and lengths are the sample's.
     spacing
         Voxel length, one number or one per axis; by default the image's.
     tolerance
-        Relative error of the value at which the iterations end [-]; see `Conductivity.solver_error`.
+        Relative error of the value at which the iterations end [-]; see
+        `Conductivity.solver_error`.
     gradient_tolerance
         Relative error (L2) of the derivative of the value under differentiation [-].
     x0
-        Where to start: the `Conductivity` of an earlier solve with `fields=True`, or its potential; also of a coarser shape.
+        Where to start: the `Conductivity` of an earlier solve with `fields=True`, or its potential;
+        also of a coarser shape.
     fields
-        Also return the potential, the current density and the current through every slice; images for an image.
+        Also return the potential, the current density and the current through every slice; images
+        for an image.
     gradient
-        True for the derivative of the value with respect to the conductivity of every voxel, in `Conductivity.gradient`; a
-        store (for an image), to keep it there as an image. Zero where a voxel insulates or joins no end.
+        True for the derivative of the value with respect to the conductivity of every voxel, in
+        `Conductivity.gradient`; a store (for an image), to keep it there as an image. Zero where a
+        voxel insulates or joins no end.
     budget
-        Lines of the error budget that take further solves: "grid" (voxels split in two: eight times the work) and
-        "resolution" (image coarsened 2× and 3×).
+        Lines of the error budget that take further solves: "grid" (voxels split in two: eight times
+        the work) and "resolution" (image coarsened 2× and 3×).
     unit
         Of the conductivities, for the text.
     max_iterations
@@ -131,14 +143,16 @@ def conductivity(
     Raises
     ------
     TypeError, ValueError
-        If an option is not one of those above, integers come without a meaning, conductivities are negative or not finite,
-        `where` leaves nothing or its cross-section varies, or the image is one voxel thick along the axis.
+        If an option is not one of those above, integers come without a meaning, conductivities are
+        negative or not finite, `where` leaves nothing or its cross-section varies, or the image is
+        one voxel thick along the axis.
 
     Notes
     -----
-    Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not join the ends are found on
-    the host in between, and under `vmap` members that have converged stay as they are while others go on. The value and the
-    tensor have derivatives of first and second order (forward over reverse), the fields of first order.
+    Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
+    join the ends are found on the host in between, and under `vmap` members that have converged
+    stay as they are while others go on. The value and the tensor have derivatives of first and
+    second order (forward over reverse), the fields of first order.
 
     Examples
     --------
@@ -195,7 +209,8 @@ def conductivity(
     face = {a: math.prod(h for b, h in enumerate(source.spacing) if b != a) for a in range(3)}
 
     def again(voxels: Any, table: Any, mask: Any, factor: float) -> Any:
-        # Where there is a mask, the area stays that of the sample: coarse voxels cut it differently.
+        # Where there is a mask, the area stays that of the sample: coarse voxels cut it
+        # differently.
         section = area
         if mask is not None and section is None and axis != "all":
             section = face[AXES.index(axis)] * check_section(
@@ -257,7 +272,8 @@ class _Solver:
 
     def tolerances(self) -> Tolerances:
         dtype = self.medium.dtype
-        # The spread over slices falls as the root of the error of the value, which is of second order.
+        # The spread over slices falls as the root of the error of the value, which is of second
+        # order.
         allowed = 2 * math.sqrt(self.tolerance)
         value, balance, gradient = (np.asarray(v, dtype) for v in (self.tolerance, allowed, self.gradient_tolerance))
         given = Tolerances(value, balance, gradient, np.asarray(self.most, np.int32))
@@ -489,7 +505,9 @@ def _gradient(
     geometry: Any,
     reservoir: int,
 ) -> jax.Array:
-    """Return the derivative of the current for a drop of one with respect to the conductivity of every voxel, times the scale."""
+    """Return the derivative of the current for a drop of one with respect to the conductivity of
+    every voxel, times the scale.
+    """
     s = medium.conductivities()
 
     def current(s: jax.Array) -> jax.Array:

@@ -1,4 +1,6 @@
-"""Where the error of a computed property comes from: lines that are never merged into one number."""
+"""Where the error of a computed property comes from: lines that are never merged into one
+number.
+"""
 
 from typing import Any
 
@@ -15,13 +17,17 @@ class ConductionBudget(eqx.Module):
     """
 
     solver: Any = None
-    """The iterations: the larger of the estimated rest of their series, and how far energy and mean current disagree."""
+    """The iterations: the larger of the estimated rest of their series, and how far energy and mean
+    current disagree.
+    """
     balance: Any = None
     """Spread of the current over the planes across the axis, after the last step."""
     grid: Any = None
     """Change of the value with the same voxel shapes on voxels split in two."""
     resolution: Any = None
-    """Change of the value from the image coarsened two- and three-fold: pairs (factor, relative change)."""
+    """Change of the value from the image coarsened two- and three-fold: pairs (factor, relative
+    change).
+    """
     segmentation: Any = None
     """From the uncertainty of a threshold, by the derivative of the value in it."""
     sample_size: Any = None

@@ -1,12 +1,15 @@
-"""∇·(σ∇φ) = 0 on voxels: the weights of the faces, what drives the current, and what is read off the solution.
+"""∇·(σ∇φ) = 0 on voxels: the weights of the faces, what drives the current, and what is read off
+the solution.
 
-The potential is a ramp plus u: along a driven axis it rises by the same step from voxel to voxel, half of it between an end
-face and the centre of the first or last voxel. u is zero on held ends, or periodic. All that is asked for are the
-differences between voxels, step + Δu, so that the ramp itself is never formed and periodic images need no special case.
+The potential is a ramp plus u: along a driven axis it rises by the same step from voxel to voxel,
+half of it between an end face and the centre of the first or last voxel. u is zero on held ends, or
+periodic. All that is asked for are the differences between voxels, step + Δu, so that the ramp
+itself is never formed and periodic images need no special case.
 
-The current through a face is c_f (step + Δu), with c_f = area / distance × the harmonic mean of the two conductivities
-(Patankar, Numerical Heat Transfer and Fluid Flow (1980), eq. 4.9). The energy Σ c_f (step + Δu)² is the current for a
-drop of one, and stationary at the solution: its error is the square of that of u.
+The current through a face is c_f (step + Δu), with c_f = area / distance × the harmonic mean of the
+two conductivities (Patankar, Numerical Heat Transfer and Fluid Flow (1980), eq. 4.9). The energy Σ
+c_f (step + Δu)² is the current for a drop of one, and stationary at the solution: its error is the
+square of that of u.
 """
 
 from collections.abc import Sequence
@@ -26,7 +29,8 @@ Faces = tuple[jax.Array, jax.Array, jax.Array]
 def face_weights(
     layout: Layout, fields: Sequence[jax.Array], geometry: Sequence[float], keep: jax.Array | None = None
 ) -> Faces:
-    """Return the weights of the faces along x, y and z in padded form; differentiable in the fields.
+    """Return the weights of the faces along x, y and z in padded form; differentiable in the
+    fields.
 
     Parameters
     ----------
@@ -65,7 +69,9 @@ def _harmonic_mean(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 class Drive(eqx.Module):
-    """The step of the ramp from voxel to voxel along x, y and z, for a drop of one over the whole length."""
+    """The step of the ramp from voxel to voxel along x, y and z, for a drop of one over the whole
+    length.
+    """
 
     steps: jax.Array
 
@@ -83,13 +89,17 @@ class Drive(eqx.Module):
 
 
 def face_values(layout: Layout, c: jax.Array, axis: int) -> jax.Array:
-    """Return the weights of all faces along an axis that `Drive.differences` speaks of, each once."""
+    """Return the weights of all faces along an axis that `Drive.differences` speaks of, each
+    once.
+    """
     faces = _only(layout, c, axis)
     return faces[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))]
 
 
 def _only(layout: Layout, v: jax.Array, axis: int) -> jax.Array:
-    """Drop the ghost cells of the other axes, and along `axis` those that no face of this image belongs to."""
+    """Drop the ghost cells of the other axes, and along `axis` those that no face of this image
+    belongs to.
+    """
     window = []
     for a, (n, ghost) in enumerate(zip(layout.shape, layout.ghosts, strict=True)):
         if a != axis:
@@ -104,7 +114,9 @@ def _only(layout: Layout, v: jax.Array, axis: int) -> jax.Array:
 
 
 def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
-    """Return b of K u = b, in the shape of the voxels: what the ramp alone would leave in every voxel."""
+    """Return b of K u = b, in the shape of the voxels: what the ramp alone would leave in every
+    voxel.
+    """
     nothing = jnp.zeros(layout.padded, faces[0].dtype)
     b = jnp.zeros(layout.shape, faces[0].dtype)
     for axis in range(3):
@@ -138,7 +150,9 @@ def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other
 def stationary_energy(
     layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array
 ) -> jax.Array:
-    """Return the same; its derivative in u and v is zero where they solve, and is taken to be zero."""
+    """Return the same; its derivative in u and v is zero where they solve, and is taken to be
+    zero.
+    """
     return mixed_energy(layout, faces, drive, u, other, v)
 
 
@@ -167,7 +181,9 @@ def slice_currents(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, axi
 
 
 def spread(currents: jax.Array) -> jax.Array:
-    """Return how far the largest and smallest current through a plane lie apart, relative to their mean."""
+    """Return how far the largest and smallest current through a plane lie apart, relative to their
+    mean.
+    """
     mean = jnp.mean(currents)
     return (jnp.max(currents) - jnp.min(currents)) / jnp.where(mean == 0, 1, jnp.abs(mean))
 

@@ -1,4 +1,6 @@
-"""Geometry of a conduction solve: which axis lies first, how long and wide the sample is, what is left out."""
+"""Geometry of a conduction solve: which axis lies first, how long and wide the sample is, what is
+left out.
+"""
 
 import math
 from dataclasses import dataclass
@@ -33,7 +35,9 @@ class Boundaries:
         return self.linear or (self.ends == "periodic" and self.sides == "periodic")
 
     def periodic(self, axis: int) -> tuple[bool, bool, bool]:
-        """Along which axes the image goes on at the other side, the current being driven along `axis`."""
+        """Along which axes the image goes on at the other side, the current being driven along
+        `axis`.
+        """
         if self.linear:
             return False, False, False
         x, y, z = ((self.ends if a == axis else self.sides) == "periodic" for a in range(3))
@@ -49,7 +53,9 @@ class Boundaries:
 
 @dataclass(frozen=True)
 class Run:
-    """One operator: the axis that lies first in memory, and the numbers that turn energies into conductivities."""
+    """One operator: the axis that lies first in memory, and the numbers that turn energies into
+    conductivities.
+    """
 
     axis: int | None
     """The axis of the current; None if one operator serves all three."""
@@ -57,7 +63,9 @@ class Run:
     """The image's axes in the order of the solver's."""
     settings: Settings
     geometry: tuple[float, float, float]
-    """Area over distance of the faces along the solver's axes, lengths in units of the mean voxel length."""
+    """Area over distance of the faces along the solver's axes, lengths in units of the mean voxel
+    length.
+    """
     reservoir: int
     lengths: tuple[float, float, float]
     """Of the sample along the solver's axes, in the same unit."""
@@ -170,14 +178,16 @@ def weights(
     geometry: tuple[float, float, float],
     reservoir: int,
 ) -> tuple[Faces, jax.Array]:
-    """Return the weights of all faces relative to the largest conductivity, and that; differentiable in the medium.
+    """Return the weights of all faces relative to the largest conductivity, and that;
+    differentiable in the medium.
 
     Parameters
     ----------
     medium, keep
         Voxels in the order of the solver, and which of them take part.
     fluid, section
-        Conductivity of the reservoirs, and their cross-section: boolean, shape (1, ny, nz), or None for all of it.
+        Conductivity of the reservoirs, and their cross-section: boolean, shape (1, ny, nz), or None
+        for all of it.
     layout, geometry, reservoir
         As `plan_run` makes them.
     """

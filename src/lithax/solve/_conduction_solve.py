@@ -1,10 +1,11 @@
-"""From face weights to the solution: the host's loop, the compiled loop, and the derivatives of the latter.
+"""From face weights to the solution: the host's loop, the compiled loop, and the derivatives of the
+latter.
 
-*The value* is stationary in the potential, so its derivative needs the potential only: (step + Δu)² on every face. *Fields*
-are differentiated by the implicit function theorem: K u̇ = ḃ − K̇ u, one more solve per direction or, transposed, per
-cotangent. No iteration is unrolled. The error of the value is the square of that of the potential, that of the derivative
-is not: under differentiation the solve goes on until the estimate of the former is below half the square of
-`gradient_tolerance`.
+*The value* is stationary in the potential, so its derivative needs the potential only: (step + Δu)²
+on every face. *Fields* are differentiated by the implicit function theorem: K u̇ = ḃ − K̇ u, one
+more solve per direction or, transposed, per cotangent. No iteration is unrolled. The error of the
+value is the square of that of the potential, that of the derivative is not: under differentiation
+the solve goes on until the estimate of the former is below half the square of `gradient_tolerance`.
 """
 
 from collections.abc import Callable
@@ -52,7 +53,9 @@ class Stats(eqx.Module):
 
 
 class Tolerances(eqx.Module):
-    """What ends a solve: the error of the value and the spread of the currents, that of the gradient, the most steps."""
+    """What ends a solve: the error of the value and the spread of the currents, that of the
+    gradient, the most steps.
+    """
 
     value: Any
     balance: Any
@@ -68,8 +71,9 @@ class Tolerances(eqx.Module):
 def imbalance(settings: Settings, faces: Faces, drive: Drive, u: jax.Array, r: jax.Array) -> jax.Array:
     """Return by how much the currents fail to balance, relative to the current.
 
-    Where the current runs from end to end this is its spread over all planes of faces; under linear loading, where it
-    enters through the sides as well, what the residual adds to the power at the surface.
+    Where the current runs from end to end this is its spread over all planes of faces; under linear
+    loading, where it enters through the sides as well, what the residual adds to the power at the
+    surface.
     """
     layout = settings.layout
     if not settings.linear:
@@ -144,7 +148,9 @@ def solve_on_host(
 
 @partial(eqx.filter_custom_jvp)
 def potential(faces: Faces, drive: Drive, tolerances: Tolerances, settings: Settings) -> tuple[jax.Array, Stats]:
-    """Return u, padded, and how the solve ended, by the compiled loop; differentiable by one more solve."""
+    """Return u, padded, and how the solve ended, by the compiled loop; differentiable by one more
+    solve.
+    """
     faces = lax.stop_gradient(faces)
     cycle, state = begin(faces, drive, None, settings)
     state = loop(lambda s: _step(cycle, drive, tolerances, s, settings), state, tolerances.most)
@@ -178,7 +184,8 @@ def _any_right_hand_side(faces: Faces, b: jax.Array, tolerances: Tolerances, set
     def solve(_: Any, b: jax.Array) -> jax.Array:
         operator = operator_of(layout, faces)
         cycle = multigrid(operator, strengths=settings.strengths)
-        # From zero the decreases add up to the energy of the solution: it starts at 0 and falls to minus that.
+        # From zero the decreases add up to the energy of the solution: it starts at 0 and falls to
+        # minus that.
         state = start(operator, layout.pad(b), None, jnp.zeros((), b.dtype))
 
         def take(state: State) -> State:
@@ -218,7 +225,9 @@ def _solved(faces: Faces, steps: jax.Array, tolerances: Tolerances, settings: Se
 
 
 def energies(layout: Layout, faces: Faces, steps: jax.Array, u: Any) -> jax.Array:
-    """Return the symmetric matrix of the currents along every drive for a drop along every other."""
+    """Return the symmetric matrix of the currents along every drive for a drop along every
+    other.
+    """
     count = steps.shape[0]
     upper = {
         (i, j): stationary_energy(layout, faces, Drive(steps[i]), u[i], Drive(steps[j]), u[j])
@@ -230,7 +239,9 @@ def energies(layout: Layout, faces: Faces, steps: jax.Array, u: Any) -> jax.Arra
 
 @eqx.filter_custom_jvp
 def solve_compiled(faces: Faces, steps: jax.Array, tolerances: Tolerances, settings: Settings, fields: bool) -> Solved:
-    """Solve in a compiled loop for each drive; under differentiation to the tolerance of the gradient."""
+    """Solve in a compiled loop for each drive; under differentiation to the tolerance of the
+    gradient.
+    """
     return _solved(faces, steps, tolerances, settings, fields)
 
 

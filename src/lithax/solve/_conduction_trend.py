@@ -1,4 +1,6 @@
-"""What the voxels do to a conductivity: the same shapes on split voxels, and the image on coarser ones."""
+"""What the voxels do to a conductivity: the same shapes on split voxels, and the image on coarser
+ones.
+"""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -24,8 +26,8 @@ def check_budget(budget: Any) -> tuple[str, ...]:
 
 
 Solve = Callable[[Any, Any, Any, float], Any]
-"""Takes voxels, the conductivity of each of their values (or None), the sample (or None) and by what the voxel length is
-multiplied; returns the value."""
+"""Takes voxels, the conductivity of each of their values (or None), the sample (or None) and by
+what the voxel length is multiplied; returns the value."""
 
 
 def grid_change(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solve) -> Any:
@@ -42,8 +44,8 @@ def grid_change(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solv
 def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solve) -> tuple[Any, ...]:
     """Return (factor, change of the value) for the image coarsened two- and three-fold.
 
-    A coarse voxel is of the phase that most of its voxels have (the pore in a tie), or has their mean conductivity. Voxels
-    beyond the last whole one are left out. A trend, not extrapolated.
+    A coarse voxel is of the phase that most of its voxels have (the pore in a tie), or has their
+    mean conductivity. Voxels beyond the last whole one are left out. A trend, not extrapolated.
     """
     found = []
     data = np.asarray(medium.data)

@@ -11,7 +11,9 @@ from lithax.solve._conduction_budget import ConductionBudget
 
 
 class Porosities(eqx.Module):
-    """Fractions of the domain that is considered [-], by how they are connected through voxel faces."""
+    """Fractions of the domain that is considered [-], by how they are connected through voxel
+    faces.
+    """
 
     total: Any
     """All imaged pore space."""
@@ -27,11 +29,13 @@ class Porosities(eqx.Module):
 
 
 class Conductivity(eqx.Module):
-    """Effective conductivity and what follows from it; numbers, or arrays of three for ``axis="all"``.
+    """Effective conductivity and what follows from it; numbers, or arrays of three for
+    ``axis="all"``.
 
-    `value`, `tensor` and what is computed from them (`formation_factor`, `tortuosity_factor`, `cementation_exponent`) are
-    differentiable without a further solve, `potential` and `currents` by one. `converged`, `iterations`, `residual`,
-    `balance`, `solver_error`, `gradient_error`, the porosities and the bounds carry no derivative.
+    `value`, `tensor` and what is computed from them (`formation_factor`, `tortuosity_factor`,
+    `cementation_exponent`) are differentiable without a further solve, `potential` and `currents`
+    by one. `converged`, `iterations`, `residual`, `balance`, `solver_error`, `gradient_error`, the
+    porosities and the bounds carry no derivative.
 
     ``str(result)`` is a text to quote.
     """
@@ -49,7 +53,9 @@ class Conductivity(eqx.Module):
     converged: Any
     iterations: Any
     residual: Any
-    """Preconditioned norm of the residual before the last step, relative to that before the first [-]."""
+    """Preconditioned norm of the residual before the last step, relative to that before the first
+    [-].
+    """
     balance: Any
     """Spread of the current over the planes across the axis, relative to the current [-]."""
     solver_error: Any
@@ -58,11 +64,15 @@ class Conductivity(eqx.Module):
     """Estimate of the relative error (L2) of the derivative of `value` [-]."""
     error_budget: ConductionBudget
     currents: Any = None
-    """On request: current through each plane of voxel faces across the axis, relative to their mean [-]."""
+    """On request: current through each plane of voxel faces across the axis, relative to their mean
+    [-].
+    """
     potential: Any = None
     """On request: potential at voxel centres, for a drop from 1 to 0 along the axis [-]."""
     flux: Any = None
-    """On request: current density along x, y and z at voxel centres, for a mean gradient of one; arrays or images."""
+    """On request: current density along x, y and z at voxel centres, for a mean gradient of one;
+    arrays or images.
+    """
     gradient: Any = None
     """On request: derivative of `value` with respect to the conductivity of every voxel."""
     axis: str = eqx.field(static=True, default="x")
@@ -76,7 +86,9 @@ class Conductivity(eqx.Module):
 
     @property
     def formation_factor(self) -> Any:
-        """F = σ_w / σ_eff [-]: *apparent* where grains conduct; None without `fluid`; infinite where nothing joins the ends."""
+        """F = σ_w / σ_eff [-]: *apparent* where grains conduct; None without `fluid`; infinite
+        where nothing joins the ends.
+        """
         if self.fluid is None:
             return None
         with np.errstate(divide="ignore"):
@@ -94,7 +106,9 @@ class Conductivity(eqx.Module):
 
     @property
     def cementation_exponent(self) -> Any:
-        """m = −ln F / ln φ [-]: Archie's, with a = 1 and the porosity `porosity`; not finite for φ = 1."""
+        """m = −ln F / ln φ [-]: Archie's, with a = 1 and the porosity `porosity`; not finite for φ
+        = 1.
+        """
         if self.fluid is None:
             return None
         xp = _library(self.formation_factor)
@@ -113,7 +127,9 @@ class Conductivity(eqx.Module):
 
     @property
     def principal(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Principal conductivities, largest first, and their directions as columns; None without a tensor."""
+        """Principal conductivities, largest first, and their directions as columns; None without a
+        tensor.
+        """
         if self.tensor is None:
             return None
         values, vectors = np.linalg.eigh(np.asarray(self.tensor, float))

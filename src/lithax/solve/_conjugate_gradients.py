@@ -1,8 +1,10 @@
-"""Preconditioned conjugate gradients with an error estimate in the energy: one step function, two loops around it.
+"""Preconditioned conjugate gradients with an error estimate in the energy: one step function, two
+loops around it.
 
-Every step lowers the energy by α rᵀz, exactly the squared error it removes (Hestenes & Stiefel, J. Res. NBS 49 (1952),
-theorem 6:1): the decreases are a series whose rest is the error of the value. The rest is estimated as geometric, with the
-larger of the last two ratios, as Strakoš & Tichý (ETNA 13 (2002)) justify in finite precision.
+Every step lowers the energy by α rᵀz, exactly the squared error it removes (Hestenes & Stiefel, J.
+Res. NBS 49 (1952), theorem 6:1): the decreases are a series whose rest is the error of the value.
+The rest is estimated as geometric, with the larger of the last two ratios, as Strakoš & Tichý (ETNA
+13 (2002)) justify in finite precision.
 """
 
 from collections.abc import Callable
@@ -65,7 +67,9 @@ def start(operator: FaceOperator, b: jax.Array, u: jax.Array | None, energy: jax
 def step(
     operator: FaceOperator, cycle: Multigrid, state: State, tolerance: Any, balance: Balance, allowed: Any
 ) -> State:
-    """Take one step, and say whether the energy is known to `tolerance` and the currents balance to `allowed`."""
+    """Take one step, and say whether the energy is known to `tolerance` and the currents balance to
+    `allowed`.
+    """
     layout = operator.layout
     z = cycle(state.r)
     product = layout.dot(state.r, z)
@@ -94,7 +98,8 @@ def step(
 
 
 def loop(take: Callable[[State], State], state: State, most: Any, watch: Any = None) -> State:
-    """Repeat a step until it is done or `most` were taken: on the host, or as a loop of the compiled function.
+    """Repeat a step until it is done or `most` were taken: on the host, or as a loop of the
+    compiled function.
 
     Parameters
     ----------
@@ -105,7 +110,8 @@ def loop(take: Callable[[State], State], state: State, most: Any, watch: Any = N
     most
         How many steps at most.
     watch
-        A function of the state, called on the host after each step: a progress bar, a checkpoint. None compiles the loop.
+        A function of the state, called on the host after each step: a progress bar, a checkpoint.
+        None compiles the loop.
     """
     if watch is None:
         return lax.while_loop(lambda s: ~s.done & (s.count < most), take, state)

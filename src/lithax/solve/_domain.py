@@ -1,4 +1,6 @@
-"""The sample within the image: what `where` leaves out insulates, and leaves area, volume and porosity."""
+"""The sample within the image: what `where` leaves out insulates, and leaves area, volume and
+porosity.
+"""
 
 import math
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ class Domain:
         return math.prod(shape) if self.mask is None else int(np.count_nonzero(self.mask))
 
     def section(self, run: Any) -> np.ndarray | None:
-        """Return the cross-section in the order of the solver, shape (1, ny, nz), where a reservoir needs it."""
+        """Return the cross-section in the order of the solver, shape (1, ny, nz), where a reservoir
+        needs it.
+        """
         if self.mask is None or not run.reservoir:
             return None
         return np.ascontiguousarray(self.mask.transpose(run.order)[:1])

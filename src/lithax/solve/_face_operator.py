@@ -1,8 +1,9 @@
-"""The seven-point operator of every conservation law on voxels: weights on faces, and what leaves the cell elsewhere.
+"""The seven-point operator of every conservation law on voxels: weights on faces, and what leaves
+the cell elsewhere.
 
-(K v)_i = Σ_faces c_f (v_i − v_j) + e_i v_i. It is symmetric and positive semi-definite for weights c, e ≥ 0. The lowest
-and the highest layer of faces may carry weights, too: they join the cells to ghost cells that hold zero: electrodes, or
-faces of constant pressure.
+(K v)_i = Σ_faces c_f (v_i − v_j) + e_i v_i. It is symmetric and positive semi-definite for weights
+c, e ≥ 0. The lowest and the highest layer of faces may carry weights, too: they join the cells to
+ghost cells that hold zero: electrodes, or faces of constant pressure.
 """
 
 import equinox as eqx
@@ -15,8 +16,8 @@ from lithax.solve._layout import Layout
 class FaceOperator(eqx.Module):
     """Weights of the faces below every cell, along x, y and z, in the padded form of `layout`.
 
-    Along periodic axes the ghost cells hold copies; the layer above the last cells holds the upper end faces of a held
-    axis. Made by `face_operator`.
+    Along periodic axes the ghost cells hold copies; the layer above the last cells holds the upper
+    end faces of a held axis. Made by `face_operator`.
     """
 
     layout: Layout
@@ -24,7 +25,9 @@ class FaceOperator(eqx.Module):
     excess: jax.Array | None = None
 
     def diagonal(self) -> jax.Array:
-        """Return, flat, the diagonal of K for all cells between the first and last layer along x."""
+        """Return, flat, the diagonal of K for all cells between the first and last layer along
+        x.
+        """
         lay = self.layout
         total = None if self.excess is None else lay.shifted(self.excess, 0, 0)
         for axis, c in enumerate(self.faces):
@@ -47,7 +50,9 @@ class FaceOperator(eqx.Module):
         return total
 
     def __call__(self, v: jax.Array) -> jax.Array:
-        """Return K v in padded form; ghost cells of the result mean nothing along periodic axes, and are zero along x."""
+        """Return K v in padded form; ghost cells of the result mean nothing along periodic axes,
+        and are zero along x.
+        """
         return self.layout.widened(self.flat(self.layout.filled(v)))
 
     def residual(self, v: jax.Array, b: jax.Array) -> jax.Array:
@@ -87,14 +92,14 @@ def face_operator(
     Parameters
     ----------
     x, y, z
-        Weight of the face between a cell and the one before it along the axis, shape of the cells. The first layer holds
-        the face to the last cell where the axis is periodic, that to the ghost cell below where it is held, and is
-        ignored where it is neither.
+        Weight of the face between a cell and the one before it along the axis, shape of the cells.
+        The first layer holds the face to the last cell where the axis is periodic, that to the
+        ghost cell below where it is held, and is ignored where it is neither.
     periodic
         Which axes are.
     upper
-        Weights of the faces to the ghost cells above, for x, y and z (one array: for x), one layer thick; an axis that
-        has them, and is not periodic, is held.
+        Weights of the faces to the ghost cells above, for x, y and z (one array: for x), one layer
+        thick; an axis that has them, and is not periodic, is held.
     excess
         What the diagonal exceeds the sum of the face weights by (e in the module's formula).
     """
@@ -111,7 +116,9 @@ def face_operator(
 
 
 def padded_faces(layout: Layout, axis: int, lower: jax.Array, upper: jax.Array | None) -> jax.Array:
-    """Return the weights of the faces along an axis in padded form: lower faces of all cells, upper ones of the last."""
+    """Return the weights of the faces along an axis in padded form: lower faces of all cells, upper
+    ones of the last.
+    """
     if layout.held[axis] and upper is not None:
         widths = [(g, g) for g in layout.ghosts]
         widths[axis] = (1, 0)

@@ -1,4 +1,6 @@
-"""Fields of a solution in the order of the image: potential, current density, current through slices; first guesses."""
+"""Fields of a solution in the order of the image: potential, current density, current through
+slices; first guesses.
+"""
 
 from typing import Any
 
@@ -33,7 +35,8 @@ def potential_of(run: Run, drive: Drive, u: jax.Array, number: int) -> jax.Array
 def current_density(
     run: Run, drive: Drive, faces: Faces, u: jax.Array, scale: jax.Array, number: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the current density along x, y and z at voxel centres, for a mean gradient of one over the sample.
+    """Return the current density along x, y and z at voxel centres, for a mean gradient of one over
+    the sample.
 
     Means of the two faces of a voxel.
     """
@@ -53,7 +56,8 @@ def current_density(
                 tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(None, -1), slice(1, None))
             )
             both = current[low] + current[high]
-        # Area over distance, times the distance: the area of a face in units of the mean voxel length.
+        # Area over distance, times the distance: the area of a face in units of the mean voxel
+        # length.
         step = run.lengths[axis] / (run.spans[axis] - (2 * run.reservoir if axis == 0 else 0))
         face = run.geometry[axis] * step
         found[run.order[axis]] = _in_order(run, both * (0.5 * scale * length / face))
@@ -89,7 +93,8 @@ def guess_from(x0: Any, run: Run, number: int, shape: tuple[int, int, int], rese
     axis = run.order[_driven(run, number)]
     factors = [n // m for m, n in zip(potential.shape, shape, strict=True)]
     coarse = potential.shape[axis]
-    # The ramp goes, the deviation from it stays what it was: coarse voxels hold it for all of theirs.
+    # The ramp goes, the deviation from it stays what it was: coarse voxels hold it for all of
+    # theirs.
     ramp = ((np.arange(coarse) + 0.5) / coarse).reshape([-1 if a == axis else 1 for a in range(3)])
     deviation = 1 - ramp - potential
     for a, factor in enumerate(factors):

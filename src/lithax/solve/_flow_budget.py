@@ -32,7 +32,8 @@ def check_budget(budget: Any, given: FlowInput) -> tuple[str, ...]:
 
 
 def grid_change(given: FlowInput, solve: Callable[[FlowInput, str], Any]) -> Any:
-    """Return k of the same shapes on voxels split in two, by the half-voxel rule, over k, minus one.
+    """Return k of the same shapes on voxels split in two, by the half-voxel rule, over k, minus
+    one.
 
     Splitting converges to the permeability of the staircase, not to that of the rock.
     """
@@ -51,7 +52,8 @@ def grid_change(given: FlowInput, solve: Callable[[FlowInput, str], Any]) -> Any
 def resolution_trend(given: FlowInput, k: Any, rule: str, solve: Callable[[FlowInput, str], Any]) -> dict[int, Any]:
     """Return k of the image coarsened two- and three-fold, over k, by the same rule.
 
-    A coarse voxel is open if at least half of its voxels are. Voxels beyond the last whole one are left out.
+    A coarse voxel is open if at least half of its voxels are. Voxels beyond the last whole one are
+    left out.
     """
     found = {}
     for factor in (2, 3):

@@ -1,8 +1,8 @@
 """Which clusters of pores carry flow: those that join the two ends, by the boundaries given.
 
-Clusters are connected through voxel faces. Between held pressures a cluster must touch both ends; in a
-periodic direction it must meet itself again one period further on, which touching both faces does not
-prove.
+Clusters are connected through voxel faces. Between held pressures a cluster must touch both ends;
+in a periodic direction it must meet itself again one period further on, which touching both faces
+does not prove.
 """
 
 from collections import defaultdict
@@ -78,7 +78,9 @@ def joins_through_edges(open_voxels: np.ndarray, axis: int) -> bool:
 
 
 def _joints(labels: np.ndarray, axis: int) -> np.ndarray:
-    """Return the pairs of labels that meet across the periodic faces of an axis, last layer first."""
+    """Return the pairs of labels that meet across the periodic faces of an axis, last layer
+    first.
+    """
     last, first = np.take(labels, -1, axis=axis).reshape(-1), np.take(labels, 0, axis=axis).reshape(-1)
     meet = (last > 0) & (first > 0)
     return np.unique(np.stack([last[meet], first[meet]], 1).astype(np.int64), axis=0)
@@ -87,8 +89,8 @@ def _joints(labels: np.ndarray, axis: int) -> np.ndarray:
 def _winding(joints: dict[int, np.ndarray], axis: int) -> set[int]:
     """Return labels whose cluster meets itself again displaced along an axis.
 
-    Each joint steps one period along its own axis. A cluster winds if two paths lead to one label with
-    different displacements along `axis`.
+    Each joint steps one period along its own axis. A cluster winds if two paths lead to one label
+    with different displacements along `axis`.
     """
     neighbours: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for along, pairs in joints.items():

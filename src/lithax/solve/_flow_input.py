@@ -19,11 +19,15 @@ AXES = ("x", "y", "z")
 
 @dataclass(frozen=True)
 class FlowInput:
-    """Voxels and what they mean; arrays on the host, but for traced ones and those that derivatives may reach."""
+    """Voxels and what they mean; arrays on the host, but for traced ones and those that derivatives
+    may reach.
+    """
 
     shape: tuple[int, int, int]
     open: Any
-    """True in voxels with fluid, free or in porous phases, inside the region; None: all of them, softly."""
+    """True in voxels with fluid, free or in porous phases, inside the region; None: all of them,
+    softly.
+    """
     free: Any
     """True in voxels of free fluid; None if they are softly so."""
     inside: np.ndarray | None
@@ -49,8 +53,8 @@ def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: An
     Raises
     ------
     TypeError, ValueError
-        If the image is no three-dimensional image or array, an integer image does not say what is pore, a
-        phase has no positive permeability or is not there, or the region leaves nothing.
+        If the image is no three-dimensional image or array, an integer image does not say what is
+        pore, a phase has no positive permeability or is not there, or the region leaves nothing.
     """
     shape = getattr(image, "shape", None)
     if shape is None or not hasattr(image, "dtype"):

@@ -1,13 +1,14 @@
-"""From voxels to the operator: what is fixed (which faces carry flow, walls) and what may be differentiated.
+"""From voxels to the operator: what is fixed (which faces carry flow, walls) and what may be
+differentiated.
 
-`FlowGeometry` is made once, on the host, from which voxels hold fluid. `FlowMedium` holds what derivatives
-reach: drag and solidity of each voxel, and the ratio of voxel lengths. `operator_of` joins them with the
-diagonal of A,
+`FlowGeometry` is made once, on the host, from which voxels hold fluid. `FlowMedium` holds what
+derivatives reach: drag and solidity of each voxel, and the ratio of voxel lengths. `operator_of`
+joins them with the diagonal of A,
 
     D = walls + ½ (σ + σ′) + Σ s over transverse neighbours,
 
-σ = 1/K the drag of the two voxels of a face [1/voxel²], and s the solidity of neighbouring faces: a solid
-that is a stiff drag keeps its wall half a voxel away only with this last term.
+σ = 1/K the drag of the two voxels of a face [1/voxel²], and s the solidity of neighbouring faces: a
+solid that is a stiff drag keeps its wall half a voxel away only with this last term.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,8 @@ class FlowGeometry(eqx.Module):
     """The part of the operator that is found on the host."""
 
     walls: tuple[Any, Any, Any]
-    """For each velocity component what walls add to the diagonal: an array, or one for each axis."""
+    """For each velocity component what walls add to the diagonal: an array, or one for each axis.
+    """
     open: Array
     """1 in voxels that hold fluid."""
     half: Array | None

@@ -17,14 +17,18 @@ from lithax.solve._mac import Fields
 from lithax.solve._mac_walls import Boundary
 
 SOLID_PERMEABILITY = 1e-3
-"""Permeability of a soft voxel that is all solid [reference²]: 0.2 % above the no-slip answer at 16 voxels a cell."""
+"""Permeability of a soft voxel that is all solid [reference²]: 0.2 % above the no-slip answer at 16
+voxels a cell.
+"""
 
 SOFTNESS = 0.01
 """q of the drag's interpolation: the smaller, the freer a half-filled voxel."""
 
 
 class FlowProblem(NamedTuple):
-    """What is needed to solve for one direction, axis 0 of its arrays (or any, if all are periodic)."""
+    """What is needed to solve for one direction, axis 0 of its arrays (or any, if all are
+    periodic).
+    """
 
     geometry: FlowGeometry
     medium: FlowMedium
@@ -78,7 +82,9 @@ def _percolating(open_voxels: np.ndarray, boundaries: Any, axes: tuple[int, ...]
 
 
 def _medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any) -> tuple[Any, Any]:
-    """Return drag and solidity on the grid of the image with its reservoirs; None where there is none."""
+    """Return drag and solidity on the grid of the image with its reservoirs; None where there is
+    none.
+    """
 
     def pad(values: Any, filler: float) -> Any:
         return (
@@ -88,7 +94,9 @@ def _medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any)
     unit_area = area_of(given.voxel_unit)
 
     def in_voxels(number: Any, area: float | None) -> Any:
-        """A permeability over the square of the reference length; plain numbers are in the unit of the result."""
+        """A permeability over the square of the reference length; plain numbers are in the unit of
+        the result.
+        """
         in_lengths = number if unit_area is None else number * ((1.0 if area is None else area) / unit_area)
         return in_lengths / reference**2
 
@@ -170,7 +178,9 @@ def _section(given: FlowInput, area: float | None, axes: tuple[int, ...]) -> flo
 
 
 def solve_problem(problem: FlowProblem, axis: int, settings: tuple[FlowSettings, FlowSettings], report: Any) -> Flow:
-    """Solve; under differentiation by the second settings. The result carries no derivative (see `value_of`)."""
+    """Solve; under differentiation by the second settings. The result carries no derivative (see
+    `value_of`).
+    """
     if not _traced_anywhere(problem):
         plain, precise = settings
 
@@ -216,7 +226,9 @@ def _run(geometry: FlowGeometry, medium: FlowMedium, axis: int, settings: FlowSe
 
 
 def value_of(problem: FlowProblem, x: Fields, y: Fields | None = None, axes: tuple[int, int] = (0, 0)) -> Any:
-    """Return k_L [reference²] of two solutions, differentiable in the medium with both held fixed."""
+    """Return k_L [reference²] of two solutions, differentiable in the medium with both held
+    fixed.
+    """
     operator = operator_of(problem.geometry, problem.medium)
     fixed = jax.lax.stop_gradient(operator)
     b_x, b_y = (driving_force(fixed, axis) for axis in axes)
@@ -225,7 +237,9 @@ def value_of(problem: FlowProblem, x: Fields, y: Fields | None = None, axes: tup
 
 
 def fields_with_derivative(problem: FlowProblem, x: Fields, settings: FlowSettings) -> Fields:
-    """Attach to solved fields their derivative in the medium: one solve for each tangent or cotangent."""
+    """Attach to solved fields their derivative in the medium: one solve for each tangent or
+    cotangent.
+    """
     return _attached(problem.geometry, problem.medium, x, settings)
 
 

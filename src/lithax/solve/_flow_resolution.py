@@ -1,4 +1,6 @@
-"""How well voxels resolve the flow: wall area, and the share of flux through the narrowest throats."""
+"""How well voxels resolve the flow: wall area, and the share of flux through the narrowest
+throats.
+"""
 
 from typing import Any
 
@@ -17,7 +19,8 @@ def wall_area(open_voxels: np.ndarray) -> float:
 
 
 def narrow_share(velocity: np.ndarray, axis: int, voxels: int = 2) -> float:
-    """Return the largest share of the flux of a slice that passes openings of up to `voxels` voxels [-].
+    """Return the largest share of the flux of a slice that passes openings of up to `voxels` voxels
+    [-].
 
     Parameters
     ----------

@@ -1,11 +1,12 @@
-"""Solve for one driving force, by a host loop or inside a compiled program, and attach the derivative.
+"""Solve for one driving force, by a host loop or inside a compiled program, and attach the
+derivative.
 
-One step function, two drivers. The host loop runs compiled stages, so that a bar moves, Ctrl-C works and
-sums are kept in float64; under `jax.jit` the same step runs in `lax.while_loop`.
+One step function, two drivers. The host loop runs compiled stages, so that a bar moves, Ctrl-C
+works and sums are kept in float64; under `jax.jit` the same step runs in `lax.while_loop`.
 
-K is symmetric and k = bᵀx / V, so the adjoint of the value is the solution itself: with x held fixed, the
-derivative of k_L = (2 b·x − x·K x) / V in the medium is that of k. No second solve, nothing unrolled. A
-cotangent of the fields costs one solve, through `lax.custom_linear_solve`.
+K is symmetric and k = bᵀx / V, so the adjoint of the value is the solution itself: with x held
+fixed, the derivative of k_L = (2 b·x − x·K x) / V in the medium is that of k. No second solve,
+nothing unrolled. A cotangent of the fields costs one solve, through `lax.custom_linear_solve`.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,8 @@ from lithax.typing import Array
 LEAST_ITERATIONS = 4
 
 PATIENCE = 12
-"""Iterations without a better agreement after which a solve ends: rounding does not let it go on."""
+"""Iterations without a better agreement after which a solve ends: rounding does not let it go on.
+"""
 
 
 class FlowSettings(NamedTuple):
@@ -32,7 +34,8 @@ class FlowSettings(NamedTuple):
     tolerance: float
     """|k_F − k_L|, |k_E − k_L| and the spread of the flux over slices, relative to k_L."""
     gradient_tolerance: float | None
-    """Largest change of u² in the last step (L2), where derivatives are taken; None: not asked for."""
+    """Largest change of u² in the last step (L2), where derivatives are taken; None: not asked for.
+    """
     max_iterations: int
     stored: int = 2
     """Directions kept by the residual method."""
@@ -66,7 +69,9 @@ def solve_flow(
     settings: FlowSettings,
     report: Callable[[int, stokes.FlowState, float], None] | None = None,
 ) -> Flow:
-    """Solve K x = b for a unit push along `axis`; a float32 solve that no longer improves is given up."""
+    """Solve K x = b for a unit push along `axis`; a float32 solve that no longer improves is given
+    up.
+    """
     b = driving_force(operator, axis)
     half = operator.half if axis == 0 else None
     best: Any = jnp.full((), jnp.inf, b[0].dtype)

@@ -1,9 +1,11 @@
-"""How the cells of a solver lie in memory: with a layer around them, so that a stencil is a sum of shifted flat slices.
+"""How the cells of a solver lie in memory: with a layer around them, so that a stencil is a sum of
+shifted flat slices.
 
-A cell sees its neighbour along x, y or z at a fixed distance in memory. Where no weight joins the two (walls, ends of a
-row) what stands there does not matter, so whole rows, planes and blocks are taken in one go: on a CPU four times as fast
-as slices along three axes. Along x there is always one layer of ghost cells below and above; along y and z only where
-the image is periodic or its faces are held at zero. Ghost cells along a periodic axis hold copies; elsewhere zeros.
+A cell sees its neighbour along x, y or z at a fixed distance in memory. Where no weight joins the
+two (walls, ends of a row) what stands there does not matter, so whole rows, planes and blocks are
+taken in one go: on a CPU four times as fast as slices along three axes. Along x there is always one
+layer of ghost cells below and above; along y and z only where the image is periodic or its faces
+are held at zero. Ghost cells along a periodic axis hold copies; elsewhere zeros.
 """
 
 import equinox as eqx
@@ -14,7 +16,8 @@ from lithax.grid import Index
 
 
 class Layout(eqx.Module):
-    """Shape of the cells, which axes are periodic, and along which the end faces are joined to ghost cells that hold zero.
+    """Shape of the cells, which axes are periodic, and along which the end faces are joined to
+    ghost cells that hold zero.
 
     Static, so two equal ones compile once.
     """
@@ -23,7 +26,9 @@ class Layout(eqx.Module):
     periodic: tuple[bool, bool, bool] = eqx.field(static=True, default=(False, False, False))
     held: tuple[bool, bool, bool] = eqx.field(static=True, default=(False, False, False))
     wide: bool = eqx.field(static=True, default=True)
-    """Whether sums over the cells are taken in double precision; not where a transformation reads the program again."""
+    """Whether sums over the cells are taken in double precision; not where a transformation reads
+    the program again.
+    """
 
     @property
     def ghosts(self) -> Index:
@@ -53,7 +58,9 @@ class Layout(eqx.Module):
         return v[x, y, z]
 
     def filled(self, v: jax.Array) -> jax.Array:
-        """Make the ghost cells right: copies of the cells at the far side of a periodic axis, zeros at a held one."""
+        """Make the ghost cells right: copies of the cells at the far side of a periodic axis, zeros
+        at a held one.
+        """
         for axis in range(3):
             last = self.shape[axis]
             low, inner, high = ([slice(None)] * 3 for _ in range(3))
@@ -72,7 +79,9 @@ class Layout(eqx.Module):
         return self.total(a * b)
 
     def total(self, v: jax.Array) -> jax.Array:
-        """Return the sum of an array, in its type; partial sums in double precision where `wide`."""
+        """Return the sum of an array, in its type; partial sums in double precision where
+        `wide`.
+        """
         if self.wide:
             # A scope of its own: JAX's setting stays as it is.
             with jax.enable_x64(True):
@@ -82,11 +91,15 @@ class Layout(eqx.Module):
         return v
 
     def shifted(self, v: jax.Array, axis: int, steps: int) -> jax.Array:
-        """Return, flat, the neighbours `steps` cells up along an axis, for all cells between the first and last layer along x."""
+        """Return, flat, the neighbours `steps` cells up along an axis, for all cells between the
+        first and last layer along x.
+        """
         margin = self.strides[0]
         start = margin + steps * self.strides[axis]
         return v.reshape(-1)[start : start + self.shape[0] * margin]
 
     def widened(self, flat: jax.Array) -> jax.Array:
-        """Return what `shifted` returns in the shape of the padded array, zeros in the first and last layer along x."""
+        """Return what `shifted` returns in the shape of the padded array, zeros in the first and
+        last layer along x.
+        """
         return jnp.pad(flat, self.strides[0]).reshape(self.padded)

@@ -5,12 +5,13 @@ velocity u_d on the lower face of each voxel along axis d. The system
 
     A u + G p = f,    Gᵀ u = g
 
-is symmetric: A = −∇² with walls and Brinkman drag in its diagonal (`_mac_walls`), G the difference of the
-pressure across a face, Gᵀ = −div. Fields are tuples of arrays, and each stencil is a compiled function of
-its own: XLA on the CPU recomputes a stencil for every shifted use of its result.
+is symmetric: A = −∇² with walls and Brinkman drag in its diagonal (`_mac_walls`), G the difference
+of the pressure across a face, Gᵀ = −div. Fields are tuples of arrays, and each stencil is a
+compiled function of its own: XLA on the CPU recomputes a stencil for every shifted use of its
+result.
 
-Where the pressure is held at both ends of axis 0 the arrays are one voxel longer than the image along it,
-for the last plane of faces; the two end planes own half a voxel.
+Where the pressure is held at both ends of axis 0 the arrays are one voxel longer than the image
+along it, for the last plane of faces; the two end planes own half a voxel.
 """
 
 from functools import partial
@@ -68,7 +69,9 @@ class MacOperator(eqx.Module):
 
 
 def shifted(values: Array, axis: int, step: int, wrap: bool) -> Array:
-    """Return the value one voxel further along an axis; 0 beyond the faces, unless it wraps around."""
+    """Return the value one voxel further along an axis; 0 beyond the faces, unless it wraps
+    around.
+    """
     n = values.shape[axis]
     cut = partial(jax.lax.slice_in_dim, values, axis=axis)
     inner, beyond = (cut(1, n), cut(0, 1)) if step == 1 else (cut(0, n - 1), cut(n - 1, n))

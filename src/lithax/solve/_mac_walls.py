@@ -1,9 +1,10 @@
 """Walls on a staggered grid: which faces carry flow, and what the viscous operator's diagonal is.
 
-Velocities sit on voxel faces (marker and cell). A face between two open voxels is active; every other
-face holds u = 0. With off-diagonals of −1 everywhere, all that walls do stands in the diagonal: a
-neighbour along the face's own normal counts 1, active or not (the wall is a voxel away), a transverse
-neighbour counts 1 if active, and otherwise the weight of a wall half a voxel away.
+Velocities sit on voxel faces (marker and cell). A face between two open voxels is active; every
+other face holds u = 0. With off-diagonals of −1 everywhere, all that walls do stands in the
+diagonal: a neighbour along the face's own normal counts 1, active or not (the wall is a voxel
+away), a transverse neighbour counts 1 if active, and otherwise the weight of a wall half a voxel
+away.
 
 Three weights of that wall are known here.
 
@@ -22,8 +23,8 @@ import numpy as np
 Boundary = Literal["periodic", "pressure", "mirror", "wall"]
 """What lies beyond the two faces of the image along an axis.
 
-``pressure``: constant pressure, no tangential velocity: the image mirrored with antisymmetric tangential
-flow. ``mirror``: no normal velocity, no shear. ``wall``: solid.
+``pressure``: constant pressure, no tangential velocity: the image mirrored with antisymmetric
+tangential flow. ``mirror``: no normal velocity, no shear. ``wall``: solid.
 """
 
 WALLS = ("accurate", "half_voxel")
@@ -32,8 +33,9 @@ WALLS = ("accurate", "half_voxel")
 def active_faces(open_voxels: np.ndarray, boundaries: tuple[Boundary, ...]) -> tuple[np.ndarray, ...]:
     """Return for each axis which lower faces of voxels lie between two open ones.
 
-    Along an axis with constant pressure at its ends the first and the last plane of faces are active
-    where their voxel is open, so the array must be one voxel longer than the image along it, closed there.
+    Along an axis with constant pressure at its ends the first and the last plane of faces are
+    active where their voxel is open, so the array must be one voxel longer than the image along it,
+    closed there.
     """
     faces = []
     for axis, boundary in enumerate(boundaries):
@@ -56,7 +58,8 @@ def wall_diagonal(
     axis: int,
     rule: str,
 ) -> np.ndarray:
-    """Return what neighbours along `axis` add to the diagonal for the velocity `component`, for unit weight.
+    """Return what neighbours along `axis` add to the diagonal for the velocity `component`, for
+    unit weight.
 
     Faces on a plane of constant pressure own half a voxel: their transverse neighbours count half.
     """
@@ -138,7 +141,9 @@ def _plane(axis: int, position: int) -> tuple[slice, slice, slice]:
 
 
 def _neighbour(values: np.ndarray, axis: int, step: int, wrap: bool) -> np.ndarray:
-    """Return the value one voxel further along an axis; False beyond the faces, unless it wraps around."""
+    """Return the value one voxel further along an axis; False beyond the faces, unless it wraps
+    around.
+    """
     moved = np.roll(values, -step, axis)
     if not wrap:
         moved[_plane(axis, -1 if step == 1 else 0)] = False

@@ -1,4 +1,6 @@
-"""What the voxels conduct: from a boolean image, a segmentation with its meaning, or a field, never by a guess."""
+"""What the voxels conduct: from a boolean image, a segmentation with its meaning, or a field, never
+by a guess.
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,7 +17,9 @@ class Medium(eqx.Module):
     """Voxels, and what their values mean; `fields` is differentiable."""
 
     data: Any
-    """Booleans (True conducts), indices into `table`, or conductivities: one per voxel, or shape (3, nx, ny, nz) along x, y, z."""
+    """Booleans (True conducts), indices into `table`, or conductivities: one per voxel, or shape
+    (3, nx, ny, nz) along x, y, z.
+    """
     table: Any
     """Conductivities that `data` points into; None where it holds them."""
     pore: Any

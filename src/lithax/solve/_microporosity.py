@@ -7,10 +7,11 @@ from lithax.typing import Array
 
 
 def microporosity(grey: Any, *, solid: float, pore: float) -> Array:
-    """Return the porosity of each voxel, linear in its grey level between those of solid and pore [-].
+    """Return the porosity of each voxel, linear in its grey level between those of solid and pore
+    [-].
 
-    φ = (g_solid − g) / (g_solid − g_pore), cut to 0 … 1. It holds where attenuation is that of a mixture of
-    one mineral and one fluid, and says nothing of voxels that hold another mineral.
+    φ = (g_solid − g) / (g_solid − g_pore), cut to 0 … 1. It holds where attenuation is that of a
+    mixture of one mineral and one fluid, and says nothing of voxels that hold another mineral.
 
     Parameters
     ----------

@@ -1,20 +1,23 @@
 """Multigrid by aggregation, as a preconditioner of a `FaceOperator`.
 
-Two neighbouring cells along each axis become one (an odd last one stands alone), piecewise constant, so every coarse
-level is again a `FaceOperator` whose weights are sums of weights, and pore space that is not joined stays apart until a
-coarse cell holds both. What makes it quick:
+Two neighbouring cells along each axis become one (an odd last one stands alone), piecewise
+constant, so every coarse level is again a `FaceOperator` whose weights are sums of weights, and
+pore space that is not joined stays apart until a coarse cell holds both. What makes it quick:
 
-- *Along strong couplings only.* An axis is coarsened while its couplings are within a factor of four of the strongest,
-  so a level becomes isotropic before it is coarsened along all axes.
-- *Weights divided by 1.8 along a coarsened axis.* Coarse cells are twice as far apart, which sums of weights do not
-  know: constants make the coarse level too stiff by two (Braess, Computing 55 (1995); 1.8 keeps the cycle definite).
+- *Along strong couplings only.* An axis is coarsened while its couplings are within a factor of
+  four of the strongest, so a level becomes isotropic before it is coarsened along all axes.
+- *Weights divided by 1.8 along a coarsened axis.* Coarse cells are twice as far apart, which sums
+  of weights do not know: constants make the coarse level too stiff by two (Braess, Computing 55
+  (1995); 1.8 keeps the cycle definite).
 - *A W-cycle*: a V-cycle of this kind gets worse with every level in tight pore space.
-- *Smoothing by the roots of Chebyshev's polynomial*, the same before and after: the cycle is symmetric.
-- *The last few cells* are solved by a pseudo-inverse: parts that nothing holds (one constant for each part of a
-  periodic image) are projected out, all at once.
+- *Smoothing by the roots of Chebyshev's polynomial*, the same before and after: the cycle is
+  symmetric.
+- *The last few cells* are solved by a pseudo-inverse: parts that nothing holds (one constant for
+  each part of a periodic image) are projected out, all at once.
 
-Each stage stands behind a fence (`lithax.arrays.fence`); the two visits of a W-cycle are a loop, so the compiled program
-grows with the levels, not with the visits. The cycle is a linear function of its argument and carries no derivative.
+Each stage stands behind a fence (`lithax.arrays.fence`); the two visits of a W-cycle are a loop, so
+the compiled program grows with the levels, not with the visits. The cycle is a linear function of
+its argument and carries no derivative.
 """
 
 import math
@@ -49,12 +52,17 @@ class Multigrid(eqx.Module):
     visits: int = eqx.field(static=True)
 
     def __call__(self, r: jax.Array) -> jax.Array:
-        """Return the approximate solution for a right-hand side, both in the padded form of the finest level."""
-        # Constants for a transformation: whoever solves with the cycle owns the derivative of the solution.
+        """Return the approximate solution for a right-hand side, both in the padded form of the
+        finest level.
+        """
+        # Constants for a transformation: whoever solves with the cycle owns the derivative of the
+        # solution.
         return lax.stop_gradient(self._cycle(lax.stop_gradient(r), 0))
 
     def on_cells(self, r: jax.Array) -> jax.Array:
-        """Return the approximate solution for a right-hand side, both in the shape of the cells, without ghosts."""
+        """Return the approximate solution for a right-hand side, both in the shape of the cells,
+        without ghosts.
+        """
         layout = self.levels[0].layout
         return layout.cells(self(layout.pad(r)))
 
@@ -98,8 +106,9 @@ def multigrid(
     operator
         The finest level.
     strengths
-        How strongly neighbours are joined along x, y and z, relative to each other: 1/spacing² times the mean
-        conductivity along the axis. Numbers, not traced: they decide the shapes of the levels.
+        How strongly neighbours are joined along x, y and z, relative to each other: 1/spacing²
+        times the mean conductivity along the axis. Numbers, not traced: they decide the shapes of
+        the levels.
     sweeps
         Smoothing steps before and after each visit of a coarser level.
     visits
@@ -145,7 +154,9 @@ def coarsening(
 
 
 def chebyshev_weights(sweeps: int) -> tuple[float, ...]:
-    """Return the steps of Jacobi's method whose product damps the eigenvalues of D⁻¹K in [0.5, 2] most."""
+    """Return the steps of Jacobi's method whose product damps the eigenvalues of D⁻¹K in [0.5, 2]
+    most.
+    """
     low, high = _SMOOTHED_FROM, 2.0
     roots = np.cos(np.pi * (2 * np.arange(sweeps) + 1) / (2 * sweeps))
     return tuple(float(1 / ((high + low) / 2 + (high - low) / 2 * root)) for root in roots)
@@ -178,14 +189,16 @@ def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bo
             above[axis] = slice(fine.shape[axis] + 1, fine.shape[axis] + 2)
             ends = c[tuple(above)]
         if step[axis]:
-            # Faces between aggregates are the lower faces of their first cells; those within vanish.
+            # Faces between aggregates are the lower faces of their first cells; those within
+            # vanish.
             cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / _OVER
             ends = None if ends is None else ends / _OVER
         ends = None if ends is None else _summed(ends, others)
         faces.append(fence(padded_faces(layout, axis, _summed(cells, others), ends)))
     excess = None
     if operator.excess is not None:
-        # What leaves through walls is a coupling, too: too stiff like the others once all axes are halved.
+        # What leaves through walls is a coupling, too: too stiff like the others once all axes are
+        # halved.
         everywhere = all(halved for halved, n in zip(step, fine.shape, strict=True) if n > 1)
         excess = layout.pad(_summed(fine.cells(operator.excess), step) / (_OVER if everywhere else 1.0))
     return FaceOperator(layout, tuple(faces), excess)
@@ -204,13 +217,16 @@ def _summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
 
 
 def _pseudo_inverse(operator: FaceOperator) -> jax.Array:
-    """Return the inverse of the last level, with constants of parts that nothing holds projected out.
+    """Return the inverse of the last level, with constants of parts that nothing holds projected
+    out.
 
-    On the host, in double precision: a compiled program that leaves JAX's 32 bits could not be transformed.
+    On the host, in double precision: a compiled program that leaves JAX's 32 bits could not be
+    transformed.
     """
     layout, dtype = operator.layout, operator.faces[0].dtype
     count = math.prod(layout.shape)
-    # A callback's thread knows no scope of 64 bits: float32 goes out, and is enough for a preconditioner.
+    # A callback's thread knows no scope of 64 bits: float32 goes out, and is enough for a
+    # preconditioner.
     shape = jax.ShapeDtypeStruct((count, count), np.float32)
     excess = () if operator.excess is None else (layout.cells(operator.excess),)
     find = partial(_dense_inverse, layout)
@@ -243,7 +259,8 @@ def _dense_inverse(layout: Layout, *arrays: Any) -> np.ndarray:
     diagonal = dense.diagonal()
     scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), 0)
     values, vectors = np.linalg.eigh(scale[:, None] * dense * scale[None, :])
-    # Scaled to a diagonal of one, eigenvalues below rounding belong to constants of parts that nothing holds.
+    # Scaled to a diagonal of one, eigenvalues below rounding belong to constants of parts that
+    # nothing holds.
     held = values > 1e-10
     inverse = np.where(held, 1 / np.where(held, values, 1), 0)
     scaled = scale[:, None] * vectors

@@ -1,7 +1,8 @@
 """Which parts of the conducting phase join the ends: through voxel faces, as the current flows.
 
-Between held ends a part must touch both; in a periodic image it must wrap around; under linear loading it must touch the
-surface at two different potentials. Everything else carries no current and is taken out before the solve.
+Between held ends a part must touch both; in a periodic image it must wrap around; under linear
+loading it must touch the surface at two different potentials. Everything else carries no current
+and is taken out before the solve.
 """
 
 from collections import defaultdict, deque
@@ -41,7 +42,8 @@ def percolation(
     conducting
         Boolean, the conducting voxels.
     axis
-        The axis of the current; None for each of the three (periodic images and linear loading): what joins along any.
+        The axis of the current; None for each of the three (periodic images and linear loading):
+        what joins along any.
     ends
         "potential", "periodic" or "linear".
     periodic
@@ -72,11 +74,13 @@ def percolation(
 
 
 def _joined_around(labels: np.ndarray, count: int, periodic: tuple[bool, bool, bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Join components across periodic faces, and find which come back to themselves shifted by the image.
+    """Join components across periodic faces, and find which come back to themselves shifted by the
+    image.
 
     Returns
     -------
-        For each label its group (that of the background is its own), and for each group along which axes it wraps around.
+        For each label its group (that of the background is its own), and for each group along which
+        axes it wraps around.
     """
     neighbours: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for axis in range(3):

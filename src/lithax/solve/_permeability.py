@@ -61,56 +61,58 @@ def permeability(
     Parameters
     ----------
     image
-        Booleans, True in the pores; a segmentation (integers, with `pore` or `permeability`); or pore
-        fractions between 0 and 1 (floats): a soft segmentation, or with a function as `permeability` a map
-        of porosities. An image (lx.open) or an array.
+        Booleans, True in the pores; a segmentation (integers, with `pore` or `permeability`); or
+        pore fractions between 0 and 1 (floats): a soft segmentation, or with a function as
+        `permeability` a map of porosities. An image (lx.open) or an array.
     axis
         Direction of flow, "x", "y" or "z"; or "all", one after the other.
     pore
         Value, or values, of a segmentation that are free fluid; needed for integers.
     permeability
-        Porous phases: ``{2: "1.5 mD"}``. Plain numbers are in the unit of the image's length squared, in m²
-        if it has one: in voxel² for plain arrays. For a map of porosities a function K(porosity). Flow there
-        is Darcy–Brinkman–Stokes, with the fluid's own viscosity as the effective one (some codes use μ/φ).
+        Porous phases: ``{2: "1.5 mD"}``. Plain numbers are in the unit of the image's length
+        squared, in m² if it has one: in voxel² for plain arrays. For a map of porosities a function
+        K(porosity). Flow there is Darcy–Brinkman–Stokes, with the fluid's own viscosity as the
+        effective one (some codes use μ/φ).
     porosity
         Porosity of porous phases, by value, for the total.
     where
-        Region of interest, as for `chunk_map`. What is outside is solid *and leaves volume and porosity*: a
-        `Cylinder` is a jacketed plug.
+        Region of interest, as for `chunk_map`. What is outside is solid *and leaves volume and
+        porosity*: a `Cylinder` is a jacketed plug.
     ends
         "pressure": held on the two faces of the image, without tangential flow. "periodic".
     sides
-        "symmetric": no shear and no flow across, as for a piece of a larger rock. "no_slip": a jacketed plug.
-        "periodic".
+        "symmetric": no shear and no flow across, as for a piece of a larger rock. "no_slip": a
+        jacketed plug. "periodic".
     reservoir
         Open voxels added at both ends. Lengths are always the sample's.
     wall
-        "accurate" (default for sharp walls): exact for slits, and nearly so for staircases. "half_voxel": no
-        slip half a voxel from the first solid centre, as in finite-volume codes; the only rule for soft
-        walls and porous phases. The rule moves k of coarse images by a fifth: quote it.
+        "accurate" (default for sharp walls): exact for slits, and nearly so for staircases.
+        "half_voxel": no slip half a voxel from the first solid centre, as in finite-volume codes;
+        the only rule for soft walls and porous phases. The rule moves k of coarse images by a
+        fifth: quote it.
     spacing
         Voxel length, or three; a number, ``"2 um"``, or a pint quantity. By default the image's.
     area
-        Cross-section that the flux is divided by, in the square of the unit of `spacing`, where that of the
-        region varies.
+        Cross-section that the flux is divided by, in the square of the unit of `spacing`, where
+        that of the region varies.
     unit
         Of the result: "m²" (default if the image has a unit of length), "mD", "um²", ...
     tolerance
-        Largest relative disagreement of flux, dissipation and stationary value, and spread of the flux over
-        slices, at which the solve ends.
+        Largest relative disagreement of flux, dissipation and stationary value, and spread of the
+        flux over slices, at which the solve ends.
     gradient_tolerance
-        Under differentiation, change of u² in the last step (relative L2): the derivative's error is first
-        order where the value's is second.
+        Under differentiation, change of u² in the last step (relative L2): the derivative's error
+        is first order where the value's is second.
     max_iterations
         Largest number of iterations for each direction.
     fields
         Keep velocity and pressure.
     budget
-        Lines of the error budget that take further solves: "grid" (voxels split in two: eight times the work)
-        and "resolution" (image coarsened 2× and 3×).
+        Lines of the error budget that take further solves: "grid" (voxels split in two: eight times
+        the work) and "resolution" (image coarsened 2× and 3×).
     segmentation
-        Grey levels, threshold and its uncertainty: the line of the error budget for the threshold, from the
-        derivative of k (`threshold_sensitivity`); pores are darker.
+        Grey levels, threshold and its uncertainty: the line of the error budget for the threshold,
+        from the derivative of k (`threshold_sensitivity`); pores are darker.
     throw
         Raise RuntimeError instead of returning a result that is not converged.
     memory_limit
@@ -125,7 +127,8 @@ def permeability(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood, there are no pores or nothing but pores, or a region leaves nothing.
+        If an argument is not understood, there are no pores or nothing but pores, or a region
+        leaves nothing.
     MemoryLimitError
         If the solve does not fit into memory.
     """
@@ -168,7 +171,9 @@ class _Call(NamedTuple):
 
 
 def _directions(given: FlowInput, rule: str, call: _Call) -> tuple[list[Direction], tuple[Any, Any] | None]:
-    """Solve for each direction asked for; return also the tensor, where the boundaries determine it."""
+    """Solve for each direction asked for; return also the tensor, where the boundaries determine
+    it.
+    """
     solved: list[Direction] = []
     if call.axis == "all" and set(call.boundaries) == {"periodic"} and call.reservoir == 0:
         problem = prepare(given, call.boundaries, rule, 0, call.area, (0, 1, 2))
@@ -211,10 +216,11 @@ def _budget(
 
 
 def threshold_sensitivity(grey: Any, threshold: float, *, width: float, **options: Any) -> Any:
-    """Return d ln k / d threshold of a scan whose pores are darker than the threshold [1/grey level].
+    """Return d ln k / d threshold of a scan whose pores are darker than the threshold [1/grey
+    level].
 
-    The segmentation is softened, pore fraction = 1 / (1 + exp((g − threshold) / width)), and solved with soft
-    walls: one solve for the value, none for the derivative.
+    The segmentation is softened, pore fraction = 1 / (1 + exp((g − threshold) / width)), and solved
+    with soft walls: one solve for the value, none for the derivative.
 
     Parameters
     ----------
@@ -294,7 +300,9 @@ def _solve(
 
 
 def _scale(given: FlowInput, unit: str | None) -> tuple[float, str]:
-    """Return what a permeability in the unit of length squared is multiplied by, and the unit of the result."""
+    """Return what a permeability in the unit of length squared is multiplied by, and the unit of
+    the result.
+    """
     area = area_of(given.voxel_unit)
     if area is None:
         if unit not in (None, "voxel²", "voxel2"):

@@ -37,7 +37,9 @@ class Direction(NamedTuple):
 
 
 def tensor_of(problem: FlowProblem, solved: list[Direction]) -> tuple[Any, Any]:
-    """Return k_ij [voxel²] in its stationary form, and the asymmetry of the one computed from fluxes."""
+    """Return k_ij [voxel²] in its stationary form, and the asymmetry of the one computed from
+    fluxes.
+    """
     if problem.geometry is None:
         return jnp.zeros((3, 3), np.float32), 0.0
     x = [one.flow.x for one in solved]  # pyright: ignore[reportOptionalMemberAccess]
@@ -127,7 +129,9 @@ def make_result(
 
 
 def plain_numbers(value: Any) -> Any:
-    """Return numbers, and short arrays of them, as NumPy has them, unless they are traced; fields stay as they are."""
+    """Return numbers, and short arrays of them, as NumPy has them, unless they are traced; fields
+    stay as they are.
+    """
     if is_traced(value) or not isinstance(value, jax.Array) or value.ndim > 2:
         return value
     array = np.asarray(value)

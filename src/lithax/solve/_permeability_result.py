@@ -34,7 +34,8 @@ class ErrorBudget(eqx.Module):
     solver: Any
     """Largest of |k_F − k_L| / k_L, |k_E − k_L| / k_L and the spread of the flux over slices."""
     grid: Any = None
-    """k on voxels split in two (half-voxel rule, same voxel shapes: a staircase) over k, minus one."""
+    """k on voxels split in two (half-voxel rule, same voxel shapes: a staircase) over k, minus one.
+    """
     resolution: Any = None
     """k of the image coarsened 2× and 3×, over k."""
     segmentation: Any = None
@@ -62,8 +63,9 @@ class ErrorBudget(eqx.Module):
 class Permeability(eqx.Module):
     """Absolute permeability of an image by Stokes flow; `str()` is a sentence to quote.
 
-    `value`, `value_voxel` and `tensor` are differentiable; so are `velocity` and `pressure`, where they were
-    asked for. Iterations, residual, balance, flux, porosities and the error budget carry no derivative.
+    `value`, `value_voxel` and `tensor` are differentiable; so are `velocity` and `pressure`, where
+    they were asked for. Iterations, residual, balance, flux, porosities and the error budget carry
+    no derivative.
     """
 
     value: Any
@@ -73,9 +75,13 @@ class Permeability(eqx.Module):
     unit: str = eqx.field(static=True)
     axis: str = eqx.field(static=True)
     tensor: Any
-    """k_ij [unit] for periodic boundaries along all axes; None where boundaries leave it undetermined."""
+    """k_ij [unit] for periodic boundaries along all axes; None where boundaries leave it
+    undetermined.
+    """
     asymmetry: Any
-    """‖k − kᵀ‖ / ‖k‖ of the tensor computed from fluxes: what the solver left; `tensor` is symmetric [-]."""
+    """‖k − kᵀ‖ / ‖k‖ of the tensor computed from fluxes: what the solver left; `tensor` is
+    symmetric [-].
+    """
     value_from_flux: Any
     """k_F, from the mean velocity [voxel²]."""
     value_from_dissipation: Any
@@ -83,7 +89,9 @@ class Permeability(eqx.Module):
     value_stationary: Any
     """k_L, whose error is second order: what `value_voxel` is [voxel²]."""
     flux: Any
-    """Mean velocity through each slice across the flow, over that of k_L [-]; one array for each axis solved."""
+    """Mean velocity through each slice across the flow, over that of k_L [-]; one array for each
+    axis solved.
+    """
     balance: Any
     """Largest departure of `flux` from its mean [-]."""
     residual: Any
@@ -104,13 +112,18 @@ class Permeability(eqx.Module):
     voxel_area: Any
     """Area of a reference voxel [m²]; None without a unit of length."""
     velocity: Any
-    """On request: components along x, y and z at voxel centres, for a unit pressure gradient and viscosity [voxel²];
-    images, in the square of the unit of length, for an image; a list of them for three axes."""
+    """On request: components along x, y and z at voxel centres, for a unit pressure gradient and
+    viscosity [voxel²]; images, in the square of the unit of length, for an image; a list of them
+    for three axes."""
     pressure: Any
-    """On request: pressure at voxel centres less the mean gradient, for a unit gradient [voxel]; as `velocity`."""
+    """On request: pressure at voxel centres less the mean gradient, for a unit gradient [voxel]; as
+    `velocity`.
+    """
     notes: tuple[str, ...] = eqx.field(static=True)
     surface: Any = None
-    """Wall area per sample volume by counting voxel faces times 2/3 (isotropic staircase) [1/voxel]."""
+    """Wall area per sample volume by counting voxel faces times 2/3 (isotropic staircase)
+    [1/voxel].
+    """
 
     def to(self, unit: str) -> Any:
         """Return `value` in another unit of permeability, such as "mD".
@@ -186,23 +199,31 @@ class Permeability(eqx.Module):
 
     @property
     def kozeny_carman(self) -> Any:
-        """φ³ / (5 S²) beside k [unit]: a rule of thumb, S the wall area per volume by voxel faces times 2/3."""
+        """φ³ / (5 S²) beside k [unit]: a rule of thumb, S the wall area per volume by voxel faces
+        times 2/3.
+        """
         if self.porosities is None or not self.surface:
             raise ValueError("Kozeny-Carman needs sharp pores with walls.")
         scale = np.mean(np.asarray(self.value, float)) / np.mean(np.asarray(self.value_voxel, float))
         return float(self.porosities.macro**3 / (5 * self.surface**2) * scale)
 
     def katz_thompson(self, breakthrough_diameter: float, formation_factor: float) -> float:
-        """l_c² / (226 F) beside k [unit of the diameter²]. Katz and Thompson, Phys. Rev. B 34 (1986) 8179."""
+        """l_c² / (226 F) beside k [unit of the diameter²]. Katz and Thompson, Phys. Rev. B 34
+        (1986) 8179.
+        """
         return breakthrough_diameter**2 / (226 * formation_factor)
 
     def johnson(self, length: float, formation_factor: float) -> float:
-        """Λ² / (8 F) beside k [unit of Λ²]. Johnson, Koplik and Schwartz, Phys. Rev. Lett. 57 (1986) 2564."""
+        """Λ² / (8 F) beside k [unit of Λ²]. Johnson, Koplik and Schwartz, Phys. Rev. Lett. 57
+        (1986) 2564.
+        """
         return length**2 / (8 * formation_factor)
 
     @property
     def rock_quality_index(self) -> float:
-        """RQI = 0.0314 √(k [mD] / φ), of the mean over the axes solved [µm]. Amaefule et al., SPE 26436 (1993)."""
+        """RQI = 0.0314 √(k [mD] / φ), of the mean over the axes solved [µm]. Amaefule et al., SPE
+        26436 (1993).
+        """
         return float(0.0314 * np.sqrt(np.mean(np.asarray(self.millidarcy)) / self._porosity()))
 
     @property
@@ -215,7 +236,8 @@ class Permeability(eqx.Module):
     def winland_r35(self) -> float:
         """Winland's pore throat radius at 35 % mercury [µm].
 
-        log r35 = 0.732 + 0.588 log k − 0.864 log φ, k in mD (air), φ in percent; Kolodzie, SPE 9382 (1980).
+        log r35 = 0.732 + 0.588 log k − 0.864 log φ, k in mD (air), φ in percent; Kolodzie, SPE 9382
+        (1980).
         """
         k = float(np.mean(np.asarray(self.millidarcy)))
         return float(10 ** (0.732 + 0.588 * np.log10(k) - 0.864 * np.log10(100 * self._porosity())))

@@ -22,7 +22,9 @@ class Source:
     boolean: bool
 
     def as_images(self, value: Any, name: str, unit: str) -> Any:
-        """Return arrays of the image's shape as images, where the voxels came from one; lists as lists."""
+        """Return arrays of the image's shape as images, where the voxels came from one; lists as
+        lists.
+        """
         if self.image is None:
             return value
         if isinstance(value, list | tuple):

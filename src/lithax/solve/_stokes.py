@@ -4,15 +4,15 @@ The preconditioner is a block factorisation of K = [A G; Gᵀ 0]:
 
     u* = P_A r_u,    p = (c + P_S) (Gᵀ u* − r_p),    u = u* − P_A G p.
 
-P_A is one multigrid cycle for each velocity component, P_S one for the pressure Laplacian Gᵀ W G, whose
-weights W = P_A 1 are the response of each face to a unit push: in wide pores fluid yields more. The mass
-matrix as a Schur complement, which textbooks use, fails here: its condition grows with the square of
-(length / pore).
+P_A is one multigrid cycle for each velocity component, P_S one for the pressure Laplacian Gᵀ W G,
+whose weights W = P_A 1 are the response of each face to a unit push: in wide pores fluid yields
+more. The mass matrix as a Schur complement, which textbooks use, fails here: its condition grows
+with the square of (length / pore).
 
 Value and stop. With x = (u, p), b = (f, 0) and r = b − K x, the permeability follows from the flux,
 k_F = f·u / V, from the dissipation, k_E = u·A u / V, and from the functional
-k_L = (2 b·x − x·K x) / V, stationary at the solution: its error is second order. The three agree only
-when the solve is done, which a small residual does not prove.
+k_L = (2 b·x − x·K x) / V, stationary at the solution: its error is second order. The three agree
+only when the solve is done, which a small residual does not prove.
 """
 
 from functools import partial
@@ -82,12 +82,16 @@ def _faces(faces: tuple, diagonal: Array, wrap: tuple) -> FaceOperator:
 
 @jax.jit
 def apply(cycle: Multigrid, r: Array, active: Array) -> Array:
-    """Return the cycle's approximate solution where `active` is not 0; elsewhere it holds what coarse levels left."""
+    """Return the cycle's approximate solution where `active` is not 0; elsewhere it holds what
+    coarse levels left.
+    """
     return jnp.where(active > 0, cycle.on_cells(r), 0)
 
 
 def push(operator: MacOperator) -> tuple[Array, Array, Array]:
-    """Return a unit push on every face that carries flow, times the share of a voxel that it owns."""
+    """Return a unit push on every face that carries flow, times the share of a voxel that it
+    owns.
+    """
     return tuple(_ones(operator.diagonal[d], operator.half_of(d)) for d in range(3))
 
 
@@ -212,7 +216,9 @@ def combine(factor: Any, a: Array, b: Array) -> Array:
 
 @jax.jit
 def dot_one(a: Array, b: Array) -> Array:
-    """Inner product; sums run over lines, then planes, then the rest, so that rounding does not pile up."""
+    """Inner product; sums run over lines, then planes, then the rest, so that rounding does not
+    pile up.
+    """
     return (a * b).sum(2).sum(1).sum()
 
 

@@ -1,4 +1,6 @@
-"""A property of every sub-volume of an image: how it varies with place and size, and how it goes with porosity."""
+"""A property of every sub-volume of an image: how it varies with place and size, and how it goes
+with porosity.
+"""
 
 import itertools
 import math
@@ -40,7 +42,9 @@ class SubVolumes:
         return (self.edge == edge) & (True if axis is None else self.axis == axis)
 
     def means(self, edge: int, axis: str | None = None) -> dict[str, float]:
-        """Return the arithmetic, geometric and harmonic mean of the conductivities of one size; the latter two are 0 with any 0."""
+        """Return the arithmetic, geometric and harmonic mean of the conductivities of one size; the
+        latter two are 0 with any 0.
+        """
         values = self.value[self.of(edge, axis)].astype(float)
         some = bool((values > 0).all())
         return {
@@ -50,7 +54,9 @@ class SubVolumes:
         }
 
     def variation(self) -> dict[int, float]:
-        """Return the coefficient of variation of the conductivity, by edge [-]; NaN for a single sub-volume."""
+        """Return the coefficient of variation of the conductivity, by edge [-]; NaN for a single
+        sub-volume.
+        """
         found = {}
         for edge in np.unique(self.edge).tolist():
             values = self.value[self.of(edge)].astype(float)
@@ -102,7 +108,8 @@ def subvolumes(
     axis
         Along which the current is driven; "all" for each of the three.
     stride
-        From cube to cube [voxel]; by default the edge: cubes side by side, what remains at the upper faces left out.
+        From cube to cube [voxel]; by default the edge: cubes side by side, what remains at the
+        upper faces left out.
     progress
         Whether to show a bar.
     **options
@@ -111,7 +118,8 @@ def subvolumes(
     Raises
     ------
     ValueError
-        If an edge is not a whole number of at least 2, or no cube fits into the image; otherwise as `conductivity`.
+        If an edge is not a whole number of at least 2, or no cube fits into the image; otherwise as
+        `conductivity`.
 
     Examples
     --------

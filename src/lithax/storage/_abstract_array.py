@@ -20,7 +20,9 @@ Ranges = tuple[range, range, range]
 
 
 class AbstractStoredArray(abc.ABC):
-    """A three-dimensional array in a store that can be read by chunk, box and selection, from many threads at once."""
+    """A three-dimensional array in a store that can be read by chunk, box and selection, from many
+    threads at once.
+    """
 
     zarray: zarr.Array
     kind: str
@@ -95,7 +97,9 @@ class AbstractStoredArray(abc.ABC):
         """Whether writing is refused."""
 
     def free_attributes(self) -> dict[str, Any]:
-        """Return the attributes that a copy should have, too: those that the image's own metadata does not hold."""
+        """Return the attributes that a copy should have, too: those that the image's own metadata
+        does not hold.
+        """
         own = {KEY, *(ROCKVERSE_ATTRIBUTES if self.kind == "RockVerse" else ())}
         return {key: value for key, value in dict(self.zarray.attrs).items() if key not in own}
 
@@ -125,7 +129,9 @@ class AbstractStoredArray(abc.ABC):
 
     @property
     def layered_axis(self) -> int | None:
-        """The axis of which a few layers of a chunk are read for much less than the chunk; None if there is none."""
+        """The axis of which a few layers of a chunk are read for much less than the chunk; None if
+        there is none.
+        """
         return None
 
     @abc.abstractmethod
@@ -141,12 +147,13 @@ class AbstractStoredArray(abc.ABC):
         box
             Slices within the image, of unit step.
         out
-            Array to read into, of the box's shape and this data type. Without it, a box that is exactly one chunk
-            may be returned without a copy, and may then be read-only.
+            Array to read into, of the box's shape and this data type. Without it, a box that is
+            exactly one chunk may be returned without a copy, and may then be read-only.
         """
 
     def read_chunk(self, index: Index) -> np.ndarray:
-        """Return one whole chunk, cropped to the image; it may be read-only, and in any memory order.
+        """Return one whole chunk, cropped to the image; it may be read-only, and in any memory
+        order.
 
         Raises
         ------
@@ -156,7 +163,8 @@ class AbstractStoredArray(abc.ABC):
         return self.read(self.grid.box(index))
 
     def read_parallel(self, box: Box, workers: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the voxels of a box, read by several threads; without `out`, a new array that may be changed.
+        """Return the voxels of a box, read by several threads; without `out`, a new array that may
+        be changed.
 
         Parameters
         ----------
@@ -174,7 +182,8 @@ class AbstractStoredArray(abc.ABC):
 
         workers = self.workers if workers is None else workers
         units, chunks = self.unit_grid, self.grid
-        # A few large shards would occupy as few threads: then each of their chunks is read on its own.
+        # A few large shards would occupy as few threads: then each of their chunks is read on its
+        # own.
         grid = units if len(list(units.covering(box))) >= 2 * workers else chunks
         map_threads(read, [grid.box(index) for index in grid.covering(box)], workers)
         return out
@@ -212,9 +221,11 @@ def map_threads(
     workers: int,
     watch: Callable[[], None] = lambda: None,
 ) -> list[_Result]:
-    """Apply `work` to every item, in several threads where there are several items; return the results in order.
+    """Apply `work` to every item, in several threads where there are several items; return the
+    results in order.
 
-    The first failure stops what has not begun, and is raised; ``watch()``, called in this thread between results, may fail, too.
+    The first failure stops what has not begun, and is raised; ``watch()``, called in this thread
+    between results, may fail, too.
     """
     items = list(items)
     workers = min(workers, len(items))
@@ -243,12 +254,14 @@ def touched(selection: Ranges, chunks: Index) -> list[Index]:
 
 
 def parts_of(selection: Ranges, box: Box) -> tuple[Box, Box] | None:
-    """Return which members of forward ranges lie in a box, and where in the box: two triples of slices; None if none.
+    """Return which members of forward ranges lie in a box, and where in the box: two triples of
+    slices; None if none.
 
     Examples
     --------
     >>> parts_of((range(1, 9, 3), range(1), range(1)), (slice(4, 8), slice(0, 1), slice(0, 1)))
-    ((slice(1, 3, None), slice(0, 1, None), slice(0, 1, None)), (slice(0, 4, 3), slice(0, 1, 1), slice(0, 1, 1)))
+    ((slice(1, 3, None), slice(0, 1, None), slice(0, 1, None)), (slice(0, 4, 3), slice(0, 1, 1),
+    slice(0, 1, 1)))
     """
     outer, inner = [], []
     for r, s in zip(selection, box, strict=True):

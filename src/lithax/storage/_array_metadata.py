@@ -1,4 +1,6 @@
-"""The metadata of an array: read fresh, changed as a whole, and only where it is still the array that was opened."""
+"""The metadata of an array: read fresh, changed as a whole, and only where it is still the array
+that was opened.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +23,8 @@ class MetadataMixin(AbstractStoredArray):
     _form: dict[str, Any]
 
     def update_metadata(self, **changes: Any) -> Metadata:
-        """Change some fields of the metadata: read fresh from the store, changed, and stored at once.
+        """Change some fields of the metadata: read fresh from the store, changed, and stored at
+        once.
 
         Returns
         -------
@@ -39,14 +42,17 @@ class MetadataMixin(AbstractStoredArray):
         return self.change_metadata(lambda stored: changes)
 
     def change_metadata(self, changes_of: Callable[[Metadata], Mapping[str, Any]]) -> Metadata:
-        """Change the metadata as `update_metadata` does, by what the stored ones say, while nobody else changes them."""
+        """Change the metadata as `update_metadata` does, by what the stored ones say, while nobody
+        else changes them.
+        """
         self.check_writable()
         changed: Metadata | None = None
 
         def work(attributes: dict[str, Any]) -> None:
             nonlocal changed
             stored = attributes.get(KEY)
-            # An array of another program has no such key yet: what was understood of it is written down.
+            # An array of another program has no such key yet: what was understood of it is written
+            # down.
             base = self.metadata if stored is None else Metadata.from_json(stored, self.where)
             changes = changes_of(base)
             if changes.get("content_hash", "") is None:  # voxels change: their pyramid is that of others
@@ -113,7 +119,9 @@ class MetadataMixin(AbstractStoredArray):
         return self.metadata
 
     def drop_content_hash(self, attributes: Mapping[str, Any] | None = None) -> None:
-        """Forget the stored content hash, because voxels are about to change; `attributes` are the stored ones."""
+        """Forget the stored content hash, because voxels are about to change; `attributes` are the
+        stored ones.
+        """
         # The store is asked, not the copy in memory: another handle may have stored a hash since.
         stored = (self._document.attributes() if attributes is None else attributes).get(KEY)
         if stored is not None and (stored.get("content_hash") is not None or stored.get("levels") is not None):

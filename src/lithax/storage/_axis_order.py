@@ -1,11 +1,14 @@
-"""Arrays whose axes are z, y, x in their metadata, as OME-Zarr asks, and whose chunks are those of an image all the same.
+"""Arrays whose axes are z, y, x in their metadata, as OME-Zarr asks, and whose chunks are those of
+an image all the same.
 
-A chunk of an image is stored with z running fastest. An array with the axes z, y, x whose first codec transposes has
-the very same bytes in its chunks; only the names of the objects (``c/k/j/i``) and the metadata differ. So such an array is
-read and written as fast as any other image: as the *view* that this module makes of it, in which the axes are x, y, z.
+A chunk of an image is stored with z running fastest. An array with the axes z, y, x whose first
+codec transposes has the very same bytes in its chunks; only the names of the objects (``c/k/j/i``)
+and the metadata differ. So such an array is read and written as fast as any other image: as the
+*view* that this module makes of it, in which the axes are x, y, z.
 
-With shards it is the codecs of the chunks inside that begin by transposing, so that other programs, too, can read a single
-chunk of a shard. The index of a shard then runs z, y, x; in the view a codec of the index turns it.
+With shards it is the codecs of the chunks inside that begin by transposing, so that other programs,
+too, can read a single chunk of a shard. The index of a shard then runs z, y, x; in the view a codec
+of the index turns it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +39,9 @@ class _TurnedKeys(ChunkKeyEncoding):
 
 
 def in_zyx(metadata: ArrayV3Metadata) -> ArrayV3Metadata:
-    """Return the metadata of the array with axes z, y, x that has the chunks of an image with axes x, y, z."""
+    """Return the metadata of the array with axes z, y, x that has the chunks of an image with axes
+    x, y, z.
+    """
     names: Any = TURNED_NAMES
     turn, first = TransposeCodec(order=_TURN), metadata.codecs[0]
     if isinstance(first, ShardingCodec):
@@ -63,7 +68,9 @@ def is_view(zarray: zarr.Array) -> bool:
 
 
 def image_view(zarray: zarr.Array) -> zarr.Array:
-    """Return an array with axes z, y, x (for which `is_zyx`) as one with axes x, y, z, in the same place of its store."""
+    """Return an array with axes z, y, x (for which `is_zyx`) as one with axes x, y, z, in the same
+    place of its store.
+    """
     metadata: Any = zarray.metadata
     keys = _TurnedKeys(stored=metadata.chunk_key_encoding)
     codecs, first = metadata.codecs[1:], metadata.codecs[0]

@@ -1,9 +1,11 @@
 """Some of the bytes that a blosc buffer holds, without decoding the others.
 
-Blosc compresses blocks of some 100 KiB one by one. The blocks that hold what is wanted are made into a buffer of their own, which any
-blosc decodes. Layout of a buffer (Blosc chunk format, README_CHUNK_FORMAT.rst of c-blosc 1.21): 16 bytes of header (version, version of
-the compressor, flags, bytes per voxel; bytes held, bytes per block, length of the buffer), the place of every block, the
-blocks in any order. Where compressing would have gained nothing, the header is followed by the bytes themselves.
+Blosc compresses blocks of some 100 KiB one by one. The blocks that hold what is wanted are made
+into a buffer of their own, which any blosc decodes. Layout of a buffer (Blosc chunk format,
+README_CHUNK_FORMAT.rst of c-blosc 1.21): 16 bytes of header (version, version of the compressor,
+flags, bytes per voxel; bytes held, bytes per block, length of the buffer), the place of every
+block, the blocks in any order. Where compressing would have gained nothing, the header is followed
+by the bytes themselves.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,8 @@ _PLAIN = 0x2
 
 
 def check_buffer(header: np.ndarray, length: int, held: int | None = None, most: int | None = None) -> None:
-    """Refuse a buffer that is cut off, or holds another number of bytes than a chunk: blosc itself trusts the header.
+    """Refuse a buffer that is cut off, or holds another number of bytes than a chunk: blosc itself
+    trusts the header.
 
     Parameters
     ----------
@@ -88,7 +91,8 @@ def read_part(
     ordered = np.sort(places)
     if ordered[0] < table or ordered[-1] >= length:
         raise ValueError(f"its index points to bytes {ordered[0]} to {ordered[-1]} of {length}")
-    # A block ends where the next one begins. Blosc refuses a buffer that holds less than a block: a shorter last one takes the one before it along.
+    # A block ends where the next one begins. Blosc refuses a buffer that holds less than a block: a
+    # shorter last one takes the one before it along.
     wanted = slice(max(0, min(start // block, held // block - 1)), -(-stop // block))
     begins = places[wanted]
     ends = np.append(ordered, length)[np.searchsorted(ordered, begins, side="right")]

@@ -1,4 +1,6 @@
-"""Whether what is stored of an array can be read, and is what was written: every unit is decoded, and compared with the ledger."""
+"""Whether what is stored of an array can be read, and is what was written: every unit is decoded,
+and compared with the ledger.
+"""
 
 import re
 from collections.abc import Callable
@@ -47,7 +49,8 @@ def check_units(
     watch
         Called with the number of units checked since the last call.
     record
-        Put into the ledger what is found of every unit that can be decoded, instead of comparing it.
+        Put into the ledger what is found of every unit that can be decoded, instead of comparing
+        it.
     """
     recorded = recorded_digests(array) if isinstance(array, StoredArray) else {}
     table = array.ledger.table() if isinstance(array, StoredArray) and not record else None
@@ -120,7 +123,9 @@ def check_reads(array: AbstractStoredArray) -> None:
 
 
 def check_files(array: AbstractStoredArray) -> list[str]:
-    """Return a line on every file of a local array that does not belong to it: outside its grid, or half-written."""
+    """Return a line on every file of a local array that does not belong to it: outside its grid, or
+    half-written.
+    """
     directory = array.directory
     if directory is None:
         return []

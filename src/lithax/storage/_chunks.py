@@ -8,9 +8,11 @@ from typing import Any
 from lithax.grid import Index, triple
 
 CHUNK_EDGE = 128
-"""Edge of the default chunk [voxel]: 2 MiB of bytes, 4 MiB of 16-bit, 8 MiB of 32-bit and 16 MiB of 64-bit voxels.
+"""Edge of the default chunk [voxel]: 2 MiB of bytes, 4 MiB of 16-bit, 8 MiB of 32-bit and 16 MiB of
+64-bit voxels.
 
-It does not depend on the data type, so that an image, its mask and what is computed from it share one grid."""
+It does not depend on the data type, so that an image, its mask and what is computed from it share
+one grid."""
 
 _AXES = "xyz"
 
@@ -28,9 +30,9 @@ def resolve_chunks(
     shape
         Number of voxels along each axis.
     chunks
-        "auto" (or None): near-cubic, of about 128³ voxels, dividing the shard. "nprocs": near-cubic, as many as
-        there are processes. An integer: edge length, cut to the image where that is thinner. A tuple: edge per
-        axis; -1 is the whole axis.
+        "auto" (or None): near-cubic, of about 128³ voxels, dividing the shard. "nprocs":
+        near-cubic, as many as there are processes. An integer: edge length, cut to the image where
+        that is thinner. A tuple: edge per axis; -1 is the whole axis.
     shards
         None for none, an edge length, or a tuple; multiples of the chunk.
     processes
@@ -89,7 +91,8 @@ def _auto(shape: Index, shard: Index | None) -> Index:
     limits = shape if shard is None else shard
     targets = _near_cube(limits, CHUNK_EDGE**3)
     if shard is None:
-        # Equal parts waste no voxel of the last chunk; up to an eighth above the target saves a thin remainder.
+        # Equal parts waste no voxel of the last chunk; up to an eighth above the target saves a
+        # thin remainder.
         return triple(math.ceil(n / math.ceil(n / (1.125 * t))) for n, t in zip(shape, targets, strict=True))
     return triple(
         min(_divisors(s), key=lambda d, t=t: (abs(math.log(d / t)), d)) for s, t in zip(shard, targets, strict=True)
@@ -97,7 +100,9 @@ def _auto(shape: Index, shard: Index | None) -> Index:
 
 
 def _near_cube(limits: Index, volume: float) -> tuple[float, float, float]:
-    """Return edges of about `volume` voxels, as equal as the limits allow: thin axes are used up first."""
+    """Return edges of about `volume` voxels, as equal as the limits allow: thin axes are used up
+    first.
+    """
     edges = [0.0, 0.0, 0.0]
     order = sorted(range(3), key=lambda axis: limits[axis])
     for position, axis in enumerate(order):
@@ -112,7 +117,8 @@ def _divisors(number: int) -> list[int]:
 
 
 def split_evenly(shape: Index, count: int) -> Index:
-    """Return the chunk that cuts an image into `count` near-cubic parts, or a few more if no regular grid has `count`.
+    """Return the chunk that cuts an image into `count` near-cubic parts, or a few more if no
+    regular grid has `count`.
 
     Raises
     ------

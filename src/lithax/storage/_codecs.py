@@ -1,7 +1,8 @@
 """A chain of Zarr v3 codecs, run in the calling thread.
 
-The codec objects are zarr-python's own; only the scheduling through an event loop is left out. Two steps are taken
-directly because they decide the speed: plain bytes are a view, and blosc decodes into the array it is given.
+The codec objects are zarr-python's own; only the scheduling through an event loop is left out. Two
+steps are taken directly because they decide the speed: plain bytes are a view, and blosc decodes
+into the array it is given.
 """
 
 import math
@@ -50,7 +51,9 @@ class CodecChain:
         self._order = self._layer_order(turns, last)
 
     def _layer_order(self, turns: Sequence[Any], last: Any) -> tuple[int, ...] | None:
-        """Return the order in which the axes are stored, if the bytes of a layer of the first of them can be had alone."""
+        """Return the order in which the axes are stored, if the bytes of a layer of the first of
+        them can be had alone.
+        """
         compressors = [codec for codec, _ in self._bytes_steps]
         in_parts = not compressors or (len(compressors) == 1 and isinstance(compressors[0], BloscCodec))
         turned = len(self._shape) == 3 and all(isinstance(turn, TransposeCodec) for turn in turns)
@@ -69,11 +72,15 @@ class CodecChain:
 
     @property
     def layered_axis(self) -> int | None:
-        """The axis of which `decode_layers` decodes some layers for less than the whole chunk; None if there is none."""
+        """The axis of which `decode_layers` decodes some layers for less than the whole chunk; None
+        if there is none.
+        """
         return None if self._order is None else self._order[0]
 
     def encode(self, values: np.ndarray) -> Payload:
-        """Encode a whole chunk; where nothing is compressed the result may be a view of `values`."""
+        """Encode a whole chunk; where nothing is compressed the result may be a view of
+        `values`.
+        """
         chunk: Any = np.ascontiguousarray(values, dtype=self._dtype)
         if self._plain:
             data: Any = chunk.reshape(-1).view(np.uint8)
@@ -162,7 +169,8 @@ class CodecChain:
 def _is_plain(codec: Any, dtype: np.dtype) -> bool:
     if not isinstance(codec, BytesCodec):
         return False
-    # The document has a fixed form; the attribute is an enumeration or text, depending on the version of Zarr.
+    # The document has a fixed form; the attribute is an enumeration or text, depending on the
+    # version of Zarr.
     configuration: Any = codec.to_dict().get("configuration", {})
     return dtype.itemsize == 1 or configuration.get("endian", sys.byteorder) == sys.byteorder
 

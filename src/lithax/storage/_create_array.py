@@ -37,7 +37,8 @@ _GROUP = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}).
 def default_compressors() -> tuple[Any, ...]:
     """Return the compressors of a new image that is not in memory.
 
-    Blosc with LZ4, level 5; bytes shuffled, or bits for one-byte voxels: measured in `docs/design/0002`.
+    Blosc with LZ4, level 5; bytes shuffled, or bits for one-byte voxels: measured in
+    `docs/design/0002`.
     """
     return (BloscCodec(cname="lz4", clevel=5, typesize=None, shuffle=None),)
 
@@ -107,9 +108,11 @@ def creating(
     axes: Literal["xyz", "zyx"] = "xyz",
     **options: Any,
 ) -> Iterator[StoredArray]:
-    """Make an array that holds its fill value everywhere, and give the ``with`` block time to fill it.
+    """Make an array that holds its fill value everywhere, and give the ``with`` block time to fill
+    it.
 
-    If the block fails, the array is removed, and what stood in its place comes back (on a local disk).
+    If the block fails, the array is removed, and what stood in its place comes back (on a local
+    disk).
 
     Parameters
     ----------
@@ -122,9 +125,11 @@ def creating(
     overwrite
         Replace an image that is there.
     axes
-        "zyx" writes the metadata of an array with the axes z, y, x, as OME-Zarr asks; the chunks are those of any image.
+        "zyx" writes the metadata of an array with the axes z, y, x, as OME-Zarr asks; the chunks
+        are those of any image.
     **options
-        `OPTIONS`: passed on to Zarr, but for ``order="F"``, which stores each chunk with x running fastest.
+        `OPTIONS`: passed on to Zarr, but for ``order="F"``, which stores each chunk with x running
+        fastest.
 
     Raises
     ------

@@ -4,7 +4,9 @@ import numpy as np
 
 
 def equal_bits(values: np.ndarray, fill: np.ndarray) -> bool:
-    """Tell whether every voxel has exactly the bits of `fill`: NaN equals itself, -0.0 is not 0.0."""
+    """Tell whether every voxel has exactly the bits of `fill`: NaN equals itself, -0.0 is not
+    0.0.
+    """
     if values.size == 0:
         return True
     if values[(0,) * values.ndim].tobytes() != fill.tobytes():

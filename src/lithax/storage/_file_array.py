@@ -1,4 +1,6 @@
-"""A file of another format, seen as an array that is read box by box and never copied as a whole."""
+"""A file of another format, seen as an array that is read box by box and never copied as a
+whole.
+"""
 
 import contextlib
 import json

@@ -1,9 +1,10 @@
 """Whether an array still holds what it held before, without reading it where that can be helped.
 
-Two answers, each of which may be unknown (None). *content* is made of the digests of all stored units: it stays when the files
-are copied or restored. *state* is what the store says of the objects: length, times and inode of files, entity tags of an
-object store; it is another one after every write, also one of the same bytes. Both hold the form of the array (shape, type,
-grid, codecs, fill value), neither its attributes.
+Two answers, each of which may be unknown (None). *content* is made of the digests of all stored
+units: it stays when the files are copied or restored. *state* is what the store says of the
+objects: length, times and inode of files, entity tags of an object store; it is another one after
+every write, also one of the same bytes. Both hold the form of the array (shape, type, grid, codecs,
+fill value), neither its attributes.
 
 An unknown answer equals nothing, not even another unknown one.
 """
@@ -46,8 +47,9 @@ def fingerprint(array: AbstractStoredArray, *, thorough: bool) -> Fingerprint:
     array
         The array.
     thorough
-        Read the units of a local array whose files are not those that were written, to know the content all the same; that
-        of a file that holds what it should is noted, so that it is not read again.
+        Read the units of a local array whose files are not those that were written, to know the
+        content all the same; that of a file that holds what it should is noted, so that it is not
+        read again.
     """
     if isinstance(array, FileArray):
         states = [_of_file(file) for file in array.files]
@@ -81,7 +83,9 @@ def fingerprint_of_values(values: np.ndarray) -> Fingerprint:
 
 
 def same_content(before: Any, now: Any) -> bool | None:
-    """Tell whether two fingerprints say that an array holds the same; None if nothing in them can be compared."""
+    """Tell whether two fingerprints say that an array holds the same; None if nothing in them can
+    be compared.
+    """
     if not isinstance(before, Mapping) or not isinstance(now, Mapping):
         return None
     for part in ("content", "state"):
@@ -92,9 +96,11 @@ def same_content(before: Any, now: Any) -> bool | None:
 
 
 def changed_units(array: StoredArray) -> list[Index]:
-    """Return the units that do not hold what the ledger says, by as little reading as possible; none without a ledger.
+    """Return the units that do not hold what the ledger says, by as little reading as possible;
+    none without a ledger.
 
-    Those that are being written are left out, and on object stores those of which only the digest has changed.
+    Those that are being written are left out, and on object stores those of which only the digest
+    has changed.
     """
     table = array.ledger.table()
     if table is None:
@@ -143,7 +149,9 @@ def _files(array: StoredArray, objects: DirectoryObjects, units: Sequence[Index]
 
 
 def _as_recorded(table: np.ndarray, files: np.ndarray) -> np.ndarray:
-    """Tell of every unit whether its file is the one that was recorded, or is not there as recorded."""
+    """Tell of every unit whether its file is the one that was recorded, or is not there as
+    recorded.
+    """
     there = files.any(axis=1)
     same = np.all([table[name].astype(np.int64) == files[:, n] for n, name in enumerate(FILE)], axis=0)
     return ((table["state"] == STORED) & there & same) | ((table["state"] == EMPTY) & ~there)
@@ -208,7 +216,9 @@ def _of_objects(array: StoredArray, store: Any) -> str | None:
 
 
 def _listing(array: StoredArray, store: Any) -> dict[str, Any] | None:
-    """Return (entity tag, length) of every object below an array, None for a tag that is not known; None if not listed."""
+    """Return (entity tag, length) of every object below an array, None for a tag that is not known;
+    None if not listed.
+    """
     if isinstance(store, FsspecStore):
         root = store.path.rstrip("/")
         top = f"{root}/{array.path}".rstrip("/")

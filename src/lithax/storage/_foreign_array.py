@@ -1,4 +1,6 @@
-"""An array of another program whose axes are not x, y, z, or that is Zarr v2: seen as an image, for reading only."""
+"""An array of another program whose axes are not x, y, z, or that is Zarr v2: seen as an image, for
+reading only.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,8 @@ class ForeignArray(AbstractStoredArray):
         self._axes = tuple(axes)
         self._shape = _pick(zarray.shape, axes)
         self._chunks = _pick(zarray.chunks, axes)
-        # The codecs of a Zarr v3 array run in the thread that reads; for the rest Zarr does the work.
+        # The codecs of a Zarr v3 array run in the thread that reads; for the rest Zarr does the
+        # work.
         v3 = isinstance(zarray.metadata, ArrayV3Metadata) and zarray.ndim == 3
         self._source = StoredArray(zarray, metadata, read_only=True) if v3 else None
 

@@ -1,4 +1,6 @@
-"""A write by a handle: refused while a run writes, and where the image is no longer the one that was opened."""
+"""A write by a handle: refused while a run writes, and where the image is no longer the one that
+was opened.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +13,8 @@ from lithax.storage._stored_array import StoredArray
 
 @contextlib.contextmanager
 def handle_write(array: StoredArray) -> Iterator[None]:
-    """Let the ``with`` block change voxels; the metadata are read once, and what no longer holds is dropped from them.
+    """Let the ``with`` block change voxels; the metadata are read once, and what no longer holds is
+    dropped from them.
 
     Raises
     ------

@@ -1,7 +1,8 @@
-"""Decompression that stops at the size that the metadata declare: a chunk of a few bytes can hold gigabytes of zeros.
+"""Decompression that stops at the size that the metadata declare: a chunk of a few bytes can hold
+gigabytes of zeros.
 
-Only the general compressors are here, whose output is not bounded by their input; blosc says in its header how much
-it holds, and `_blosc` reads that.
+Only the general compressors are here, whose output is not bounded by their input; blosc says in its
+header how much it holds, and `_blosc` reads that.
 """
 
 import bz2
@@ -16,7 +17,9 @@ import numpy as np
 
 
 def loose_limit(nbytes: int) -> int:
-    """Return how many bytes a chunk of `nbytes` may have on the way through several codecs: none adds more than a little."""
+    """Return how many bytes a chunk of `nbytes` may have on the way through several codecs: none
+    adds more than a little.
+    """
     return nbytes + nbytes // 8 + (1 << 16)
 
 
@@ -88,7 +91,8 @@ def _zstd(data: np.ndarray, limit: int) -> np.ndarray:
     if held is not None and held > limit:
         raise ValueError(f"it holds {held} bytes, more than the {limit} of a chunk")
     size = limit if held is None else held
-    # numcodecs fills an array of exactly the size; of a frame that does not declare one it then says what there was.
+    # numcodecs fills an array of exactly the size; of a frame that does not declare one it then
+    # says what there was.
     for _ in range(2):
         out = np.empty(size, np.uint8)
         try:
@@ -102,7 +106,9 @@ def _zstd(data: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _zstd_size(data: np.ndarray) -> int | None:
-    """Return the size that the header of a zstd frame declares (RFC 8878, 3.1.1.1); None if it does not."""
+    """Return the size that the header of a zstd frame declares (RFC 8878, 3.1.1.1); None if it does
+    not.
+    """
     if data.size < 6 or data[:4].tobytes() != b"\x28\xb5\x2f\xfd":
         raise ValueError("it is no zstd frame")
     descriptor = int(data[4])

@@ -1,13 +1,14 @@
 """What a run has finished, kept beside the array it writes, so that a killed run can go on.
 
-A record is made after the write of a unit returned (in a run that changes an image in place: before, with the digest of the old and of the new
-bytes), because neither the presence of a chunk nor its absence proves anything: chunks equal to the fill value are not
-stored, and a chunk may be from before. On a local disk the journal is one file that grows line by line; elsewhere it is a
-row of small objects, since those stores cannot append. Beside an array in memory, which a kill takes along, it is written
-when a run fails.
+A record is made after the write of a unit returned (in a run that changes an image in place:
+before, with the digest of the old and of the new bytes), because neither the presence of a chunk
+nor its absence proves anything: chunks equal to the fill value are not stored, and a chunk may be
+from before. On a local disk the journal is one file that grows line by line; elsewhere it is a row
+of small objects, since those stores cannot append. Beside an array in memory, which a kill takes
+along, it is written when a run fails.
 
-Several processes that share a run write a journal each. The first of them begins it for all: it takes the lock and reads what
-earlier attempts left, on however many processes these were.
+Several processes that share a run write a journal each. The first of them begins it for all: it
+takes the lock and reads what earlier attempts left, on however many processes these were.
 """
 
 import contextlib
@@ -38,7 +39,9 @@ _FLUSH_EVERY = 1.0
 
 
 class Journal:
-    """The record of one run on one array; made by `begin_journal` or `join_journal`, used from several threads."""
+    """The record of one run on one array; made by `begin_journal` or `join_journal`, used from
+    several threads.
+    """
 
     def __init__(self, array: StoredArray, in_place: bool, process: int = 0):
         self._array = array
@@ -130,7 +133,8 @@ class Journal:
 
     def abandon(self) -> None:
         """Leave the record for a later attempt and let others at the array."""
-        # What goes wrong here must not hide why the run failed; a record that is missing is work done again.
+        # What goes wrong here must not hide why the run failed; a record that is missing is work
+        # done again.
         with contextlib.suppress(Exception):
             self.close()
         if not self._array.in_memory and not self._process:
@@ -140,7 +144,8 @@ class Journal:
             self._array.locks.end_run()
 
     def check_stored(self) -> None:
-        """Compare the stored units with what was recorded of them, reading those only that something else has touched.
+        """Compare the stored units with what was recorded of them, reading those only that
+        something else has touched.
 
         Raises
         ------
@@ -193,7 +198,9 @@ class Journal:
 
 
 def clear_journal(array: StoredArray) -> None:
-    """Remove what a run leaves beside a complete array, also one killed as it finished; the ledger and the locks stay."""
+    """Remove what a run leaves beside a complete array, also one killed as it finished; the ledger
+    and the locks stay.
+    """
     for name in array.list_objects(_FOLDER):
         if name.startswith(("journal", "lock")) and name != "locks":
             array.delete_object(f"{_FOLDER}/{name}")
@@ -212,8 +219,8 @@ def begin_journal(
 ) -> Journal:
     """Lock an array for one run and return its journal, with what an earlier attempt recorded.
 
-    Records beside an array that calls itself complete are remains, and go. `owners` are all processes of the run, each as
-    `this_process` describes it; only this one if there are none.
+    Records beside an array that calls itself complete are remains, and go. `owners` are all
+    processes of the run, each as `this_process` describes it; only this one if there are none.
 
     Raises
     ------
@@ -267,7 +274,9 @@ def begin_journal(
 
 
 def join_journal(array: StoredArray, begun: Mapping[str, Any], process: int, *, in_place: bool = False) -> Journal:
-    """Return the journal of another process of a run that the first one began; `begun` is its journal's `state`."""
+    """Return the journal of another process of a run that the first one began; `begun` is its
+    journal's `state`.
+    """
     journal = Journal(array, in_place, process)
     journal.done, journal.old, journal.attempt = dict(begun["done"]), dict(begun["old"]), begun["attempt"]
     journal._open()
@@ -276,7 +285,8 @@ def join_journal(array: StoredArray, begun: Mapping[str, Any], process: int, *, 
 
 
 def check_unlocked(array: StoredArray, *, resume: bool = False, begun: bool = False) -> None:
-    """Raise LockedError if another run that may still be alive is writing to the array, or one was killed doing so.
+    """Raise LockedError if another run that may still be alive is writing to the array, or one was
+    killed doing so.
 
     `begun` says that the run of this process is the caller's own.
     """
@@ -404,7 +414,9 @@ def _read(array: StoredArray) -> Iterable[dict[str, Any]]:
 
 
 def _is_entry(entry: Any) -> bool:
-    """Tell whether a line says what a record says; any other is damaged, and costs the units that it was about."""
+    """Tell whether a line says what a record says; any other is damaged, and costs the units that
+    it was about.
+    """
     if not isinstance(entry, dict) or not _is_count(entry.get("attempt", 0)):
         return False
     if "unit" not in entry:
@@ -419,7 +431,9 @@ def _is_count(value: Any) -> bool:
 
 
 def recorded_digests(array: StoredArray) -> dict[Index, str]:
-    """Return what the journal beside an array says that its units hold: digests as `StoredArray.digest` gives them."""
+    """Return what the journal beside an array says that its units hold: digests as
+    `StoredArray.digest` gives them.
+    """
     journal = Journal(array, in_place=False)
     journal._read_earlier(_read(array))
     return journal.done
@@ -428,7 +442,8 @@ def recorded_digests(array: StoredArray) -> dict[Index, str]:
 def differing_parts(before: Any, now: Mapping[str, Any]) -> list[str]:
     """Return the parts in which the identities of two runs differ.
 
-    What inputs hold is the same only where it is known of both. A content hash that became known later is no difference.
+    What inputs hold is the same only where it is known of both. A content hash that became known
+    later is no difference.
     """
     if not isinstance(before, Mapping):
         return ["function"]
@@ -456,7 +471,8 @@ def _changed_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
         elif not same:
             lines.append(f"{name} has changed since")
     old, new = before.get("input_hashes") or [], now.get("input_hashes") or []
-    # A stored hash is dropped when voxels are written; where digests say that they are as before, they are.
+    # A stored hash is dropped when voxels are written; where digests say that they are as before,
+    # they are.
     dropped = any(a is not None and a != b for a, b in zip(old, new, strict=False))
     if (
         dropped

@@ -1,16 +1,18 @@
-"""What the units of an array should hold: a table beside the array, kept after the run that wrote it.
+"""What the units of an array should hold: a table beside the array, kept after the run that wrote
+it.
 
-For every unit (a shard, or a chunk where there are no shards) it holds the digest of the stored bytes and their number, or that
-nothing is stored; and, on a local disk, what the file system said of the object when it was written. A unit whose file is
-still the same one, by length, times and inode, is known to hold the digest without being read; one whose file is another is read
-again, so a copy or a restored backup costs time, not an alarm.
+For every unit (a shard, or a chunk where there are no shards) it holds the digest of the stored
+bytes and their number, or that nothing is stored; and, on a local disk, what the file system said
+of the object when it was written. A unit whose file is still the same one, by length, times and
+inode, is known to hold the digest without being read; one whose file is another is read again, so a
+copy or a restored backup costs time, not an alarm.
 
-Before a unit is replaced its record says "being written", after it the new digest: a process that is killed in between leaves no
-record that is wrong.
+Before a unit is replaced its record says "being written", after it the new digest: a process that
+is killed in between leaves no record that is wrong.
 
-On a local disk the table is one sparse file with a place for every unit, which many processes may change at once; in memory an
-array that lies in the store; elsewhere, where nothing can be changed in place, small objects, one for each flush, that are
-merged into one at the end of a run.
+On a local disk the table is one sparse file with a place for every unit, which many processes may
+change at once; in memory an array that lies in the store; elsewhere, where nothing can be changed
+in place, small objects, one for each flush, that are merged into one at the end of a run.
 """
 
 import contextlib
@@ -37,10 +39,11 @@ RECORD = np.dtype(
     [("digest", "V16"), ("state", "<u8"), ("size", "<u8"), ("modified", "<i8"), ("changed", "<i8"), ("inode", "<u8"),
      ("inferred", "<u8")]
 )  # fmt: skip
-"""One unit: digest and number of the stored bytes, and what the file system says of the file (0 where it says nothing).
+"""One unit: digest and number of the stored bytes, and what the file system says of the file (0
+where it says nothing).
 
-`inferred` is 1 for a unit of which nothing was ever recorded in a ledger that knows of every write: it is empty, or another
-program has written it.
+`inferred` is 1 for a unit of which nothing was ever recorded in a ledger that knows of every write:
+it is empty, or another program has written it.
 """
 
 FILE = ("size", "modified", "changed", "inode")
@@ -49,14 +52,17 @@ _MAGIC = b"lithax ledger 1\n"
 _HEADER = struct.Struct("<16s32sIIII")
 _PART = np.dtype([("number", "<u8"), ("record", RECORD)])
 _MEMORY_LIMIT = 2**22
-"""Units of an array in memory beyond which no ledger is kept there (its table would take 256 MiB)."""
+"""Units of an array in memory beyond which no ledger is kept there (its table would take 256 MiB).
+"""
 _FLUSH_EVERY = 1.0
 _MERGE_AFTER = 16
 _counter = itertools.count()
 
 
 def record_of(digest: str | None, size: int = 0, status: os.stat_result | None = None, state: int | None = None) -> Any:
-    """Return the record of one unit: of its digest ("empty" if nothing is stored), or of a state alone."""
+    """Return the record of one unit: of its digest ("empty" if nothing is stored), or of a state
+    alone.
+    """
     record = np.zeros((), RECORD)
     if digest is None:
         record["state"] = WRITING if state is None else state
@@ -86,7 +92,8 @@ class Header:
     counts
         Number of units along each axis.
     whole
-        Whether every write since the array was made is recorded: then a unit without a record was never written.
+        Whether every write since the array was made is recorded: then a unit without a record was
+        never written.
     """
 
     def __init__(self, created: str, counts: Index, whole: bool):
@@ -121,7 +128,8 @@ class Ledger(Protocol):
         ...
 
     def record(self, number: int, fresh: bool = True) -> Any | None:
-        """Return the record of a unit, `EMPTY` for one that was never written; None if nothing is known of it.
+        """Return the record of a unit, `EMPTY` for one that was never written; None if nothing is
+        known of it.
 
         Without `fresh` a ledger that costs requests may answer from what it saw last.
         """
@@ -140,7 +148,9 @@ class Ledger(Protocol):
         ...
 
     def gather(self) -> None:
-        """Store records together from now on, until `flush`: for a run, which knows by other means what it has done."""
+        """Store records together from now on, until `flush`: for a run, which knows by other means
+        what it has done.
+        """
         ...
 
     def flush(self) -> None:
@@ -148,7 +158,9 @@ class Ledger(Protocol):
         ...
 
     def merge(self) -> None:
-        """Store what all processes noted as one object; for one process, when the others have flushed."""
+        """Store what all processes noted as one object; for one process, when the others have
+        flushed.
+        """
         ...
 
 
@@ -169,7 +181,9 @@ def _as_known(table: np.ndarray, whole: bool) -> np.ndarray:
 
 
 class FileLedger:
-    """A sparse file with a place for every unit; an array that has a creation id gets it when its first unit is written."""
+    """A sparse file with a place for every unit; an array that has a creation id gets it when its
+    first unit is written.
+    """
 
     def __init__(self, directory: Path, header: Header):
         self._directory = directory
@@ -399,7 +413,9 @@ class MemoryLedger:
 
 
 class PartsLedger:
-    """Small objects in a store that can only replace whole ones: a base, and a part for every flush since."""
+    """Small objects in a store that can only replace whole ones: a base, and a part for every flush
+    since.
+    """
 
     def __init__(self, objects: Objects, prefix: str, header: Header, listing: bool):
         self._objects = objects
@@ -449,7 +465,9 @@ class PartsLedger:
 
     @contextlib.contextmanager
     def several(self, numbers: Iterable[int]) -> Iterator[None]:
-        """Note that units of a complete array are being written, and store what became of them at the end."""
+        """Note that units of a complete array are being written, and store what became of them at
+        the end.
+        """
         with self._one_at_a_time:
             with self._lock:
                 self._noted |= {number: record_of(None) for number in numbers}

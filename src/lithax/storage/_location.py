@@ -26,7 +26,8 @@ LEVELS = "levels"
 """Name of the group below an array that holds the coarser levels that were made of it."""
 
 SCRATCH = "scratch"
-"""Name of the group below an unfinished array that holds what only the passes of the algorithm see."""
+"""Name of the group below an unfinished array that holds what only the passes of the algorithm see.
+"""
 
 _ASIDE = ".replaced"
 
@@ -59,7 +60,9 @@ class Location:
 
     @property
     def unshared(self) -> bool:
-        """Whether other processes cannot reach it: memory of this one, also behind a URL (``memory://``)."""
+        """Whether other processes cannot reach it: memory of this one, also behind a URL
+        (``memory://``).
+        """
         protocol = getattr(getattr(self.store, "fs", None), "protocol", ())
         return self.in_memory or protocol == "memory" or "memory" in protocol
 
@@ -108,13 +111,17 @@ class Location:
         return Location(self.store, self.key(name), f"{self.label}/{name}")
 
     def children(self) -> list[str]:
-        """Return the names of the Zarr nodes directly below this one (empty where the store cannot list)."""
+        """Return the names of the Zarr nodes directly below this one (empty where the store cannot
+        list).
+        """
         if not self.store.supports_listing:
             return []
         return [name for name in self.objects.children(self.path) if self.child(name).node() is not None]
 
     def parent(self) -> "Location | None":
-        """Return the node above, also one above the root of a store that was given by its path; None if unknown."""
+        """Return the node above, also one above the root of a store that was given by its path;
+        None if unknown.
+        """
         if self.path:
             return Location(self.store, self.path.rpartition("/")[0], f"the parent of {self.label}")
         if type(self.store) is LocalStore:
@@ -200,7 +207,8 @@ def _store(store: Any, read_only: bool, storage_options: Mapping[str, Any] | Non
         place = Path(os.fspath(store)).expanduser()
         if place.suffix == ".zip" and place.is_file():
             return ZipStore(place, mode="r", read_only=True)
-        # Absolute, so that the same place is known as the same, and stays when the working directory changes.
+        # Absolute, so that the same place is known as the same, and stays when the working
+        # directory changes.
         return LocalStore(place.resolve(), read_only=read_only)
     raise TypeError(
         f"store={store!r} must be a path, a URL, a Zarr store, or None for memory, not {type(store).__name__}."
@@ -259,8 +267,8 @@ def claim(location: Location, overwrite: bool) -> None:
     Raises
     ------
     FileExistsError
-        If something is there that `overwrite` does not cover: an image without ``overwrite=True``, or anything else
-        that lithax did not make and will not remove.
+        If something is there that `overwrite` does not cover: an image without ``overwrite=True``,
+        or anything else that lithax did not make and will not remove.
     PermissionError
         If the store is read-only.
     ValueError
@@ -312,8 +320,8 @@ def claim(location: Location, overwrite: bool) -> None:
 def replacing(location: Location) -> Iterator[None]:
     """Remove what is at a location while something new is made there; put it back if that fails.
 
-    On a local disk the old directory is set aside by renaming, and removed at the end. Elsewhere it is removed first.
-    Whatever was begun is removed on failure.
+    On a local disk the old directory is set aside by renaming, and removed at the end. Elsewhere it
+    is removed first. Whatever was begun is removed on failure.
     """
     objects, directory = location.objects, location.directory
     exists = location.node() is not None

@@ -15,8 +15,9 @@ ZARR_JSON = "zarr.json"
 class NodeDocument:
     """The metadata document of a Zarr v3 node.
 
-    Every change reads the stored document, changes its attributes and stores it again under a temporary name that is
-    then renamed (on a local disk), so a reader sees the old or the new document, never a part of one.
+    Every change reads the stored document, changes its attributes and stores it again under a
+    temporary name that is then renamed (on a local disk), so a reader sees the old or the new
+    document, never a part of one.
     """
 
     def __init__(self, objects: Objects, path: str, where: str, lock: Callable[[], AbstractContextManager[None]]):
@@ -49,9 +50,11 @@ class NodeDocument:
         work: Callable[[dict[str, Any]], None],
         check: Callable[[Mapping[str, Any]], None] = lambda document: None,
     ) -> dict[str, Any]:
-        """Let `work` change the attributes, store them, and return them; `check` may refuse the stored document first.
+        """Let `work` change the attributes, store them, and return them; `check` may refuse the
+        stored document first.
 
-        Changes that other handles, threads and processes make at the same moment are not lost: they take turns.
+        Changes that other handles, threads and processes make at the same moment are not lost: they
+        take turns.
         """
         with self._lock():
             document = self.read()
@@ -72,7 +75,9 @@ LARGEST_DOCUMENT = 1 << 26
 
 
 def read_document(objects: Objects, key: str, where: str) -> bytes | None:
-    """Return a metadata document, or None if there is none; MetadataError if it is no file, or as large as data."""
+    """Return a metadata document, or None if there is none; MetadataError if it is no file, or as
+    large as data.
+    """
     try:
         with objects.open(key) as reader:
             if reader is not None and reader.size is not None and reader.size > LARGEST_DOCUMENT:
@@ -109,8 +114,8 @@ def attributes_of(document: Mapping[str, Any], where: str) -> dict[str, Any]:
 class UserAttributes(MutableMapping[str, Any]):
     """Free metadata of an image: everything in its Zarr attributes but the key "lithax".
 
-    Reading looks into the store; assigning and deleting store the change at once. A value that was read is a copy:
-    assign it again to keep what was changed inside it.
+    Reading looks into the store; assigning and deleting store the change at once. A value that was
+    read is a copy: assign it again to keep what was changed inside it.
     """
 
     def __init__(self, read: Callable[[], dict[str, Any]], change: Callable[[Callable[[dict], None]], Any]):

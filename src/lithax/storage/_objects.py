@@ -1,7 +1,9 @@
-"""Whole objects, and parts of them, by key: the one place where stored bytes are read, written and removed.
+"""Whole objects, and parts of them, by key: the one place where stored bytes are read, written and
+removed.
 
-A local directory and memory are reached directly; every other Zarr store through its own methods, which run on Zarr's
-event loop while the calling thread waits. All three may be used by many threads at once.
+A local directory and memory are reached directly; every other Zarr store through its own methods,
+which run on Zarr's event loop while the calling thread waits. All three may be used by many threads
+at once.
 """
 
 import contextlib
@@ -33,24 +35,31 @@ _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 
 
 
 class NotAFileError(OSError):
-    """Something that cannot be read as an object stands in its place: a directory, a pipe, a device."""
+    """Something that cannot be read as an object stands in its place: a directory, a pipe, a
+    device.
+    """
 
 
 class ObjectReader(Protocol):
-    """One stored object, opened: its parts all come from the same version of it where the store allows that.
+    """One stored object, opened: its parts all come from the same version of it where the store
+    allows that.
 
-    A remote object is only asked for when it is read: then FileNotFoundError says that there is none. ValueError says
-    that the object is shorter than what is asked for.
+    A remote object is only asked for when it is read: then FileNotFoundError says that there is
+    none. ValueError says that the object is shorter than what is asked for.
     """
 
     @property
     def size(self) -> int | None:
-        """Number of bytes, where parts cost little to read; None where every part is a request of its own."""
+        """Number of bytes, where parts cost little to read; None where every part is a request of
+        its own.
+        """
         ...
 
     @property
     def status(self) -> tuple[int, ...] | None:
-        """Length, times and inode, by which a file system tells a file from the one that replaces it; None elsewhere."""
+        """Length, times and inode, by which a file system tells a file from the one that replaces
+        it; None elsewhere.
+        """
         ...
 
     def whole(self) -> np.ndarray: ...
@@ -72,7 +81,9 @@ class Objects(Protocol):
         ...
 
     def write(self, key: str, payload: Payload) -> os.stat_result | None:
-        """Store an object under its final name at once, or leave what was there; return what a file system says of it."""
+        """Store an object under its final name at once, or leave what was there; return what a file
+        system says of it.
+        """
         ...
 
     def delete(self, key: str) -> None:
@@ -211,7 +222,8 @@ class DirectoryObjects:
                     view = view[os.write(descriptor, view) :]
                 if os.name != "nt":
                     Path(partial).replace(path)
-                    # Of the file that was written, whoever replaces it meanwhile; renaming changes its times.
+                    # Of the file that was written, whoever replaces it meanwhile; renaming changes
+                    # its times.
                     return os.fstat(descriptor)
             finally:
                 os.close(descriptor)
@@ -244,13 +256,17 @@ class DirectoryObjects:
             return []
 
     def stored_bytes(self, prefix: str) -> int:
-        """Number of bytes that the files under a prefix hold, but for what lithax notes beside an array."""
+        """Number of bytes that the files under a prefix hold, but for what lithax notes beside an
+        array.
+        """
         top = self.root / prefix
         files = (path for path in top.rglob("*") if ".lithax" not in path.relative_to(top).parts)
         return sum(path.stat().st_size for path in files if path.is_file())
 
     def remove_partials(self, prefix: str) -> int:
-        """Remove what writers that were killed left half-written under a prefix; return how many files."""
+        """Remove what writers that were killed left half-written under a prefix; return how many
+        files.
+        """
         count = 0
         for path in (self.root / prefix).rglob(f"*{PARTIAL_SUFFIX}"):
             path.unlink(missing_ok=True)
@@ -280,7 +296,9 @@ class BytesInMemory:
 
 
 class MemoryObjects:
-    """Objects in memory; what reading returns is the stored object itself and must not be changed."""
+    """Objects in memory; what reading returns is the stored object itself and must not be
+    changed.
+    """
 
     def __init__(self, store: MemoryStore):
         self._store = store

@@ -1,6 +1,7 @@
 """OME-Zarr: the multiscales metadata of a group says where the voxels of its levels are.
 
-Specification: Moore et al., OME-NGFF, versions 0.1 to 0.5, https://ngff.openmicroscopy.org, "multiscales".
+Specification: Moore et al., OME-NGFF, versions 0.1 to 0.5, https://ngff.openmicroscopy.org,
+"multiscales".
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,8 @@ class Multiscales:
         return [str(d["path"]) for d in self.entry.get("datasets", ()) if isinstance(d, Mapping) and "path" in d]
 
     def image(self, shape: tuple[int, ...]) -> tuple[Metadata, tuple[int, ...], tuple[int, ...]]:
-        """Return the metadata of this level along x, y, z, and which axes of the array are x, y, z, and others.
+        """Return the metadata of this level along x, y, z, and which axes of the array are x, y, z,
+        and others.
 
         Raises
         ------
@@ -98,7 +100,9 @@ class Multiscales:
         return metadata, order, others
 
     def _transform(self, ndim: int) -> tuple[list[float], list[float]]:
-        """Return scale and translation of this level: its own transformations first, then those of all levels."""
+        """Return scale and translation of this level: its own transformations first, then those of
+        all levels.
+        """
         scale, translation = [1.0] * ndim, [0.0] * ndim
         steps = [
             *(self.entry["datasets"][self.level].get("coordinateTransformations") or ()),

@@ -1,7 +1,9 @@
-"""OME-Zarr 0.5 written: the group around the levels of a pyramid, and what says that they still belong to an image.
+"""OME-Zarr 0.5 written: the group around the levels of a pyramid, and what says that they still
+belong to an image.
 
-Specification: Moore et al., OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5, "multiscales". Axes are z, y, x, as it
-recommends; scale and translation are voxel length and the centre of the first voxel.
+Specification: Moore et al., OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5, "multiscales". Axes
+are z, y, x, as it recommends; scale and translation are voxel length and the centre of the first
+voxel.
 """
 
 import json
@@ -48,7 +50,8 @@ _UNITS = [
 
 
 def ome_unit(unit: str) -> tuple[str, float]:
-    """Return the name that OME-Zarr has for a unit of length ("" if it is unknown), and how many of it one unit is.
+    """Return the name that OME-Zarr has for a unit of length ("" if it is unknown), and how many of
+    it one unit is.
 
     Examples
     --------
@@ -100,7 +103,9 @@ def write_group(place: Location, attributes: Mapping[str, Any]) -> None:
 
 
 def own_attributes(place: Location) -> dict[str, Any] | None:
-    """Return what lithax has written about the group of levels at a place; None if there is none of its own."""
+    """Return what lithax has written about the group of levels at a place; None if there is none of
+    its own.
+    """
     node = place.node()
     own = None if node is None or node.kind != "group" else node.attributes.get(KEY)
     return dict(own) if isinstance(own, Mapping) else None
@@ -114,8 +119,8 @@ def levels_beside(array: AbstractStoredArray) -> Location:
 def coarser_levels(array: AbstractStoredArray) -> list[Location]:
     """Return where the coarser levels of an array are, the finest first.
 
-    They are those of its OME-Zarr group, or those made beside it. Levels of lithax that were made before the voxels of
-    the array were changed are left out.
+    They are those of its OME-Zarr group, or those made beside it. Levels of lithax that were made
+    before the voxels of the array were changed are left out.
     """
     place = locate(array.zarray)
     around = Multiscales.around(place)
@@ -134,5 +139,6 @@ def coarser_levels(array: AbstractStoredArray) -> list[Location]:
 
 def _current(array: AbstractStoredArray, group: Location, around: bool = False) -> bool:
     own = own_attributes(group)
-    # The finest level beside an image was made of that image, which knows; other programs say nothing of changes.
+    # The finest level beside an image was made of that image, which knows; other programs say
+    # nothing of changes.
     return own is None or (around and bool(own.get("beside"))) or own.get("levels") == array.metadata.levels

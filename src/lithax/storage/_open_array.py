@@ -25,9 +25,9 @@ from lithax.storage._stored_array import StoredArray
 def open_array(location: Location, *, read_only: bool = False) -> AbstractStoredArray:
     """Open the image at a location.
 
-    Own images, images of RockVerse and plain three-dimensional Zarr v3 arrays can be written to; metadata written to
-    such an array of another program is added to what it holds. Zarr v2 arrays, and arrays whose axes are not x, y, z
-    (OME-Zarr), can be read, and copied.
+    Own images, images of RockVerse and plain three-dimensional Zarr v3 arrays can be written to;
+    metadata written to such an array of another program is added to what it holds. Zarr v2 arrays,
+    and arrays whose axes are not x, y, z (OME-Zarr), can be read, and copied.
 
     Parameters
     ----------
@@ -53,7 +53,9 @@ def open_array(location: Location, *, read_only: bool = False) -> AbstractStored
 
 @contextlib.contextmanager
 def understood(label: str) -> Iterator[None]:
-    """Turn what goes wrong while metadata of any content are read into one MetadataError that names the store."""
+    """Turn what goes wrong while metadata of any content are read into one MetadataError that names
+    the store.
+    """
     try:
         yield
     except (LithaxError, OSError):
@@ -133,7 +135,9 @@ def _zarr_array(location: Location, node: Node) -> zarr.Array:
 
 
 def _named_axes(zarray: zarr.Array, label: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return which axes of a plain array are x, y and z: by their names if it has all three, else in this order."""
+    """Return which axes of a plain array are x, y and z: by their names if it has all three, else
+    in this order.
+    """
     names = [str(name).lower() for name in getattr(zarray.metadata, "dimension_names", None) or ()]
     if zarray.ndim != 3:
         raise MetadataError(

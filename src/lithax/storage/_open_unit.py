@@ -1,4 +1,6 @@
-"""A unit that is open for reading: its chunks, and layers of them, by as few requests as possible."""
+"""A unit that is open for reading: its chunks, and layers of them, by as few requests as
+possible.
+"""
 
 from typing import Any
 
@@ -9,7 +11,9 @@ from lithax.storage._objects import ObjectReader
 
 
 class OpenUnit:
-    """A unit that is open for reading; that a remote object is missing shows only when it is read."""
+    """A unit that is open for reading; that a remote object is missing shows only when it is
+    read.
+    """
 
     def __init__(self, array: Any, unit: Index, reader: ObjectReader):
         self._array = array
@@ -42,7 +46,9 @@ class OpenUnit:
         return None if data is None else self._array._decode(index, data, out)
 
     def layers(self, index: Index, layers: slice) -> np.ndarray | None:
-        """Return some layers of a chunk along the array's `layered_axis`, or None if it is not stored."""
+        """Return some layers of a chunk along the array's `layered_axis`, or None if it is not
+        stored.
+        """
         chain = self._array._chain
         if self._reader.size is None or self._parts is not None:
             try:

@@ -1,4 +1,6 @@
-"""Writing voxels: of the chunks and units that are met in part the rest stays, while nobody else changes them."""
+"""Writing voxels: of the chunks and units that are met in part the rest stays, while nobody else
+changes them.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -34,7 +36,8 @@ class PartialWriteMixin(AbstractStoredArray):
     _damage: Any
 
     def write(self, box: Box, values: np.ndarray, workers: int | None = None) -> None:
-        """Write the voxels of a box; chunks and units that are met in part keep the rest of what they hold.
+        """Write the voxels of a box; chunks and units that are met in part keep the rest of what
+        they hold.
 
         Parameters
         ----------
@@ -160,7 +163,8 @@ class PartialWriteMixin(AbstractStoredArray):
     def _change_unit(self, unit: Index, edit: Callable[[Index], Any], whole: bool, workers: int, alone: bool) -> None:
         """Rewrite a unit while nobody else does.
 
-        `edit` says what becomes of a chunk: None keeps it, an array replaces it, a function changes what it held.
+        `edit` says what becomes of a chunk: None keeps it, an array replaces it, a function changes
+        what it held.
         """
         with self.locks.of_unit(unit, alone=alone):
             encoded = {} if whole else self._stored_chunks(unit)

@@ -1,4 +1,6 @@
-"""Arrays that travel to another process: by store and path, never by what protects them; in memory with their voxels."""
+"""Arrays that travel to another process: by store and path, never by what protects them; in memory
+with their voxels.
+"""
 
 from typing import Any
 
@@ -14,13 +16,16 @@ def reduced(array: AbstractStoredArray) -> tuple[Any, ...]:
     Raises
     ------
     TypeError
-        If the store is wrapped by another one, has credentials, or lies in memory that others do not reach.
+        If the store is wrapped by another one, has credentials, or lies in memory that others do
+        not reach.
     """
     return _reopened, (_place(array), array.path, array.where, array.read_only)
 
 
 def deep_copy(array: AbstractStoredArray) -> AbstractStoredArray:
-    """Return a second handle on an array in a store, in this process; of one in memory a copy with its voxels."""
+    """Return a second handle on an array in a store, in this process; of one in memory a copy with
+    its voxels.
+    """
     from lithax.storage._location import Location
     from lithax.storage._open_array import open_array
 

@@ -1,11 +1,13 @@
-"""Locks that belong to a place, not to a handle: all handles of a process on one array share them, however they were opened.
+"""Locks that belong to a place, not to a handle: all handles of a process on one array share them,
+however they were opened.
 
-Within a process a unit has a lock of its own. Between processes `flock` guards a fixed set of files beside a local array,
-which are never deleted (a lock on a deleted file excludes nobody). A write by a handle holds the file "run" shared, so that a run
-that has announced itself can wait until writes that began before it have ended; those that begin later see the announcement.
+Within a process a unit has a lock of its own. Between processes `flock` guards a fixed set of files
+beside a local array, which are never deleted (a lock on a deleted file excludes nobody). A write by
+a handle holds the file "run" shared, so that a run that has announced itself can wait until writes
+that began before it have ended; those that begin later see the announcement.
 
-Where `flock` is refused, or reaches one machine only, and on object stores, writes of several processes into one unit may
-lose each other: a warning says so once for each place.
+Where `flock` is refused, or reaches one machine only, and on object stores, writes of several
+processes into one unit may lose each other: a warning says so once for each place.
 """
 
 import contextlib
@@ -29,7 +31,9 @@ except ImportError:  # Windows
 
 FOLDER = ".lithax/locks"
 _STRIPES = 16
-"""Files that the units share: two units may wait for each other, two processes never write one unit at once."""
+"""Files that the units share: two units may wait for each other, two processes never write one unit
+at once.
+"""
 
 _places: "weakref.WeakValueDictionary[Any, PlaceLocks]" = weakref.WeakValueDictionary()
 _places_lock = threading.Lock()
@@ -37,7 +41,9 @@ _warned: set[str] = set()
 
 
 def locks_of(store: Any, path: str, where: str) -> "PlaceLocks":
-    """Return the locks of the array at a path of a store, the same for every handle of this process."""
+    """Return the locks of the array at a path of a store, the same for every handle of this
+    process.
+    """
     store = unwrapped(store)
     directory = None
     keep: Any = store
@@ -218,7 +224,9 @@ def _warn(place: Any, reason: str) -> None:
 
 
 def warn_without_locks(store: Any, where: str) -> None:
-    """Warn once, where parts of a unit are written to a store that other processes reach but that has no locks."""
+    """Warn once, where parts of a unit are written to a store that other processes reach but that
+    has no locks.
+    """
     store = unwrapped(store)
     protocol = getattr(getattr(store, "fs", None), "protocol", ())
     names = (protocol,) if isinstance(protocol, str) else tuple(protocol)
@@ -243,7 +251,8 @@ def _reaches_one_machine(directory: Path) -> str | None:
 
 
 def local_locks(directory: str, mounts: str) -> str | None:
-    """Say why locks in a directory reach one machine only, by the table of mounts; None if there is no sign of that.
+    """Say why locks in a directory reach one machine only, by the table of mounts; None if there is
+    no sign of that.
 
     Examples
     --------

@@ -1,4 +1,6 @@
-"""The units of an array and the ledger beside it: written together, and compared when something is missing or to be checked."""
+"""The units of an array and the ledger beside it: written together, and compared when something is
+missing or to be checked.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +38,8 @@ class RecordedUnitsMixin(AbstractStoredArray):
         return (unit[0] * ny + unit[1]) * nz + unit[2]
 
     def write_unit(self, unit: Index, payload: Payload | None, digest: str | None = None) -> None:
-        """Store the bytes of a unit under its final name, or remove it; never a half-written object.
+        """Store the bytes of a unit under its final name, or remove it; never a half-written
+        object.
 
         Parameters
         ----------
@@ -87,7 +90,8 @@ class RecordedUnitsMixin(AbstractStoredArray):
         return self.read_unit(unit) is not None
 
     def checked_unit(self, unit: Index) -> np.ndarray | None:
-        """Return the stored bytes of a unit if they are those that were recorded, or if nothing was.
+        """Return the stored bytes of a unit if they are those that were recorded, or if nothing
+        was.
 
         Raises
         ------

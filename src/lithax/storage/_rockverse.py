@@ -47,9 +47,11 @@ def _text(value: Any) -> str:
 
 
 def dual_energy_group(place: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return the attributes of a dual-energy group of RockVerse and its small tables by name; None if there is none.
+    """Return the attributes of a dual-energy group of RockVerse and its small tables by name; None
+    if there is none.
 
-    The tables are its distributions, of shape (points, 2), and its coefficients, of shape (draws, 11).
+    The tables are its distributions, of shape (points, 2), and its coefficients, of shape (draws,
+    11).
     """
     node = place.node()
     if node is None or node.kind != "group" or node.attributes.get(DATATYPE) not in ("DECTGroup", "DualEnergyCTGroup"):

@@ -1,7 +1,7 @@
 """What an image says about itself, in the attributes of its Zarr array under the key "lithax".
 
-The schema has a number. A later version of lithax may add keys, which this one keeps untouched, and raises the number
-only when an older one would misunderstand.
+The schema has a number. A later version of lithax may add keys, which this one keeps untouched, and
+raises the number only when an older one would misunderstand.
 """
 
 import dataclasses
@@ -58,7 +58,8 @@ class Metadata:
     created
         Name of the act of making the array: another array in the same place has another one.
     history
-        The runs that changed the image in place and ended, the first one first: when, under which key, from what to what.
+        The runs that changed the image in place and ended, the first one first: when, under which
+        key, from what to what.
     extra
         Keys that this version does not know; they are kept.
     """
@@ -119,7 +120,8 @@ class Metadata:
         Raises
         ------
         MetadataError
-            If a key is missing or has a wrong value, or the schema is newer than this version knows.
+            If a key is missing or has a wrong value, or the schema is newer than this version
+            knows.
         """
         if not isinstance(value, Mapping):
             raise MetadataError(

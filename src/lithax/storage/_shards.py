@@ -1,6 +1,8 @@
-"""The layout of a shard: encoded chunks one after the other, and an index of where each begins and how long it is.
+"""The layout of a shard: encoded chunks one after the other, and an index of where each begins and
+how long it is.
 
-Zarr v3 specification, `sharding_indexed` codec. Chunks are laid down in C order, so equal chunks give equal shards.
+Zarr v3 specification, `sharding_indexed` codec. Chunks are laid down in C order, so equal chunks
+give equal shards.
 """
 
 import itertools

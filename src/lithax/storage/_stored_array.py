@@ -1,7 +1,7 @@
 """One three-dimensional Zarr v3 array, seen as chunks and units, for many threads at once.
 
-Every method runs in the thread that calls it: reading, decoding, encoding and writing release the interpreter lock
-where the time goes, so as many threads as there are cores keep them all busy.
+Every method runs in the thread that calls it: reading, decoding, encoding and writing release the
+interpreter lock where the time goes, so as many threads as there are cores keep them all busy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,10 +35,11 @@ from lithax.storage._workers import default_workers
 
 
 class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
-    """A Zarr v3 array of three dimensions that is read and written by chunk, unit, box and selection.
+    """A Zarr v3 array of three dimensions that is read and written by chunk, unit, box and
+    selection.
 
-    It satisfies the `BlockSource` and `BlockSink` protocols of `lithax.grid`. No voxel is cached: what another handle
-    or process has written is seen at the next read.
+    It satisfies the `BlockSource` and `BlockSink` protocols of `lithax.grid`. No voxel is cached:
+    what another handle or process has written is seen at the next read.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
     Raises
     ------
     MetadataError
-        If the array is not three-dimensional, not Zarr v3, not on a regular grid, or not of numbers.
+        If the array is not three-dimensional, not Zarr v3, not on a regular grid, or not of
+        numbers.
     """
 
     def __init__(
@@ -153,7 +155,9 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
 
     @property
     def stored_bytes(self) -> int | None:
-        """Number of bytes that an array in memory, or in a local directory, takes; None for other stores."""
+        """Number of bytes that an array in memory, or in a local directory, takes; None for other
+        stores.
+        """
         if isinstance(self._objects, DirectoryObjects | MemoryObjects):
             return self._objects.stored_bytes(self.path)
         return None
@@ -226,8 +230,8 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
 
         Returns
         -------
-            The bytes, or None if every voxel equals the fill value bit for bit. Uncompressed bytes may be a view of
-            `values`.
+            The bytes, or None if every voxel equals the fill value bit for bit. Uncompressed bytes
+            may be a view of `values`.
         """
         values = np.asarray(values)
         if values.dtype != self._dtype:
@@ -250,7 +254,9 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
         return self._chain.encode(values)
 
     def assemble_unit(self, unit: Index, chunks: Mapping[Index, Payload | None]) -> Payload | None:
-        """Join encoded chunks, by their place in the grid of the image, into the stored bytes of their unit."""
+        """Join encoded chunks, by their place in the grid of the image, into the stored bytes of
+        their unit.
+        """
         if self._layout is None:
             return chunks.get(triple(unit))
         counts = self._layout.counts
@@ -282,7 +288,8 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
         return self._objects.children((self._prefix + prefix).rstrip("/"))
 
     def remove_partials(self) -> int:
-        """Remove half-written files that killed writers left in a local directory; return how many there were.
+        """Remove half-written files that killed writers left in a local directory; return how many
+        there were.
 
         Only for an array that nobody writes to at the moment.
         """

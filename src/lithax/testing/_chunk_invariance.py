@@ -27,9 +27,11 @@ def assert_chunk_invariant(
     rtol: float = 1e-12,
     **options: Any,
 ) -> None:
-    """Check that a function, an operation, a chain or a measurement gives the same for every chunk grid.
+    """Check that a function, an operation, a chain or a measurement gives the same for every chunk
+    grid.
 
-    The whole arrays are given to the function (compiled, on JAX), images of them to `chunk_map` or `chunk_reduce`.
+    The whole arrays are given to the function (compiled, on JAX), images of them to `chunk_map` or
+    `chunk_reduce`.
 
     Parameters
     ----------
@@ -48,7 +50,8 @@ def assert_chunk_invariant(
     ulp
         How many units in the last place voxels of real results may differ [-].
     rtol
-        Relative tolerance of real numbers that a measurement returns; sums of chunks are rounded differently.
+        Relative tolerance of real numbers that a measurement returns; sums of chunks are rounded
+        differently.
     **options
         Other arguments of the combinator, and parameters of the function.
 
@@ -61,7 +64,8 @@ def assert_chunk_invariant(
     --------
     >>> import numpy as np
     >>> import lithax as lx
-    >>> assert_chunk_invariant(lx.ops.gaussian, np.eye(6).reshape(6, 6, 1), sigma=0.5, backend="numpy")
+    >>> plate = np.eye(6).reshape(6, 6, 1)
+    >>> assert_chunk_invariant(lx.ops.gaussian, plate, sigma=0.5, backend="numpy")
     """
     arrays = tuple(to_numpy(a) for a in arrays)
     is_measurement = all(callable(getattr(fn, m, None)) for m in ("of", "combine", "finish"))
@@ -107,14 +111,18 @@ def _whole(fn: Any, arrays: Sequence[np.ndarray], where: Any, backend: Any, opti
 
 
 def some_chunks(shape: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return a few telling chunk shapes for an image: one chunk, chunks that do not divide it, thin ones."""
+    """Return a few telling chunk shapes for an image: one chunk, chunks that do not divide it, thin
+    ones.
+    """
     x, y, z = shape
     wanted = [(x, y, z), tuple(n // 2 + 1 for n in shape), (max(x // 3, 1), y, max(z // 2, 1))]
     return list(dict.fromkeys(wanted))
 
 
 def assert_same_bits(found: np.ndarray, expected: np.ndarray, ulp: int = 0, label: str = "") -> None:
-    """Check that two arrays agree in dtype, shape and every bit (any NaN equals any other), or within some ulp."""
+    """Check that two arrays agree in dtype, shape and every bit (any NaN equals any other), or
+    within some ulp.
+    """
     start = f"{label}: " if label else ""
     assert found.shape == expected.shape, f"{start}shape {found.shape} instead of {expected.shape}"
     assert found.dtype == expected.dtype, f"{start}dtype {found.dtype} instead of {expected.dtype}"
@@ -139,7 +147,9 @@ def assert_same_bits(found: np.ndarray, expected: np.ndarray, ulp: int = 0, labe
 
 
 def assert_same_result(found: Any, expected: Any, rtol: float = 1e-12, label: str = "") -> None:
-    """Check that two results of a measurement agree: whole numbers exactly, real ones within `rtol`."""
+    """Check that two results of a measurement agree: whole numbers exactly, real ones within
+    `rtol`.
+    """
     a, b = (dict(_leaves(value)) for value in (found, expected))
     assert a.keys() == b.keys(), f"{label}: parts {sorted(a.keys() ^ b.keys())} are in one result only"
     for name in a:

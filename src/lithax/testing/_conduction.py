@@ -12,7 +12,8 @@ import numpy as np
 class ConductionCase:
     """Voxels whose effective conductivity is known.
 
-    The conductivities, and the effective one along x, y and z; NaN where it is not known in closed form.
+    The conductivities, and the effective one along x, y and z; NaN where it is not known in closed
+    form.
     """
 
     name: str
@@ -30,7 +31,9 @@ def conduction_uniform(shape: tuple[int, int, int] = (6, 5, 4), conductivity: fl
 def conduction_layers(
     conductivities: tuple[float, ...] = (1.0, 5.0, 0.5, 2.0), thickness: int = 3, width: int = 5
 ) -> ConductionCase:
-    """Return layers across x: in series along x (harmonic mean), in parallel along y and z (arithmetic mean)."""
+    """Return layers across x: in series along x (harmonic mean), in parallel along y and z
+    (arithmetic mean).
+    """
     line = np.repeat(np.asarray(conductivities, np.float32), thickness)
     voxels = np.broadcast_to(line[:, None, None], (len(line), width, width)).copy()
     series = len(conductivities) / sum(1 / s for s in conductivities)
@@ -38,14 +41,17 @@ def conduction_layers(
     return ConductionCase("layers", voxels, (series, parallel, parallel))
 
 
-# F of a simple cubic array of insulating spheres: Sangani & Acrivos, Proc. R. Soc. Lond. A 386 (1983), 263.
+# F of a simple cubic array of insulating spheres: Sangani & Acrivos, Proc. R. Soc. Lond. A 386
+# (1983), 263.
 _SPHERES = ((0.216, 1.4148), (0.343, 1.7998), (0.45, 2.3071))
 
 
 def conduction_spheres(voxels_per_cell: int, fraction: float) -> ConductionCase:
-    """Return one cell of a simple cubic array of insulating spheres in a medium that conducts 1: booleans, True conducts.
+    """Return one cell of a simple cubic array of insulating spheres in a medium that conducts 1:
+    booleans, True conducts.
 
-    The conductivity is that of Sangani & Acrivos (1983) at the fraction of solid that the voxels have.
+    The conductivity is that of Sangani & Acrivos (1983) at the fraction of solid that the voxels
+    have.
     """
     centre = (np.arange(voxels_per_cell) + 0.5) / voxels_per_cell - 0.5
     x, y, z = np.meshgrid(centre, centre, centre, indexing="ij", sparse=True)
@@ -56,10 +62,11 @@ def conduction_spheres(voxels_per_cell: int, fraction: float) -> ConductionCase:
 
 
 def spheres_formation_factor(fraction: float) -> float:
-    """Return F of a simple cubic array of insulating spheres [-], for fractions of solid of 0.2 to 0.46.
+    """Return F of a simple cubic array of insulating spheres [-], for fractions of solid of 0.2 to
+    0.46.
 
-    The published values, and between them Maxwell's formula with a correction (of the order of the published 10/3rd
-    power of the fraction) that is interpolated linearly in logarithms.
+    The published values, and between them Maxwell's formula with a correction (of the order of the
+    published 10/3rd power of the fraction) that is interpolated linearly in logarithms.
 
     >>> [round(spheres_formation_factor(c), 4) for c in (0.216, 0.343, 0.45)]
     [1.4148, 1.7998, 2.3071]
@@ -74,10 +81,12 @@ def spheres_formation_factor(fraction: float) -> float:
 
 
 def conduction_discs(voxels_per_cell: int, fraction: float) -> ConductionCase:
-    """Return one cell of a square array of insulating discs, one voxel thick along z: booleans, True conducts.
+    """Return one cell of a square array of insulating discs, one voxel thick along z: booleans,
+    True conducts.
 
-    F = 1/(1 − 2f/(1 + f − 0.305827 f⁴/(1 − 1.402958 f⁸) − 0.013362 f⁸)) at the fraction that the voxels have: Perrins, McKenzie
-    & McPhedran, Proc. R. Soc. Lond. A 369 (1979), 207, for insulating cylinders (1.8602 at f = 0.3, 3.0802 at 0.5).
+    F = 1/(1 − 2f/(1 + f − 0.305827 f⁴/(1 − 1.402958 f⁸) − 0.013362 f⁸)) at the fraction that the
+    voxels have: Perrins, McKenzie & McPhedran, Proc. R. Soc. Lond. A 369 (1979), 207, for
+    insulating cylinders (1.8602 at f = 0.3, 3.0802 at 0.5).
     """
     centre = (np.arange(voxels_per_cell) + 0.5) / voxels_per_cell - 0.5
     pore = (centre[:, None] ** 2 + centre[None, :] ** 2 > fraction / math.pi)[:, :, None]
@@ -87,14 +96,18 @@ def conduction_discs(voxels_per_cell: int, fraction: float) -> ConductionCase:
 
 
 def conduction_checkerboard(cells: int = 4, contrast: float = 4.0) -> ConductionCase:
-    """Return a chequerboard in x and y: √(σ₁σ₂) as the voxels become fine (Keller, J. Math. Phys. 5 (1964), 548)."""
+    """Return a chequerboard in x and y: √(σ₁σ₂) as the voxels become fine (Keller, J. Math. Phys. 5
+    (1964), 548).
+    """
     i, j = np.indices((2 * cells, 2 * cells)) // cells
     voxels = np.where((i + j) % 2 == 0, 1.0, contrast).astype(np.float32)[:, :, None]
     return ConductionCase("checkerboard", voxels, (math.sqrt(contrast), math.sqrt(contrast), (1 + contrast) / 2))
 
 
 def conduction_tubes(length: int = 7, sections: tuple[int, ...] = (1, 4, 9), width: int = 16) -> ConductionCase:
-    """Return straight square tubes along x in an insulator: booleans; conductivity = their share of the cross-section."""
+    """Return straight square tubes along x in an insulator: booleans; conductivity = their share of
+    the cross-section.
+    """
     plane, start = np.zeros((width, width), bool), 1
     for section in sections:
         edge = math.isqrt(section)
@@ -105,7 +118,8 @@ def conduction_tubes(length: int = 7, sections: tuple[int, ...] = (1, 4, 9), wid
 
 
 def dense_conductivity(field: Any, axis: int = 0) -> float:
-    """Return the effective conductivity of a small field between held ends by a dense matrix, in float64: slow, and plain.
+    """Return the effective conductivity of a small field between held ends by a dense matrix, in
+    float64: slow, and plain.
 
     Parameters
     ----------

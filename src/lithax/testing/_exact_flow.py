@@ -1,7 +1,7 @@
 """Closed forms and tables of slow viscous flow, to hold permeabilities against.
 
-A `permeability` here is that of the opening alone, or of the periodic cell for arrays of grains: multiply
-by the share of the section that is open where an image has walls around the opening.
+A `permeability` here is that of the opening alone, or of the periodic cell for arrays of grains:
+multiply by the share of the section that is open where an image has walls around the opening.
 """
 
 import math
@@ -32,7 +32,9 @@ class RectangularDuct:
 
     @property
     def permeability(self) -> float:
-        """0.0351443 a² for a square [width²]. White, Viscous Fluid Flow, 3rd ed. (2006), eq. 3-48."""
+        """0.0351443 a² for a square [width²]. White, Viscous Fluid Flow, 3rd ed. (2006), eq.
+        3-48.
+        """
         short, long = sorted((self.width, self.height))
         odd = np.arange(1, 400, 2)
         lost = np.sum(np.tanh(odd * np.pi * long / (2 * short)) / odd**5.0)
@@ -80,8 +82,9 @@ class TriangularTube:
 class SphereArray:
     """Simple cubic array of spheres that fill a share of their cells.
 
-    Zick and Homsy, Stokes flow through periodic arrays of spheres, J. Fluid Mech. 115 (1982) 13, table 2:
-    drag K relative to Stokes', interpolated (cubic, log K over the cube root of the share).
+    Zick and Homsy, Stokes flow through periodic arrays of spheres, J. Fluid Mech. 115 (1982) 13,
+    table 2: drag K relative to Stokes', interpolated (cubic, log K over the cube root of the
+    share).
     """
 
     solid_fraction: float
@@ -94,7 +97,9 @@ class SphereArray:
 
     @property
     def drag(self) -> float:
-        """Drag on a sphere over 6 π μ a U [-]; from a solid fraction of 0.064 up to touching spheres."""
+        """Drag on a sphere over 6 π μ a U [-]; from a solid fraction of 0.064 up to touching
+        spheres.
+        """
         share = np.array([0.064, 0.125, 0.216, 0.343, 0.45, math.pi / 6]) ** (1 / 3)
         if not share[0] ** 3 - 1e-12 <= self.solid_fraction <= share[-1] ** 3 + 2e-3:
             raise ValueError(f"solid_fraction={self.solid_fraction} is outside the table, 0.064 to 0.5236.")
@@ -117,8 +122,8 @@ class SphereArray:
 class CylinderArray:
     """Flow across a square array of circular cylinders.
 
-    Sangani and Acrivos, Slow flow past periodic arrays of cylinders, Int. J. Multiphase Flow 8 (1982) 193,
-    table 1: drag F per length over μ U.
+    Sangani and Acrivos, Slow flow past periodic arrays of cylinders, Int. J. Multiphase Flow 8
+    (1982) 193, table 1: drag F per length over μ U.
     """
 
     solid_fraction: float
@@ -142,7 +147,9 @@ class CylinderArray:
 
 @dataclass(frozen=True)
 class BrinkmanChannel:
-    """A channel filled with a porous medium, flow by −∇p = μ u / K − μ ∇²u between no-slip walls."""
+    """A channel filled with a porous medium, flow by −∇p = μ u / K − μ ∇²u between no-slip
+    walls.
+    """
 
     half_width: float
     matrix: float
@@ -157,7 +164,9 @@ class BrinkmanChannel:
 
 @dataclass(frozen=True)
 class SlitBetweenLayers:
-    """An open slit between layers of a porous medium, periodic across: flow by Darcy–Brinkman–Stokes."""
+    """An open slit between layers of a porous medium, periodic across: flow by
+    Darcy–Brinkman–Stokes.
+    """
 
     opening: float
     layer: float
@@ -167,7 +176,9 @@ class SlitBetweenLayers:
 
     @property
     def permeability(self) -> float:
-        """[h³/12 + (h² √K / 2) coth(t / 2√K) + 2 h K + t K] / (h + t), velocity and stress continuous."""
+        """[h³/12 + (h² √K / 2) coth(t / 2√K) + 2 h K + t K] / (h + t), velocity and stress
+        continuous.
+        """
         h, t, root = self.opening, self.layer, math.sqrt(self.matrix)
         flux = h**3 / 12 + h**2 * root / 2 / math.tanh(t / (2 * root)) + 2 * h * self.matrix + t * self.matrix
         return flux / (h + t)

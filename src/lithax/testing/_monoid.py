@@ -23,7 +23,8 @@ def assert_monoid(
 
     - of a set of voxels and another, combined, is of both together, in either grouping;
     - combining with the state of no voxel changes nothing;
-    - voxels left out do not influence the state, whatever they hold (NaN, the largest integer): not in a single bit.
+    - voxels left out do not influence the state, whatever they hold (NaN, the largest integer): not
+      in a single bit.
 
     Parameters
     ----------
@@ -34,8 +35,9 @@ def assert_monoid(
     parameters
         For a loss: what it takes before the blocks.
     rtol
-        Tolerance for floats, relative, and absolute for numbers below one: float sums depend on the grouping by rounding.
-        Integers must be equal, and so must the floats of a measurement that says to be `exact`.
+        Tolerance for floats, relative, and absolute for numbers below one: float sums depend on the
+        grouping by rounding. Integers must be equal, and so must the floats of a measurement that
+        says to be `exact`.
     seed
         Divides the voxels at random.
 

@@ -24,14 +24,16 @@ def neighbourhood(
     offsets
         The neighbours, relative to the voxel [voxel].
     reduce
-        Called for each voxel as ``reduce(values, offsets)`` with the values of the neighbours taken in, in the order of `offsets`,
-        and with their offsets as an array of three columns. Not called where there are none.
+        Called for each voxel as ``reduce(values, offsets)`` with the values of the neighbours taken
+        in, in the order of `offsets`, and with their offsets as an array of three columns. Not
+        called where there are none.
     halo
         Padding of `block`; by default the furthest offset along each axis.
 
     Returns
     -------
-        One value per voxel of the core: NaN where no neighbour is taken in, or 0 and False where there is no NaN.
+        One value per voxel of the core: NaN where no neighbour is taken in, or 0 and False where
+        there is no NaN.
     """
     table = np.asarray(offsets, dtype=int).reshape(-1, 3)
     reach = np.abs(table).max(axis=0) if halo is None else np.asarray(halo)
@@ -48,7 +50,9 @@ def neighbourhood(
 
 
 def box_offsets(size: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """Return the offsets of a box; an even one holds one voxel more on the lower side, as in scipy.ndimage."""
+    """Return the offsets of a box; an even one holds one voxel more on the lower side, as in
+    scipy.ndimage.
+    """
     x, y, z = (range(-(n // 2), n - n // 2) for n in size)
     return list(itertools.product(x, y, z))
 
@@ -61,7 +65,9 @@ def ball_offsets(radius: float | int) -> list[tuple[int, int, int]]:
 
 
 def gaussian_mean(sigma: Sequence[float | int]) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Return a `reduce` for `neighbourhood`: the mean weighted by a Gaussian of the given standard deviations [voxel]."""
+    """Return a `reduce` for `neighbourhood`: the mean weighted by a Gaussian of the given standard
+    deviations [voxel].
+    """
 
     def reduce(values: np.ndarray, offsets: np.ndarray) -> float:
         weights = np.exp(-0.5 * ((offsets / np.asarray(sigma)) ** 2).sum(axis=1))

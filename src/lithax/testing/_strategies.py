@@ -1,4 +1,6 @@
-"""Hypothesis strategies for images, grids and boundary rules; Hypothesis is imported when one is made."""
+"""Hypothesis strategies for images, grids and boundary rules; Hypothesis is imported when one is
+made.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,7 +46,9 @@ def boundary_rules() -> Any:
 
 
 def voxels(shape: Sequence[int], dtype: Any = np.float64) -> Any:
-    """Arrays of pleasant random voxels: standard normal numbers, all small integers, or booleans."""
+    """Arrays of pleasant random voxels: standard normal numbers, all small integers, or
+    booleans.
+    """
     from hypothesis import strategies as st
 
     def make(seed: int) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Pictures of images and measurements, still or live; matplotlib is imported when something is drawn."""
+"""Pictures of images and measurements, still or live; matplotlib is imported when something is
+drawn.
+"""
 
 from lithax.viz._comparison import Estimate as Estimate
 from lithax.viz._comparison import draw_comparison as draw_comparison

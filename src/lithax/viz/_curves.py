@@ -1,4 +1,6 @@
-"""Curves of a report: porosity along an axis, against the threshold, against the sample size, grey level across an edge."""
+"""Curves of a report: porosity along an axis, against the threshold, against the sample size, grey
+level across an edge.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +23,8 @@ def draw_profiles(
     label: str = "porosity of the slice [%]",
     factor: float = 100.0,
 ) -> Any:
-    """Draw the mean of every slice along x, y and z: the porosity, unless another label says otherwise.
+    """Draw the mean of every slice along x, y and z: the porosity, unless another label says
+    otherwise.
 
     Parameters
     ----------
@@ -129,16 +132,19 @@ def draw_edge(
 
 
 def draw_representative_volume(volume: RepresentativeVolume, frame: Frame | None = None) -> Any:
-    """Draw mean and standard deviation of the porosity of sub-cubes against their edge, and the relative deviation.
+    """Draw mean and standard deviation of the porosity of sub-cubes against their edge, and the
+    relative deviation.
 
-    Sizes with too few sub-cubes to judge by are drawn hollow; dashed, the fall with the square root of the volume.
+    Sizes with too few sub-cubes to judge by are drawn hollow; dashed, the fall with the square root
+    of the volume.
 
     Parameters
     ----------
     volume
         What `measure.representative_volume` found.
     frame
-        Where the voxels are: edges are drawn in its unit if the voxels are cubes, and in voxels otherwise.
+        Where the voxels are: edges are drawn in its unit if the voxels are cubes, and in voxels
+        otherwise.
     """
     factor, unit = 1.0, "voxel"
     if frame is not None and str(frame.voxel_unit):

@@ -1,4 +1,6 @@
-"""The histogram that a viewer shows, without reading a large image for it and without asking other processes."""
+"""The histogram that a viewer shows, without reading a large image for it and without asking other
+processes.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,10 +37,11 @@ class Distribution:
 
 
 def distribution(state: ViewState) -> Distribution:
-    """Count the voxels that are neither masked nor outside of the region, for all of them and for each phase.
+    """Count the voxels that are neither masked nor outside of the region, for all of them and for
+    each phase.
 
-    Only this process reads, whatever world the image belongs to. Of a large image, unless "full" is asked for, a sample
-    is counted: some chunks spread evenly over it.
+    Only this process reads, whatever world the image belongs to. Of a large image, unless "full" is
+    asked for, a sample is counted: some chunks spread evenly over it.
     """
     if isinstance(state.histogram, HistogramResult):
         return Distribution(state.histogram, "")
@@ -108,9 +111,11 @@ def _gather(state: ViewState, whole: bool) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def spread(grid: ChunkGrid, count: int) -> list[Index]:
-    """Return some chunks spread evenly over an image: the points of Halton's sequence, the same every time.
+    """Return some chunks spread evenly over an image: the points of Halton's sequence, the same
+    every time.
 
-    Reference: Halton, Algorithm 247, Communications of the ACM 7, 701 (1964), with the bases 2, 3 and 5.
+    Reference: Halton, Algorithm 247, Communications of the ACM 7, 701 (1964), with the bases 2, 3
+    and 5.
     """
     if len(grid) <= count:
         return list(grid)

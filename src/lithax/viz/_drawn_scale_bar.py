@@ -1,4 +1,6 @@
-"""A scale bar in the corner of a slice, laid out when it is drawn: few parts, because it is drawn for every move."""
+"""A scale bar in the corner of a slice, laid out when it is drawn: few parts, because it is drawn
+for every move.
+"""
 
 from typing import Any
 
@@ -8,7 +10,9 @@ from matplotlib.text import Text
 from matplotlib.transforms import IdentityTransform
 
 _PAD, _GAP, _THICK, _LETTERS = 3.5, 2.5, 2.0, 8.0
-"""Room around the bar and its length, and between the two; how thick the bar, and how high the letters are [pt]."""
+"""Room around the bar and its length, and between the two; how thick the bar, and how high the
+letters are [pt].
+"""
 
 
 class DrawnScaleBar(Artist):

@@ -1,4 +1,6 @@
-"""Pictures of a dual-energy calibration: distributions, coefficients, implied atomic numbers, profiles of the standards."""
+"""Pictures of a dual-energy calibration: distributions, coefficients, implied atomic numbers,
+profiles of the standards.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +19,8 @@ COLORS = (PORE, ACCENT, TRUTH, GRAIN, "#8e5ea2", "#e0a030", "#4f6d7a", "#c06090"
 def draw_distributions(calibration: Calibration, *, unit: str = "") -> Any:
     """Draw the attenuation of empty space and of every standard, one panel per energy.
 
-    Distributions that overlap, have two humps or a foot say that a region holds more than its material.
+    Distributions that overlap, have two humps or a foot say that a region holds more than its
+    material.
 
     Parameters
     ----------
@@ -76,10 +79,11 @@ def draw_coefficients(coefficients: Coefficients, *, bins: int | None = None) ->
 def draw_effective_numbers(
     coefficients: Coefficients, materials: Sequence[Material], *, bins: int | None = None
 ) -> Any:
-    """Draw the atomic numbers that the exponents imply for materials, Z_eff = ⟨Zⁿ⟩^(1/n), one panel per material.
+    """Draw the atomic numbers that the exponents imply for materials, Z_eff = ⟨Zⁿ⟩^(1/n), one panel
+    per material.
 
-    A compound has another effective number at every exponent, and where the energies have different exponents no single
-    number is true at both; an element has one.
+    A compound has another effective number at every exponent, and where the energies have different
+    exponents no single number is true at both; an element has one.
 
     Parameters
     ----------
@@ -112,7 +116,8 @@ def draw_standard_profiles(
     energy_names: Sequence[str] = ("low", "high"),
     unit: str = "",
 ) -> Any:
-    """Draw the mean attenuation of every standard slice by slice, as its difference from the mean of the whole.
+    """Draw the mean attenuation of every standard slice by slice, as its difference from the mean
+    of the whole.
 
     A slope is drift of the tube or the detector; a bend at the ends is cupping or scatter.
 

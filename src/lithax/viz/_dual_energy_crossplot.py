@@ -24,7 +24,8 @@ def draw_crossplot(
     exponent: float = 3.2,
     bins: int = 160,
 ) -> Any:
-    """Draw how many voxels have which electron density and atomic number, and where minerals would lie.
+    """Draw how many voxels have which electron density and atomic number, and where minerals would
+    lie.
 
     Parameters
     ----------

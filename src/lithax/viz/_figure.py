@@ -64,11 +64,14 @@ def style() -> Iterator[None]:
 
 @contextlib.contextmanager
 def drawing(width: float, height: float) -> Iterator[Any]:
-    """Give a new figure [inch] to draw on in the style of this room; settings outside are left as they are."""
+    """Give a new figure [inch] to draw on in the style of this room; settings outside are left as
+    they are.
+    """
     matplotlib = load_matplotlib()
     with matplotlib.rc_context(_STYLE):
         figure = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
-        # A notebook knows the figures of pyplot; of others it shows the name, unless they say how they look.
+        # A notebook knows the figures of pyplot; of others it shows the name, unless they say how
+        # they look.
         figure._repr_png_ = functools.partial(encode, figure, "png", 100)
         yield figure
 

@@ -8,7 +8,8 @@ EXPONENTS = (1.5, 2.0, 2.5)
 
 
 def formation_factor_crossplot(table: Any, laboratory: tuple[float, float] | None = None, axes: Any = None) -> Any:
-    """Draw F of sub-volumes against their porosity, with lines of Archie's law for m = 1.5, 2 and 2.5.
+    """Draw F of sub-volumes against their porosity, with lines of Archie's law for m = 1.5, 2 and
+    2.5.
 
     Parameters
     ----------

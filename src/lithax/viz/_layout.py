@@ -47,7 +47,8 @@ def arrange(
     color_bar: bool = True,
     gaps: Mapping[str, float] | None = None,
 ) -> Arrangement:
-    """Place slices, all in one scale, and the histogram so that they fill a figure as well as they can.
+    """Place slices, all in one scale, and the histogram so that they fill a figure as well as they
+    can.
 
     Parameters
     ----------
@@ -101,7 +102,8 @@ def arrange(
     rectangles: dict[str, Rectangle] = {}
     for name, (row, column) in cells.items():
         if name in ("histogram", "color_bar"):
-            # The histogram fills its cell; beyond the last row and column, what is left of the figure.
+            # The histogram fills its cell; beyond the last row and column, what is left of the
+            # figure.
             width = columns[column] - _LABELS
             x = left[column] + _LABELS
             room = rows[row]
@@ -135,7 +137,8 @@ def fitted(
     dimensions, planes, layout, size, **options
         As in `arrange`.
     grow
-        Enlarge the figure along its shorter side, so that the slices fill the other one; otherwise cut off what is blank.
+        Enlarge the figure along its shorter side, so that the slices fill the other one; otherwise
+        cut off what is blank.
     """
     if not grow:
         return arrange(dimensions, planes, layout=layout, size=size, **options).needed  # pyright: ignore[reportArgumentType]
@@ -169,7 +172,9 @@ def _cell(name: str, lengths: Mapping[str, float], scale: float, least: tuple[fl
 
 
 def _largest(possible: object, highest: float) -> float:
-    """Return the largest number up to `highest` that is possible, to a millionth; of a monotone property."""
+    """Return the largest number up to `highest` that is possible, to a millionth; of a monotone
+    property.
+    """
     low, high = 0.0, highest
     for _ in range(60):
         middle = 0.5 * (low + high)

@@ -1,7 +1,7 @@
 """Coarser levels of an image: the seam between those who build pyramids and those who draw.
 
-Levels are images of the same space with larger voxels, each with its own `frame`; an OME-Zarr pyramid is a sequence of
-them. An image that has a pyramid knows its own: ``image.levels``.
+Levels are images of the same space with larger voxels, each with its own `frame`; an OME-Zarr
+pyramid is a sequence of them. An image that has a pyramid knows its own: ``image.levels``.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,14 @@ def levels_of(image: VoxelImage, levels: Sequence[VoxelImage] | None = None) -> 
     image
         Any image.
     levels
-        Its coarser levels, in any order, with or without the image itself; by default ``image.levels`` where there is
-        such a property, and otherwise none.
+        Its coarser levels, in any order, with or without the image itself; by default
+        ``image.levels`` where there is such a property, and otherwise none.
 
     Raises
     ------
     ValueError
-        If a level lies elsewhere in space than the image: their extents must agree within one voxel of the level.
+        If a level lies elsewhere in space than the image: their extents must agree within one voxel
+        of the level.
     """
     given: Sequence[VoxelImage] = (getattr(image, "levels", None) or ()) if levels is None else levels
     coarser = [level for level in given if level is not image and tuple(level.shape) != tuple(image.shape)]
@@ -53,7 +54,8 @@ def sharp_enough(levels: Sequence[VoxelImage], axes: tuple[int, int], pixel: tup
     lengths = [_in_unit_of(levels[0].frame, level.frame).voxel_length for level in levels]
     best = 0
     for number, length in enumerate(lengths):
-        # A voxel may be a little larger than a pixel: a third is hardly seen, and the next level costs eight times as much.
+        # A voxel may be a little larger than a pixel: a third is hardly seen, and the next level
+        # costs eight times as much.
         if all(length[axis] <= max(1.34 * size, lengths[0][axis]) for axis, size in zip(axes, pixel, strict=True)):
             best = number
     return best

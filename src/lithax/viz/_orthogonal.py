@@ -16,7 +16,9 @@ from lithax.viz._scale_bar import draw_scale_bar
 from lithax.viz._unit import unit_symbol
 
 PIXELS = 800
-"""About as many, and less than twice as many, pixels the longest edge of a slice is drawn with, if it has so many voxels."""
+"""About as many, and less than twice as many, pixels the longest edge of a slice is drawn with, if
+it has so many voxels.
+"""
 
 _PLANES = (("xy", 0, 1, 2), ("xz", 0, 2, 1), ("yz", 1, 2, 0))  # name, axis across, axis up, normal
 
@@ -46,7 +48,8 @@ def cut(
     overlay: VoxelImage | None = None,
     region: AbstractRegion | None = None,
 ) -> tuple[Slice, Slice, Slice]:
-    """Read the three slices through a voxel: only the chunks that they cut, of a coarser level where there is one.
+    """Read the three slices through a voxel: only the chunks that they cut, of a coarser level
+    where there is one.
 
     Parameters
     ----------
@@ -112,7 +115,8 @@ def orthogonal(
     color: str = OVERLAY,
     alpha: float = 0.55,
 ) -> Any:
-    """Draw the three slices through a voxel, with a scale bar; with an overlay, once without and once with it.
+    """Draw the three slices through a voxel, with a scale bar; with an overlay, once without and
+    once with it.
 
     Parameters
     ----------
@@ -166,7 +170,9 @@ def draw_slices(
 
 
 def slice_pixels(part: Slice, low: float, high: float, color: Any = None, alpha: float = 0.55) -> np.ndarray:
-    """Return a slice as colours, shape (up, across, 3): grey levels, the overlay if a colour is given, what is outside lightened."""
+    """Return a slice as colours, shape (up, across, 3): grey levels, the overlay if a colour is
+    given, what is outside lightened.
+    """
     pixels = grey_pixels(part.values.T, low, high)
     if color is not None and part.overlay is not None:
         pixels = blend(pixels, part.overlay.T, color, alpha)

@@ -1,7 +1,7 @@
 """Colours of phases that everyone can tell apart.
 
-The first seven are those of Okabe and Ito, made for all kinds of colour vision. Further ones go round the circle of hues
-by the golden angle, in three lightnesses.
+The first seven are those of Okabe and Ito, made for all kinds of colour vision. Further ones go
+round the circle of hues by the golden angle, in three lightnesses.
 
 References
 ----------
@@ -22,7 +22,9 @@ TABLE = 4096
 _GOLDEN = 0.6180339887498949
 
 PhaseColors = Mapping[int, Any] | Sequence[Any] | str
-"""A colour, or None for nothing, for each phase that is named; or colours from phase 1 on; or a colour map of matplotlib."""
+"""A colour, or None for nothing, for each phase that is named; or colours from phase 1 on; or a
+colour map of matplotlib.
+"""
 
 
 def default_color(phase: int) -> tuple[float, float, float] | None:
@@ -73,7 +75,9 @@ def phase_color(phase: int, colors: PhaseColors | None = None, phases: Sequence[
 
 
 def phase_table(highest: int, colors: PhaseColors | None = None, phases: Sequence[int] = ()) -> np.ndarray:
-    """Return red, green, blue and whether there is a colour at all, uint8, for the phases 0 to `highest`."""
+    """Return red, green, blue and whether there is a colour at all, uint8, for the phases 0 to
+    `highest`.
+    """
     size = min(highest, TABLE - 1) + 1
     table = np.zeros((size, 4), np.uint8)
     for phase in range(size):

@@ -52,7 +52,9 @@ class PanelPicture:
         return self.level == 0 and self.step == 1
 
     def pixel_at(self, x: float, y: float) -> tuple[int, int] | None:
-        """Return row and column of the pixel at a place [voxel_unit], or None beside the picture."""
+        """Return row and column of the pixel at a place [voxel_unit], or None beside the
+        picture.
+        """
         left, right, bottom, top = self.extent
         rows, columns = self.values.shape
         column, row = (
@@ -149,7 +151,9 @@ class Picture:
 
 
 def unit_of(state: ViewState) -> str:
-    """Return the unit of length as people write it; "voxel" where there is none and voxels are 1 long."""
+    """Return the unit of length as people write it; "voxel" where there is none and voxels are 1
+    long.
+    """
     from lithax.viz._unit import unit_symbol
 
     frame = state.frame

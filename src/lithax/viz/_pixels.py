@@ -55,7 +55,8 @@ def colorize(
     table: UInt8[np.ndarray, "colors 3"],
     not_a_number: Sequence[int] = (255, 255, 255),
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Return values as colours of a table, from `low` (the first) to `high` (the last), linearly in between.
+    """Return values as colours of a table, from `low` (the first) to `high` (the last), linearly in
+    between.
 
     Parameters
     ----------

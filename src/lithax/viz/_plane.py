@@ -17,7 +17,8 @@ class Plane:
     Parameters
     ----------
     levels
-        An image and its coarser levels, as `levels_of` returns them; the coarsest that is sharp enough is read.
+        An image and its coarser levels, as `levels_of` returns them; the coarsest that is sharp
+        enough is read.
     axes
         The axes across and up: (0, 1), (0, 2) or (2, 1).
     point
@@ -65,7 +66,9 @@ class Plane:
         return reader.read(self.level.stored, self.normal, position, *self.indices)
 
     def read_beside(self, reader: PlaneReader, value: Any) -> np.ndarray:
-        """Return the voxels of a mask or segmentation on the same grid, from a coarser level where it has one."""
+        """Return the voxels of a mask or segmentation on the same grid, from a coarser level where
+        it has one.
+        """
         source, frame = value, self.image.frame
         if hasattr(value, "stored"):
             source = value.stored
@@ -98,9 +101,12 @@ def _same_unit(frame: Frame, other: Frame) -> Frame:
 
 
 def _samples(frame: Frame, axis: int, window: tuple[float, float], step: int) -> tuple[np.ndarray, float, float]:
-    """Return the voxels drawn along an axis, the middle one of every `step`, and where their pixels begin and end."""
+    """Return the voxels drawn along an axis, the middle one of every `step`, and where their pixels
+    begin and end.
+    """
     n, h, lower = frame.shape[axis], frame.voxel_length[axis], frame.extent[0][axis]
-    # Groups are counted from the first voxel of the image, so that moving the window does not change what is drawn.
+    # Groups are counted from the first voxel of the image, so that moving the window does not
+    # change what is drawn.
     first = max(0, int((window[0] - lower) / h / step + 1e-9))
     last = min(-(-n // step), int(np.ceil((window[1] - lower) / h / step - 1e-9)))
     groups = np.arange(first, max(last, first + 1))

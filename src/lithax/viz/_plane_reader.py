@@ -1,9 +1,11 @@
-"""Voxels of a plane of any image, reading only the chunks that it cuts and keeping a little of what was decoded.
+"""Voxels of a plane of any image, reading only the chunks that it cuts and keeping a little of what
+was decoded.
 
-Of a chunk only the plane is kept that was asked for. When the next one lies beside it, a person moves through the image: then a *slab*
-is kept, as many neighbouring planes as fit into a small memory, of the voxels that are drawn (every second, third, ... of a large
-image). So moving on within a slab decodes nothing, and a jump to another place pays for no more than it shows. The decoded chunks themselves
-are kept of images that fit into a part of the memory as a whole.
+Of a chunk only the plane is kept that was asked for. When the next one lies beside it, a person
+moves through the image: then a *slab* is kept, as many neighbouring planes as fit into a small
+memory, of the voxels that are drawn (every second, third, ... of a large image). So moving on
+within a slab decodes nothing, and a jump to another place pays for no more than it shows. The
+decoded chunks themselves are kept of images that fit into a part of the memory as a whole.
 """
 
 import threading
@@ -63,7 +65,8 @@ class PlaneReader:
         position
             Index of the plane along it.
         across, up
-            Ascending indices along the two other axes, in the order in which the result has them: (x, y), (x, z) or (z, y).
+            Ascending indices along the two other axes, in the order in which the result has them:
+            (x, y), (x, z) or (z, y).
 
         Returns
         -------
@@ -135,7 +138,8 @@ class PlaneReader:
             slab[outer] = chunk[tuple(strided)] if all(strided) else chunk[np.ix_(*inner)]
 
         wanted = [(i, j, k) for i in parts[0] for j in parts[1] for k in parts[2]]
-        # Also where one thread would be as quick, as for layers in the page cache: a directory may be on another machine.
+        # Also where one thread would be as quick, as for layers in the page cache: a directory may
+        # be on another machine.
         map_threads(read, wanted, getattr(source, "workers", None) or default_workers())
         self.decoded += len(wanted)
         return slab
@@ -147,7 +151,9 @@ def _axes(normal: int) -> tuple[int, int]:
 
 
 def _slab_around(source: BlockSource, normal: int, position: int, voxels: int) -> tuple[int, int]:
-    """Return the first plane, and the one after the last, of the slab in which a plane of so many voxels lies."""
+    """Return the first plane, and the one after the last, of the slab in which a plane of so many
+    voxels lies.
+    """
     chunk = source.chunks[normal]
     thickness = min(chunk, max(1, SLAB // max(1, voxels * np.dtype(source.dtype).itemsize)))
     layer = position // chunk
@@ -173,5 +179,7 @@ def _as_slice(indices: np.ndarray) -> slice | None:
 
 
 def _chunk_cache() -> ChunkCache:
-    """Return a cache for the decoded chunks of images that fit into an eighth of the memory that is free."""
+    """Return a cache for the decoded chunks of images that fit into an eighth of the memory that is
+    free.
+    """
     return ChunkCache(psutil.virtual_memory().available // 8, lambda source, index: False)

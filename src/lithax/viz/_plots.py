@@ -1,4 +1,6 @@
-"""Plots of an image in one line: its histogram, its mean slice by slice, its porosity against the size of the window."""
+"""Plots of an image in one line: its histogram, its mean slice by slice, its porosity against the
+size of the window.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,7 +73,8 @@ def histogram(
 
 
 def profiles(image: VoxelImage, *, axes: Sequence[int] = (0, 1, 2), where: Any = None) -> Any:
-    """Measure the mean of an image slice by slice, and draw it; of a boolean image, the share of True.
+    """Measure the mean of an image slice by slice, and draw it; of a boolean image, the share of
+    True.
 
     Parameters
     ----------
@@ -97,12 +100,14 @@ def profiles(image: VoxelImage, *, axes: Sequence[int] = (0, 1, 2), where: Any =
 def representative_volume(
     image: VoxelImage, pore_phase: Any = None, *, where: Any = None, limit: float = 0.05, cells: int = 32
 ) -> Any:
-    """Measure the porosity of cubic windows of every size, and draw how it varies from place to place: the REV plot.
+    """Measure the porosity of cubic windows of every size, and draw how it varies from place to
+    place: the REV plot.
 
     Parameters
     ----------
     image, pore_phase, where, limit, cells
-        As in `lithax.measure.representative_volume`. All processes of the image must call this together.
+        As in `lithax.measure.representative_volume`. All processes of the image must call this
+        together.
 
     Returns
     -------

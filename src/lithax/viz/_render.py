@@ -20,7 +20,9 @@ from lithax.viz._view_state import ViewState
 FIGURE = {"figsize": (9.0, 7.5), "dpi": 100, "facecolor": "white"}
 
 OUTLINE = 300
-"""Places along each axis of a slice at which the distance to the surface of the region is worked out."""
+"""Places along each axis of a slice at which the distance to the surface of the region is worked
+out.
+"""
 
 _NOTE = 0.2  # height of a line below the slices [inch]
 
@@ -41,7 +43,9 @@ class ViewCache:
         self._distribution = None
 
     def distribution(self, state: ViewState) -> Distribution:
-        """Return the histogram of a state; it is counted again only if what it depends on is another."""
+        """Return the histogram of a state; it is counted again only if what it depends on is
+        another.
+        """
         names = ("image", "mask", "segmentation", "region", "part", "histogram", "histogram_bins")
         key = tuple(getattr(state, name) for name in names)
         if self._distribution is None or not all(
@@ -81,8 +85,9 @@ def arrangement_options(state: ViewState, notes: bool = False) -> dict[str, Any]
 def render(state: ViewState, cache: ViewCache | None = None, *, pixel_ratio: float = 1.0) -> Picture:
     """Work out everything that a viewer draws.
 
-    The result depends on the state and on the stored voxels only. Read are the chunks that the three slices cut, of the
-    coarsest level that is sharp enough, and for the histogram of a large image some more.
+    The result depends on the state and on the stored voxels only. Read are the chunks that the
+    three slices cut, of the coarsest level that is sharp enough, and for the histogram of a large
+    image some more.
 
     Parameters
     ----------
@@ -115,7 +120,9 @@ def render(state: ViewState, cache: ViewCache | None = None, *, pixel_ratio: flo
 
 
 def default_limits(counted: HistogramResult) -> tuple[float, float]:
-    """Return the percentiles 0.05 and 99.95; all values of booleans, 0 and 1 where there is nothing to count."""
+    """Return the percentiles 0.05 and 99.95; all values of booleans, 0 and 1 where there is nothing
+    to count.
+    """
     if not counted.total:
         return 0.0, 1.0
     low, high = (float(v) for v in counted.percentile([0.05, 99.95]))
@@ -250,7 +257,9 @@ def _histogram(state: ViewState, counted: Distribution, limits: tuple[float, flo
 
 
 def _drawn(result: HistogramResult, state: ViewState) -> HistogramResult:
-    """Return the histogram over bins of a whole number of values each, or some would hold one more than their neighbours."""
+    """Return the histogram over bins of a whole number of values each, or some would hold one more
+    than their neighbours.
+    """
     if state.image.dtype.kind == "b" and result.counts.size == 2:
         return dataclasses.replace(result, edges=np.array([-0.5, 0.5, 1.5]))
     left, right, _ = result.levels

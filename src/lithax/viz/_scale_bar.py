@@ -5,7 +5,8 @@ from typing import Any
 
 
 def round_length(width: float) -> float:
-    """Return a length of 1, 2 or 5 times a power of ten, about a quarter of a width and never more than two fifths.
+    """Return a length of 1, 2 or 5 times a power of ten, about a quarter of a width and never more
+    than two fifths.
 
     >>> round_length(1400.0), round_length(110.0), round_length(0.7)
     (500.0, 20.0, 0.2)
@@ -17,7 +18,9 @@ def round_length(width: float) -> float:
 
 
 def draw_scale_bar(axes: Any, width: float, unit: str) -> None:
-    """Draw a bar with its length into the lower left corner of axes whose x runs over `width` of a unit."""
+    """Draw a bar with its length into the lower left corner of axes whose x runs over `width` of a
+    unit.
+    """
     from matplotlib.patches import Rectangle
 
     length = round_length(width)

@@ -1,4 +1,6 @@
-"""A picture of slices on a figure of matplotlib: what is new is made, what is there already is moved."""
+"""A picture of slices on a figure of matplotlib: what is new is made, what is there already is
+moved.
+"""
 
 from typing import Any
 
@@ -83,7 +85,8 @@ class Screen:
             self.curves[curve.phase] = axes.stairs(
                 curve.shares, curve.edges, baseline=None, label=curve.label, **options
             )
-            # A single bin, of a constant image say, is not what the height is chosen for unless there is nothing else.
+            # A single bin, of a constant image say, is not what the height is chosen for unless
+            # there is nothing else.
             seen = curve.shares[(curve.edges[1:] >= shown.range[0]) & (curve.edges[:-1] <= shown.range[1])]
             highest = max(highest, float(seen.max()) if seen.size else 0.0)
             positive = seen[seen > 0]
@@ -252,7 +255,8 @@ def _structure(picture: Picture) -> Any:
     look = state.look
     return (
         tuple(picture.panels),
-        # To a hundredth of a pixel: the slices keep their axes, and the toolbar its history, when one zooms.
+        # To a hundredth of a pixel: the slices keep their axes, and the toolbar its history, when
+        # one zooms.
         {name: tuple(round(1e4 * v) for v in r) for name, r in picture.arrangement.rectangles.items()},
         tuple(round(1e4 * v) for v in picture.arrangement.size),
         state.show_guide_lines,

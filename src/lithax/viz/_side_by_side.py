@@ -35,15 +35,19 @@ def side_by_side(
     titles
         What the two are; by default their field names.
     difference
-        Whether ``second - first`` is drawn, too: red where it is positive, blue where it is negative.
+        Whether ``second - first`` is drawn, too: red where it is positive, blue where it is
+        negative.
     reference_voxel
         The slice goes through it; by default the middle.
     limits
-        Values with the first and the last colour; by default the percentiles 0.05 and 99.95 of the first image.
+        Values with the first and the last colour; by default the percentiles 0.05 and 99.95 of the
+        first image.
     difference_limit
-        Difference with the strongest colour, in the unit of the images; by default the percentile 99 of its magnitude.
+        Difference with the strongest colour, in the unit of the images; by default the percentile
+        99 of its magnitude.
     **options
-        Further values of `ViewState` for both, such as `color_map`, `part`, `zoom`, `region`, `mask`, `contours`.
+        Further values of `ViewState` for both, such as `color_map`, `part`, `zoom`, `region`,
+        `mask`, `contours`.
 
     Returns
     -------

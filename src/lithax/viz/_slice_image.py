@@ -1,7 +1,8 @@
-"""The pixels of a slice on its axes: each pixel of the screen is the pixel of the slice in which its centre lies.
+"""The pixels of a slice on its axes: each pixel of the screen is the pixel of the slice in which
+its centre lies.
 
-matplotlib resamples colours and opacity in two steps through masked arrays; where nothing but the nearest pixel is asked for, a look-up
-of rows and columns gives the same in a fifth of the time.
+matplotlib resamples colours and opacity in two steps through masked arrays; where nothing but the
+nearest pixel is asked for, a look-up of rows and columns gives the same in a fifth of the time.
 """
 
 from typing import Any
@@ -48,7 +49,9 @@ class SliceImage(AxesImage):
 
 
 def _nearest(edges: Any, count: int, first: float, last: float) -> tuple[int, np.ndarray]:
-    """Return the first pixel of the canvas between two places, and in which of `count` equal parts of the image each lies."""
+    """Return the first pixel of the canvas between two places, and in which of `count` equal parts
+    of the image each lies.
+    """
     begin, end = (int(np.floor(place + 0.5)) for place in (first, last))
     centers = np.arange(begin, end) + 0.5
     places = (centers - edges[0]) / (edges[1] - edges[0]) * count

@@ -1,7 +1,7 @@
 """Parts of a figure that are drawn once, and put back as pixels until something in them changes.
 
-A move of the reference point changes the slices; the histogram beside them, and the ticks and labels around them, take three quarters
-of the time that drawing takes, and stay as they are.
+A move of the reference point changes the slices; the histogram beside them, and the ticks and
+labels around them, take three quarters of the time that drawing takes, and stay as they are.
 """
 
 from typing import Any
@@ -55,7 +55,9 @@ class StillAxes(_Still, Axes):
     """Axes of which everything stays."""
 
     def apply_aspect(self, position: Any = None) -> None:
-        """Fit into the place that they have, which the figure asks for before it draws; it is the same as before."""
+        """Fit into the place that they have, which the figure asks for before it draws; it is the
+        same as before.
+        """
         stale = self.stale
         super().apply_aspect(position)
         self.stale = stale

@@ -17,7 +17,8 @@ _SYMBOLS = {
 
 
 def unit_symbol(unit: str) -> str:
-    """Return a unit as it is written behind a number: "µm" for "um"; one that is not known stays as it is.
+    """Return a unit as it is written behind a number: "µm" for "um"; one that is not known stays as
+    it is.
 
     >>> unit_symbol("um"), unit_symbol("1/um"), unit_symbol("furlong")
     ('µm', '1/µm', 'furlong')

@@ -50,7 +50,8 @@ class ViewState:
 
     image: VoxelImage
     levels: Sequence[VoxelImage] = ()
-    """The image and its coarser levels; by default ``image.levels`` where there is such a property."""
+    """The image and its coarser levels; by default ``image.levels`` where there is such a property.
+    """
     mask: Any = None
     """Boolean image or array, True = left out."""
     segmentation: Any = None
@@ -68,7 +69,9 @@ class ViewState:
     """What lies in the middle of the slices [voxel_unit]; by default the middle of the image."""
 
     show_xy_plane: bool | None = None
-    """Whether the xy slice is drawn; None draws it unless it is one voxel thin. So for the two others."""
+    """Whether the xy slice is drawn; None draws it unless it is one voxel thin. So for the two
+    others.
+    """
     show_xz_plane: bool | None = None
     show_zy_plane: bool | None = None
     show_histogram: bool = True
@@ -90,14 +93,18 @@ class ViewState:
     contours: Collection[float] = ()
     """Values at which contour lines are drawn."""
     segmentation_colors: PhaseColors | None = None
-    """A colour (None: nothing) for phases, by default `default_color`; or a colour map of matplotlib."""
+    """A colour (None: nothing) for phases, by default `default_color`; or a colour map of
+    matplotlib.
+    """
     segmentation_alpha: float = 0.45
     phase_names: Mapping[int, str] = dataclasses.field(default_factory=dict)
     mask_color: Any = None
     mask_alpha: float | None = None
 
     histogram: Any = "auto"
-    """"auto" counts all voxels of a small image and a sample of a large one; "sample"; "full"; or a `HistogramResult`."""
+    """"auto" counts all voxels of a small image and a sample of a large one; "sample"; "full"; or a
+    `HistogramResult`.
+    """
     histogram_bins: Any = 256
     """A number of equal bins, or their edges."""
     histogram_scale: str = "linear"
@@ -139,7 +146,8 @@ class ViewState:
         self._check_look()
 
     def replace(self, **changes: Any) -> "ViewState":
-        """Return a state that differs in some values; `reference_point` [voxel_unit] may stand for `reference_voxel`.
+        """Return a state that differs in some values; `reference_point` [voxel_unit] may stand for
+        `reference_voxel`.
 
         Raises
         ------
@@ -183,7 +191,9 @@ class ViewState:
 
     @property
     def window(self) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-        """The lower and upper end of what is seen along x, y and z [voxel_unit]; it lies within the image."""
+        """The lower and upper end of what is seen along x, y and z [voxel_unit]; it lies within the
+        image.
+        """
         lower, upper = self.frame.extent
         middle = self.center or tuple(0.5 * (a + b) for a, b in zip(lower, upper, strict=True))
         found = []

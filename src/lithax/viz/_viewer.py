@@ -1,4 +1,6 @@
-"""The viewer: a thin shell that keeps a state, draws what `render` makes of it, and turns clicks into changes."""
+"""The viewer: a thin shell that keeps a state, draws what `render` makes of it, and turns clicks
+into changes.
+"""
 
 import sys
 from typing import Any
@@ -37,24 +39,26 @@ class _Live:
 class OrthogonalViewer:
     """Three linked slices of an image of any size, with its histogram.
 
-    Works in a notebook (``%matplotlib widget``, from ipympl), in a window of any desktop backend of matplotlib (`show`),
-    and without a screen (`save`). Every option is also a property that can be set at any time; `update` sets several and
-    draws once.
+    Works in a notebook (``%matplotlib widget``, from ipympl), in a window of any desktop backend of
+    matplotlib (`show`), and without a screen (`save`). Every option is also a property that can be
+    set at any time; `update` sets several and draws once.
 
-    With the mouse, on a slice: the right button moves the reference point there, the left one prints what is known of
-    the voxel, the middle one brings the place to the middle, the wheel leafs through the slices, and with the control key
-    it zooms. On the histogram: the left and the right button set the values with the first and the last colour, the
-    middle one sets them to the percentiles 0.05 and 99.95.
+    With the mouse, on a slice: the right button moves the reference point there, the left one
+    prints what is known of the voxel, the middle one brings the place to the middle, the wheel
+    leafs through the slices, and with the control key it zooms. On the histogram: the left and the
+    right button set the values with the first and the last colour, the middle one sets them to the
+    percentiles 0.05 and 99.95.
 
-    Only the chunks that the slices cut are read, of a coarser level where there is one. Nothing here waits for other
-    processes: one of several may look at its image alone.
+    Only the chunks that the slices cut are read, of a coarser level where there is one. Nothing
+    here waits for other processes: one of several may look at its image alone.
 
     Parameters
     ----------
     image
         Any image.
     window
-        Whether to open a window (or a widget) at once; by default if matplotlib uses an interactive backend already.
+        Whether to open a window (or a widget) at once; by default if matplotlib uses an interactive
+        backend already.
     **options
         The values of `ViewState`; `reference_point` [voxel_unit] may stand for `reference_voxel`.
 
@@ -176,7 +180,9 @@ class OrthogonalViewer:
 
     @property
     def reference_point(self) -> tuple[float, float, float]:
-        """The centre of the reference voxel [voxel_unit]; the voxel that a point lies in becomes the reference voxel."""
+        """The centre of the reference voxel [voxel_unit]; the voxel that a point lies in becomes
+        the reference voxel.
+        """
         return self._state.reference_point
 
     @reference_point.setter
@@ -185,7 +191,9 @@ class OrthogonalViewer:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Values with the first and the last colour; None chooses the percentiles 0.05 and 99.95."""
+        """Values with the first and the last colour; None chooses the percentiles 0.05 and
+        99.95.
+        """
         return self.picture.limits
 
     @limits.setter
@@ -203,12 +211,15 @@ class OrthogonalViewer:
 
     @property
     def phase_colors(self) -> dict[int, Any]:
-        """Red, green and blue from 0 to 1 of each phase that was found; None for one that is not painted."""
+        """Red, green and blue from 0 to 1 of each phase that was found; None for one that is not
+        painted.
+        """
         phases = sorted(self.histogram.phases)
         return {phase: phase_color(phase, self.segmentation_colors) for phase in phases}
 
     def record(self, voxel: Any = None) -> dict[str, Any]:
-        """Return what is known of a voxel, read from the store: its indices, coordinates, value, phase, and if it is left out.
+        """Return what is known of a voxel, read from the store: its indices, coordinates, value,
+        phase, and if it is left out.
 
         Parameters
         ----------
@@ -351,7 +362,8 @@ class OrthogonalViewer:
         self._windowed = windowed
         self._name_window()
         connect = self.figure.canvas.mpl_connect
-        # matplotlib keeps weak references to methods: a viewer that nobody holds is forgotten with its window.
+        # matplotlib keeps weak references to methods: a viewer that nobody holds is forgotten with
+        # its window.
         connect("button_press_event", self._on_press)
         connect("button_release_event", self._on_release)
         connect("draw_event", self._on_draw)
@@ -379,7 +391,9 @@ class OrthogonalViewer:
         self.figure.canvas.draw_idle()
 
     def _name_window(self) -> None:
-        """Call the window what the image is called: the end of its address, and what its voxels are."""
+        """Call the window what the image is called: the end of its address, and what its voxels
+        are.
+        """
         if not self._windowed:
             return
         stored, name = self.image.stored, self.image.field_name
@@ -474,7 +488,9 @@ class OrthogonalViewer:
             self._take_over()
 
     def _on_draw(self, event: Any) -> None:
-        """Take over what the buttons of the toolbar that go home, back and forward did to the axes."""
+        """Take over what the buttons of the toolbar that go home, back and forward did to the
+        axes.
+        """
         if self._windowed and not self._busy and not self._dragging:
             self._take_over()
 
@@ -499,7 +515,9 @@ class OrthogonalViewer:
         self.update(zoom=max(1.0, min(factors)), center=tuple(center))
 
     def _on_close(self, event: Any) -> None:
-        """Go on without a window: its canvas is gone, but the viewer may be asked, changed, and shown again."""
+        """Go on without a window: its canvas is gone, but the viewer may be asked, changed, and
+        shown again.
+        """
         if self._windowed:
             self._attach(False)
 

@@ -1,4 +1,6 @@
-"""An image in three dimensions: a block, the surfaces of its phases, a level surface, or a translucent volume."""
+"""An image in three dimensions: a block, the surfaces of its phases, a level surface, or a
+translucent volume.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -46,8 +48,9 @@ def volume(
 ) -> Any:
     """Show an image in three dimensions, with PyVista.
 
-    Drawn is one of: the surfaces of phases, if a `segmentation` is given; the level surface of a value, if `surface` is; a
-    translucent volume, if an `opacity` is; otherwise the image as a solid block, its values on its faces.
+    Drawn is one of: the surfaces of phases, if a `segmentation` is given; the level surface of a
+    value, if `surface` is; a translucent volume, if an `opacity` is; otherwise the image as a solid
+    block, its values on its faces.
 
     Parameters
     ----------
@@ -62,14 +65,15 @@ def volume(
     surface
         Value of a level surface, in the unit of the image.
     opacity
-        Of a translucent volume: a name that PyVista knows ("linear", "sigmoid", ...) or numbers from 0 to 1 over the limits.
+        Of a translucent volume: a name that PyVista knows ("linear", "sigmoid", ...) or numbers
+        from 0 to 1 over the limits.
     region
         Only what lies inside is drawn.
     clip
         What lies inside is cut away, so that one sees into the image.
     quality
-        "preview", "normal", "fine" or "full", or a number of voxels: the coarsest level with more, or every second, third, ...
-        voxel, is drawn. The finer, the more is read.
+        "preview", "normal", "fine" or "full", or a number of voxels: the coarsest level with more,
+        or every second, third, ... voxel, is drawn. The finer, the more is read.
     levels
         Coarser levels; by default ``image.levels``.
     part, limits, color_map, template
@@ -85,8 +89,8 @@ def volume(
 
     Returns
     -------
-        A `pyvista.Plotter`: ``show()`` opens a window or a widget, ``screenshot(file)`` writes a picture, ``export_html(file)``
-        a page that can be turned.
+        A `pyvista.Plotter`: ``show()`` opens a window or a widget, ``screenshot(file)`` writes a
+        picture, ``export_html(file)`` a page that can be turned.
 
     Raises
     ------
@@ -151,7 +155,9 @@ def _budget(quality: Any) -> int | None:
 
 
 def _read(source: Any, state: ViewState, budget: int | None) -> tuple[np.ndarray, Frame]:
-    """Return at most `budget` voxels, spread evenly, of the coarsest level that has as many; and where they are."""
+    """Return at most `budget` voxels, spread evenly, of the coarsest level that has as many; and
+    where they are.
+    """
     candidates = levels_of(source) if source is not state.image and hasattr(source, "stored") else (source,)
     if source is state.image:
         candidates = tuple(state.levels)
@@ -214,7 +220,9 @@ def _grid(pyvista: Any, frame: Frame, values: np.ndarray, name: str, *, cells: b
 
 
 def _padded(frame: Frame) -> Frame:
-    """Return the frame with a voxel more on every side, so that surfaces are closed at the faces of the image."""
+    """Return the frame with a voxel more on every side, so that surfaces are closed at the faces of
+    the image.
+    """
     return Frame(
         tuple(n + 2 for n in frame.shape),
         frame.voxel_length,

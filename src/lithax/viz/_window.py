@@ -58,7 +58,9 @@ def _obstacle(backend: str) -> str:
 
 
 def has_window() -> bool:
-    """Tell whether figures have windows or widgets here; asking opens none and chooses no backend."""
+    """Tell whether figures have windows or widgets here; asking opens none and chooses no
+    backend.
+    """
     if "matplotlib.pyplot" not in sys.modules:
         return False
     import matplotlib

@@ -1,4 +1,6 @@
-"""Open a page whose address is a secret: a command line can be read by every user of the machine, a private file cannot."""
+"""Open a page whose address is a secret: a command line can be read by every user of the machine, a
+private file cannot.
+"""
 
 import contextlib
 import html
@@ -12,7 +14,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def redirect_file(url: str) -> Iterator[Path]:
-    """Give a file that only this user can read and that sends a browser to an address; it is removed at the end."""
+    """Give a file that only this user can read and that sends a browser to an address; it is
+    removed at the end.
+    """
     folder = Path(tempfile.mkdtemp(prefix="lithax-view-"))  # only this user may look into it
     try:
         file = folder / "open.html"

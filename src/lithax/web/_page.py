@@ -1,4 +1,6 @@
-"""What neuroglancer shows first: the image in four panels, with a contrast or with colours for its phases."""
+"""What neuroglancer shows first: the image in four panels, with a contrast or with colours for its
+phases.
+"""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""The three middle slices as one picture: what the page shows until its viewer has started and drawn."""
+"""The three middle slices as one picture: what the page shows until its viewer has started and
+drawn.
+"""
 
 import math
 import struct
@@ -57,7 +59,9 @@ def with_poster(page: bytes) -> bytes:
 
 
 def poster(served: ServedImage) -> bytes | None:
-    """Return the middle slices along z, y and x side by side, as a PNG file; None if that would read too much."""
+    """Return the middle slices along z, y and x side by side, as a PNG file; None if that would
+    read too much.
+    """
     level, step = served.level_for(_PIXELS)
     stored, shape = level.stored, level.shape
     chunk = math.prod(stored.chunks) * stored.dtype.itemsize

@@ -1,7 +1,9 @@
-"""An image, of any store and format, as the OME-Zarr that a browser understands: documents and chunks made when asked for.
+"""An image, of any store and format, as the OME-Zarr that a browser understands: documents and
+chunks made when asked for.
 
-Nothing is copied to a disk, and no file is served: a request names a level and a chunk, and is answered with voxels. So
-nothing but the image can be asked for, whatever the request says, and credentials of a remote store stay here.
+Nothing is copied to a disk, and no file is served: a request names a level and a chunk, and is
+answered with voxels. So nothing but the image can be asked for, whatever the request says, and
+credentials of a remote store stay here.
 """
 
 import json
@@ -39,8 +41,8 @@ class ServedImage:
     Parameters
     ----------
     image
-        The image; its `levels` are served, too. Without levels coarser ones are made of every second, fourth, ... voxel
-        when they are asked for, as far as that needs little of the image.
+        The image; its `levels` are served, too. Without levels coarser ones are made of every
+        second, fourth, ... voxel when they are asked for, as far as that needs little of the image.
     part
         Of complex voxels: "real", "imaginary", "magnitude" or "angle".
 
@@ -75,7 +77,9 @@ class ServedImage:
         return [level.frame for level in self._levels]
 
     def document(self, name: str) -> bytes | None:
-        """Return a document or a chunk by its name below the group, such as "zarr.json" or "0/c/1/2/3"; None if there is none."""
+        """Return a document or a chunk by its name below the group, such as "zarr.json" or
+        "0/c/1/2/3"; None if there is none.
+        """
         if name == "zarr.json":
             return self._group()
         if found := _LEVEL_NAME.fullmatch(name):
@@ -90,7 +94,9 @@ class ServedImage:
         return None
 
     def sample(self) -> np.ndarray:
-        """Return voxels, as they are served, for a choice of contrast: those in the middle, at most 64³ of the finest level."""
+        """Return voxels, as they are served, for a choice of contrast: those in the middle, at most
+        64³ of the finest level.
+        """
         box = triple(slice(max(0, (n - _CHUNK) // 2), min(n, (n + _CHUNK) // 2)) for n in self.image.shape)
         try:
             return self._values(self._levels[0], box)
@@ -98,7 +104,9 @@ class ServedImage:
             return np.zeros((1, 1, 1), self.dtype)
 
     def level_for(self, pixels: int) -> tuple[VoxelImage, int]:
-        """Return the finest stored level, and how many voxels of it make a step, for at most this many along an axis."""
+        """Return the finest stored level, and how many voxels of it make a step, for at most this
+        many along an axis.
+        """
         stored = [level.image for level in self._levels if level.step == (1, 1, 1)]
         image = next((i for i in stored if max(i.shape) <= pixels), stored[-1])
         return image, max(1, -(-max(image.shape) // pixels))
@@ -144,21 +152,26 @@ class ServedImage:
         grid = level.image.stored.grid
         touched = grid.covering(triple(slice(r.start, r.stop) for r in wanted))
         for index in touched:
-            # With a thin chunk and a large step there may be none of its voxels among those that are wanted.
+            # With a thin chunk and a large step there may be none of its voxels among those that
+            # are wanted.
             if parts := parts_of(wanted, grid.box(index)):
                 outer, inner = parts
                 values[outer] = self._decoded(level, index)[inner]
         return self.shown(values)
 
     def shown(self, values: np.ndarray) -> np.ndarray:
-        """Return voxels of the image as they are shown: the part of complex ones, in the data type that is served."""
+        """Return voxels of the image as they are shown: the part of complex ones, in the data type
+        that is served.
+        """
         if self._part is not None:
             values = self._part(values)
         with np.errstate(over="ignore"):  # a float64 beyond float32 is shown as infinite
             return values.astype(self.dtype, copy=False)
 
     def _decoded(self, level: "_Level", index: Index) -> np.ndarray:
-        """Return a stored chunk; what several requests need is decoded once, and kept for a while."""
+        """Return a stored chunk; what several requests need is decoded once, and kept for a
+        while.
+        """
         key = id(level.image), index
         with self._lock:
             found = self._chunks.get(key)

@@ -1,8 +1,10 @@
-"""A web server for one page on this machine: bound to the loopback address, and reached only by who knows its address.
+"""A web server for one page on this machine: bound to the loopback address, and reached only by who
+knows its address.
 
-What it does not answer matters most. Every path begins with a secret, so that other users of the machine, and pages of
-other sites open in the same browser, cannot guess it; a request that names another host is refused (a page could point
-a name of its own at 127.0.0.1); and the page may load from this server alone, which the browser enforces.
+What it does not answer matters most. Every path begins with a secret, so that other users of the
+machine, and pages of other sites open in the same browser, cannot guess it; a request that names
+another host is refused (a page could point a name of its own at 127.0.0.1); and the page may load
+from this server alone, which the browser enforces.
 """
 
 import contextlib
@@ -36,7 +38,9 @@ _POLICY = "; ".join(
 
 
 REQUEST = 20.0
-"""A request must have arrived whole after this time, however slowly its bytes come; idle connections are closed, too [s]."""
+"""A request must have arrived whole after this time, however slowly its bytes come; idle
+connections are closed, too [s].
+"""
 
 ANSWER = 120.0
 """An answer must have been taken after this time [s]."""
@@ -46,7 +50,9 @@ CONNECTIONS = 64
 
 
 class _Deadline(io.RawIOBase):
-    """What a client sends, as long as it does so in time: a byte now and then does not keep a thread for ever."""
+    """What a client sends, as long as it does so in time: a byte now and then does not keep a
+    thread for ever.
+    """
 
     def __init__(self, connection: socket.socket, patience: float):
         self._connection, self._patience = connection, patience
@@ -67,15 +73,17 @@ class _Deadline(io.RawIOBase):
 
 
 class LoopbackServer:
-    """Answers requests below ``http://127.0.0.1:<port>/v/<secret>/`` from threads of its own, until it is closed.
+    """Answers requests below ``http://127.0.0.1:<port>/v/<secret>/`` from threads of its own, until
+    it is closed.
 
-    The form of the address, and the stream ``/events/<secret>`` that stays open, are what neuroglancer's client expects.
+    The form of the address, and the stream ``/events/<secret>`` that stays open, are what
+    neuroglancer's client expects.
 
     Parameters
     ----------
     answer
-        Returns content for a path below the secret, such as "image/zarr.json"; None if there is none. Called by
-        several threads. A content type of "location" sends the browser elsewhere.
+        Returns content for a path below the secret, such as "image/zarr.json"; None if there is
+        none. Called by several threads. A content type of "location" sends the browser elsewhere.
     port
         Port to listen on [-]; 0 for any that is free.
     request, answer_within, connections
@@ -199,7 +207,9 @@ class LoopbackServer:
             handler.wfile.write(content)
 
     def _stay(self, handler: BaseHTTPRequestHandler) -> None:
-        """Keep a stream of events open, in which nothing happens, so that the page knows that the server is there."""
+        """Keep a stream of events open, in which nothing happens, so that the page knows that the
+        server is there.
+        """
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream")
         handler.send_header("Cache-Control", "no-store")

@@ -21,10 +21,11 @@ def serve(
     volume: bool = False,
     port: int = 0,
 ) -> LoopbackServer:
-    """Serve a page that shows an image in a browser: three slices and a view of them in space, contrast, phases.
+    """Serve a page that shows an image in a browser: three slices and a view of them in space,
+    contrast, phases.
 
-    The page is neuroglancer, whose client lies in its package. The server listens on the loopback address only and
-    answers for this image alone; the page asks nothing of any other place.
+    The page is neuroglancer, whose client lies in its package. The server listens on the loopback
+    address only and answers for this image alone; the page asks nothing of any other place.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ def serve(
 
     Returns
     -------
-        The server: ``server.url`` is the address of the page, ``server.wait()`` serves until Ctrl-C,
-        ``server.close()`` ends it.
+        The server: ``server.url`` is the address of the page, ``server.wait()`` serves until
+        Ctrl-C, ``server.close()`` ends it.
 
     Raises
     ------

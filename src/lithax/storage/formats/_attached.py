@@ -1,4 +1,6 @@
-"""What formats share whose header is lines of text, and whose voxels follow it or lie in a file of their own."""
+"""What formats share whose header is lines of text, and whose voxels follow it or lie in a file of
+their own.
+"""
 
 import math
 from collections.abc import Callable, Container, Sequence
@@ -16,7 +18,9 @@ LONGEST_HEADER = 1 << 20
 
 
 def read_header(file: Path, last: Callable[[str], bool]) -> tuple[list[str], int]:
-    """Return the lines of a header, up to the last one or the end of the file, and where the voxels begin [byte]."""
+    """Return the lines of a header, up to the last one or the end of the file, and where the voxels
+    begin [byte].
+    """
     lines: list[str] = []
     with file.open("rb") as stream:
         while stream.tell() < LONGEST_HEADER:
@@ -30,7 +34,9 @@ def read_header(file: Path, last: Callable[[str], bool]) -> tuple[list[str], int
 
 
 def beside(header: Path, name: str) -> Path:
-    """Return the file with the voxels that a header names: below the folder of the header, for it may come from anywhere."""
+    """Return the file with the voxels that a header names: below the folder of the header, for it
+    may come from anywhere.
+    """
     if not name or name.upper().startswith("LIST") or "%" in name:
         raise FileFormatError(
             f"file={str(header)!r} has its voxels in several files ({name[:80]!r}); join them, or read them with NumPy and "
@@ -83,7 +89,9 @@ def voxels_of(
 
 
 def diagonal(vectors: Sequence[Sequence[float]], file: str) -> tuple[float, ...]:
-    """Return the lengths of voxels whose axes are x, y and z; refuse axes that are turned or reversed."""
+    """Return the lengths of voxels whose axes are x, y and z; refuse axes that are turned or
+    reversed.
+    """
     if len(vectors) != 3 or any(len(v) != 3 for v in vectors):
         raise ValueError(f"its axes are {vectors}")
     for n, vector in enumerate(vectors):

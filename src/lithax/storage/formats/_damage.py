@@ -12,8 +12,9 @@ from lithax.errors import FileFormatError, LithaxError
 def readable(file: str | os.PathLike[str], kind: str) -> Iterator[None]:
     """Turn what a reader of foreign bytes raises into a `FileFormatError`.
 
-    Parsers fail in a dozen ways on damaged bytes: struct.error, IndexError, zlib.error, kinds of their own. That a file
-    is missing, or may not be read, and that a package is, stay what they are.
+    Parsers fail in a dozen ways on damaged bytes: struct.error, IndexError, zlib.error, kinds of
+    their own. That a file is missing, or may not be read, and that a package is, stay what they
+    are.
 
     Parameters
     ----------

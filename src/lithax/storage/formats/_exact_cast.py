@@ -10,9 +10,9 @@ from lithax.grid import Index
 def cast_exactly(values: np.ndarray, dtype: np.dtype, start: Index = (0, 0, 0), name: str = "dtype") -> np.ndarray:
     """Return values as another type, or say which one it cannot hold.
 
-    Between floating-point types values are rounded, as long as they stay finite. Everything else must be exact:
-    fractions and NaN do not become integers, integers do not become floats that differ from them, and only 0 and 1
-    become booleans.
+    Between floating-point types values are rounded, as long as they stay finite. Everything else
+    must be exact: fractions and NaN do not become integers, integers do not become floats that
+    differ from them, and only 0 and 1 become booleans.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Macros by which Fiji (ImageJ) opens a raw file.
 
-The options are those of the dialogue File > Import > Raw... (ij.io.ImportDialog) and of Image > Properties...
-(ij.plugin.filter.ImageProperties): an option is known by the first word of its label, in small letters.
+The options are those of the dialogue File > Import > Raw... (ij.io.ImportDialog) and of Image >
+Properties... (ij.plugin.filter.ImageProperties): an option is known by the first word of its label,
+in small letters.
 """
 
 import os
@@ -72,7 +73,8 @@ def fiji_macro(file: str | os.PathLike[str], description: RawDescription) -> str
         f"path = {_text(path.as_posix())};",
         "if (!File.exists(path))  // moved, together with this macro",
         f'  path = File.getParent(getInfo("macro.filepath")) + File.separator + {_text(path.name)};',
-        # The path comes last: a word of it that looks like an option is then found after the true one.
+        # The path comes last: a word of it that looks like an option is then found after the true
+        # one.
         f'run("Raw...", "{options} open=[" + path + "]");',
         f'run("Properties...", "origin={origin}");',  # before the size, which it would set to 1 where there is no unit
         f"setVoxelSize({length}, {_text(str(description.voxel_unit) or 'pixel')});",

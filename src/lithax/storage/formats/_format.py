@@ -1,4 +1,6 @@
-"""File formats as values: a name, the suffixes of its files, how they are opened, and how they are written."""
+"""File formats as values: a name, the suffixes of its files, how they are opened, and how they are
+written.
+"""
 
 import os
 from collections.abc import Callable
@@ -14,8 +16,9 @@ from lithax.grid import Box, Index
 class FileSource(Protocol):
     """An open file, read box by box; what `FileFormat.open` returns.
 
-    It may also have `described()`, a mapping of arguments of `lithax.create` such as ``voxel_length`` that the file
-    says of its voxels; `order`, "F" where x runs fastest in the file and "C" where z does; and `close()`.
+    It may also have `described()`, a mapping of arguments of `lithax.create` such as
+    ``voxel_length`` that the file says of its voxels; `order`, "F" where x runs fastest in the file
+    and "C" where z does; and `close()`.
     """
 
     @property
@@ -29,7 +32,9 @@ class FileSource(Protocol):
         ...
 
     def read(self, box: Box) -> np.ndarray:
-        """Return the voxels of a box, three slices, indexed ``[x, y, z]``; may be called by several threads at once."""
+        """Return the voxels of a box, three slices, indexed ``[x, y, z]``; may be called by several
+        threads at once.
+        """
         ...
 
 
@@ -46,13 +51,14 @@ class FileFormat:
     open
         ``open(file, **options)`` returns a `FileSource`; None if the format is only written.
     write
-        ``write(image, file, overwrite=..., progress=..., **options)`` makes the file, whole or not at all; None if the
-        format is only read. `image` is a `VoxelImage`, ``progress(n)`` is to be called as n more voxels are written.
+        ``write(image, file, overwrite=..., progress=..., **options)`` makes the file, whole or not
+        at all; None if the format is only read. `image` is a `VoxelImage`, ``progress(n)`` is to be
+        called as n more voxels are written.
     open_options, write_options
         Names of the options that `open` and `write` know.
     collective
-        Whether `write` is called on every process, and they share the work; else the first one writes alone. `progress`
-        is then whether a bar is shown.
+        Whether `write` is called on every process, and they share the work; else the first one
+        writes alone. `progress` is then whether a bar is shown.
     """
 
     name: str
@@ -115,7 +121,9 @@ def format_of(file: str | os.PathLike[str]) -> FileFormat | None:
 
 
 def known_suffixes(use: str) -> str:
-    """Return the suffixes of all formats that are opened ("open"), or written ("write"), for messages."""
+    """Return the suffixes of all formats that are opened ("open"), or written ("write"), for
+    messages.
+    """
     return ", ".join(s for f in _FORMATS.values() if getattr(f, use) is not None for s in f.suffixes)
 
 
@@ -144,7 +152,8 @@ def check_store_name(store: Any) -> None:
     Raises
     ------
     ValueError
-        If `store` is a path that ends like such a file; a store that is there already may be called anything.
+        If `store` is a path that ends like such a file; a store that is there already may be called
+        anything.
     """
     if not isinstance(store, str | os.PathLike):
         return

@@ -1,6 +1,8 @@
-"""MetaImage of ITK: a header of lines, and raw or compressed voxels after it (``.mha``) or beside it (``.mhd``).
+"""MetaImage of ITK: a header of lines, and raw or compressed voxels after it (``.mha``) or beside
+it (``.mhd``).
 
-MetaIO documentation, https://itk.org/Wiki/ITK/MetaIO/Documentation. The first axis runs fastest and is x.
+MetaIO documentation, https://itk.org/Wiki/ITK/MetaIO/Documentation. The first axis runs fastest and
+is x.
 """
 
 import os
@@ -46,8 +48,8 @@ class MetaImageSource(RawSource):
     FileNotFoundError
         If there is no such file, or not the one with the voxels.
     FileFormatError
-        If it is damaged, or of a kind that is not read here: text, several files or channels, other than three axes, axes
-        that are turned.
+        If it is damaged, or of a kind that is not read here: text, several files or channels, other
+        than three axes, axes that are turned.
     """
 
     def __init__(self, file: str | os.PathLike[str]):
@@ -118,7 +120,8 @@ def write_metaimage(
     progress: Count = lambda voxels: None,
     compress: bool = False,
 ) -> Path:
-    """Write an image with its geometry, whole or not at all; a name that ends with ".mhd" is written as two files.
+    """Write an image with its geometry, whole or not at all; a name that ends with ".mhd" is
+    written as two files.
 
     Parameters
     ----------

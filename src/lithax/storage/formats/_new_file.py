@@ -1,4 +1,6 @@
-"""A file that is written whole or not at all: whether it may be made, and its name while it is unfinished."""
+"""A file that is written whole or not at all: whether it may be made, and its name while it is
+unfinished.
+"""
 
 import contextlib
 import secrets
@@ -32,14 +34,18 @@ def check_new_file(file: Path, overwrite: bool) -> None:
 
 
 def unfinished_name(file: Path) -> Path:
-    """Return a name beside a file, of its own for every attempt to write it; folders that do not exist are made."""
+    """Return a name beside a file, of its own for every attempt to write it; folders that do not
+    exist are made.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     return file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
 
 
 @contextlib.contextmanager
 def written_whole(file: Path) -> Iterator[Path]:
-    """Give the name under which to write a file; it takes its own at the end, and is removed on an exception."""
+    """Give the name under which to write a file; it takes its own at the end, and is removed on an
+    exception.
+    """
     temporary = unfinished_name(file)
     try:
         with explained(file):

@@ -50,7 +50,8 @@ def write_npy(
     with written_whole(file) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", image.dtype, image.shape)
         with temporary.open("r+b", buffering=0) as stream:
-            # A full disk must show now: where a page of a mapped file finds no room, the system ends the process.
+            # A full disk must show now: where a page of a mapped file finds no room, the system
+            # ends the process.
             PositionalFile(stream).reserve(temporary.stat().st_size)
         for n in range(len(image.stored.unit_grid)):
             box = image.chunk_slices(n, unit="shard")

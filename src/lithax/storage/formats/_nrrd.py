@@ -1,6 +1,7 @@
 """NRRD: a header of lines, and raw or compressed voxels after it or in a file of their own.
 
-Definition of NRRD File Format, Teem, http://teem.sourceforge.net/nrrd/format.html. The first axis runs fastest and is x.
+Definition of NRRD File Format, Teem, http://teem.sourceforge.net/nrrd/format.html. The first axis
+runs fastest and is x.
 """
 
 import gzip
@@ -41,15 +42,16 @@ _TEXTS = ("field_name", "field_unit", "description")
 
 
 class NrrdSource(RawSource):
-    """The voxels of a NRRD file, attached (``.nrrd``) or beside a header (``.nhdr``); raw, gzip or bzip2.
+    """The voxels of a NRRD file, attached (``.nrrd``) or beside a header (``.nhdr``); raw, gzip or
+    bzip2.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file, or not the one with the voxels.
     FileFormatError
-        If it is damaged, or of a kind that is not read here: text or hexadecimal voxels, several files, other than three
-        axes, axes that are turned.
+        If it is damaged, or of a kind that is not read here: text or hexadecimal voxels, several
+        files, other than three axes, axes that are turned.
     """
 
     def __init__(self, file: str | os.PathLike[str]):
@@ -154,7 +156,8 @@ def write_nrrd(
     progress: Count = lambda voxels: None,
     compress: bool = False,
 ) -> Path:
-    """Write an image with its geometry, whole or not at all; a name that ends with ".nhdr" is written as two files.
+    """Write an image with its geometry, whole or not at all; a name that ends with ".nhdr" is
+    written as two files.
 
     Parameters
     ----------

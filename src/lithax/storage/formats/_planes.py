@@ -14,7 +14,9 @@ Count = Callable[[int], Any]
 
 
 def planes_of(image: Any, count: Count, *, dtype: np.dtype | None = None) -> Iterator[np.ndarray]:
-    """Yield the planes z = 0, 1, ... as (y, x), read as many at once as `SLAB` holds, whole chunks if possible."""
+    """Yield the planes z = 0, 1, ... as (y, x), read as many at once as `SLAB` holds, whole chunks
+    if possible.
+    """
     nx, ny, nz = image.shape
     chunk = image.chunks[2]
     room = max(1, SLAB // (nx * ny * image.dtype.itemsize))

@@ -24,7 +24,9 @@ class PositionalFile:
         return os.fstat(self._stream.fileno()).st_size
 
     def read_into(self, values: np.ndarray, position: int) -> None:
-        """Fill a contiguous array with the bytes from a position on; EOFError if the file ends before."""
+        """Fill a contiguous array with the bytes from a position on; EOFError if the file ends
+        before.
+        """
         view = _bytes(values)
         while len(view):
             count = self._read(view, position)
@@ -40,7 +42,9 @@ class PositionalFile:
             view, position = view[count:], position + count
 
     def reserve(self, size: int) -> None:
-        """Give the file its size, and where the system can, its room on the disk: a full disk shows here."""
+        """Give the file its size, and where the system can, its room on the disk: a full disk shows
+        here.
+        """
         if size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._stream.fileno(), 0, size)
         else:

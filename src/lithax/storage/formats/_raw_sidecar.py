@@ -1,4 +1,6 @@
-"""What a raw file cannot say of itself: a JSON document beside it, ``rock.raw.json`` for ``rock.raw``."""
+"""What a raw file cannot say of itself: a JSON document beside it, ``rock.raw.json`` for
+``rock.raw``.
+"""
 
 import dataclasses
 import json
@@ -24,8 +26,8 @@ _BYTE_ORDERS = {"little": "<", "big": ">"}
 class RawDescription:
     """Layout and metadata of a raw file.
 
-    `dtype` carries the byte order. `parts` names the two files of complex voxels that are stored apart, real and
-    imaginary part, each of the real type that belongs to `dtype`.
+    `dtype` carries the byte order. `parts` names the two files of complex voxels that are stored
+    apart, real and imaginary part, each of the real type that belongs to `dtype`.
     """
 
     shape: tuple[int, int, int]

@@ -17,9 +17,10 @@ from lithax.storage.formats._transpose import copy_reversed
 class RawSink:
     """A raw file that is being written box by box, from several threads at once.
 
-    Until `commit` the voxels are in a temporary file beside it; `abort` removes that file. As a context manager it
-    commits, or aborts on an exception. Several processes may write to one file: one of them makes the sink, the others are
-    told `temporary` and make theirs with `part_of`, which writes but neither commits nor removes.
+    Until `commit` the voxels are in a temporary file beside it; `abort` removes that file. As a
+    context manager it commits, or aborts on an exception. Several processes may write to one file:
+    one of them makes the sink, the others are told `temporary` and make theirs with `part_of`,
+    which writes but neither commits nor removes.
 
     Parameters
     ----------
@@ -97,7 +98,9 @@ class RawSink:
         self.write_stored(box, stored)
 
     def empty(self, box: Box) -> np.ndarray:
-        """Return room for the voxels of a box as they lie in the file: type, and axes from slowest to fastest."""
+        """Return room for the voxels of a box as they lie in the file: type, and axes from slowest
+        to fastest.
+        """
         shape = box_shape(box)
         return np.empty(shape[::-1] if self.order == "F" else shape, dtype=self.stored_dtype)
 

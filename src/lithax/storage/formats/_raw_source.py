@@ -28,9 +28,9 @@ _COPY_AT_ONCE = 1 << 22
 class RawSource:
     """The voxels of a raw file, read box by box, from several threads at once.
 
-    It satisfies the `BlockSource` protocol of `lithax.grid`. Nothing is mapped into memory, so that a file that shrinks
-    while it is read is an error and not a crash. A gzip-compressed file (its name ends with ".gz") is decompressed into
-    a temporary file first.
+    It satisfies the `BlockSource` protocol of `lithax.grid`. Nothing is mapped into memory, so that
+    a file that shrinks while it is read is an error and not a crash. A gzip-compressed file (its
+    name ends with ".gz") is decompressed into a temporary file first.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class RawSource:
     shape
         Number of voxels along x, y and z.
     dtype
-        Type of the voxels in the file, with its byte order: "<u2", ">f4". Booleans take a byte each; all values but
-        zero are True.
+        Type of the voxels in the file, with its byte order: "<u2", ">f4". Booleans take a byte
+        each; all values but zero are True.
     offset
         Bytes before the first voxel [byte].
     order
@@ -48,8 +48,8 @@ class RawSource:
     exact
         Whether bytes after the last voxel are an error.
     packing
-        "gzip", "zlib" or "bzip2": how the file is compressed from `start` on; "": it is not. None: by gzip if its name ends
-        with ".gz".
+        "gzip", "zlib" or "bzip2": how the file is compressed from `start` on; "": it is not. None:
+        by gzip if its name ends with ".gz".
     start
         Where the compressed bytes begin [byte].
     known
@@ -194,7 +194,9 @@ class RawSource:
         return self.read(ChunkGrid(self._shape, self.chunks).box(index))
 
     def read_stored(self, box: Box) -> np.ndarray:
-        """Return the voxels of a box as they lie in the file: type, byte order, and axes from slowest to fastest."""
+        """Return the voxels of a box as they lie in the file: type, byte order, and axes from
+        slowest to fastest.
+        """
         sizes, spans = self._shape, box
         if self.order == "F":
             sizes, spans = sizes[::-1], box[::-1]
@@ -221,7 +223,9 @@ class RawSource:
         return out
 
     def arrange(self, stored: np.ndarray) -> np.ndarray:
-        """Return stored voxels, or a part of them, as x, y, z in C order and the byte order of this machine."""
+        """Return stored voxels, or a part of them, as x, y, z in C order and the byte order of this
+        machine.
+        """
         if self.stored_dtype.kind == "b":
             stored = stored.view(np.uint8) != 0
         if self.order == "C":

@@ -1,4 +1,6 @@
-"""The formats that lithax knows, but for raw files, which several processes write together; a new one is a row here."""
+"""The formats that lithax knows, but for raw files, which several processes write together; a new
+one is a row here.
+"""
 
 from lithax.storage.formats._format import FileFormat, register_format
 from lithax.storage.formats._metaimage import METAIMAGE_SUFFIXES, MetaImageSource, write_metaimage

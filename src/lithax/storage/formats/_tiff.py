@@ -22,7 +22,9 @@ PAGES = 64 * 2**20
 """Decoded pages that are kept, because the next box is likely to cut the same ones [byte]."""
 
 _SLICES = "ZIQ"
-"""Names that tifffile gives an axis of pages: depth, a sequence of images, or unknown. Channels and times are others."""
+"""Names that tifffile gives an axis of pages: depth, a sequence of images, or unknown. Channels and
+times are others.
+"""
 
 
 def tifffile_module() -> Any:
@@ -102,7 +104,9 @@ class TiffSource:
             )
 
     def _check_chain(self) -> None:
-        """Refuse a file whose last page points to another one: tifffile takes the pages that it finds for all."""
+        """Refuse a file whose last page points to another one: tifffile takes the pages that it
+        finds for all.
+        """
         form, file, last = self._tiff.tiff, self._tiff.filehandle, self._tiff.pages[-1]
         file.seek(last.offset)
         (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))

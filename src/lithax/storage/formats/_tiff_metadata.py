@@ -25,8 +25,8 @@ _UNITS = {
 def described(tiff: Any, file: str) -> dict[str, Any]:
     """Return what a TIFF file says of the size of its voxels, as arguments of `create`.
 
-    Resolutions of plain TIFF files are those of printers more often than of scanners: they count only beside a
-    description of ImageJ.
+    Resolutions of plain TIFF files are those of printers more often than of scanners: they count
+    only beside a description of ImageJ.
     """
     if tiff.is_imagej:
         found, note = _imagej(tiff, file), (tiff.imagej_metadata or {}).get(NOTE)
@@ -39,7 +39,9 @@ def described(tiff: Any, file: str) -> dict[str, Any]:
 
 
 def unit_of(text: Any, file: str) -> str:
-    """Return a unit as lithax spells it, "" for a count of voxels; one that is not understood with a warning."""
+    """Return a unit as lithax spells it, "" for a count of voxels; one that is not understood with
+    a warning.
+    """
     unit = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda m: chr(int(m[1], 16)), str(text or "")).strip().strip("\0")
     unit = _UNITS.get(unit, _UNITS.get(unit.lower(), unit))
     return unit_in_file(unit, file)

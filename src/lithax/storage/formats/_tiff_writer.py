@@ -1,4 +1,6 @@
-"""Writing stacks of pages in a TIFF file, with the size of the voxels in the form that other programs read."""
+"""Writing stacks of pages in a TIFF file, with the size of the voxels in the form that other
+programs read.
+"""
 
 import json
 import os
@@ -18,7 +20,9 @@ IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 
 LARGEST_IMAGEJ = 2**31
-"""Files of ImageJ's form up to this size are read by every program; larger ones are written as OME-TIFF [byte]."""
+"""Files of ImageJ's form up to this size are read by every program; larger ones are written as
+OME-TIFF [byte].
+"""
 
 _OME_UNITS = {"um": "µm", "\N{GREEK SMALL LETTER MU}m": "µm", "µm": "µm", "angstrom": "Å", "inch": "in", "": "pixel"}
 _OME_UNITS |= {name: name for name in ("nm", "mm", "cm", "dm", "m", "km", "in", "ft")}
@@ -28,12 +32,13 @@ _OME_UNITS |= {"Å": "Å", "\N{ANGSTROM SIGN}": "Å", "micron": "µm", "micromet
 def write_tiff(
     image: Any, file: str | os.PathLike[str], *, overwrite: bool = False, progress: Count = lambda voxels: None
 ) -> Path:
-    """Write an image as a stack of pages along z, whole or not at all, and with the size of its voxels.
+    """Write an image as a stack of pages along z, whole or not at all, and with the size of its
+    voxels.
 
-    8- and 16-bit unsigned integers and float32 up to 2 GiB are written in ImageJ's form; larger files, and the other
-    types of OME, as OME-TIFF in BigTIFF; 64-bit integers and float16 as BigTIFF with tifffile's description. Booleans
-    become bytes, 0 and 1. What none of these has a place for, such as the origin, stands in a note that lithax reads;
-    one warning names it.
+    8- and 16-bit unsigned integers and float32 up to 2 GiB are written in ImageJ's form; larger
+    files, and the other types of OME, as OME-TIFF in BigTIFF; 64-bit integers and float16 as
+    BigTIFF with tifffile's description. Booleans become bytes, 0 and 1. What none of these has a
+    place for, such as the origin, stands in a note that lithax reads; one warning names it.
 
     Raises
     ------

@@ -8,9 +8,9 @@ _TILE = 128
 def copy_reversed(source: np.ndarray, target: np.ndarray) -> None:
     """Copy ``source[c, b, a]`` to ``target[a, b, c]``, converting the type.
 
-    Plane by plane, through a small contiguous tile: rows are read in one piece, and the transposed reading, which jumps
-    from row to row, stays in the innermost cache. NumPy's own transposing copy is about six times slower, because rows
-    that lie a power of two apart displace one another.
+    Plane by plane, through a small contiguous tile: rows are read in one piece, and the transposed
+    reading, which jumps from row to row, stays in the innermost cache. NumPy's own transposing copy
+    is about six times slower, because rows that lie a power of two apart displace one another.
     """
     depth, height, width = source.shape
     tile = np.empty((min(_TILE, depth), min(_TILE, width)), dtype=target.dtype)
