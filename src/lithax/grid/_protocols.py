@@ -1,6 +1,7 @@
 """What the combinators ask of storage, of the journal and of the other processes."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -133,6 +134,10 @@ class World(Protocol):
 
     def announce(self, error: BaseException) -> None:
         """Let the others know that this process failed and will `agree` on it; does not wait."""
+        ...
+
+    def patience(self, seconds: float, what: str) -> AbstractContextManager[None]:
+        """Within the ``with`` block, raise instead of waiting longer than this for the others."""
         ...
 
     def check(self) -> None:

@@ -33,6 +33,7 @@ def chunk_loss(
     workers: int | None = None,
     world: Any = None,
     progress: bool = False,
+    timeout: float = 300.0,
 ) -> Callable[[Any], Any]:
     """Return a loss over images as a function of the parameters, for JAX's transformations and for
     optimisers.
@@ -41,6 +42,8 @@ def chunk_loss(
     ----------
     loss, *images, model, where, memory_limit, workers, world, progress
         As for `chunk_value_and_grad`.
+    timeout
+        How long one process waits for the others to come to the same evaluation [s].
 
     Returns
     -------
@@ -52,10 +55,14 @@ def chunk_loss(
 
     Notes
     -----
-    In several processes all must evaluate the loss equally often with the same parameters; inside
-    ``jax.jit`` a compiler may leave out a call whose result nobody uses. Each evaluation begins
-    with the processes comparing loss, number of the call and parameters; where they differ all
-    raise ValueError.
+    In several processes all must make their losses in the same order, and evaluate them in the same
+    order and equally often, with the same parameters. Inside ``jax.jit`` the compiler may leave out
+    an evaluation whose result nobody uses, so compile the same function everywhere. Before each
+    evaluation the processes compare loss, number of the evaluation, what is asked for (value,
+    gradient, Hessian) and parameters. Where they differ, all raise ValueError; where one does not
+    come within `timeout`, the others raise `lithax.errors.ProcessFailure`, and so does that one
+    when it comes to anything that the processes do together. Out of a compiled function JAX raises
+    its own ``JaxRuntimeError``, with that error in its message.
 
     Examples
     --------
@@ -66,7 +73,7 @@ def chunk_loss(
     >>> float(jax.jit(jax.grad(f))(3.0)), float(jax.hessian(f)(3.0))
     (4.0, 2.0)
     """
-    return LossFunction(loss, images, model, where, memory_limit, workers, world, progress)
+    return LossFunction(loss, images, model, where, memory_limit, workers, world, progress, timeout)
 
 
 class LossFunction:
@@ -82,13 +89,19 @@ class LossFunction:
         workers: int | None,
         world: Any,
         progress: bool,
+        timeout: float,
     ):
+        if not timeout > 0:
+            raise ValueError(f"timeout={timeout!r} must be a positive number of seconds; math.inf waits forever.")
         self._loss, self._images, self._model = loss, images, model
         self._options = (where, memory_limit, workers)
         self._progress = progress
         self._world = world_of("chunk_loss", images, world)
-        self._calls = 0
-        self._one_at_a_time = threading.Lock()
+        self._timeout = timeout
+        self._number = self._world.next_number()
+        self._evaluations = 0
+        # Several processes can agree on one evaluation at a time, of whatever loss.
+        self._one_at_a_time = self._world.turn if self._world.count > 1 else threading.RLock()
 
     def __repr__(self) -> str:
         return f"chunk_loss({type(self._loss).__name__}, {len(self._images)} images)"
@@ -127,11 +140,13 @@ class LossFunction:
         """
         where, memory_limit, workers = self._options
         with self._one_at_a_time, together(self._world):
-            self._calls += 1
-            over: LossOverBlocks = loss_over(
-                "chunk_loss", self._loss, parameters, self._images, self._model, where,
-                Run("jax", None, memory_limit, workers, self._world, self._progress), call=self._calls,
-            )  # fmt: skip
+            self._evaluations += 1
+            with self._world.patience(self._timeout, "chunk_loss()"):
+                over: LossOverBlocks = loss_over(
+                    "chunk_loss", self._loss, parameters, self._images, self._model, where,
+                    Run("jax", None, memory_limit, workers, self._world, self._progress),
+                    evaluation=f"{what} of loss {self._number}, evaluation {self._evaluations}",
+                )  # fmt: skip
             if what == "value":
                 return over.value(parameters)
             if what == "gradient":

@@ -88,13 +88,24 @@ def check_same(world: World, name: str, parts: Callable[[], Mapping[str, Any]]) 
     if world.count == 1:
         return
     own = {"function": name} | dict(parts())
-    everyone = world.gather(own)
+    # Another process may be in a plain world.gather(), and then learns of the error at its next
+    # meeting.
+    everyone = [
+        other if isinstance(other, Mapping) and "function" in other else {"function": "world.gather"}
+        for other in world.gather(own)
+    ]
     for index, other in enumerate(everyone):
         different = [k for k in everyone[0].keys() | other.keys() if everyone[0].get(k) != other.get(k)]
         if different:
             # A digest says that something differs, not what.
             part = min(
-                different, key=lambda k: (k != "function", k in ("computation", "arrays", "chunks", "shards"), k)
+                different,
+                key=lambda k: (
+                    k != "function",
+                    k != "evaluation",
+                    k in ("computation", "arrays", "chunks", "shards"),
+                    k,
+                ),
             )
             part, first, here = _inside(part, everyone[0].get(part), other.get(part))
             error = ValueError(

@@ -276,10 +276,10 @@ def loss_over(
     model: Callable | None,
     where: Any,
     run: Run,
-    call: int = 0,
+    evaluation: str = "",
 ) -> LossOverBlocks:
-    """Check a call with a loss and return the loss over blocks; `call` is its number, in which
-    processes agree, too.
+    """Check a call with a loss and return the loss over blocks; `evaluation` says which one it is,
+    on which processes agree, too.
     """
     _check_methods("loss", loss, "lx.measure.MeanSquaredError(...), lx.measure.MeanLoss(function)")
     _check_takes_parameters(loss, len(images))
@@ -289,7 +289,11 @@ def loss_over(
         )
     inputs = gather_inputs(name, images, where, run.world)
     run = run.settled(inputs.world)
-    check_same(run.world, name, lambda: call_of(inputs, loss=loss, parameters=parameters, model=model, call=call))
+    check_same(
+        run.world,
+        name,
+        lambda: {"evaluation": evaluation} | call_of(inputs, loss=loss, parameters=parameters, model=model),
+    )
     program = None if model is None else _program_on(inputs, "model", model(parameters))
     if program is not None and program.host:
         raise TypeError(f"model gives {program!r} with a host function, which has no gradient; use chunk_reduce.")

@@ -6,13 +6,16 @@ the others wherever they meet next, and processes that do different things are t
 waiting for each other.
 """
 
+import contextlib
 import functools
 import os
 import pickle
 import socket
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lithax.errors import ProcessFailure
@@ -35,6 +38,13 @@ class AbstractWorld(ABC):
         self._meetings = 0
         self._ended: str | None = None
         self._places: list[tuple[str, frozenset[int]]] | None = None
+        self._limit: tuple[float, str] | None = None
+        self._last_error = ""
+        self._things = 0
+        self.turn = threading.RLock()
+        """Held by a thread for as long as it takes part in what all processes do."""
+        self.gave_up = False
+        """Whether this process waited in vain, and told the others that it will not come again."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(index={self.index}, count={self.count})"
@@ -61,6 +71,14 @@ class AbstractWorld(ABC):
     def _posted(self) -> bytes | None:
         """Return a message that another process left, without waiting for one."""
 
+    @abstractmethod
+    def _leave(self, text: str) -> None:
+        """Let the others know that this process comes to no meeting any more, and why."""
+
+    @abstractmethod
+    def _left(self) -> str | None:
+        """Return why another process comes to no meeting any more; None if all still do."""
+
     # What follows from it
 
     @property
@@ -79,6 +97,11 @@ class AbstractWorld(ABC):
         """Let every process know where the others run; `connect` does this."""
         if self._places is None:
             self._places = self._meet("connect()", (socket.gethostname(), _own_cores()))
+
+    def next_number(self) -> int:
+        """Return the number of a thing that all processes make in the same order."""
+        self._things += 1
+        return self._things
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -163,6 +186,36 @@ class AbstractWorld(ABC):
         received = {k: pickle.loads(message) for k, message in self._deliver(messages, sizes).items()}
         return dict(sorted((own | received).items()))
 
+    @contextlib.contextmanager
+    def patience(self, seconds: float, what: str) -> Iterator[None]:
+        """Within the ``with`` block, which does `what`, wait no longer than this for the others.
+
+        Raises
+        ------
+        ProcessFailure
+            If they do not come in time. The processes cannot meet again after that: whoever comes
+            later raises it, too.
+        """
+        before, self._limit = self._limit, (time.monotonic() + seconds, f"{seconds:g} s in {what}")
+        try:
+            yield
+        finally:
+            self._limit = before
+
+    def _still_waiting(self) -> None:
+        """Raise ProcessFailure if it is of no use to wait for the others any longer."""
+        text = self._left()
+        if text is None and self._limit is not None and time.monotonic() > self._limit[0]:
+            text = (
+                f"process {self.index} of {self.count} waited {self._limit[1]} for the others, which did not come; "
+                "every process must make the same calls in the same order"
+            )
+            self.gave_up = True
+            self._leave(text)
+        if text is not None:
+            self._ended = text
+            raise self._agreed(ProcessFailure(f"{text}."))
+
     def agree(self, error: BaseException | None = None, *, same_type: bool = False) -> None:
         """Raise on every process if one of them has an error; return otherwise.
 
@@ -208,7 +261,7 @@ class AbstractWorld(ABC):
                 raise error
             return [value]
         if self._ended is not None:
-            raise mark_agreed(RuntimeError(f"{self._ended}, so this one cannot come to {what}."))
+            raise self._agreed(RuntimeError(f"{self._ended}, so this one cannot come to {what}."))
         own = None
         if error is not None:
             own = describe(error, self.index, socket.gethostname())
@@ -228,7 +281,7 @@ class AbstractWorld(ABC):
             if END in doing:
                 self._ended = f"process {doing.index(END)} has come to {END}"
             different = next(k for k, other in enumerate(doing) if other != doing[self.index])
-            raise mark_agreed(
+            raise self._agreed(
                 DifferentCalls(
                     f"process {self.index} came to {doing[self.index]}, but process {different} came to {doing[different]}; "
                     f"every process must make the same calls in the same order (what only one of them does, such as drawing, "
@@ -240,11 +293,21 @@ class AbstractWorld(ABC):
     def _raise(self, failures: list[Failure], error: BaseException | None, same_type: bool) -> None:
         causes = [f for f in failures if f.cause] or failures
         if error is not None and not isinstance(error, ProcessFailure):
-            raise mark_agreed(error)
-        raised = raised_elsewhere(causes[0], self.count, same_type=same_type)
+            raise self._agreed(error)
+        raised = self._agreed(raised_elsewhere(causes[0], self.count, same_type=same_type))
         for other in causes[1:]:
             raised.add_note(f"Process {other.index} (on {other.host}) failed, too: {other.summary}")
         raise raised
+
+    def _agreed(self, error: BaseException) -> BaseException:
+        self._last_error = str(error).partition("\n")[0]
+        return mark_agreed(error)
+
+    def knows(self, error: BaseException) -> bool:
+        """Whether every process knows of the error, also where a compiled program has wrapped it in
+        one of its own.
+        """
+        return is_agreed(error) or bool(self._last_error and self._last_error in str(error))
 
 
 def _own_cores() -> frozenset[int]:

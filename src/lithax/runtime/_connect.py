@@ -3,16 +3,18 @@
 import atexit
 import os
 import sys
+import time
 import traceback
 from typing import Any
 
 from lithax.runtime._abstract_world import END, AbstractWorld
-from lithax.runtime._failure import is_agreed
 from lithax.runtime._jax_world import JaxWorld, initialise
 from lithax.runtime._launcher import launched_processes, program
 from lithax.runtime._mpi_world import MpiWorld
 from lithax.runtime._serial_world import SerialWorld
 
+_GRACE = 5
+"""How long a process that gave up waiting lets the others come before it ends all [s]."""
 _SERIAL = SerialWorld()
 _KINDS = {"serial": SerialWorld, "mpi": MpiWorld, "jax": JaxWorld}
 
@@ -138,7 +140,7 @@ def _end_together(world: Any) -> None:
     usual = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if is_agreed(error):
+        if world.knows(error):
             # Where it was raised first it is shown in full; elsewhere one line does, but for the
             # first process.
             if type(error).__name__ == "ProcessFailure" and not world.first:
@@ -155,6 +157,13 @@ def _end_together(world: Any) -> None:
         world.abort(f"process {world.index} of {world.count} failed.\n\nIts traceback:\n{text}")
 
     def farewell() -> None:
+        if world.gave_up:
+            # One that never comes would be waited for when MPI ends; one that is late learns why
+            # first.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            time.sleep(_GRACE)
+            world.abort(f"process {world.index} of {world.count} had given up waiting for the others.")
         if world.over:
             return
         try:

@@ -48,7 +48,10 @@ class JaxWorld(AbstractWorld):
         number = self._exchanges
         self._exchanges += 1
         self._parts[number] = self._put(f"{_ROOM}/{number}/{self.index}", message)
-        received = [message if k == self.index else self._fetch(f"{_ROOM}/{number}/{k}")[0] for k in range(self.count)]
+        received = [
+            message if k == self.index else self._fetch(f"{_ROOM}/{number}/{k}", self._still_waiting)[0]
+            for k in range(self.count)
+        ]
         # Whoever has come to this exchange has read everything of the one before.
         for k in range(self._parts.pop(number - 1, 0)):
             self._client.key_value_delete(f"{_ROOM}/{number - 1}/{self.index}/{k}")
@@ -112,6 +115,13 @@ class JaxWorld(AbstractWorld):
         if message is not None:
             self._seen = self._meetings
         return message
+
+    def _leave(self, text: str) -> None:
+        self._client.key_value_set_bytes(f"{_ROOM}/left", text.encode(), allow_overwrite=True)
+
+    def _left(self) -> str | None:
+        message = self._try(f"{_ROOM}/left")
+        return None if message is None else message.decode()
 
     def abort(self, text: str) -> None:
         """End this process, and the others when they wait for it next."""

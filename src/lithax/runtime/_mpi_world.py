@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ _FAILED = 7
 """Tag of the messages in which a process says that it failed."""
 _GIVEN = 8
 """Tag of what one process gives another."""
+_LEFT = 9
+"""Tag of the messages in which a process says that it comes to no meeting any more."""
 
 
 class MpiWorld(AbstractWorld):
@@ -35,11 +38,14 @@ class MpiWorld(AbstractWorld):
         from mpi4py import MPI
 
         sizes = np.empty(self.count, np.int64)
-        _wait(self._comm.Iallgather(np.array([len(message)], np.int64), sizes))
+        own = np.array([len(message)], np.int64)
+        _wait(self._comm.Iallgather(own, sizes), self._still_waiting)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         received = bytearray(int(starts[-1]))
         places = (sizes.tolist(), starts[:-1].tolist())
-        _wait(self._comm.Iallgatherv([message, MPI.BYTE], [received, *places, MPI.BYTE]))
+        # All have come by now, but for one that gave up just before.
+        with self.patience(math.inf, ""):
+            _wait(self._comm.Iallgatherv([message, MPI.BYTE], [received, *places, MPI.BYTE]), self._still_waiting)
         view = memoryview(received)
         return [bytes(view[a:b]) for a, b in itertools.pairwise(starts)]
 
@@ -58,13 +64,26 @@ class MpiWorld(AbstractWorld):
         self._kept = message  # until it has left
 
     def _posted(self) -> bytes | None:
+        return self._message(_FAILED)
+
+    def _leave(self, text: str) -> None:
+        self._kept_farewell = text.encode()
+        self._farewells = [
+            self._comm.Isend(self._kept_farewell, k, _LEFT) for k in range(self.count) if k != self.index
+        ]
+
+    def _left(self) -> str | None:
+        message = self._message(_LEFT)
+        return None if message is None else message.decode()
+
+    def _message(self, tag: int) -> bytes | None:
         from mpi4py import MPI
 
         status = MPI.Status()
-        if not self._comm.Iprobe(MPI.ANY_SOURCE, _FAILED, status):
+        if not self._comm.Iprobe(MPI.ANY_SOURCE, tag, status):
             return None
         message = bytearray(status.Get_count(MPI.BYTE))
-        self._comm.Recv([message, MPI.BYTE], status.Get_source(), _FAILED)
+        self._comm.Recv([message, MPI.BYTE], status.Get_source(), tag)
         return bytes(message)
 
     def abort(self, text: str) -> None:

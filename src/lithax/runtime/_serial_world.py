@@ -22,3 +22,9 @@ class SerialWorld(AbstractWorld):
 
     def _posted(self) -> None:
         return None
+
+    def _leave(self, text: str) -> None:
+        pass
+
+    def _left(self) -> None:
+        return None

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +21,7 @@ class _Meeting:
         self.given: dict[tuple[int, int], queue.SimpleQueue[bytes]] = {
             (k, other): queue.SimpleQueue() for k in range(count) for other in range(count)
         }
+        self.left: str | None = None
         self.posts: list[queue.SimpleQueue[bytes]] = [queue.SimpleQueue() for _ in range(count)]
 
 
@@ -38,10 +40,29 @@ class ThreadWorld(AbstractWorld):
         self.exchanges += 1
         self.sent += len(message)
         self._meeting.board[self.index] = message
-        self._meeting.barrier.wait(self._meeting.patience)
+        self._wait()
         messages = list(self._meeting.board)
-        self._meeting.barrier.wait(self._meeting.patience)
+        self._wait()
         return messages
+
+    def _wait(self) -> None:
+        limit = self._meeting.patience
+        if self._limit is not None:
+            limit = min(limit, max(0.0, self._limit[0] - time.monotonic()))
+        try:
+            self._meeting.barrier.wait(limit)
+        except threading.BrokenBarrierError:
+            while self._limit is not None:  # whoever broke it is about to say so
+                self._still_waiting()
+                time.sleep(0.01)
+            self._still_waiting()
+            raise
+
+    def _leave(self, text: str) -> None:
+        self._meeting.left = text
+
+    def _left(self) -> str | None:
+        return self._meeting.left
 
     def _deliver(self, messages: Mapping[int, bytes], sizes: Mapping[int, int]) -> dict[int, bytes]:
         for k, message in messages.items():
