@@ -21,7 +21,7 @@ def mark_elementwise(program: Program) -> Program:
 
     def mark(step: Step) -> Step:
         if isinstance(step.op, PlainFunction) and step.elementwise:
-            return replace(step, op=PlainFunction(_marked(step, step.op), step.op.halo), parameters={})
+            return replace(step, op=PlainFunction(_marked(step, step.op), step.op.halo_rule), parameters={})
         return step
 
     return program.map_leaves(mark)
@@ -106,7 +106,7 @@ def _watched(program: Program, met: list[tuple[Step, tuple[Any, ...]]]) -> Progr
             return op.function(*op.arguments, *blocks, **step.parameters)
 
         call.__name__ = op.name
-        return replace(step, op=PlainFunction(call, op.halo), parameters={})
+        return replace(step, op=PlainFunction(call, op.halo_rule), parameters={})
 
     return program.map_leaves(watch)
 

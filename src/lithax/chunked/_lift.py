@@ -57,7 +57,7 @@ def lift(program: Program, selects: bool = False) -> tuple[list[Any], Hashable, 
             function, arguments, parameters = next(supply)
             op = step.op
             if isinstance(op, PlainFunction):
-                op = PlainFunction(op.function if function is None else function, op.halo, tuple(arguments))
+                op = PlainFunction(op.function if function is None else function, op.halo_rule, tuple(arguments))
             return replace(step, op=op, parameters=parameters)
 
         return program.map_leaves(fill)
@@ -98,4 +98,4 @@ def _step_key(step: Step) -> Hashable:
     if not isinstance(op, PlainFunction):
         return op.body, function_state(op.body, op.masked)
     function = type(op.function) if isinstance(op.function, eqx.Module) else op.function
-    return function, function_state(function), repr(op.halo)
+    return function, function_state(function), repr(op.halo_rule)

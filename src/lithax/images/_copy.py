@@ -8,7 +8,7 @@ from typing import Any
 
 from lithax.chunked import Progress
 from lithax.errors import MemoryLimitError
-from lithax.grid import Box, ChunkGrid, Index, World, box_shape
+from lithax.grid import Box, ChunkGrid, Index, World, box_shape, shift
 from lithax.images._call import size_text
 from lithax.images._collective import share_of
 from lithax.images._create import new_image, refuse_itself
@@ -142,8 +142,12 @@ def transfer(
     def move(box: Box) -> None:
         values = source.read(box) if inner == 1 else source.read_parallel(box, inner)
         values = check_values(values, target.dtype)
-        x, y, z = (range(s.start, s.stop) for s in box)
-        target.write_selection((x, y, z), values, inner, casting="unsafe", alone=True)
+        corner = tuple(s.start for s in box)
+        target.write_units(
+            list(target.unit_grid.covering(box)),
+            lambda part: values[shift(part, corner)].astype(target.dtype, copy=False),
+            inner,
+        )
         bar.add(values.size)
 
     with progress_of(target.shape, world, "copy", progress) as bar:

@@ -34,7 +34,6 @@ from lithax.storage import (
     check_options,
     creating,
     locate,
-    map_threads,
     open_array,
     resolve_chunks,
     voxel_dtype,
@@ -381,7 +380,7 @@ class _Sliced:
         return to_numpy(self._array[box])
 
     def fill(self, image: VoxelImage) -> None:
-        write_units(image.stored, self.read, image.world)
+        write_own_units(image.stored, self.read, image.world)
 
 
 class _DaskTarget:
@@ -515,10 +514,10 @@ def _dtype_of(array: Any) -> np.dtype:
         return to_numpy(array[:1, :1, :1]).dtype
 
 
-def write_units(
+def write_own_units(
     stored: StoredArray, values_of: Callable[[Box], np.ndarray], world: World, workers: int | None = None
 ) -> None:
-    """Write every unit of a new array that this process owns, several at once.
+    """Write every unit of a new array that this process owns.
 
     Parameters
     ----------
@@ -532,17 +531,8 @@ def write_units(
     workers
         Number of threads [-]; by default as many as the array suggests.
     """
-    workers = stored.workers if workers is None else workers
-    units = share_of(world).of(stored.unit_grid)
-    # A few large shards would occupy few threads: then their chunks are shared out.
-    outer, inner = (workers, 1) if len(units) >= workers else (1, workers)
 
-    def encode(index: Index) -> tuple[Index, Any]:
-        values = check_values(values_of(stored.grid.box(index)), stored.dtype)
-        return index, stored.encode_chunk(index, values.astype(stored.dtype, copy=False))
+    def checked(box: Box) -> np.ndarray:
+        return check_values(values_of(box), stored.dtype).astype(stored.dtype, copy=False)
 
-    def write(unit: Index) -> None:
-        chunks = dict(map_threads(encode, stored.chunks_of(unit), inner))
-        stored.write_unit(unit, stored.assemble_unit(unit, chunks))
-
-    map_threads(write, units, outer, world.check)
+    stored.write_units(share_of(world).of(stored.unit_grid), checked, workers, world.check)

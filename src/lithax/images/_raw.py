@@ -196,18 +196,10 @@ def fill_from_file(stored: StoredArray, source: Any, world: World, progress: boo
 
 
 def _write_piece(stored: StoredArray, source: Any, piece: Box, voxels: np.ndarray) -> None:
-    units = list(stored.unit_grid.covering(piece))
-    outer, inner = (stored.workers, 1) if len(units) >= stored.workers else (1, stored.workers)
+    def values_of(box: Box) -> np.ndarray:
+        return source.arrange(voxels[_in_file(_within(piece, box), source.order)])
 
-    def encode(index: Index) -> tuple[Index, Any]:
-        inside = _in_file(_within(piece, stored.grid.box(index)), source.order)
-        return index, stored.encode_chunk(index, source.arrange(voxels[inside]))
-
-    def write(unit: Index) -> None:
-        encoded = dict(map_threads(encode, stored.chunks_of(unit), inner))
-        stored.write_unit(unit, stored.assemble_unit(unit, encoded))
-
-    map_threads(write, units, outer)
+    stored.write_units(list(stored.unit_grid.covering(piece)), values_of)
 
 
 def _own_pieces(stored: Any, order: str, itemsize: int, world: World) -> list[Box]:

@@ -11,7 +11,6 @@ from lithax.images._collective import together, world_or_connected
 from lithax.images._create import new_image
 from lithax.images._voxel_image import VoxelImage, description_of
 from lithax.sharded import load, make_mesh
-from lithax.storage import map_threads
 
 _CHUNK = 128
 
@@ -140,13 +139,7 @@ def save(
                 f"write; leave chunks out, or let them divide the devices' parts of shape {array.sharding.shard_shape(array.shape)}."
             )
 
-        def write(unit: Index) -> None:
-            parts = {
-                index: stored.encode_chunk(index, values(stored.grid.box(index))) for index in stored.chunks_of(unit)
-            }
-            stored.write_unit(unit, stored.assemble_unit(unit, parts))
-
-        map_threads(write, own, stored.workers, world.check)
+        stored.write_units(own, values, check=world.check)
     return image
 
 

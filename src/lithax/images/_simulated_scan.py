@@ -10,7 +10,7 @@ import numpy as np
 from lithax.generate import check_artefacts, ct_artefacts, detected, finney_pack, rasterise_spheres, simulated_ct
 from lithax.geometry import Frame
 from lithax.grid import Box
-from lithax.images._create import new_image, write_units
+from lithax.images._create import new_image, write_own_units
 from lithax.images._voxel_image import VoxelImage
 from lithax.ops import gaussian, gaussian_radius
 from lithax.storage import voxel_dtype
@@ -152,7 +152,7 @@ def simulated_scan(
         compared=numbers,
         **known | options,
     ) as image:
-        write_units(image.stored, values_of, image.world)
+        write_own_units(image.stored, values_of, image.world)
         counted = image.world.reduce(pores[0], lambda a, b: a + b)
         if image.world.first:
             image.attrs["true_porosity"] = counted / math.prod(sizes)

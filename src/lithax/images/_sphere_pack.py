@@ -9,7 +9,7 @@ import numpy as np
 from lithax.generate import finney_pack, rasterise_spheres
 from lithax.geometry import Frame
 from lithax.grid import Box
-from lithax.images._create import new_image, write_units
+from lithax.images._create import new_image, write_own_units
 from lithax.images._values import check_values
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import voxel_dtype
@@ -122,7 +122,7 @@ def sphere_pack(
         compared={"sphere_radius": float(sphere_radius), "fill_value": solid.item()},
         **known | options,
     ) as image:
-        write_units(image.stored, values_of, image.world)
+        write_own_units(image.stored, values_of, image.world)
     return image
 
 

@@ -44,10 +44,7 @@ from lithax.ops._neighbour_pairs import neighbour_pairs as neighbour_pairs
 from lithax.ops._non_local_means import non_local_means as non_local_means
 from lithax.ops._percentile import percentile as percentile
 from lithax.ops._percentile import rank as rank
-from lithax.ops._program import AbstractRepetition as AbstractRepetition
-from lithax.ops._program import PlainFunction as PlainFunction
 from lithax.ops._program import Program as Program
-from lithax.ops._program import Step as Step
 from lithax.ops._repeat import repeat as repeat
 from lithax.ops._rescale import clip as clip
 from lithax.ops._rescale import rescale as rescale
@@ -58,6 +55,10 @@ from lithax.ops._slice_levels import divide_cupping as divide_cupping
 from lithax.ops._slice_levels import normalise_slices as normalise_slices
 from lithax.ops._slice_levels import subtract_rings as subtract_rings
 from lithax.ops._square_depth import square_depth as square_depth
+from lithax.ops._step import AbstractOperation as AbstractOperation
+from lithax.ops._step import AbstractRepetition as AbstractRepetition
+from lithax.ops._step import PlainFunction as PlainFunction
+from lithax.ops._step import Step as Step
 from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold

@@ -6,7 +6,8 @@ from typing import Any
 
 from lithax.ops._compound import Compound
 from lithax.ops._op_maker import OpMaker
-from lithax.ops._program import PlainFunction, Program, Step
+from lithax.ops._program import Program
+from lithax.ops._step import PlainFunction, Step
 from lithax.ops._voxel_op import VoxelOp
 from lithax.typing import Array
 

@@ -12,23 +12,18 @@ where it is) sees the faces of each period: it is computed once per period that 
 (one, for a block away from the faces), with the outside of that period filled by its rule.
 """
 
-import abc
 import functools
 import math
-import numbers
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lithax.arrays import (
     boundary_index,
-    check_boundary,
     fence,
     fori_loop,
-    gaps_named,
-    is_array,
     is_traced,
     namespace,
     pad,
@@ -37,158 +32,14 @@ from lithax.arrays import (
     wide_scope,
 )
 from lithax.errors import MemoryLimitError
-from lithax.grid import Halo, Index, add_halos, as_halos, triple
+from lithax.grid import Halo, Index, add_halos, triple
 from lithax.ops._context import Context
-from lithax.ops._voxel_op import VoxelOp
+from lithax.ops._step import AbstractRepetition, PlainFunction, Step, crop, widest_halo
 from lithax.typing import Array
 
 _NONE = (0, 0, 0)
 _MOST_VOXELS = 2**40
 """Arrays padded to more are refused before they bring the process down."""
-
-
-@dataclass(frozen=True, eq=False)
-class PlainFunction:
-    """A user's own function as a step: element-wise, or with a halo (then it returns the core or
-    the padded shape).
-    """
-
-    function: Callable
-    halo: Any = 0
-    arguments: tuple[Any, ...] = ()
-    masked = None
-    context = False
-    host = False
-    inner = None
-    scale = (1, 1, 1)
-    inputs = None
-
-    @property
-    def name(self) -> str:
-        return getattr(self.function, "__name__", type(self.function).__name__)
-
-    @property
-    def body(self) -> Callable:
-        return self.function
-
-    def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
-        return as_halos(self.halo, inputs)
-
-    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
-        pass
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class AbstractRepetition(abc.ABC):
-    """A program that is repeated, as a step of another one."""
-
-    inner: "Program"
-    times: int
-    name: str
-    inputs: int | None
-    masked: Any
-    context: bool
-    host: bool
-    scale: tuple[int, int, int] = (1, 1, 1)
-    body: Any = None
-    halo_rule: Any = None
-
-    @abc.abstractmethod
-    def of(self, inner: "Program") -> "AbstractRepetition":
-        """Return as many repetitions of another program."""
-
-    @abc.abstractmethod
-    def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
-        """Return the halo of each input, for all repetitions."""
-
-    @abc.abstractmethod
-    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Raise TypeError for a parameter: what is repeated has its own already."""
-
-    @abc.abstractmethod
-    def on_block(
-        self, blocks: Sequence[Array], at: Sequence[Any], valid: Array | None, donor: Any, **image: Any
-    ) -> Any:
-        """Return the core of padded blocks."""
-
-    @abc.abstractmethod
-    def on_arrays(self, arrays: Sequence[Array], valid: Array | None, seed: Any) -> Any:
-        """Return whole arrays."""
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One operation with its parameters and its boundary rule."""
-
-    op: VoxelOp | PlainFunction | AbstractRepetition
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    boundary: str = "reflect"
-    boundary_value: Any = 0
-    aligned_axes: tuple[bool, bool, bool] = (False, False, False)
-    """Along which axes the images are known to hold whole boxes of the scale."""
-
-    def __post_init__(self):
-        check_boundary(self.boundary)
-        self.op.check_parameters(self.parameters)
-
-    @property
-    def inputs(self) -> int:
-        """Number of arrays that the operation takes, as far as it says so."""
-        rule = self.op.halo if isinstance(self.op, PlainFunction) else self.op.halo_rule
-        return len(rule) if isinstance(rule, list) else self.op.inputs or 1
-
-    def halos(self, inputs: int | None = None) -> tuple[Halo, ...]:
-        """Return the halo of each input."""
-        inputs = self.inputs if inputs is None else inputs
-        if inputs not in self._halos:
-            self._halos[inputs] = self.op.halos(self.parameters, inputs)
-        return self._halos[inputs]
-
-    @functools.cached_property
-    def _halos(self) -> dict[int, tuple[Halo, ...]]:
-        # A rule for the halo may be long (a Gaussian's, a structure's), and is asked for at every
-        # turn.
-        return {}
-
-    @property
-    def overhang(self) -> Halo:
-        """How far a coarser voxel at an upper face lies beyond it; read on both sides, so that its
-        rule finds its values.
-        """
-        x, y, z = (0 if d else math.ceil(s) - 1 for s, d in zip(self.op.scale, self.aligned_axes, strict=True))
-        return x, y, z
-
-    @functools.cached_property
-    def elementwise(self) -> bool:
-        return not any(map(any, self.halos())) and not self.op.context and self.op.scale == (1, 1, 1)
-
-    def __repr__(self) -> str:
-        if self.op.inner is not None:
-            return repr(self.op)
-        given = dict(self.parameters)
-        if any(map(any, self.halos())):
-            given["boundary"] = self.boundary
-        return f"{self.op.name}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
-
-    def run(self, blocks: Sequence[Array], halos: Sequence[Halo], valid: Array | None, context: Context | None) -> Any:
-        """Call the body on padded blocks; `valid` (of the padded shape) asks for the masked
-        form.
-        """
-        with gaps_named(f"{self.op.name}()", *blocks):
-            return self._run(blocks, halos, valid, context)
-
-    def _run(self, blocks: Sequence[Array], halos: Sequence[Halo], valid: Array | None, context: Context | None) -> Any:
-        op = self.op
-        if isinstance(op, PlainFunction):
-            out = op.function(*op.arguments, *blocks, **self.parameters)
-            return _crop_to_core(out, blocks[0], halos[0], op)
-        assert not isinstance(op, AbstractRepetition)  # it takes whole programs, by an `on_block` of its own
-        extra = {"block": context} if op.context else {}
-        if valid is not None and op.masked is not None:
-            return op.masked(*blocks, valid=valid, **op.with_defaults(self.parameters), **extra)
-        return op.body(*blocks, **self.parameters, **extra)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,11 +70,11 @@ class Program:
         """
 
         def fit(step: Step) -> Step:
-            if not isinstance(step.op, VoxelOp) or step.op.fit is None:
+            if step.op.fit is None:
                 return step
             return replace(step, parameters=step.op.fitted(step.parameters, shape, step.boundary))
 
-        return self.map_leaves(fit) if any(s.op.fit for s in self.leaves if isinstance(s.op, VoxelOp)) else self
+        return self.map_leaves(fit) if any(step.op.fit for step in self.leaves) else self
 
     @functools.cached_property
     def leaves(self) -> tuple[Step, ...]:
@@ -550,39 +401,6 @@ def _check_room(step: Step, shape: Index, halos: Sequence[Halo]) -> None:
             f"{step!r} looks {widest_halo(halos)} voxels far: the array of shape {shape} would have to be padded to {voxels:.3g} voxels, "
             f"more than any memory holds; use a smaller halo, or a coarser array."
         )
-
-
-def _crop_to_core(out: Any, block: Array, halo: Halo, op: PlainFunction) -> Any:
-    if isinstance(out, tuple | list):
-        return tuple(_crop_to_core(o, block, halo, op) for o in out)
-    if isinstance(block, tuple):
-        return out
-    padded = tuple(block.shape)
-    core = tuple(n - 2 * h for n, h in zip(padded, halo, strict=True))
-    shape = tuple(getattr(out, "shape", ()))
-    if shape == core:
-        return out
-    if shape == padded:
-        return crop(out, halo)
-    if shape == ():
-        found = "a single value" if is_array(out) or isinstance(out, numbers.Number) else f"a {type(out).__name__}"
-        raise ValueError(
-            f"{op.name} returned {found} for a block of shape {padded}; a function of voxels returns one value per "
-            f"voxel. For a number over the image use lx.chunk_reduce."
-        )
-    raise ValueError(
-        f"{op.name} returned shape {shape} for a block of shape {padded} with halo {halo}; return the core {core} or the padded shape."
-    )
-
-
-def crop(x: Array, widths: Sequence[int]) -> Array:
-    """Return the inside of an array, `widths` voxels from each of its faces."""
-    return x[tuple(slice(w, n - w) for w, n in zip(widths, x.shape, strict=True))] if any(widths) else x
-
-
-def widest_halo(halos: Sequence[Halo]) -> Halo:
-    """Return the largest of several halos, axis by axis."""
-    return triple(max(h[a] for h in halos) for a in range(3))
 
 
 def _minus(a: Halo, b: Halo) -> Halo:

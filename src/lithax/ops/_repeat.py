@@ -9,7 +9,8 @@ import numpy as np
 from lithax.arrays import fence, pad, refill, repeat_loop
 from lithax.grid import Halo, triple
 from lithax.ops._chain import Chain, as_steps
-from lithax.ops._program import AbstractRepetition, Program, Step, crop, widest_halo
+from lithax.ops._program import Program
+from lithax.ops._step import AbstractRepetition, Step, crop, widest_halo
 from lithax.typing import Array
 
 _SETTLED = 3
@@ -26,7 +27,6 @@ class Repeated(AbstractRepetition):
 
     def __init__(self, inner: Program, times: int):
         self.inner, self.times = inner, times
-        self.name = f"repeat({' | '.join(step.op.name for step in inner.steps)}, {times})"
         leaves = inner.leaves
         stencils = [step for step in leaves if any(map(any, step.halos()))]
         rules = {step.boundary == "wrap" for step in stencils}
@@ -42,6 +42,10 @@ class Repeated(AbstractRepetition):
         self.host = inner.host
         # The step asks for a masked form before it runs one; the inner steps find their own.
         self.masked = None if any(step.op.masked is None for step in stencils) else self._never
+
+    @property
+    def name(self) -> str:
+        return f"repeat({' | '.join(step.op.name for step in self.inner.steps)}, {self.times})"
 
     def __repr__(self) -> str:
         return f"repeat({self.inner!r}, {self.times})"

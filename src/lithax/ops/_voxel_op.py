@@ -8,17 +8,16 @@ from typing import Any
 
 from lithax.arrays import gaps_named, is_array, is_traced, refuse_masked
 from lithax.grid import Halo, as_halos
+from lithax.ops._program import Program
+from lithax.ops._step import AbstractOperation, Step
 from lithax.typing import Array
 
 
-class VoxelOp:
+class VoxelOp(AbstractOperation):
     """A voxel operation: a body, the halo it needs, and what else a combinator must know of it.
 
     Called with whole arrays it returns whole arrays. Made by `voxel_op`.
     """
-
-    inner = None
-    """The program inside; an operation has a body instead."""
 
     def __init__(
         self,
@@ -144,8 +143,6 @@ class VoxelOp:
         **parameters: Any,
     ) -> Any:
         """Apply the operation to whole arrays; see the combinators for images."""
-        from lithax.ops._program import Program, Step
-
         arrays, parameters = self.split_arguments(arrays, parameters)
         for position, array in enumerate(arrays):
             if not is_array(array):

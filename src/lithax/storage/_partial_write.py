@@ -2,7 +2,7 @@
 changes them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -57,8 +57,6 @@ class PartialWriteMixin(AbstractStoredArray):
         values: np.ndarray,
         workers: int | None = None,
         casting: Literal["no", "same_kind", "unsafe"] = "no",
-        *,
-        alone: bool = False,
     ) -> None:
         """Write the voxels at three ranges of indices, rewriting only the chunks that hold some.
 
@@ -72,8 +70,6 @@ class PartialWriteMixin(AbstractStoredArray):
             As in `write`.
         casting
             Which changes of data type are allowed; they are made chunk by chunk.
-        alone
-            No other process writes to these units, so locks between processes are left out.
         """
         self.check_writable()
         if not np.can_cast(values.dtype, self._dtype, casting) and values.dtype != self._dtype:
@@ -100,7 +96,36 @@ class PartialWriteMixin(AbstractStoredArray):
             return assign
 
         whole = {unit: _covers(ranges, self.unit_grid.box(unit)) for unit in touched(ranges, self._unit)}
-        self._change_units(whole, lambda unit: edit, workers, alone)
+        self._change_units(whole, lambda unit: edit, workers)
+
+    def write_units(
+        self,
+        units: Sequence[Index],
+        values_of: Callable[[Box], np.ndarray],
+        workers: int | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write whole units, several at once; what they held is replaced.
+
+        Parameters
+        ----------
+        units
+            Places in `unit_grid`. No other process writes to them, so locks between processes are
+            left out.
+        values_of
+            Returns the voxels of a box, of this data type; it is called by several threads, with
+            the boxes of chunks.
+        workers
+            As in `write`.
+        check
+            Called between units; what it raises ends the work.
+        """
+        self.check_writable()
+
+        def replace(index: Index) -> np.ndarray:
+            return values_of(self.grid.box(index))
+
+        self._change_units(dict.fromkeys(units, True), lambda unit: replace, workers, True, check)
 
     def write_points(self, points: np.ndarray, values: np.ndarray, workers: int | None = None) -> None:
         """Write voxels one by one; of a voxel that is named twice the last value stays.
@@ -142,12 +167,16 @@ class PartialWriteMixin(AbstractStoredArray):
 
             return edit
 
-        self._change_units(dict.fromkeys(members, False), edit_of, workers, False)
+        self._change_units(dict.fromkeys(members, False), edit_of, workers)
 
     def _change_units(
-        self, whole: Mapping[Index, bool], edit_of: Callable[[Index], Callable[[Index], Any]], workers: int | None,
-        alone: bool,
-    ) -> None:  # fmt: skip
+        self,
+        whole: Mapping[Index, bool],
+        edit_of: Callable[[Index], Callable[[Index], Any]],
+        workers: int | None,
+        alone: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Rewrite units, of which some are replaced as a whole; see `_change_unit`."""
         workers = self.workers if workers is None else workers
         # One large shard would occupy one thread: then its chunks are encoded side by side.
@@ -158,7 +187,7 @@ class PartialWriteMixin(AbstractStoredArray):
             if not all(whole.values()):
                 warn_without_locks(self.store, self.where)
         with noted:
-            map_threads(lambda u: self._change_unit(u, edit_of(u), whole[u], inner, alone), list(whole), workers)
+            map_threads(lambda u: self._change_unit(u, edit_of(u), whole[u], inner, alone), list(whole), workers, check)
 
     def _change_unit(self, unit: Index, edit: Callable[[Index], Any], whole: bool, workers: int, alone: bool) -> None:
         """Rewrite a unit while nobody else does.
