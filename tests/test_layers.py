@@ -1,6 +1,7 @@
 """The storeys: which room may import which, and which room may import what from outside."""
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,37 @@ def test_a_room_imports_only_what_stands_below_it(path):
 def test_annotations_are_evaluated(path):
     """String annotations would escape the check of shapes and dtypes."""
     assert all(name != "__future__.annotations" for _, name in imported(path))
+
+
+# An image's methods are functions on images in files of their own; a pickled handle opens its store again.
+IN_A_CIRCLE = {"images", "storage"}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS - IN_A_CIRCLE - {"errors", "typing"}))
+def test_the_files_of_a_room_import_each_other_in_one_direction(room):
+    order(room)
+
+
+def test_a_circle_is_found():
+    with pytest.raises(graphlib.CycleError):
+        order("images")
+
+
+def order(room: str) -> None:
+    """Raise CycleError if a room's files import each other in a circle, also inside functions."""
+    files = {f"lithax.{path.relative_to(SOURCE).with_suffix('').as_posix().replace('/', '.')}": path for path in FILES}
+    graph = {}
+    for name, path in files.items():
+        if room_of(path) == room and path.name != "__init__.py":
+            types_only = {
+                statement.lineno
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+                for statement in node.body
+            }
+            found = {named.rpartition(".")[0] for line, named in imported(path) if line not in types_only}
+            graph[name] = found & files.keys()
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 def test_the_table_names_every_room():

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lithax.arrays import cond, namespace
-from lithax.inverse._monotone_pieces import Curves, Group, Pieces
+from lithax.inverse._monotone_pieces import Curves, Group
+from lithax.inverse._pieces import Pieces
 from lithax.inverse._roots import roots
 from lithax.typing import Array
 

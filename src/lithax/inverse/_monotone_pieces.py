@@ -18,7 +18,6 @@ sqrt|q* - q| stands in for q, where q* is the stationary value. How many steps t
 is measured for every piece; one that would need many is bisected instead, which cannot fail.
 """
 
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -26,6 +25,8 @@ import equinox as eqx
 import numpy as np
 
 from lithax.arrays import to_numpy
+from lithax.inverse._pieces import Pieces
+from lithax.inverse._roots import guess, step
 from lithax.models import Coefficients
 
 LOWEST, HIGHEST = 1.0, 118.0
@@ -48,61 +49,6 @@ root to count as found.
 """
 _LINE_NUMBER = 10.0
 """Atomic number of the default density line: between water and quartz."""
-
-
-class Pieces(eqx.Module):
-    """Monotone parts of the curves of as many draws; all arrays have the shape (pieces,), but for
-    `polynomial`.
-    """
-
-    draw: Any
-    """Number of the draw among the coefficients."""
-    air_low: Any
-    """Above the reference of the curves."""
-    scale_low: Any
-    """1/A."""
-    exponent_low: Any
-    shift_low: Any
-    """β = ln(B/A)."""
-    air_high: Any
-    scale_high: Any
-    exponent_high: Any
-    shift_high: Any
-    ratio_low: Any
-    """The piece holds a root for q from here"""
-    ratio_high: Any
-    """to here."""
-    bottom: Any
-    """It reaches from this ln Z"""
-    top: Any
-    """to this."""
-    stationary: Any
-    """q*, where `folded`."""
-    folded: Any
-    """Whether sqrt|q* - q| stands in for q."""
-    a: Any
-    """The guess is made of s = middle + slope ln((a + b r)/(c + d r)), where r is q or its
-    stand-in.
-    """
-    b: Any
-    c: Any
-    d: Any
-    middle: Any
-    slope: Any
-    polynomial: Any
-    """ln Z as a polynomial of s, highest power first; shape (DEGREE + 1, pieces)."""
-    steps: int | None = eqx.field(static=True)
-    """Steps after the guess; None: bisection."""
-
-    @property
-    def count(self) -> int:
-        """The number of pieces."""
-        return self.draw.shape[0]
-
-    def map(self, function: Callable) -> "Pieces":
-        """Return the pieces with `function` applied to every array."""
-        arrays = {f.name: function(getattr(self, f.name)) for f in fields(self) if f.name != "steps"}
-        return Pieces(**arrays, steps=self.steps)
 
 
 class Group(eqx.Module):
@@ -368,8 +314,6 @@ def _steps_needed(curve: _Curve, parts: dict[str, np.ndarray], close: tuple[floa
     """Return for every piece how many steps bring the guess to the root all along the piece; 0:
     bisection is needed.
     """
-    from lithax.inverse._roots import guess, step
-
     needed = np.zeros(curve.a.shape[0], np.int64)
     usable = np.isfinite(parts["error"])
     # Denser towards both ends, where the guess is at its worst.

@@ -5,7 +5,7 @@ body for every library.
 from typing import Any
 
 from lithax.arrays import is_array, namespace
-from lithax.inverse._monotone_pieces import Pieces
+from lithax.inverse._pieces import Pieces
 from lithax.typing import Array
 
 

@@ -1,16 +1,16 @@
 """Processes and devices."""
 
 from lithax.runtime._abstract_world import AbstractWorld as AbstractWorld
+from lithax.runtime._choice import chosen_devices as chosen_devices
+from lithax.runtime._choice import default_of as default_of
+from lithax.runtime._choice import device_memory as device_memory
+from lithax.runtime._choice import device_or_devices as device_or_devices
+from lithax.runtime._choice import size_in_bytes as size_in_bytes
 from lithax.runtime._connect import check_launcher as check_launcher
 from lithax.runtime._connect import connect as connect
 from lithax.runtime._connect import connected as connected
-from lithax.runtime._devices import chosen_devices as chosen_devices
-from lithax.runtime._devices import default_of as default_of
-from lithax.runtime._devices import device_memory as device_memory
-from lithax.runtime._devices import device_or_devices as device_or_devices
 from lithax.runtime._devices import devices as devices
 from lithax.runtime._devices import report as report
-from lithax.runtime._devices import size_in_bytes as size_in_bytes
 from lithax.runtime._devices import using as using
 from lithax.runtime._failure import DifferentCalls as DifferentCalls
 from lithax.runtime._failure import is_agreed as is_agreed

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lithax.errors import ProcessFailure
+from lithax.runtime._choice import devices_of
 from lithax.runtime._failure import DifferentCalls, Failure, describe, is_agreed, mark_agreed, raised_elsewhere
 
 END = "the end of its program"
@@ -89,8 +90,6 @@ class AbstractWorld(ABC):
     @property
     def devices(self) -> tuple[Any, ...]:
         """The JAX devices on which this process computes; asking for them starts JAX."""
-        from lithax.runtime._devices import devices_of
-
         return devices_of(self)
 
     def introduce(self) -> None:
