@@ -20,6 +20,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 TORCH = "torch==2.13.0"
+READERS = ["zarr==3.0.10", "zarr>=3", "tensorstore"]  # an old one that was not withdrawn, the newest, and another
 NO_TESTS = 5  # what pytest returns when it collected nothing
 CACHE = {  # compiled programs outlive the process: the second run of demo or tests compiles next to nothing
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
@@ -114,11 +115,27 @@ def tutorials(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Use the viewer in windows of Qt and in JupyterLab, by mouse; open a pyramid in napari, by its OME-Zarr plugin."""
-    session.install(".[desktop,notebook]", "jupyterlab>=4.2", "napari[pyside6]>=0.5", "napari-ome-zarr>=0.6")
-    programs = session.posargs or ["in_a_window.py", "in_jupyter.py", "in_napari.py"]
+    """Use the viewer in windows of Qt and in JupyterLab, by mouse; read stored images with napari and other programs."""
+    session.install(".[desktop,notebook,web]", "jupyterlab>=4.2", "napari[pyside6]>=0.5", "napari-ome-zarr>=0.6")
+    programs = session.posargs or [
+        "in_a_window.py", "in_jupyter.py", "in_napari.py", "in_neuroglancer.py", "in_other_readers.py"
+    ]  # fmt: skip
     for program in programs:
-        session.run("python", f"tests/interop/{program}", env={"QT_QPA_PLATFORM": "offscreen"})
+        if program == "in_other_readers.py":
+            read_elsewhere(session, f"tests/interop/{program}")
+        else:
+            session.run("python", f"tests/interop/{program}", env={"QT_QPA_PLATFORM": "offscreen"})
+
+
+def read_elsewhere(session: nox.Session, program: str) -> None:
+    """Let each reader open stored images in an environment of its own, in which lithax need not be installable."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, reader in enumerate(READERS):
+            session.run("python", program, "write", f"{folder}/{number}")
+            python = f"{folder}/reader-{number}/bin/python"
+            session.run("python", "-m", "venv", f"{folder}/reader-{number}")
+            session.run(python, "-m", "pip", "install", "--quiet", reader, external=True)
+            session.run(python, program, "read", f"{folder}/{number}", external=True)
 
 
 @nox.session

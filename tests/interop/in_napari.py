@@ -14,14 +14,18 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np
 from napari.components import ViewerModel
 from napari.plugins import _initialize_plugins
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 import lithax as lx
 
 
-def show(store: Path, **layout: int) -> None:
+def show(store: Path, codec: dict | None = None, **layout: int) -> None:
     values = np.arange(30 * 24 * 20, dtype="u2").reshape(30, 24, 20)
     place = {"voxel_length": (1, 1.5, 1.75), "voxel_origin": (4, 5, 6), "voxel_unit": "um"}
-    made = lx.pyramid(lx.from_array(values, field_name="grey", **place), store, smallest=8, progress=False, **layout)
+    scan = lx.from_array(
+        values, store=store.with_name("scan"), overwrite=True, field_name="grey", **place, **(codec or {})
+    )
+    made = lx.pyramid(scan, store, smallest=8, progress=False, **layout)
     viewer = ViewerModel()
     (layer,) = viewer.open(str(store), plugin="napari-ome-zarr")
     assert layer.multiscale
@@ -42,6 +46,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         show(Path(folder) / "rock.ome.zarr")
         show(Path(folder) / "shards.ome.zarr", chunks=8, shards=16)
+        # The levels take the codecs of the image that they are made of.
+        checked = {"compressors": [BloscCodec(cname="lz4"), Crc32cCodec()]}
+        show(Path(folder) / "checked.ome.zarr", checked)
+        assert "crc32c" in (Path(folder) / "checked.ome.zarr/0/zarr.json").read_text()
+        show(Path(folder) / "checked_shards.ome.zarr", checked, chunks=8, shards=16)
     return 0
 
 
