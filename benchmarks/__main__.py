@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from benchmarks import processes, report
+from benchmarks.cold_start import cold_start_seconds
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
 from benchmarks.sides import Unavailable
@@ -54,7 +55,7 @@ def main() -> None:
     timed = [measure for measure in viewer.measures() if options.only in measure.name]
     if options.list:
         names = [*(row.measure for row in table), *(measure.name for measure in timed)]
-        print("\n".join([*names, "processes: meetings", "memory", "import"]))
+        print("\n".join([*names, "processes: meetings", "memory", "import", "cold start"]))
         return
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}
     results = {(result["measure"], result["against"]): result for result in record["results"]}
@@ -79,6 +80,7 @@ def main() -> None:
             "processes: meetings": bench.meetings,
             "memory": lambda: bench.memory(options.memory, options.chunk),
             "import": lambda: import_seconds(10),
+            "cold start": lambda: cold_start_seconds(3),
         }
         for name, measure in single.items():
             if options.only in name:
