@@ -115,6 +115,7 @@ def curves(coefficients: Coefficients, density_line: tuple[Any, Any] | None = No
     finite = np.isfinite(air) & np.isfinite(a) & np.isfinite(b) & np.isfinite(n)
     usable = host["valid"].astype(bool) & (positive & finite).all(axis=1)
     draw = np.flatnonzero(usable)
+    # A common reference, a float32 number, so that taking it off a float32 scan is exact.
     reference = np.median(air[draw], axis=0).astype(np.float32).astype(np.float64) if draw.size else np.zeros(2)
     air, a, b, n = (v[draw] for v in (air - reference, a, b, n))
     curve = _Curve(air, a, n, np.log(b / a) if draw.size else a)
@@ -138,6 +139,8 @@ def curves(coefficients: Coefficients, density_line: tuple[Any, Any] | None = No
         curve.take(chosen), second, start[chosen], end[chosen], stationary[chosen], at[chosen], slope, constant
     )
 
+    # Draws of equal effort run together: a loop of a fixed number of steps over whole arrays. Those
+    # with two pieces come first, so that their rivals are a slice and not a gather.
     groups, order = [], np.zeros(draw.size, np.int64)
     begin = 0
     for steps in (*STEPS, None):
@@ -154,6 +157,8 @@ def curves(coefficients: Coefficients, density_line: tuple[Any, Any] | None = No
     for steps in (*STEPS, None):
         members = np.flatnonzero(needed & (second["steps"] == (steps or 0)))
         if members.size:
+            # `position` is the place of these draws among the first pieces' results. `source` takes
+            # every draw's result from there, but for these, whose come behind.
             position, source = order[chosen[members]], np.arange(draw.size)
             source[position] = draw.size + np.arange(members.size)
             beyond.append(
@@ -196,6 +201,8 @@ class _Curve:
         is none nearby either.
         """
         count = len(self.a)
+        # The logarithm of R has at most one stationary point, so a change of sign tells it. One
+        # just above the range is felt as a square root, too: the guess may fold there.
         first = self.rise(np.zeros(count))
         two = first * self.rise(np.full(count, _TOP)) < 0
         near = first * self.rise(np.full(count, _TOP + _BEYOND)) < 0
@@ -260,6 +267,7 @@ def _guess(
         r_bottom, r_top = stand_in(bottom), stand_in(top)
         if fold:  # round-off would leave the root of a round-off
             r_bottom, r_top = np.where(ends_at < 0, 0.0, r_bottom), np.where(ends_at > 0, 0.0, r_top)
+        # If both exponents were this one, the inverse would be the Möbius function of r exactly.
         exponent = curve.n.mean(axis=1)
         half = 0.5 * (bottom + top)
         r_half = stand_in(half)
@@ -288,6 +296,7 @@ def _guess(
         # relative terms.
         straight = 0.5 * (top + bottom)[:, None] + 0.5 * (top - bottom)[:, None] * s
         basis = (1 - s * s)[..., None] * np.polynomial.chebyshev.chebvander(s, DEGREE - 2)
+        # (1 - s²) vanishes at both ends; the small diagonal keeps degenerate pieces solvable.
         normal = np.einsum("dnp,dnq->dpq", basis, basis) + 1e-12 * np.eye(DEGREE - 1)
         fitted = np.linalg.solve(normal, np.einsum("dnp,dn->dp", basis, u - straight)[..., None])[..., 0]
         error = np.abs(np.einsum("dnp,dp->dn", basis, fitted) + straight - u).max(axis=1, initial=0)
@@ -331,6 +340,8 @@ def _steps_needed(curve: _Curve, parts: dict[str, np.ndarray], close: tuple[floa
                 u = step(pieces, q, u)
             done = steps
             low, high = curve.terms(u)
+            # Next to a stationary point ln Z is known to the square root of round-off only, so
+            # there the residual decides.
             residual = np.abs((1 + low) - q * (1 + high)) / (1 + low + q * (1 + high))
             near = (np.abs(u - true) < close[1]) | ((residual < close[0]) & (np.abs(u - true) < 1e-3))
             found = usable & near.all(axis=0) & (needed == 0)

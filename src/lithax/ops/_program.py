@@ -215,6 +215,8 @@ class Program:
         values = list(blocks)
         widest = widest_halo(self.halos(len(blocks)))
         out: Any = None
+        # Every step takes in a border and gives the core widened by what the later steps still
+        # need.
         for k, step in enumerate(self.steps):
             halo_after, overhang = self.halo_after(k), step.overhang
             own = step.halos(len(values))
@@ -287,10 +289,17 @@ class Program:
         return [tuple(out)]
 
     def _per_period(self, run, step, values, selected, begin, fill, offset, halo_after, shape):
+        """Run a step on a block of the periodic image, as if each period were an image of its own.
+
+        `run`, `begin` and `fill` are those of `on_block`; the result is the core widened by
+        `halo_after`.
+        """
         xp = namespace(*values)
         core = tuple(
             n - 2 * w for n, w in zip(values[0].shape, add_halos(step.halos(len(values))[0], halo_after), strict=True)
         )
+        # The step's result goes from `start` to `stop`. Later steps look no further than
+        # `halo_after` beyond the image, so that filler above it starts no period of its own.
         start = tuple(o - r for o, r in zip(offset, halo_after, strict=True))
         stop = tuple(
             xp.minimum(xp.asarray(s + c + 2 * r), xp.asarray(n + r))
@@ -300,6 +309,8 @@ class Program:
         count = tuple((e - 1) // n - p + 1 for e, n, p in zip(stop, shape, low, strict=True))
 
         def one(turn):
+            # The block as seen from one period: the same values, at positions counted from that
+            # period's first voxel, and with what lies beyond it filled by the step's rule.
             period = (
                 turn // (count[1] * count[2]) + low[0],
                 turn // count[2] % count[1] + low[1],
@@ -317,6 +328,7 @@ class Program:
             return run(filled, flags, moved), period
 
         def add(turn, state):
+            # Of what this period's view gives, only the voxels that lie in the period are right.
             out, period = one(turn)
             here = None
             for axis in range(3):
@@ -327,6 +339,9 @@ class Program:
                 here = flag if here is None else here & flag
             return xp.where(here, out, state)
 
+        # The first view fills the whole result, so the loop begins with arrays of the right type;
+        # most blocks meet one period, and for them it is all there is. (`* 0`: traced where `start`
+        # is.)
         first, _ = one(start[0] * 0)
         return fori_loop(1, count[0] * count[1] * count[2], add, first)
 
