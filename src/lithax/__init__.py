@@ -45,14 +45,17 @@ from lithax.images import full as full
 from lithax.images import full_like as full_like
 from lithax.images import import_file as import_file
 from lithax.images import import_raw as import_raw
+from lithax.images import load_network as load_network
 from lithax.images import ones as ones
 from lithax.images import ones_like as ones_like
 from lithax.images import open as open
+from lithax.images import patches as patches
 from lithax.images import plan as plan
 from lithax.images import pyramid as pyramid
 from lithax.images import register_format as register_format
 from lithax.images import register_group as _register_group
 from lithax.images import save as save
+from lithax.images import save_network as save_network
 from lithax.images import shard as shard
 from lithax.images import simulated_scan as simulated_scan
 from lithax.images import sphere_pack as sphere_pack

@@ -33,6 +33,8 @@ from lithax.images._files import import_file as import_file
 from lithax.images._groups import register_group as register_group
 from lithax.images._open import open as open
 from lithax.images._open import open_image as open_image
+from lithax.images._patches import Patches as Patches
+from lithax.images._patches import patches as patches
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
 from lithax.images._plan import plans as plans
@@ -43,6 +45,8 @@ from lithax.images._reduce import chunk_reduce as chunk_reduce
 from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
 from lithax.images._region_mask import inside as inside
 from lithax.images._region_mask import mask as mask
+from lithax.images._saved_network import load_network as load_network
+from lithax.images._saved_network import save_network as save_network
 from lithax.images._sharded import save as save
 from lithax.images._sharded import shard as shard
 from lithax.images._simulated_scan import simulated_scan as simulated_scan

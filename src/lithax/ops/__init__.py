@@ -41,6 +41,7 @@ from lithax.ops._morphology import dilation as dilation
 from lithax.ops._morphology import erosion as erosion
 from lithax.ops._morphology import opening as opening
 from lithax.ops._neighbour_pairs import neighbour_pairs as neighbour_pairs
+from lithax.ops._network import network as network
 from lithax.ops._non_local_means import non_local_means as non_local_means
 from lithax.ops._percentile import percentile as percentile
 from lithax.ops._percentile import rank as rank
