@@ -60,12 +60,12 @@ class FaceOperator(eqx.Module):
         lay = self.layout
         return lay.widened(lay.shifted(b, 0, 0) - self.flat(lay.filled(v)))
 
-    def scaled(self, r: jax.Array, weight: float) -> jax.Array:
+    def scaled(self, r: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return weight · D⁻¹ r: one step of Jacobi's method from zero."""
         lay = self.layout
         return lay.widened(weight * lay.shifted(r, 0, 0) * self._inverse(r))
 
-    def relaxed(self, v: jax.Array, b: jax.Array, weight: float) -> jax.Array:
+    def relaxed(self, v: jax.Array, b: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return v + weight · D⁻¹ (b − K v): one step of Jacobi's method."""
         lay = self.layout
         v = lay.filled(v)
