@@ -94,7 +94,7 @@ def test_damaged_metadata(image, tmp_path):
 def test_the_levels_of_a_pyramid(image, tmp_path):
     lx.pyramid(image, tmp_path / "p", smallest=3, progress=False)
     assert lx.verify(tmp_path / "p", progress=False).images == 3
-    stored = sorted(path for path in (tmp_path / "p/2/c").rglob("*") if path.is_file())[0]
+    stored = sorted(path for path in (tmp_path / "p/2/0/c").rglob("*") if path.is_file())[0]
     stored.write_bytes(b"abc")
     lx.open(tmp_path / "p", path="1").update(voxel_origin=(9, 0.5, 0.5))
     defects = lx.verify(tmp_path / "p", progress=False).defects

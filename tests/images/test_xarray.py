@@ -15,16 +15,34 @@ def pyramid(rng, tmp_path):
     return lx.pyramid(image, tmp_path / "rock.ome.zarr", smallest=5), values, tmp_path / "rock.ome.zarr"
 
 
-def test_the_finest_level_is_opened_by_xarray_itself(pyramid):
-    """All levels have the axes z, y, x, as OME-Zarr asks; one data set of xarray holds one size of them."""
+@pytest.mark.filterwarnings("ignore:Failed to open Zarr store with consolidated metadata:RuntimeWarning")
+def test_every_level_is_opened_by_the_ordinary_call(pyramid):
+    """OME-Zarr gives the axes of all levels the same names, of which one group of xarray has one size each."""
     image, values, store = pyramid
-    coarser = [str(n + 1) for n in range(len(image.levels))]
-    assert coarser == ["1", "2"]
-    opened = xr.open_zarr(store, drop_variables=coarser, consolidated=False)
-    assert opened["0"].dims == ("z", "y", "x")
-    np.testing.assert_array_equal(opened["0"].transpose("x", "y", "z").values, values)
-    one = xr.open_zarr(store, drop_variables=["0", "2"], consolidated=False)["1"]
-    np.testing.assert_array_equal(one.transpose("x", "y", "z").values, image.levels[0][...])
+    assert len(image.levels) == 2
+    for number, level in enumerate((image, *image.levels)):
+        opened = xr.open_zarr(store, group=str(number)) if number else xr.open_zarr(store)
+        assert list(opened) == ["0"]
+        assert opened["0"].dims == ("z", "y", "x")
+        np.testing.assert_array_equal(opened["0"].transpose("x", "y", "z").values, level[...])
+    np.testing.assert_array_equal(image[...], values)
+
+
+def test_a_level_is_opened_by_its_group_too(pyramid):
+    image, _, store = pyramid
+    coarser = lx.open(store / "1")
+    assert coarser.frame == image.levels[0].frame
+    assert [level.shape for level in coarser.levels] == [image.levels[1].shape]
+
+
+def test_coarser_levels_beside_an_image(pyramid, tmp_path):
+    copy = pyramid[0].copy(tmp_path / "rock.zarr")
+    lx.pyramid(copy, smallest=5, progress=False)
+    groups = [tmp_path / "rock.zarr/levels", tmp_path / "rock.zarr/levels/1"]
+    for group, level in zip(groups, copy.levels, strict=True):
+        np.testing.assert_array_equal(
+            xr.open_zarr(group, consolidated=False)["0"].transpose("x", "y", "z").values, level[...]
+        )
 
 
 def test_all_levels_are_a_tree_with_coordinates(pyramid):

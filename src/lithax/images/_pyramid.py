@@ -24,6 +24,7 @@ from lithax.storage import (
     multiscales,
     open_array,
     own_attributes,
+    path_of_level,
     replacing,
     resolve_chunks,
     write_group,
@@ -131,6 +132,7 @@ def pyramid(
         "shape": list(image.shape),
         "dtype": image.dtype.str,
         "beside": beside,
+        "paths": [path_of_level(number) for number in range(len(scales) + (not beside))],
         "method": method,
         "scales": [list(scale) for scale in scales],
         # Of the finest one that is made.
@@ -171,7 +173,7 @@ def _make(
     level = first
     each = zip(scales, frames[1:], layouts[1:], strict=True)
     for number, (scale, frame, layout) in enumerate(each, 0 if beside else 1):
-        target = _target(level, place, str(number), frame, layout)
+        target = _target(level, place, number, frame, layout)
         if target.metadata.state != "complete":
             operation = coarsen(plan["method"], scale)
             options: dict[str, Any] = {"memory_limit": memory_limit, "workers": workers, "progress": progress}
@@ -181,7 +183,7 @@ def _make(
     shown = frames[1:] if beside else frames
 
     def finish() -> None:
-        names = [str(number) for number in range(len(shown))]
+        names = [path_of_level(number) for number in range(len(shown))]
         ome = multiscales(shown, names, name=image.field_name, method=plan["method"])
         first.stored.update_metadata(levels=name)
         own = {**plan, "levels": name, "state": "complete"}
@@ -311,9 +313,13 @@ def _complete(place: Location, image: VoxelImage) -> VoxelImage | None:
     return found if found is not None and found.metadata.state == "complete" else None
 
 
-def _target(level: VoxelImage, place: Location, name: str, frame: Frame, layout: dict[str, Index | None]) -> VoxelImage:
+def _target(
+    level: VoxelImage, place: Location, number: int, frame: Frame, layout: dict[str, Index | None]
+) -> VoxelImage:
     """Return the image that is to become a level: new, or begun by an earlier attempt."""
-    here = place.child(name)
+    here = place.child(path_of_level(number))
+    if number:
+        on_first(level.world, lambda: write_group(place.child(str(number)), {}))
     if level.world.broadcast(here.node() is not None if level.world.first else None):
         with together(level.world):
             return VoxelImage(open_shared_array(here, level.world), level.world)

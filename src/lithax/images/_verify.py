@@ -216,7 +216,7 @@ def _places(place: Location, defects: list[str]) -> list[tuple[str, Location]]:
     if levels is None:
         return found or [("", place)]
     if not found:
-        return [(f"level {name}: ", group.child(name)) for name in levels.paths]
+        return [(f"level {number}: ", group.child(path)) for number, path in enumerate(levels.paths)]
     return [*found, *((f"levels/{name}: ", group.child(name)) for name in levels.paths)]
 
 

@@ -39,6 +39,7 @@ from lithax.storage._ome_write import levels_beside as levels_beside
 from lithax.storage._ome_write import multiscales as multiscales
 from lithax.storage._ome_write import ome_unit as ome_unit
 from lithax.storage._ome_write import own_attributes as own_attributes
+from lithax.storage._ome_write import path_of_level as path_of_level
 from lithax.storage._ome_write import write_group as write_group
 from lithax.storage._open_array import open_array as open_array
 from lithax.storage._rockverse import dual_energy_group as dual_energy_group

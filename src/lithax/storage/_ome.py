@@ -40,17 +40,31 @@ class Multiscales:
     @classmethod
     def around(cls, array: Location) -> "Multiscales | None":
         """Return the multiscales that an array is a level of; None if it is of none."""
-        parent = array.parent()
-        directory = array.directory
-        name = array.path.rpartition("/")[2] or (directory.name if directory is not None else "")
-        name = name or str(getattr(array.store, "path", "")).rstrip("/").rpartition("/")[2]
-        try:
-            found = None if parent is None else cls.of(parent)
-        except (OSError, MetadataError):  # what lies above may be anything, or not ours to read
-            return None
-        if found is None or name not in found.paths:
-            return None
-        return cls(array.label, found.entry, found.paths.index(name))
+        found = cls.group_around(array)
+        return None if found is None else found[0]
+
+    @classmethod
+    def group_around(cls, array: Location) -> "tuple[Multiscales, Location] | None":
+        """Return the multiscales that an array is a level of, and the place of their group: that of
+        the array, or the one above.
+        """
+        here, path = array, ""
+        for _ in range(2):
+            parent, directory = here.parent(), here.directory
+            name = here.path.rpartition("/")[2] or (directory.name if directory is not None else "")
+            name = name or str(getattr(here.store, "path", "")).rstrip("/").rpartition("/")[2]
+            path = f"{name}/{path}".rstrip("/")
+            try:
+                found = None if parent is None else cls.of(parent)
+            except (OSError, MetadataError):  # what lies above may be anything, or not ours to read
+                return None
+            if parent is None:
+                return None
+            if found is not None:
+                known = path in found.paths
+                return (cls(array.label, found.entry, found.paths.index(path)), parent) if known else None
+            here = parent
+        return None
 
     @property
     def paths(self) -> list[str]:

@@ -96,6 +96,16 @@ def multiscales(frames: Sequence[Frame], paths: Sequence[str], *, name: str, met
     return {"version": "0.5", "multiscales": [entry]}
 
 
+def path_of_level(number: int) -> str:
+    """Return the path of a level inside its group: "0", "1/0", "2/0", ...
+
+    Every level is the only array of its Zarr group, the finest one of the outermost. So xarray,
+    for which the axes z, y, x have one size in a group, opens each of them; and OME-Zarr wants
+    these names for all.
+    """
+    return f"{number}/0" if number else "0"
+
+
 def write_group(place: Location, attributes: Mapping[str, Any]) -> None:
     """Make a Zarr group at a place, or replace the attributes of the one that is there."""
     document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
@@ -123,10 +133,11 @@ def coarser_levels(array: AbstractStoredArray) -> list[Location]:
     before the voxels of the array were changed are left out.
     """
     place = locate(array.zarray)
-    around = Multiscales.around(place)
-    if around is not None:
-        group, level = place.parent(), around.level
-        if group is None or (level == 0 and not _current(array, group, around=True)):
+    found = Multiscales.group_around(place)
+    if found is not None:
+        around, group = found
+        level = around.level
+        if level == 0 and not _current(array, group, around=True):
             return []
         return [group.child(path) for path in around.paths[level + 1 :]]
     beside = levels_beside(array)

@@ -32,7 +32,8 @@ def open_array(location: Location, *, read_only: bool = False) -> AbstractStored
     Parameters
     ----------
     location
-        Where; an OME-Zarr group stands for its level of full resolution.
+        Where; an OME-Zarr group stands for its level of full resolution, a group of one array for
+        that array.
     read_only
         Refuse to write.
 
@@ -118,6 +119,11 @@ def _image_in_group(location: Location, attributes: Mapping[str, Any]) -> Locati
     if multiscales is not None:
         return location.child(multiscales.paths[0])
     names = location.children()
+    if len(names) == 1:  # nothing else can be meant
+        only = location.child(names[0])
+        inside = only.node()
+        if inside is not None and inside.kind == "array":
+            return only
     held = f"pass path= to open one of {', '.join(map(repr, names))}" if names else "it holds no array"
     raise MetadataError(f"store={location.label} is a group, not an image; {held}.")
 
