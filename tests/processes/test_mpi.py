@@ -251,6 +251,24 @@ def test_an_array_over_the_devices_of_all_processes(mpiexec, succeeded, tmp_path
 
 
 @pytest.mark.mpi
+def test_conduction_over_processes(mpiexec, succeeded, tmp_path, rng):
+    """Each process reads its own part; the value is that of one process, and the gradient is kept as an image."""
+    lx.from_array((rng.random((13, 10, 11)) < 0.5).astype("u1"), 8, tmp_path / "rock")  # 13 divides by neither 2 nor 3
+    rock = lx.open(tmp_path / "rock")
+    alone = lx.solve.conductivity(rock, pore=0, values={0: 1.0, 1: 0.01}, tolerance=1e-6, gradient=True)
+    for count in (2, 3):
+        shutil.rmtree(tmp_path / "slope", ignore_errors=True)
+        *_, line = succeeded(mpiexec(count, "conduction", tmp_path, "jax"))
+        value, total = map(float, line.split())
+        assert value == pytest.approx(float(alone.value), rel=1e-6)  # rounding of the sums
+        assert total == pytest.approx(float(np.sum(alone.gradient[...])), rel=1e-5)
+        slope = lx.open(tmp_path / "slope")[...]
+        np.testing.assert_allclose(slope, alone.gradient[...], atol=1e-5 * np.max(slope))
+    (line,) = succeeded(mpiexec(2, "conduction", tmp_path, "mpi"))
+    assert "connect('jax')" in line
+
+
+@pytest.mark.mpi
 def test_cells_of_a_notebook_on_four_engines(stored):
     """As `%%px --block` runs them: ipyparallel starts the engines with mpiexec, and each cell runs on all."""
     pytest.importorskip("ipyparallel", reason="needs ipyparallel: run nox -s mpi, or pip install ipyparallel")

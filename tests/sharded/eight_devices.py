@@ -19,6 +19,8 @@ from lithax import arrays, runtime
 from lithax.chunked._device_turns import DeviceTurns
 from lithax.errors import MemoryLimitError
 from lithax.sharded import ShardedGrid, exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
+from lithax.solve._part_percolation import percolation_of_parts
+from lithax.solve._percolation import percolation
 
 BOUNDARIES = ["reflect", "nearest", "mirror", "wrap", "constant"]
 CASES = {  # counts, shape, halo; every rule goes through slabs once, and once through windows of the ring of parts
@@ -382,3 +384,51 @@ def test_products_leave_filler_out(ragged):
     product = jax.jit(grid.dot)(*sharded)
     assert float(product) == pytest.approx(float((k.astype(float) * u).sum()), rel=1e-6)
     assert np.asarray(product).tobytes() == np.asarray(jax.jit(grid.dot)(*sharded)).tobytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"axis": "x", "gradient": True, "fields": True}, {"axis": "all", "ends": "periodic", "sides": "periodic"}],
+)
+def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
+    """Filler on every axis, NaN in it, two levels over the devices."""
+    monkeypatch.setattr("lithax.solve._parts.REPLICATED", 100)
+    shape = (9, 13, 11)
+    field = np.random.default_rng(5).random(shape, "f4") + 0.05
+    field[2:4, 3:7, 1:9] = 0
+    x = lx.shard(lx.from_array(field), make_mesh((2, 2, 2)), pad=np.nan)
+    alone = lx.solve.conductivity(field, tolerance=1e-6, **options)
+    found = lx.solve.conductivity(x, shape=shape, tolerance=1e-6, **options)
+    np.testing.assert_allclose(found.value, alone.value, rtol=1e-6)  # sums in another order
+    np.testing.assert_array_equal(found.iterations, alone.iterations)
+    np.testing.assert_allclose(found.bounds.wiener, alone.bounds.wiener, rtol=1e-5)
+    assert found.porosities.percolating == pytest.approx(alone.porosities.percolating)
+    if found.tensor is not None:
+        np.testing.assert_allclose(found.tensor, alone.tensor, rtol=1e-5, atol=1e-6)
+        return
+    np.testing.assert_allclose(found.currents, alone.currents, rtol=1e-5)
+    assert found.gradient.sharding == x.sharding
+    inside = tuple(slice(0, n) for n in shape)
+    conducts = field > 0
+    for name, atol in (("gradient", 1e-6), ("potential", 1e-5)):
+        array = np.asarray(getattr(found, name))
+        assert not np.isnan(array).any()
+        np.testing.assert_allclose(array[inside][conducts], getattr(alone, name)[conducts], atol=atol)
+
+
+@pytest.mark.parametrize("ends", ["potential", "periodic", "linear"])
+def test_clusters_of_pieces_are_those_of_the_whole(ends):
+    random = np.random.default_rng(11)
+    shape, lengths = (9, 8, 7), (4, 8, 3)
+    for _ in range(20):
+        rock = random.random(shape) < 0.35
+        sides = (ends == "periodic", bool(random.integers(2)) and ends != "linear", False)
+        whole = percolation(rock, 0, ends, sides, look_at_corners=False)
+        starts = itertools.product(*(range(0, n, m) for n, m in zip(shape, lengths, strict=True)))
+        boxes = {s: tuple(slice(a, min(a + m, n)) for a, m, n in zip(s, lengths, shape, strict=True)) for s in starts}
+        pieces = {start: rock[box] for start, box in boxes.items()}
+        parts = percolation_of_parts(pieces, shape, 0, ends, sides, runtime.connected())
+        counts = [(p.total, p.accessible, p.percolating) for p in (parts, whole)]
+        assert counts[0] == counts[1]
+        for start, box in boxes.items():
+            np.testing.assert_array_equal(parts.keep[start], whole.keep[box])

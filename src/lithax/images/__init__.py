@@ -10,6 +10,7 @@ from lithax.images._chunk_map import chunk_map as chunk_map
 from lithax.images._collective import check_same as check_same
 from lithax.images._collective import on_first as on_first
 from lithax.images._collective import refuse_memory as refuse_memory
+from lithax.images._collective import together as together
 from lithax.images._collective import world_or_connected as world_or_connected
 from lithax.images._connectivity import Connectivity as Connectivity
 from lithax.images._connectivity import connectivity as connectivity

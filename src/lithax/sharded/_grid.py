@@ -27,8 +27,15 @@ class ShardedGrid(eqx.Module):
     mesh: Mesh = eqx.field(static=True)
     shape: Index = eqx.field(static=True)
     multiple: Index = eqx.field(static=True)
+    spare: Index = eqx.field(static=True)
 
-    def __init__(self, shape: Sequence[int], mesh: Mesh | None = None, multiple: int | Sequence[int] = 1):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        mesh: Mesh | None = None,
+        multiple: int | Sequence[int] = 1,
+        spare: Sequence[int] = (0, 0, 0),
+    ):
         """Lay a grid over devices.
 
         Parameters
@@ -40,15 +47,18 @@ class ShardedGrid(eqx.Module):
         multiple
             What the part of each device must divide by, one number or one per axis: 2**levels for a
             grid that is to be made coarser so often.
+        spare
+            Layers of filler at least, along x, y and z; on every coarser grid, too.
 
         Raises
         ------
         ValueError
-            If shape or multiple are not three positive whole numbers.
+            If shape or multiple are not three positive whole numbers, or spare is negative.
         """
         self.mesh = make_mesh() if mesh is None else mesh
         self.shape = _three("shape", shape)
         self.multiple = _three("multiple", (multiple,) * 3 if isinstance(multiple, int | np.integer) else multiple)
+        self.spare = _three("spare", spare, 0)
 
     @property
     def counts(self) -> Index:
@@ -69,7 +79,8 @@ class ShardedGrid(eqx.Module):
 
     @property
     def _in_multiples(self) -> Index:
-        x, y, z = (-(-n // m) for n, m in zip(self.shape, self.multiple, strict=True))
+        # Spare layers are counted in multiples, so that they are there once the grid is coarse.
+        x, y, z = (-(-n // m) + k for n, m, k in zip(self.shape, self.multiple, self.spare, strict=True))
         return x, y, z
 
     @property
@@ -223,7 +234,7 @@ class ShardedGrid(eqx.Module):
             )
         a, b, c = (-(-n // factor) for n in self.shape)
         x, y, z = (m // factor for m in self.multiple)
-        return ShardedGrid((a, b, c), self.mesh, (x, y, z))
+        return ShardedGrid((a, b, c), self.mesh, (x, y, z), self.spare)
 
     def _check(self, array: Any) -> None:
         if tuple(array.shape) != self.filled:
@@ -232,9 +243,9 @@ class ShardedGrid(eqx.Module):
             )
 
 
-def _three(name: str, value: Sequence[int]) -> Index:
+def _three(name: str, value: Sequence[int], least: int = 1) -> Index:
     entries = tuple(value)
-    if len(entries) != 3 or any(not isinstance(n, int | np.integer) or n < 1 for n in entries):
-        raise ValueError(f"{name}={value!r} must be three positive whole numbers.")
+    if len(entries) != 3 or any(not isinstance(n, int | np.integer) or n < least for n in entries):
+        raise ValueError(f"{name}={value!r} must be three whole numbers >= {least}.")
     x, y, z = (int(n) for n in entries)
     return x, y, z

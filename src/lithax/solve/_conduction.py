@@ -18,6 +18,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.solve._bounds import bounds
 from lithax.solve._conduction_budget import ConductionBudget
+from lithax.solve._conduction_over_devices import conductivity_over_devices
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
 from lithax.solve._conduction_solve import (
     Settings,
@@ -34,6 +35,7 @@ from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._domain import Domain, check_section, domain_of
 from lithax.solve._fields import current_density, potential_of, relative_currents
 from lithax.solve._medium import Medium, conducting_of, read_medium
+from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._percolation import Percolation, percolation
 from lithax.solve._source import Source, read_source
 from lithax.solve._watch import Watch
@@ -55,6 +57,7 @@ def conductivity(
     loading: str | None = None,
     reservoir: Any = 0,
     spacing: Any = None,
+    shape: Any = None,
     tolerance: Any = 5e-3,
     gradient_tolerance: Any = 1e-2,
     x0: Any = None,
@@ -109,6 +112,8 @@ def conductivity(
         taken off again, and lengths are the sample's.
     spacing
         Voxel length, one number or one per axis; by default the image's.
+    shape
+        Of the image, where an array has filler beyond its upper faces, as `lithax.shard` makes it.
     tolerance
         Relative error of the value at which the iterations end [-]; see
         `Conductivity.solver_error`.
@@ -149,6 +154,13 @@ def conductivity(
 
     Notes
     -----
+    An array that lies over several devices (`lithax.shard`) is solved on these, an image on all
+    devices of processes that work together (``connect("jax")``), or on those of
+    `lithax.runtime.using`: every process reads and labels its own part, and the value does not
+    depend on how many there are. There `reservoir`, `x0`, `budget`, the flux and conductivities
+    along three axes are not available, and paths through corners are not looked for. Arrays in the
+    result lie as the one handed in.
+
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
     stay as they are while others go on. The value and the tensor have derivatives of first and
@@ -165,6 +177,14 @@ def conductivity(
     """
     boundaries = _boundaries(axis, ends, sides, loading, reservoir)
     _check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir)
+    if lies_over_devices(image):
+        refused = {"reservoir": reservoir, "x0": x0 is not None, "budget": budget}
+        return conductivity_over_devices(
+            image, axis, boundaries, shape, pore, values, fluid, where, area, spacing, tolerance, gradient_tolerance,
+            fields, gradient, unit, max_iterations, throw, Watch(progress), [k for k, v in refused.items() if v],
+        )  # fmt: skip
+    if shape is not None:
+        image = _without_filler(image, shape)
     source = read_source(image, spacing)
     medium = read_medium(source.array, pore, values)
     guest = _under_a_transformation(medium, fluid)
@@ -560,6 +580,21 @@ def _percolation_on_host(
 
     shapes = (jax.ShapeDtypeStruct(conducting.shape, bool), jax.ShapeDtypeStruct((3,), np.float32))
     return jax.pure_callback(find, shapes, conducting, vmap_method="sequential")
+
+
+def _without_filler(image: Any, shape: Any) -> Any:
+    size = tuple(shape)
+    if (
+        hasattr(image, "frame")
+        or len(size) != 3
+        or any(not 0 < n <= m for n, m in zip(size, image.shape[-3:], strict=True))
+    ):
+        raise ValueError(
+            f"shape={shape!r} must be three numbers, none beyond image's {tuple(image.shape)}, and is for arrays with filler; "
+            "leave it out."
+        )
+    x, y, z = size
+    return image[..., :x, :y, :z]
 
 
 def _under_a_transformation(medium: Medium, fluid: Any) -> bool:

@@ -48,11 +48,7 @@ def domain_of(where: Any, source: Source, linear: bool) -> Domain:
     found = as_domain(where)
     if found is None:
         return Domain(None)
-    if linear:
-        raise ValueError(
-            "where= leaves out a part of the image, and loading='linear' acts on the surface of all of it; crop the image "
-            "(lx.inscribed_cuboid finds a box inside a region), or use ends= and sides=."
-        )
+    check_loading(linear)
     selection = make_selection(found, source.frame)
     assert selection is not None
     mask = selection.block(ChunkCache(0), (0, 0, 0), source.frame.shape, (0, 0, 0), "reflect", False)
@@ -61,6 +57,15 @@ def domain_of(where: Any, source: Source, linear: bool) -> Domain:
             f"where={where!r} leaves no voxel of the image of shape {source.frame.shape}; check its place and size."
         )
     return Domain(None if mask.all() else mask)
+
+
+def check_loading(linear: bool) -> None:
+    """Raise ValueError if linear loading comes with `where`."""
+    if linear:
+        raise ValueError(
+            "where= leaves out a part of the image, and loading='linear' acts on the surface of all of it; crop the image "
+            "(lx.inscribed_cuboid finds a box inside a region), or use ends= and sides=."
+        )
 
 
 def check_section(
@@ -77,23 +82,39 @@ def check_section(
     ValueError
         If it varies along the axis and `area` is not given.
     """
+    planes = None
+    if domain.mask is not None and axis is not None:
+        planes = np.count_nonzero(domain.mask, axis=tuple(a for a in range(3) if a != axis))
+    return section_of(planes, domain.count(shape), shape, axis, area, spacing)
+
+
+def section_of(
+    planes: np.ndarray | None,
+    volume: int,
+    shape: tuple[int, int, int],
+    axis: int | None,
+    area: float | None,
+    spacing: tuple[float, float, float],
+) -> float:
+    """Return the same from the number of the sample's voxels in each plane across the axis (None:
+    all), and in the image.
+    """
     if axis is None:
         if area is not None:
             raise ValueError("area= is a cross-section; the tensor of a whole image needs none. Leave it out.")
-        return float(domain.count(shape))
+        return float(volume)
     face = math.prod(h for a, h in enumerate(spacing) if a != axis)
     if area is not None:
         if not isinstance(area, int | float | np.number) or not 0 < area < math.inf:
             raise ValueError(f"area={area!r} must be a positive number, in the square of the unit of the spacing.")
         return float(area) / face
-    if domain.mask is None:
+    if planes is None:
         return float(math.prod(n for a, n in enumerate(shape) if a != axis))
-    counts = np.count_nonzero(domain.mask, axis=tuple(a for a in range(3) if a != axis))
-    if counts.min() != counts.max():
+    if planes.min() != planes.max():
         name = "xyz"[axis]
         raise ValueError(
-            f"where= has a cross-section of {counts.min()} to {counts.max()} voxels along {name}, so that the conductivity has no "
+            f"where= has a cross-section of {planes.min()} to {planes.max()} voxels along {name}, so that the conductivity has no "
             f"area to refer to; give area=, take a region of constant cross-section (a cylinder along {name} that is longer than "
             f"the image), or crop the image to a box inside it."
         )
-    return float(counts[0])
+    return float(planes[0])

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.solve._layout import Layout
+from lithax.solve._layout import AbstractLayout, Layout
 
 
 class FaceOperator(eqx.Module):
@@ -20,7 +20,7 @@ class FaceOperator(eqx.Module):
     end faces of a held axis. Made by `face_operator`.
     """
 
-    layout: Layout
+    layout: AbstractLayout
     faces: tuple[jax.Array, jax.Array, jax.Array]
     excess: jax.Array | None = None
 

@@ -8,6 +8,8 @@ layer of ghost cells below and above; along y and z only where the image is peri
 are held at zero. Ghost cells along a periodic axis hold copies; elsewhere zeros.
 """
 
+from abc import abstractmethod
+
 import equinox as eqx
 import jax
 from jax import numpy as jnp
@@ -15,7 +17,71 @@ from jax import numpy as jnp
 from lithax.grid import Index
 
 
-class Layout(eqx.Module):
+class AbstractLayout(eqx.Module):
+    """Cells with ghost cells around them: of a whole grid (`Layout`), or of what one device has of
+    it.
+    """
+
+    shape: eqx.AbstractVar[Index]
+    periodic: eqx.AbstractVar[tuple[bool, bool, bool]]
+    held: eqx.AbstractVar[tuple[bool, bool, bool]]
+
+    @property
+    @abstractmethod
+    def ghosts(self) -> Index:
+        """Ghost layers on each side, along x, y and z."""
+
+    @abstractmethod
+    def pad(self, cells: jax.Array) -> jax.Array:
+        """Put zeros around the cells."""
+
+    @abstractmethod
+    def filled(self, v: jax.Array) -> jax.Array:
+        """Make the ghost cells right."""
+
+    @abstractmethod
+    def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """Return the sum of products over all cells of the grid, in the type of `a`."""
+
+    @abstractmethod
+    def widened(self, flat: jax.Array) -> jax.Array:
+        """Return what `shifted` returns in the shape of the padded array."""
+
+    @abstractmethod
+    def joined(self, cells: jax.Array, coarse: "AbstractLayout") -> jax.Array:
+        """Return aggregates of these cells as the coarser level keeps them."""
+
+    @abstractmethod
+    def own(self, cells: jax.Array, coarse: "AbstractLayout", step: tuple[bool, bool, bool]) -> jax.Array:
+        """Return the aggregates of these cells from what the coarser level keeps."""
+
+    @property
+    def padded(self) -> Index:
+        """Shape of an array that holds cells and ghost cells."""
+        x, y, z = (n + 2 * g for n, g in zip(self.shape, self.ghosts, strict=True))
+        return x, y, z
+
+    @property
+    def strides(self) -> Index:
+        """How far apart neighbours along x, y and z lie in memory."""
+        _, y, z = self.padded
+        return y * z, z, 1
+
+    def cells(self, v: jax.Array) -> jax.Array:
+        """Return an array without its ghost cells."""
+        x, y, z = (slice(g, g + n) for n, g in zip(self.shape, self.ghosts, strict=True))
+        return v[x, y, z]
+
+    def shifted(self, v: jax.Array, axis: int, steps: int) -> jax.Array:
+        """Return, flat, the neighbours `steps` cells up along an axis, for all cells between the
+        first and last layer along x.
+        """
+        margin = self.strides[0]
+        start = margin + steps * self.strides[axis]
+        return v.reshape(-1)[start : start + self.shape[0] * margin]
+
+
+class Layout(AbstractLayout):
     """Shape of the cells, which axes are periodic, and along which the end faces are joined to
     ghost cells that hold zero.
 
@@ -36,26 +102,9 @@ class Layout(eqx.Module):
         _, y, z = (int(p or h) for p, h in zip(self.periodic, self.held, strict=True))
         return 1, y, z
 
-    @property
-    def padded(self) -> Index:
-        """Shape of an array that holds cells and ghost cells."""
-        x, y, z = (n + 2 * g for n, g in zip(self.shape, self.ghosts, strict=True))
-        return x, y, z
-
-    @property
-    def strides(self) -> Index:
-        """How far apart neighbours along x, y and z lie in memory."""
-        _, y, z = self.padded
-        return y * z, z, 1
-
     def pad(self, cells: jax.Array) -> jax.Array:
         """Put zeros around the cells."""
         return jnp.pad(cells, [(g, g) for g in self.ghosts])
-
-    def cells(self, v: jax.Array) -> jax.Array:
-        """Return an array without its ghost cells."""
-        x, y, z = (slice(g, g + n) for n, g in zip(self.shape, self.ghosts, strict=True))
-        return v[x, y, z]
 
     def filled(self, v: jax.Array) -> jax.Array:
         """Make the ghost cells right: copies of the cells at the far side of a periodic axis, zeros
@@ -90,16 +139,16 @@ class Layout(eqx.Module):
             v = jnp.sum(v, -1)
         return v
 
-    def shifted(self, v: jax.Array, axis: int, steps: int) -> jax.Array:
-        """Return, flat, the neighbours `steps` cells up along an axis, for all cells between the
-        first and last layer along x.
-        """
-        margin = self.strides[0]
-        start = margin + steps * self.strides[axis]
-        return v.reshape(-1)[start : start + self.shape[0] * margin]
-
     def widened(self, flat: jax.Array) -> jax.Array:
         """Return what `shifted` returns in the shape of the padded array, zeros in the first and
         last layer along x.
         """
         return jnp.pad(flat, self.strides[0]).reshape(self.padded)
+
+    def joined(self, cells: jax.Array, coarse: AbstractLayout) -> jax.Array:
+        """Return the aggregates as they are."""
+        return cells
+
+    def own(self, cells: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
+        """Return the aggregates as they are."""
+        return cells

@@ -37,7 +37,7 @@ from jax import numpy as jnp
 from lithax.arrays import fence
 from lithax.grid import Index
 from lithax.solve._face_operator import FaceOperator, padded_faces
-from lithax.solve._layout import Layout
+from lithax.solve._layout import AbstractLayout, Layout
 
 _OVER = 1.8
 _FEW_CELLS = 128
@@ -140,7 +140,7 @@ def _built(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[tuple[FaceO
     for shape, step in zip(shapes[1:], steps, strict=True):
         layout = replace(operator.layout, shape=shape)
         levels.append(coarsened(levels[-1], layout, step))
-    return tuple(levels[1:]), _pseudo_inverse(levels[-1])
+    return tuple(levels[1:]), pseudo_inverse(levels[-1])
 
 
 def coarsening(
@@ -174,14 +174,14 @@ def chebyshev_weights(sweeps: int) -> tuple[float, ...]:
     return tuple(float(1 / ((high + low) / 2 + (high - low) / 2 * root)) for root in roots)
 
 
-def restricted(v: jax.Array, fine: Layout, coarse: Layout, step: tuple[bool, bool, bool]) -> jax.Array:
+def restricted(v: jax.Array, fine: AbstractLayout, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
     """Sum the cells of each aggregate."""
-    return coarse.pad(_summed(fine.cells(v), step))
+    return coarse.pad(fine.joined(summed(fine.cells(v), step), coarse))
 
 
-def prolonged(e: jax.Array, fine: Layout, coarse: Layout, step: tuple[bool, bool, bool]) -> jax.Array:
+def prolonged(e: jax.Array, fine: AbstractLayout, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
     """Give every cell the value of its aggregate."""
-    v = coarse.cells(e)
+    v = fine.own(coarse.cells(e), coarse, step)
     for axis in range(3):
         if step[axis]:
             v = jnp.repeat(v, 2, axis, total_repeat_length=2 * v.shape[axis])
@@ -205,18 +205,18 @@ def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bo
             # vanish.
             cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / _OVER
             ends = None if ends is None else ends / _OVER
-        ends = None if ends is None else _summed(ends, others)
-        faces.append(fence(padded_faces(layout, axis, _summed(cells, others), ends)))
+        ends = None if ends is None else summed(ends, others)
+        faces.append(fence(padded_faces(layout, axis, summed(cells, others), ends)))
     excess = None
     if operator.excess is not None:
         # What leaves through walls is a coupling, too: too stiff like the others once all axes are
         # halved.
         everywhere = all(halved for halved, n in zip(step, fine.shape, strict=True) if n > 1)
-        excess = layout.pad(_summed(fine.cells(operator.excess), step) / (_OVER if everywhere else 1.0))
+        excess = layout.pad(summed(fine.cells(operator.excess), step) / (_OVER if everywhere else 1.0))
     return FaceOperator(layout, tuple(faces), excess)
 
 
-def _summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
+def summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
     """Sum pairs along some axes; the last of an odd number stands alone."""
     for axis, halved in enumerate(step):
         if halved:
@@ -228,7 +228,7 @@ def _summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
     return v
 
 
-def _pseudo_inverse(operator: FaceOperator) -> jax.Array:
+def pseudo_inverse(operator: FaceOperator) -> jax.Array:
     """Return the inverse of the last level, with constants of parts that nothing holds projected
     out.
 

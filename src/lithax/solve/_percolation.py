@@ -6,6 +6,7 @@ and is taken out before the solve.
 """
 
 from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,8 +57,13 @@ def percolation(
         return Percolation(np.ones(conducting.shape, bool), total, total, total, False)
     conducting = np.require(conducting, requirements=["C", "W"])  # the compiled kernels take no read-only arrays
     labels, count = label_block(conducting)
-    groups, wraps = _joined_around(labels, count, periodic)
-    joins, touches = _joining(labels, groups, wraps, axis, ends)
+    pairs = [
+        pair for a in range(3) if periodic[a] for pair in touching(np.take(labels, -1, a), np.take(labels, 0, a), a, 1)
+    ]
+    groups, wraps = joined_around(pairs, count)
+    joins, touches = joining(
+        lambda a, end: [(np.take(labels, end, a), (0, 0))], labels.shape, groups, wraps, axis, ends
+    )
     sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
     joins[groups[0]] = touches[groups[0]] = False
     chosen = joins[groups]
@@ -73,9 +79,21 @@ def percolation(
     return Percolation(chosen[labels], total, int(sizes[accessible].sum()), percolating, corners)
 
 
-def _joined_around(labels: np.ndarray, count: int, periodic: tuple[bool, bool, bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Join components across periodic faces, and find which come back to themselves shifted by the
-    image.
+Pair = tuple[int, int, int, int]
+"""Two components that touch, and through which end of the image: axis and way, 0 within it."""
+Face = Callable[[int, int], Sequence[tuple[np.ndarray, tuple[int, int]]]]
+"""Labels on the lower (0) or upper (-1) face across an axis, in pieces, with the place of each."""
+
+
+def touching(last: np.ndarray, first: np.ndarray, axis: int, way: int) -> Iterator[Pair]:
+    """Find the labels that touch where two layers meet."""
+    both = (last > 0) & (first > 0)
+    for a, b in np.unique(np.stack([last[both], first[both]], 1), axis=0).tolist():
+        yield a, b, axis, way
+
+
+def joined_around(pairs: Iterable[Pair], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Join components that touch, and find which come back to themselves shifted by the image.
 
     Returns
     -------
@@ -83,13 +101,9 @@ def _joined_around(labels: np.ndarray, count: int, periodic: tuple[bool, bool, b
         axes it wraps around.
     """
     neighbours: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for axis in range(3):
-        if periodic[axis]:
-            last, first = np.take(labels, -1, axis).reshape(-1), np.take(labels, 0, axis).reshape(-1)
-            both = (last > 0) & (first > 0)
-            for a, b in np.unique(np.stack([last[both], first[both]], 1), axis=0).tolist():
-                neighbours[a].append((b, axis, 1))
-                neighbours[b].append((a, axis, -1))
+    for a, b, axis, way in pairs:
+        neighbours[a].append((b, axis, way))
+        neighbours[b].append((a, axis, -way))
     groups = np.arange(count + 1)
     wraps = np.zeros((count + 1, 3), bool)
     shifts: dict[int, np.ndarray] = {}
@@ -113,40 +127,47 @@ def _joined_around(labels: np.ndarray, count: int, periodic: tuple[bool, bool, b
     return groups, wraps
 
 
-def _joining(
-    labels: np.ndarray, groups: np.ndarray, wraps: np.ndarray, axis: int | None, ends: str
+def joining(
+    face: Face, shape: tuple[int, ...], groups: np.ndarray, wraps: np.ndarray, axis: int | None, ends: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each group whether it joins the ends, and whether it touches one."""
+    """Return for each group whether it joins the ends, and whether it touches one; groups[0] is the
+    background's.
+    """
     if ends == "periodic":
         joins = np.asarray(wraps.any(1) if axis is None else wraps[:, axis].copy())
         return joins, joins.copy()
     if ends == "linear":
-        return _joins_linear(labels, groups, axis)
+        return _joins_linear(face, shape, groups, axis)
     assert axis is not None
     reached: list[np.ndarray] = []
     for end in (0, -1):
         reach = np.zeros(len(groups), bool)
-        reach[groups[np.unique(np.take(labels, end, axis))]] = True
+        for there, _ in face(axis, end):
+            reach[groups[np.unique(there)]] = True
         reached.append(reach)
     return np.asarray(reached[0] & reached[1]), np.asarray(reached[0] | reached[1])
 
 
-def _joins_linear(labels: np.ndarray, groups: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _joins_linear(
+    face: Face, shape: tuple[int, ...], groups: np.ndarray, axis: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return which groups touch the surface at different potentials, and which touch it at all."""
     joins, touches = np.zeros(len(groups), bool), np.zeros(len(groups), bool)
     for loaded in range(3) if axis is None else (axis,):
         lowest, highest = np.full(len(groups), np.inf), np.full(len(groups), -np.inf)
-        for face in range(3):
+        for across in range(3):
             for end in (0, -1):
-                there = np.take(labels, end, face)
-                if face == loaded:
-                    position = np.full(there.shape, -0.5 if end == 0 else labels.shape[loaded] - 0.5)
-                else:
-                    along = [1, 1]
-                    along[loaded - (loaded > face)] = -1
-                    position = np.broadcast_to(np.arange(labels.shape[loaded], dtype=float).reshape(along), there.shape)
-                np.minimum.at(lowest, groups[there], position)
-                np.maximum.at(highest, groups[there], position)
+                for there, place in face(across, end):
+                    if across == loaded:
+                        position = np.full(there.shape, -0.5 if end == 0 else shape[loaded] - 0.5)
+                    else:
+                        side = loaded - (loaded > across)
+                        along = [1, 1]
+                        along[side] = -1
+                        steps = place[side] + np.arange(there.shape[side], dtype=float)
+                        position = np.broadcast_to(steps.reshape(along), there.shape)
+                    np.minimum.at(lowest, groups[there], position)
+                    np.maximum.at(highest, groups[there], position)
         joins |= highest > lowest
         touches |= np.isfinite(lowest)
     return joins, touches

@@ -55,11 +55,11 @@ def read_source(image: Any, spacing: Any) -> Source:
                 f"conductivity() solves an image within one process, and {count} work together; call it in one of them with "
                 f"image[...] and spacing=image.voxel_length."
             )
-        lengths = frame.voxel_length if spacing is None else _lengths(spacing)
+        lengths = frame.voxel_length if spacing is None else spacing_of(spacing)
         return Source(np.asarray(image[...]), lengths, frame.replace(voxel_length=lengths), image, _boolean(image))
     if not is_array(image):
         raise TypeError(f"image is a {type(image).__name__}; give an array or an image (lx.open, lx.from_array).")
-    lengths = (1.0, 1.0, 1.0) if spacing is None else _lengths(spacing)
+    lengths = (1.0, 1.0, 1.0) if spacing is None else spacing_of(spacing)
     shape = tuple(int(n) for n in image.shape[-3:])
     grid = Frame(shape, lengths) if len(shape) == 3 and min(shape) > 0 else Frame((1, 1, 1), lengths)
     return Source(image, lengths, grid, None, _boolean(image))
@@ -69,7 +69,8 @@ def _boolean(image: Any) -> bool:
     return str(image.dtype).endswith("bool")
 
 
-def _lengths(spacing: Any) -> tuple[float, float, float]:
+def spacing_of(spacing: Any) -> tuple[float, float, float]:
+    """Return a voxel length, or three, as three; ValueError if they are not positive."""
     try:
         given = [float(v) for v in np.ravel(spacing)]
     except (TypeError, ValueError):

@@ -1,0 +1,165 @@
+"""The cells of one device, where a grid lies over many: the same stencils, with ghost cells that
+hold the cells next door.
+
+Used inside `jax.shard_map`, where every device runs the same program. Beyond the last cells of the
+grid lie filler cells; whatever is computed holds zeros there. The weight of the upper end face of a
+held axis is that of the lower face of the first filler cell, so a held axis has at least one.
+"""
+
+import equinox as eqx
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+from lithax.grid import Index
+from lithax.solve._layout import AbstractLayout
+
+
+class PartLayout(AbstractLayout):
+    """Shape of the cells of one device and of the whole grid, and how the devices lie; static."""
+
+    shape: Index = eqx.field(static=True)
+    whole: Index = eqx.field(static=True)
+    """Shape of the grid, without filler."""
+    names: tuple[str | None, str | None, str | None] = eqx.field(static=True)
+    """Which axis of the mesh divides x, y and z."""
+    counts: Index = eqx.field(static=True)
+    """Devices along x, y and z."""
+    periodic: tuple[bool, bool, bool] = eqx.field(static=True)
+    held: tuple[bool, bool, bool] = eqx.field(static=True)
+
+    @property
+    def ghosts(self) -> Index:
+        """Ghost layers on each side, along x, y and z."""
+        ends = zip(self.periodic, self.held, self.counts, strict=True)
+        _, y, z = (int(p or h or c > 1) for p, h, c in ends)
+        return 1, y, z
+
+    def positions(self, axis: int, *, padded: bool = False) -> jax.Array:
+        """Return where in the grid the cells of this device lie along an axis, in a shape that
+        broadcasts against arrays of three axes.
+        """
+        ghost, n = self.ghosts[axis] if padded else 0, self.shape[axis]
+        return (self._start(axis) - ghost + jnp.arange(n + 2 * ghost)).reshape(_along(axis))
+
+    def _start(self, axis: int) -> jax.Array | int:
+        name = self.names[axis]
+        return 0 if name is None else lax.axis_index(name) * self.shape[axis]
+
+    def valid(self) -> jax.Array:
+        """Return, in the shape of the cells, True for those of the grid and False for filler."""
+        return jnp.broadcast_to(self.across(None), self.shape)
+
+    def across(self, axis: int | None) -> jax.Array:
+        """Return True for cells of the grid by their place along the other axes; broadcasts."""
+        inside = jnp.ones((1, 1, 1), bool)
+        for a, n in enumerate(self.whole):
+            if a != axis and self.counts[a] * self.shape[a] > n:
+                inside = inside & (self.positions(a) < n)
+        return inside
+
+    def pad(self, cells: jax.Array) -> jax.Array:
+        """Put zeros around the cells, and into the filler."""
+        return self.surrounded(jnp.where(self.valid(), cells, 0))
+
+    def surrounded(self, cells: jax.Array) -> jax.Array:
+        """Put zeros around the cells, the filler among them."""
+        return jnp.pad(cells, [(g, g) for g in self.ghosts])
+
+    def filled(self, v: jax.Array) -> jax.Array:
+        """Make the ghost cells right: what the devices next door hold, zeros beyond the ends;
+        along a periodic axis the cells at the far side, also in the first filler cell.
+        """
+        for axis in range(3):
+            if self.periodic[axis] or self.counts[axis] > 1:
+                v = self._with_neighbours(v, axis)
+        return v
+
+    def _with_neighbours(self, v: jax.Array, axis: int) -> jax.Array:
+        n, name, count = self.shape[axis], self.names[axis], self.counts[axis]
+        first, last = (lax.slice_in_dim(v, k, k + 1, axis=axis) for k in (1, n))
+        above: jax.Array | int = n + 1
+        if self.periodic[axis]:
+            # A ring of the devices that hold cells of the grid; the last of them ends where the
+            # grid does.
+            owner, end = divmod(self.whole[axis] - 1, n)
+            final = lax.slice_in_dim(v, end + 1, end + 2, axis=axis)
+            if name is not None:
+                at_end = lax.axis_index(name) == owner
+                last, above = jnp.where(at_end, final, last), jnp.where(at_end, end + 2, n + 1)
+            else:
+                last, above = final, end + 2
+            up = [(k, (k + 1) % (owner + 1)) for k in range(owner + 1)]
+        else:
+            up = [(k, k + 1) for k in range(count - 1)]
+        if count > 1 and name is not None:
+            low = lax.ppermute(last, name, up)
+            high = lax.ppermute(first, name, [(b, a) for a, b in up])
+        else:
+            low, high = last, first
+        v = lax.dynamic_update_slice_in_dim(v, low, 0, axis)
+        return lax.dynamic_update_slice_in_dim(v, high, above, axis)
+
+    def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """Return the sum of products over the cells of all devices; ghost cells and filler hold
+        zeros in one of the two.
+        """
+        return self.total(a * b)
+
+    def total(self, v: jax.Array) -> jax.Array:
+        """Return the sum over all devices, in double precision and in their order: the same bits on
+        each.
+        """
+        with jax.enable_x64(True):
+            return jnp.sum(self.gathered(jnp.sum(v.astype(jnp.float64)))).astype(v.dtype)
+
+    def gathered(self, value: jax.Array) -> jax.Array:
+        """Return the values of all devices, stacked along a new first axis."""
+        names = tuple(name for name in self.names if name is not None)
+        return lax.all_gather(value, names) if names else value[None]
+
+    def widened(self, flat: jax.Array) -> jax.Array:
+        """Return what `shifted` returns in the shape of the padded array, zeros in ghost cells and
+        filler.
+        """
+        v = jnp.pad(flat, self.strides[0]).reshape(self.padded)
+        for axis, n in enumerate(self.whole):
+            # Filler that no weight joins to the grid holds zeros anyway.
+            beyond = self.counts[axis] * self.shape[axis] > n and (self.held[axis] or self.periodic[axis])
+            if beyond or (axis > 0 and self.ghosts[axis]):
+                ghost, position = self.ghosts[axis], self.positions(axis, padded=True)
+                own = jnp.arange(self.padded[axis]).reshape(_along(axis))
+                inside = (own >= ghost) & (own < ghost + self.shape[axis]) & (position < n)
+                v = jnp.where(inside, v, 0)
+        return v
+
+    def joined(self, cells: jax.Array, coarse: AbstractLayout) -> jax.Array:
+        """Return aggregates of this device's cells as the coarser level keeps them: on each device
+        its own, or all of them.
+        """
+        return cells if isinstance(coarse, PartLayout) else self.collected(cells, coarse.shape)
+
+    def collected(self, cells: jax.Array, shape: Index) -> jax.Array:
+        """Return what all devices hold, up to a shape."""
+        for axis, name in enumerate(self.names):
+            if name is not None:
+                cells = lax.all_gather(cells, name, axis=axis, tiled=True)
+        x, y, z = shape
+        return cells[:x, :y, :z]
+
+    def own(self, cells: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
+        """Return the aggregates of this device's cells from what the coarser level keeps."""
+        if isinstance(coarse, PartLayout):
+            return cells
+        shape = [n // 2 if halved else n for n, halved in zip(self.shape, step, strict=True)]
+        filler = [(0, m * c - n) for m, c, n in zip(shape, self.counts, cells.shape, strict=True)]
+        places = [0 if name is None else lax.axis_index(name) for name in self.names]
+        return lax.dynamic_slice(
+            jnp.pad(cells, [(0, max(0, f)) for _, f in filler]),
+            [p * m for p, m in zip(places, shape, strict=True)],
+            shape,
+        )
+
+
+def _along(axis: int) -> list[int]:
+    return [-1 if a == axis else 1 for a in range(3)]

@@ -1,0 +1,417 @@
+"""A conduction problem over many devices, each of which runs these functions on its part
+(`jax.shard_map`): the weights of the faces, what drives the current, the levels, one step.
+
+The equations are those of `_conduction_problem`, the cycle and the step those of one device.
+Everything is said of the lower faces of a device's own cells; the upper end faces of a held axis
+are lower faces of filler cells. Fine levels lie over the devices; levels of few cells are kept by
+every device as a whole, which costs less than to ask the others.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax import lax
+from jax import numpy as jnp
+from jax.sharding import PartitionSpec
+
+from lithax.grid import Index
+from lithax.sharded import ShardedGrid, axis_names
+from lithax.solve._conduction_problem import spread
+from lithax.solve._conduction_solve import Stats, Tolerances
+from lithax.solve._conjugate_gradients import State, start, step
+from lithax.solve._face_operator import FaceOperator, padded_faces
+from lithax.solve._layout import AbstractLayout, Layout
+from lithax.solve._multigrid import Multigrid, chebyshev_weights, coarsened, coarsening, pseudo_inverse, summed
+from lithax.solve._part_layout import PartLayout
+
+REPLICATED = 32**3
+"""At how many cells a level is kept by every device as a whole."""
+_OVER = 1.8
+
+
+class Parts(eqx.Module):
+    """What decides the compiled programs: the grid, its levels, the boundaries; static."""
+
+    grid: ShardedGrid
+    layouts: tuple[AbstractLayout, ...] = eqx.field(static=True)
+    steps: tuple[tuple[bool, bool, bool], ...] = eqx.field(static=True)
+    geometry: tuple[float, float, float] = eqx.field(static=True)
+    """Area over distance of the faces along x, y and z."""
+    axis: int | None = eqx.field(static=True)
+    """Along which the current is driven; None for each."""
+    linear: bool = eqx.field(static=True)
+
+    @property
+    def layout(self) -> PartLayout:
+        """That of the finest level."""
+        first = self.layouts[0]
+        assert isinstance(first, PartLayout)
+        return first
+
+    @property
+    def own(self) -> PartitionSpec:
+        """Of an array that lies over the devices."""
+        return PartitionSpec(*axis_names(self.grid.mesh))
+
+    def run(self, function: Callable[..., Any], into: Any, *arguments: Any, out: Any) -> Any:
+        """Run a function on every device; `into` and `out` say which arguments and results lie over
+        the devices.
+        """
+        mapped = jax.shard_map(function, mesh=self.grid.mesh, in_specs=into, out_specs=out, check_vma=False)
+        return mapped(*arguments)
+
+
+def plan_levels(
+    shape: Index, strengths: tuple[float, float, float]
+) -> tuple[tuple[Index, ...], tuple[tuple[bool, bool, bool], ...], int, Index]:
+    """Return the shapes and steps of all levels, how many of them lie over the devices, and what
+    the parts must be a multiple of.
+    """
+    shapes, steps = coarsening(shape, strengths)
+    count = next((k for k, s in enumerate(shapes) if math.prod(s) <= REPLICATED), len(shapes))
+    count = min(max(count, 1), max(1, len(shapes) - 1))
+    x, y, z = (2 ** sum(s[axis] for s in steps[:count]) for axis in range(3))
+    return shapes, steps, count, (x, y, z)
+
+
+def plan_parts(
+    grid: ShardedGrid,
+    levels: Any,
+    periodic: tuple[bool, bool, bool],
+    held: tuple[bool, bool, bool],
+    geometry: tuple[float, float, float],
+    axis: int | None,
+    linear: bool,
+) -> Parts:
+    """Lay out the levels over the devices of a grid."""
+    shapes, steps, count, _ = levels
+    names, counts, part = axis_names(grid.mesh), grid.counts, grid.part
+    layouts: list[AbstractLayout] = []
+    for k, shape in enumerate(shapes):
+        if k < count:
+            layouts.append(PartLayout(part, shape, names, counts, periodic, held))
+            if k < len(steps):
+                a, b, c = (n // 2 if halved else n for n, halved in zip(part, steps[k], strict=True))
+                part = (a, b, c)
+        else:
+            layouts.append(Layout(shape, periodic, held))
+    return Parts(grid, tuple(layouts), steps, geometry, axis, linear)
+
+
+def _flat_positions(layout: PartLayout, axis: int) -> jax.Array:
+    """Return where the cells that `shifted` returns lie along an axis, flat."""
+    _, y, z = layout.padded
+    place = layout.positions(axis, padded=axis > 0)
+    return jnp.broadcast_to(place, (layout.shape[0], y, z)).reshape(-1)
+
+
+def _harmonic_mean(a: jax.Array, b: jax.Array) -> jax.Array:
+    both = a + b
+    return jnp.where(both > 0, 2 * a * b / jnp.where(both > 0, both, 1), 0)
+
+
+def _face_weights(parts: Parts, fields: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the weights of the lower faces, padded; `fields`: padded, filled, one, or one for each
+    axis.
+    """
+    layout = parts.layout
+    faces = []
+    for axis in range(3):
+        s = fields[axis % len(fields)]
+        below, here = layout.shifted(s, axis, -1), layout.shifted(s, axis, 0)
+        c, place = _harmonic_mean(below, here), _flat_positions(layout, axis)
+        if layout.held[axis]:
+            c = jnp.where(place == 0, 2 * here, jnp.where(place == layout.whole[axis], 2 * below, c))
+        elif not layout.periodic[axis]:
+            c = jnp.where(place == 0, 0, c)  # in memory the row before lies there
+        c = jnp.pad(parts.geometry[axis] * c, layout.strides[0]).reshape(layout.padded)
+        faces.append(layout.filled(c))
+    return faces[0], faces[1], faces[2]
+
+
+def _drop(layout: PartLayout, steps: jax.Array, u: jax.Array, axis: int, above: int = 0) -> jax.Array:
+    """Return step + Δu on the lower faces, flat, or the upper ones (`above` = 1); `u`: filled."""
+    place = _flat_positions(layout, axis) + above
+    half = (place == 0) | (place == layout.whole[axis]) if layout.held[axis] else False
+    ramp = jnp.where(half, 0.5, 1.0).astype(u.dtype) * steps[axis]
+    return layout.shifted(u, axis, above) - layout.shifted(u, axis, above - 1) + ramp
+
+
+def _right_hand_side(layout: PartLayout, faces: Any, steps: jax.Array) -> jax.Array:
+    nothing = jnp.zeros(layout.padded, faces[0].dtype)
+    b = jnp.zeros(layout.shape[0] * layout.strides[0], nothing.dtype)
+    for axis in range(3):
+        b = b + layout.shifted(faces[axis], axis, 1) * _drop(layout, steps, nothing, axis, 1)
+        b = b - layout.shifted(faces[axis], axis, 0) * _drop(layout, steps, nothing, axis)
+    return layout.widened(b)
+
+
+def _on_faces(layout: PartLayout, flat: jax.Array, axis: int) -> jax.Array:
+    """Return what is known of the lower faces in the shape of the cells, each face of the grid once
+    and zeros elsewhere.
+    """
+    _, y, z = layout.padded
+    window = tuple(slice(g, g + n) for g, n in zip((0, *layout.ghosts[1:]), layout.shape, strict=True))
+    own = flat.reshape(layout.shape[0], y, z)[window]
+    last = layout.whole[axis] + int(layout.held[axis])
+    return jnp.where((layout.positions(axis) < last) & layout.across(axis), own, 0)
+
+
+def _energy(layout: PartLayout, faces: Any, one: Any, u: jax.Array, other: Any, v: jax.Array) -> jax.Array:
+    u, v = layout.filled(u), layout.filled(v)
+    total = jnp.zeros((), u.dtype)
+    for axis in range(3):
+        power = layout.shifted(faces[axis], axis, 0) * _drop(layout, one, u, axis) * _drop(layout, other, v, axis)
+        total = total + layout.total(_on_faces(layout, power, axis))
+    return total
+
+
+def _slice_currents(layout: PartLayout, faces: Any, steps: jax.Array, u: jax.Array, axis: int) -> jax.Array:
+    """Return the current through every plane of faces across an axis, on all devices."""
+    current = layout.shifted(faces[axis], axis, 0) * _drop(layout, steps, layout.filled(u), axis)
+    others = tuple(a for a in range(3) if a != axis)
+    with jax.enable_x64(True):
+        sums = layout.gathered(jnp.sum(_on_faces(layout, current, axis).astype(jnp.float64), others))
+        present = [c for c, name in zip(layout.counts, layout.names, strict=True) if name is not None]
+        where = [a for a, name in enumerate(layout.names) if name is not None]
+        sums = sums.reshape(*present, layout.shape[axis])
+        sums = jnp.sum(sums, tuple(k for k, a in enumerate(where) if a != axis)).reshape(-1)
+    return sums[: layout.whole[axis] + int(layout.held[axis])].astype(u.dtype)
+
+
+def _imbalance(parts: Parts, faces: Any, steps: jax.Array, u: jax.Array, r: jax.Array) -> jax.Array:
+    layout = parts.layout
+    if not parts.linear:
+        axes = range(3) if parts.axis is None else (parts.axis,)
+        spreads = [spread(_slice_currents(layout, faces, steps, u, axis)) for axis in axes]
+        return sum((jnp.where(steps[a] > 0, s, 0) for a, s in zip(axes, spreads, strict=True)), jnp.zeros((), u.dtype))
+    ramp = jnp.zeros((1, 1, 1), u.dtype)
+    for axis in range(3):
+        ramp = ramp + steps[axis] * (layout.positions(axis) + 0.5).astype(u.dtype)
+    power = _energy(layout, faces, steps, u, steps, u)
+    lost = jnp.abs(layout.dot(layout.pad(jnp.broadcast_to(ramp, layout.shape)), r))
+    return lost / jnp.where(power > 0, power, 1)
+
+
+def _aggregate_faces(operator: FaceOperator, axis: int, step: tuple[bool, bool, bool]) -> jax.Array:
+    """Return the weights of the lower faces of a device's aggregates, as `coarsened` does."""
+    fine = operator.layout
+    assert isinstance(fine, PartLayout)
+    c, n, ghost = operator.faces[axis], fine.shape[axis], fine.ghosts[axis]
+    window = [slice(g, g + m) for g, m in zip(fine.ghosts, fine.shape, strict=True)]
+    if step[axis]:
+        window[axis] = slice(ghost, ghost + n, 2)
+        lower = c[tuple(window)]
+        if fine.held[axis] and fine.whole[axis] % 2:
+            # An odd last cell stands alone: its upper face is an even one of the aggregates.
+            window[axis] = slice(ghost - 1, ghost - 1 + n, 2)
+            place = fine.positions(axis)[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))]
+            lower = jnp.where(place == fine.whole[axis] + 1, c[tuple(window)], lower)
+        lower = lower / _OVER
+    else:
+        lower = c[tuple(window)]
+    if any(p for a, p in enumerate(fine.periodic) if a != axis):  # filler holds copies there
+        halves = tuple(slice(None, None, 2 if step[axis] and a == axis else 1) for a in range(3))
+        lower = jnp.where(jnp.broadcast_to(fine.across(axis), fine.shape)[halves], lower, 0)
+    return summed(lower, tuple(halved and other != axis for other, halved in enumerate(step)))
+
+
+def _coarser(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, bool, bool]) -> FaceOperator:
+    fine = operator.layout
+    if not isinstance(fine, PartLayout):
+        assert isinstance(layout, Layout)
+        return coarsened(operator, layout, step)
+    faces = []
+    for axis in range(3):
+        lower = _aggregate_faces(operator, axis, step)
+        if isinstance(layout, PartLayout):
+            faces.append(layout.filled(layout.surrounded(lower)))
+            continue
+        assert isinstance(layout, Layout)
+        x, y, z = (n + int(layout.held[axis] and a == axis) for a, n in enumerate(layout.shape))
+        all_of_them = fine.collected(lower, (x, y, z))
+        end = None
+        if layout.held[axis]:
+            end = lax.slice_in_dim(all_of_them, layout.shape[axis], layout.shape[axis] + 1, axis=axis)
+        x, y, z = layout.shape
+        faces.append(padded_faces(layout, axis, all_of_them[:x, :y, :z], end))
+    return FaceOperator(layout, (faces[0], faces[1], faces[2]))
+
+
+Levels = tuple[tuple[tuple[jax.Array, jax.Array, jax.Array], ...], jax.Array]
+
+
+def _multigrid(parts: Parts, levels: Any) -> Multigrid:
+    faces, inverse = levels
+    operators = tuple(FaceOperator(layout, tuple(f)) for layout, f in zip(parts.layouts, faces, strict=True))
+    return Multigrid(operators, inverse, parts.steps, chebyshev_weights(2), 2)
+
+
+def _level_specs(parts: Parts) -> Any:
+    specs = [parts.own if isinstance(layout, PartLayout) else PartitionSpec() for layout in parts.layouts]
+    return tuple((s, s, s) for s in specs), PartitionSpec()
+
+
+def _state_specs(parts: Parts) -> State:
+    over, same = parts.own, PartitionSpec()
+    return State(over, over, over, *[same] * 9)
+
+
+@partial(jax.jit, static_argnums=0)
+def levels_of(parts: Parts, fields: tuple[jax.Array, ...]) -> Levels:
+    """Return the weights on all levels, and the inverse of the last.
+
+    Parameters
+    ----------
+    parts
+        The problem.
+    fields
+        Conductivities on the grid, zero in the filler and where a voxel takes no part: one, or one
+        for each axis.
+    """
+
+    def make(*fields: jax.Array) -> Any:
+        layout = parts.layout
+        faces = _face_weights(parts, tuple(layout.filled(layout.pad(s)) for s in fields))
+        operators = [FaceOperator(layout, faces)]
+        for coarse, halved in zip(parts.layouts[1:], parts.steps, strict=True):
+            operators.append(_coarser(operators[-1], coarse, halved))
+        return tuple(tuple(o.faces) for o in operators), pseudo_inverse(operators[-1])
+
+    return parts.run(make, (parts.own,) * len(fields), *fields, out=_level_specs(parts))
+
+
+@partial(jax.jit, static_argnums=0)
+def begin(parts: Parts, levels: Levels, steps: jax.Array) -> State:
+    """Return the state before the first step."""
+
+    def make(levels: Any, steps: jax.Array) -> State:
+        operator = _multigrid(parts, levels).levels[0]
+        b = _right_hand_side(parts.layout, operator.faces, steps)
+        nothing = jnp.zeros_like(b)
+        return start(operator, b, None, _energy(parts.layout, operator.faces, steps, nothing, steps, nothing))
+
+    return parts.run(make, (_level_specs(parts), PartitionSpec()), levels, steps, out=_state_specs(parts))
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=4)
+def advance(parts: Parts, levels: Levels, steps: jax.Array, tolerances: Tolerances, state: State) -> State:
+    """Take one step; the state handed in is used up."""
+
+    def take(levels: Any, steps: jax.Array, tolerances: Tolerances, state: State) -> State:
+        cycle = _multigrid(parts, levels)
+        operator = cycle.levels[0]
+        balance = partial(_imbalance, parts, operator.faces, steps)
+        return step(operator, cycle, state, tolerances.value, balance, tolerances.balance)
+
+    into = (_level_specs(parts), PartitionSpec(), PartitionSpec(), _state_specs(parts))
+    return parts.run(take, into, levels, steps, tolerances, state, out=_state_specs(parts))
+
+
+@partial(jax.jit, static_argnums=0)
+def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State) -> Stats:
+    """Return how a solve ended."""
+
+    def make(faces: Any, steps: jax.Array, state: State) -> Stats:
+        layout, u = parts.layout, state.u
+        ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
+        power = _energy(layout, faces, steps, u, steps, u)
+        current = _energy(layout, faces, steps, u, steps, jnp.zeros_like(u))
+        apart = jnp.abs(current - power) / jnp.where(power > 0, power, 1)
+        error = jnp.maximum(jnp.where(jnp.isfinite(state.error), state.error, 1), apart)
+        balance = _imbalance(parts, faces, steps, u, state.r)
+        return Stats(state.count, error, balance, jnp.sqrt(jnp.maximum(ratio, 0)), state.done)
+
+    into = ((parts.own,) * 3, PartitionSpec(), _state_specs(parts))
+    return parts.run(make, into, levels[0][0], steps, state, out=Stats(*[PartitionSpec()] * 5))
+
+
+@partial(jax.jit, static_argnums=0)
+def energies(parts: Parts, levels: Levels, rows: jax.Array, u: tuple[jax.Array, ...]) -> jax.Array:
+    """Return the symmetric matrix of the currents along every drive (a row) for a drop along every
+    other.
+    """
+    count = len(u)
+
+    def make(faces: Any, rows: jax.Array, *u: jax.Array) -> jax.Array:
+        upper = {
+            (i, j): _energy(parts.layout, faces, rows[i], u[i], rows[j], u[j])
+            for i in range(count)
+            for j in range(i, count)
+        }
+        return jnp.stack([jnp.stack([upper[min(i, j), max(i, j)] for j in range(count)]) for i in range(count)])
+
+    into = ((parts.own,) * 3, PartitionSpec(), *(parts.own,) * count)
+    return parts.run(make, into, levels[0][0], rows, *u, out=PartitionSpec())
+
+
+@partial(jax.jit, static_argnums=0)
+def slopes(parts: Parts, fields: tuple[jax.Array, ...], steps: jax.Array, u: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the derivative of the current for a drop of one with respect to each conductivity, on
+    the grid.
+
+    Each voxel's is that of the energy of its own six faces, its neighbours held fixed: no device
+    needs to know of another's derivative.
+    """
+
+    def make(steps: jax.Array, u: jax.Array, *fields: jax.Array) -> Any:
+        layout = parts.layout
+        u = layout.filled(u)
+        around = tuple(layout.filled(layout.pad(s)) for s in fields)
+        drops = [[_drop(layout, steps, u, axis, above) ** 2 for above in (0, 1)] for axis in range(3)]
+
+        # Own cells as seen from themselves, neighbours as constants.
+        def seen(own: tuple[jax.Array, ...]) -> jax.Array:
+            total = jnp.zeros((), u.dtype)
+            for axis in range(3):
+                s, mine, n = around[axis % len(around)], own[axis % len(own)], layout.whole[axis]
+                below, above = layout.shifted(s, axis, -1), layout.shifted(s, axis, 1)
+                here, place = layout.shifted(mine, axis, 0), _flat_positions(layout, axis)
+                lower, upper = _harmonic_mean(below, here), _harmonic_mean(here, above)
+                if layout.held[axis]:
+                    lower, upper = jnp.where(place == 0, 2 * here, lower), jnp.where(place == n - 1, 2 * here, upper)
+                elif not layout.periodic[axis]:
+                    lower, upper = jnp.where(place == 0, 0, lower), jnp.where(place == n - 1, 0, upper)
+                # Faces between two own cells count once for each, the other held fixed.
+                both = lower * drops[axis][0] + upper * drops[axis][1]
+                total = total + parts.geometry[axis] * jnp.sum(both)
+            return total
+
+        rates = jax.grad(seen)(around)
+        return tuple(
+            jnp.where(layout.valid() & (s > 0), layout.cells(g), 0) for g, s in zip(rates, fields, strict=True)
+        )
+
+    into = (PartitionSpec(), parts.own, *(parts.own,) * len(fields))
+    return parts.run(make, into, steps, u, *fields, out=(parts.own,) * len(fields))
+
+
+@partial(jax.jit, static_argnums=0)
+def potential(parts: Parts, steps: jax.Array, u: jax.Array) -> jax.Array:
+    """Return the potential at voxel centres on the grid, falling by one along the axis."""
+
+    def make(steps: jax.Array, u: jax.Array) -> jax.Array:
+        layout = parts.layout
+        ramp = jnp.zeros((1, 1, 1), u.dtype)
+        for axis in range(3):
+            ramp = ramp + steps[axis] * (layout.positions(axis) + 0.5).astype(u.dtype)
+        return jnp.where(layout.valid(), 1 - (layout.cells(u) + ramp), 0)
+
+    return parts.run(make, (PartitionSpec(), parts.own), steps, u, out=parts.own)
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def currents(parts: Parts, levels: Levels, steps: jax.Array, u: jax.Array, axis: int) -> jax.Array:
+    """Return the current through every plane of faces across an axis, relative to their mean."""
+
+    def make(faces: Any, steps: jax.Array, u: jax.Array) -> jax.Array:
+        found = _slice_currents(parts.layout, faces, steps, u, axis)
+        mean = jnp.mean(found)
+        return found / jnp.where(mean == 0, 1, mean)
+
+    into = ((parts.own,) * 3, PartitionSpec(), parts.own)
+    return parts.run(make, into, levels[0][0], steps, u, out=PartitionSpec())
