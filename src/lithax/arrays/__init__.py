@@ -2,6 +2,7 @@
 lacks.
 """
 
+from lithax.arrays._balls import draw_balls as draw_balls
 from lithax.arrays._balls import largest_balls as largest_balls
 from lithax.arrays._bincount import bincount as bincount
 from lithax.arrays._bincount import count_not_above as count_not_above
@@ -25,6 +26,9 @@ from lithax.arrays._distance import line_distance as line_distance
 from lithax.arrays._distance import no_source as no_source
 from lithax.arrays._fold_pieces import PIECE as PIECE
 from lithax.arrays._fold_pieces import fold_pieces as fold_pieces
+from lithax.arrays._half_lattice import half_lattice_bytes as half_lattice_bytes
+from lithax.arrays._half_lattice import half_lattice_distances as half_lattice_distances
+from lithax.arrays._half_lattice import half_lattice_reach as half_lattice_reach
 from lithax.arrays._label import CONNECTIVITIES as CONNECTIVITIES
 from lithax.arrays._label import HALF_OFFSETS as HALF_OFFSETS
 from lithax.arrays._label import bounding_boxes as bounding_boxes

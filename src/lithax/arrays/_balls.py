@@ -1,112 +1,199 @@
-"""The largest ball that covers each voxel, given the squared radius of the largest ball around each
-voxel.
+"""The largest ball that covers each voxel, given the largest ball around each centre.
 
-``T²(p) = max {D²(q) : |p - q|² < D²(q)}``: whole numbers, and the order in which balls are drawn
-changes nothing. A ball inside another need not be drawn: that around q lies in that around q' at
-distance d if ``D(q) + d <= D(q')``, which in whole numbers is ``e = D²(q') - D²(q) - d² >= 0`` and
-``e² >= 4 d² D²(q)``. Looking at the 26 neighbours of q leaves a few per cent of the balls.
-Hildebrand and Rüegsegger, Journal of Microscopy 185 (1997), 67-75,
-doi:10.1046/j.1365-2818.1997.1340694.x.
+``T(p) = max {E(c) : |p - c|² < E(c)}``: whole numbers, and the order in which balls are drawn
+changes nothing. Lengths are half voxels, so centres may lie at the middle of voxels or between them
+(`half_lattice_distances`). A ball whose voxels all lie in another one at least as large need not be
+drawn. Whether they do depends on the two sizes, the parity of the centre and the step between the
+two alone, and is looked up for the 26 nearest centres; what is left is close to the medial axis
+(Rémy and Thiel, Exact medial axis with Euclidean distance, Image and Vision Computing 23 (2005),
+167-175, doi:10.1016/j.imavis.2004.06.007). Thickness by covering balls: Hildebrand and Rüegsegger,
+Journal of Microscopy 185 (1997), 67-75, doi:10.1046/j.1365-2818.1997.1340694.x.
 """
 
+import functools
 import itertools
 import math
 
 import numpy as np
 
-_SMALL = 36
-"""Squared radius up to which balls of one size are drawn together, voxel by voxel; larger ones by
-whole boxes.
-"""
+from lithax.arrays._half_lattice import PARITIES
 
 _AT_ONCE = 1 << 21
+_LOOKED_UP = 1 << 14
+"""Squared radius [half voxels²] up to which it is looked up which ball contains which."""
+
+_Box = tuple[slice, slice, slice]
 
 
-def largest_balls(squared: np.ndarray, core: tuple[slice, slice, slice]) -> np.ndarray:
-    """Return the squared radius of the largest ball that covers each voxel of the core.
+def largest_balls(squared: np.ndarray, core: _Box) -> np.ndarray:
+    """Return the squared radius of the largest ball that covers each voxel of the core, of balls
+    around voxels.
 
     Parameters
     ----------
     squared
-        Squared radius of the ball around each voxel, whole numbers; 0: none. Around the core as far
-        as balls reach in.
+        Squared radius of the ball around each voxel, whole numbers [voxel²]; 0: none. Around the
+        core as far as balls reach in.
     core
         The part of the array that is wanted.
 
     Returns
     -------
-        Whole numbers of the same type, in the shape of the core.
+        Whole numbers of the same type [voxel²], in the shape of the core.
     """
-    begin, size = [s.start for s in core], [s.stop - s.start for s in core]
-    centers = _not_inside_another(squared)
-    radii = squared.reshape(-1)[centers].astype(np.int64)
-    order = np.argsort(radii, kind="stable")
-    centers, radii = centers[order], radii[order]
-    at = np.stack(np.unravel_index(centers, squared.shape), axis=1) - begin
-    # The distance of a centre from the core decides whether its ball reaches in.
-    gap = np.maximum(np.maximum(-at, at - (np.array(size) - 1)), 0)
-    reaches = (gap * gap).sum(axis=1) < radii
-    at, radii = at[reaches], radii[reaches]
-    small = int(np.searchsorted(radii, _SMALL, "right"))
-    out = _small_balls(at[:small], radii[:small], size, squared.dtype)
-    _large_balls(at[small:], radii[small:], out)
-    return out
+    dtype = np.dtype(np.int32 if squared.max(initial=0) < 2**29 else np.int64)
+    centers = np.zeros((1, *(n + 2 for n in squared.shape)), dtype)
+    np.multiply(squared, 4, out=centers[0, 1:-1, 1:-1, 1:-1], casting="unsafe")
+    return (draw_balls(centers, core) // 4).astype(squared.dtype)
 
 
-def _not_inside_another(squared: np.ndarray) -> np.ndarray:
-    """Return the places in C order of voxels whose ball lies in the ball of none of their 26
-    neighbours.
+def draw_balls(centers: np.ndarray, core: _Box) -> np.ndarray:
+    """Return the squared radius of the largest ball that covers each voxel of the core [half
+    voxels²].
+
+    Parameters
+    ----------
+    centers
+        Squared radii as `half_lattice_distances` returns them, or of its first parity alone; 0:
+        no ball.
+    core
+        The voxels that are wanted, in indices without the margin.
     """
-    padded = np.pad(squared, 1)
-    flat, shape = padded.reshape(-1), padded.shape
-    strides = (shape[1] * shape[2], shape[2], 1)
-    places = np.flatnonzero(flat)
-    own = flat[places].astype(np.int64)
-    steps = sorted((s for s in itertools.product((-1, 0, 1), repeat=3) if any(s)), key=lambda s: sum(map(abs, s)))
-    for step in steps:
-        distance = sum(map(abs, step))
-        excess = flat[places + sum(a * b for a, b in zip(step, strides, strict=True))] - own - distance
-        inside = (excess >= 0) & (excess * excess >= 4 * distance * own)
-        if inside.any():
-            places, own = places[~inside], own[~inside]
-    at = np.unravel_index(places, shape)
-    return np.ravel_multi_index(tuple(a - 1 for a in at), squared.shape)
-
-
-def _ball(squared_radius: int) -> np.ndarray:
-    reach = math.isqrt(squared_radius - 1)
-    axis = np.arange(-reach, reach + 1) ** 2
-    return axis[:, None, None] + axis[None, :, None] + axis[None, None, :] < squared_radius
-
-
-def _small_balls(at: np.ndarray, radii: np.ndarray, size: list[int], dtype: np.dtype) -> np.ndarray:
-    margin = 2 * (math.isqrt(_SMALL) + 1)
-    shape = tuple(n + 2 * margin for n in size)
-    out = np.zeros(shape, dtype)
-    flat = out.reshape(-1)
-    places = np.asarray(np.ravel_multi_index(tuple((at + margin).T), shape) if len(at) else [], np.int64)
+    begin, size = np.array([s.start for s in core]), np.array([s.stop - s.start for s in core])
+    reach = math.isqrt(int(centers.max(initial=0))) // 2 + 2
+    room = np.zeros(size + 4 * reach, np.int32 if centers.dtype.itemsize < 8 else np.int64)
+    strides = np.array([room.shape[1] * room.shape[2], room.shape[2], 1])
+    sets: list[tuple[int, int, int, np.ndarray]] = []
+    for kind, (places, radii, leaning) in enumerate(_not_inside_another(centers)):
+        at = np.stack(np.unravel_index(places, centers.shape[1:]), axis=1) - 1 - begin
+        # The distance of a centre from the core decides whether its ball reaches in.
+        doubled = 2 * at + PARITIES[kind]
+        gap = np.maximum(np.maximum(-doubled, doubled - 2 * (size - 1)), 0)
+        reaches = np.flatnonzero((gap * gap).sum(axis=1) < radii)
+        key = radii[reaches] * 8 + leaning[reaches]
+        order = np.argsort(key, kind="stable")
+        distinct, starts = np.unique(key[order], return_index=True)
+        flat = (at[reaches[order]] + 2 * reach) @ strides
+        ends = np.append(starts[1:], len(flat))[: len(starts)]
+        for k, a, b in zip(distinct.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            sets.append((k >> 3, kind, k & 7, flat[a:b]))
+    flat = room.reshape(-1)
+    part_of = _Parts(strides, 2 if len(centers) == 1 else 1)
     # From small to large: the last one written is the largest.
-    for squared_radius in np.unique(radii).tolist():
-        ball = _ball(squared_radius)
-        reach = ball.shape[0] // 2
-        offsets = (np.argwhere(ball) - reach) @ np.array([shape[1] * shape[2], shape[2], 1])
-        of_size = places[np.searchsorted(radii, squared_radius) : np.searchsorted(radii, squared_radius, "right")]
-        for k in range(0, len(of_size), max(1, _AT_ONCE // len(offsets))):
-            part = of_size[k : k + max(1, _AT_ONCE // len(offsets))]
-            flat[part[:, None] + offsets] = squared_radius
-    return np.ascontiguousarray(out[tuple(slice(margin, margin + n) for n in size)])
+    for squared_radius, kind, leaning, places in sorted(sets, key=lambda s: s[:3]):
+        offsets = part_of(squared_radius, kind, leaning)
+        step = max(1, _AT_ONCE // max(1, len(offsets)))
+        for k in range(0, len(places), step):
+            flat[places[k : k + step, None] + offsets] = squared_radius
+    return room[tuple(slice(2 * reach, 2 * reach + n) for n in size)]
 
 
-def _large_balls(at: np.ndarray, radii: np.ndarray, out: np.ndarray) -> None:
-    size = out.shape
-    before, ball, reach = 0, np.zeros((1, 1, 1), out.dtype), 0
-    for (x, y, z), squared_radius in zip(at.tolist(), radii.tolist(), strict=True):
-        if squared_radius != before:
-            ball = _ball(squared_radius).astype(out.dtype) * out.dtype.type(squared_radius)
-            before, reach = squared_radius, ball.shape[0] // 2
-        a, b, c = max(x - reach, 0), max(y - reach, 0), max(z - reach, 0)
-        d, e, f = min(x + reach + 1, size[0]), min(y + reach + 1, size[1]), min(z + reach + 1, size[2])
-        if a < d and b < e and c < f:
-            part = out[a:d, b:e, c:f]
-            x0, y0, z0 = reach - x, reach - y, reach - z
-            np.maximum(part, ball[a + x0 : d + x0, b + y0 : e + y0, c + z0 : f + z0], out=part)
+_AXIS_STEPS = ((0, 0, 0), (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
+
+
+class _Parts:
+    """The voxels of balls that do not lie in the ball of the same size one step away, as steps in C
+    order from the voxel of the centre.
+    """
+
+    def __init__(self, strides: np.ndarray, stride: int):
+        self.strides, self.stride = strides, stride
+        self._sorted: dict[tuple[int, int, int], tuple[np.ndarray, ...]] = {}
+
+    def __call__(self, squared_radius: int, kind: int, leaning: int) -> np.ndarray:
+        end = min(_LOOKED_UP, 1 << squared_radius.bit_length()) if squared_radius < _LOOKED_UP else squared_radius
+        if (key := (kind, leaning, end)) not in self._sorted:
+            if end > _LOOKED_UP:  # a list for every size would be longer than the balls are many
+                self._sorted.clear()
+            self._sorted[key] = self._by_distance(kind, leaning, end)
+        near, far, offsets = self._sorted[key]
+        last = int(np.searchsorted(near, squared_radius))
+        if not leaning:
+            return offsets[:last]
+        # One step changes a squared distance r² by no more than s (2 r + s).
+        shell = squared_radius - self.stride * (2 * math.isqrt(squared_radius) + 2 + self.stride)
+        first = int(np.searchsorted(near, shell))
+        return offsets[first:last][far[first:last] >= squared_radius]
+
+    def _by_distance(self, kind: int, leaning: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        near, voxels = _voxels_by_distance(PARITIES[kind], end)
+        step = self.stride * np.array(_AXIS_STEPS[leaning])
+        far = near - 2 * ((2 * voxels - np.array(PARITIES[kind])) @ step) + step @ step
+        return near, far, voxels @ self.strides
+
+
+@functools.lru_cache(32)
+def _voxels_by_distance(parity: tuple[int, int, int], end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return squared distances below `end` from a centre in ascending order, and the voxels that
+    have them.
+    """
+    reach = math.isqrt(end - 1)
+    axes = [np.arange(-((reach - e) // 2), (reach + e) // 2 + 1) for e in parity]
+    x, y, z = ((2 * a - e) ** 2 for a, e in zip(axes, parity, strict=True))
+    squared = x[:, None, None] + y[None, :, None] + z[None, None, :]
+    voxels = np.argwhere(squared < end) + [int(a[0]) for a in axes]
+    near = squared[squared < end]
+    order = np.argsort(near, kind="stable")
+    return near[order], voxels[order]
+
+
+def _not_inside_another(centers: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return, for each parity, places and squared radii of the balls whose voxels do not all lie in
+    the ball of one of the 26 nearest centres, and the axis step to one that is no smaller (0: none
+    is).
+    """
+    flat, box = centers.reshape(-1), centers.shape[1:]
+    strides, volume = (box[1] * box[2], box[2], 1), math.prod(box)
+    stride = 1 if len(centers) == 8 else 2
+    steps = sorted((s for s in itertools.product((-stride, 0, stride), repeat=3) if any(s)), key=_length)
+    found = []
+    for kind in range(len(centers)):
+        places = np.flatnonzero(centers[kind])
+        own = flat[places + kind * volume].astype(np.int64)
+
+        def shift(step: tuple[int, int, int], kind: int = kind) -> int:
+            to = [PARITIES[kind][a] + step[a] for a in range(3)]
+            other = PARITIES.index((to[0] & 1, to[1] & 1, to[2] & 1))
+            return other * volume + sum((t >> 1) * s for t, s in zip(to, strides, strict=True))
+
+        for step in steps:
+            need = _containing(own, PARITIES[kind], (abs(step[0]), abs(step[1]), abs(step[2])))
+            keep = flat[places + shift(step)] < need
+            places, own = places[keep], own[keep]
+        leaning, best = np.zeros(len(places), np.int64), own.copy()
+        for k, step in enumerate(_AXIS_STEPS[1:], 1):
+            other = flat[places + shift((step[0] * stride, step[1] * stride, step[2] * stride))]
+            # Of balls of one size on a row, all lean the same way.
+            larger = (other > best) | ((other == best) & (leaning == 0) & (sum(step) > 0))
+            leaning[larger] = k
+            best = np.maximum(best, other)
+        found.append((places, own, leaning))
+    return found
+
+
+def _length(step: tuple[int, int, int]) -> int:
+    return sum(map(abs, step))
+
+
+def _containing(own: np.ndarray, parity: tuple[int, int, int], step: tuple[int, int, int]) -> np.ndarray:
+    """Return the smallest squared radius of a ball one step away that holds all voxels of a ball."""
+    largest = int(own.max(initial=0))
+    if largest < _LOOKED_UP:
+        return _table(parity, step, 1 << largest.bit_length())[own]
+    # Beyond that the balls themselves are compared: r + d <= r'.
+    return np.floor((np.sqrt(own) + math.sqrt(sum(s * s for s in step))) ** 2).astype(np.int64) + 1
+
+
+@functools.lru_cache(256)
+def _table(parity: tuple[int, int, int], step: tuple[int, int, int], end: int) -> np.ndarray:
+    """Return `_containing` for all squared radii below `end`."""
+    reach = math.isqrt(end) + 2
+    x, y, z = (np.arange(e, reach, 2) for e in parity)
+    near = (x * x)[:, None, None] + (y * y)[None, :, None] + (z * z)[None, None, :]
+    far = ((x + step[0]) ** 2)[:, None, None] + ((y + step[1]) ** 2)[None, :, None] + ((z + step[2]) ** 2)[None, None, :]
+    inside = near < end
+    # At each squared distance from the centre, the farthest voxel from where the step leads.
+    table = np.zeros(end + 1, np.int64)
+    np.maximum.at(table, near[inside] + 1, far[inside] + 1)
+    # A larger one, so that no two balls can each be left out, or cut, because of the other.
+    return np.maximum(np.maximum.accumulate(table), np.arange(1, end + 2))

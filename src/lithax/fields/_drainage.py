@@ -11,7 +11,7 @@ from lithax.arrays import largest_balls, no_source, reconstruct_block
 from lithax.chunked import Field, FoldPass, MapPass, PassBlock, SettlePass
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, phase_values, valid_array
 from lithax.fields._distance import DistanceSettings, distance_of_array, distance_passes, distance_settings
-from lithax.fields._thickness import ASSUMED_RADIUS, cubic_length, diameters_of, largest_fold, reach_of
+from lithax.fields._thickness import ASSUMED_RADIUS, cubic_length, diameters_of, largest_fold
 from lithax.geometry import length_factor
 from lithax.grid import triple
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
@@ -135,7 +135,8 @@ def drainage(
     together (through voxel faces) with the entry, along centres around which they fit. All
     diameters are found at once: the widest passage to each centre is a reconstruction of the
     distance map, and the balls that may pass are drawn. Balls go half-way to the voxels outside, as
-    in `local_thickness`.
+    in `local_thickness`, but lie around voxel centres only: a throat of an even number of voxels
+    counts one less.
 
     Parameters
     ----------
@@ -345,7 +346,8 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
         through.append((yield _last_layer(state, axis, shape)))
     passage = yield from reached(settings.entry, f"from {settings.entry}")
     largest = yield largest_fold("find the largest ball", passage)
-    reach = reach_of(largest) + 1
+    # Containment is judged by neighbours, one voxel further out than the balls that count.
+    reach = math.isqrt(max(largest - 1, 0)) + 1
 
     def draw(block: PassBlock) -> np.ndarray:
         values, sizes = block.arrays

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from lithax.arrays import largest_balls, no_source
-from lithax.chunked import Field, FoldPass, MapPass, PassBlock
+from lithax.arrays import draw_balls, half_lattice_bytes, half_lattice_distances, half_lattice_reach, no_source
+from lithax.chunked import Field, FoldPass, MapPass, PassBlock, available_cores
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, phase_values, valid_array
 from lithax.fields._distance import DistanceSettings, distance_of_array, distance_passes, distance_settings
-from lithax.grid import triple
+from lithax.grid import Box, triple
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
-ASSUMED_RADIUS = 48
+ASSUMED_RADIUS = 32
 """The radius of the largest ball for which `lithax.plan` counts the memory: no voxel is read to
 know the true one.
 """
@@ -25,16 +26,27 @@ class _Thickness(NamedTuple):
     bins: np.ndarray | None
 
     def diameters(self, squared: np.ndarray) -> np.ndarray:
-        """Return the diameters of balls, given squared radii between voxel centres."""
-        return diameters_of(squared, self.length, self.bins)
+        """Return the diameters of balls, given squared radii [half voxels²]."""
+        return diameters_of(squared, self.length / 2, self.bins, 2)
 
 
-def diameters_of(squared: np.ndarray, length: float = 1.0, bins: np.ndarray | None = None) -> np.ndarray:
+def diameters_of(
+    squared: np.ndarray, length: float = 1.0, bins: np.ndarray | None = None, surface: int = 1
+) -> np.ndarray:
     """Return the diameters of balls whose surface goes half-way between a voxel of the phase and
     one outside of it.
+
+    Parameters
+    ----------
+    squared
+        Squared radii up to the centre of the voxel outside, in steps of a length.
+    length, bins
+        The length of a step, and the diameters to which results are cut.
+    surface
+        Edge of a voxel in steps.
     """
     lost = squared == no_source(squared.dtype)
-    values = np.where(squared > 0, 2 * np.sqrt(squared.astype(np.float64)) - 1, 0) * length
+    values = np.where(squared > 0, 2 * np.sqrt(squared.astype(np.float64)) - surface, 0) * length
     values[lost] = np.inf
     if bins is not None:
         place = np.searchsorted(bins, values, side="right")
@@ -55,12 +67,13 @@ def local_thickness(
     """Return, for every voxel of a phase, the *diameter* of the largest ball inside the phase that
     covers it.
 
-    It is the size of pore bodies (or grains); throats come from `drainage`. Exact: every ball
-    around a voxel centre is considered, with its own size. The ball around q has the radius D -
-    1/2, half a voxel less than the distance D to the nearest voxel centre outside, where the
-    surface is: a slit of h voxels gives h where h is odd. Where it is even, no voxel centre lies in
-    the middle, and the largest ball around one is a voxel smaller: h - 1. (PoreSpy returns radii,
-    up to that distance D.)
+    It is the size of pore bodies (or grains); throats come from `drainage`. Exact: every ball is
+    considered whose centre is that of a voxel, of a face, an edge or a corner between voxels, each
+    with its own size. Its surface is half-way between the last voxel centre inside and the first
+    one outside: its radius is half a voxel less than the distance of its centre to the voxel
+    centres outside, and to the lines, squares and cubes between those that are neighbours. So a
+    slit of h voxels gives h, and so does a square tube, whether h is even or odd. (PoreSpy returns
+    radii, of balls around voxel centres, up to the centre of the voxel outside.)
 
     Parameters
     ----------
@@ -109,11 +122,55 @@ def local_thickness(
     values = host_array("local_thickness", image, options)
     valid = valid_array(where, values.shape)
     squared, _ = distance_of_array(settings.distance, values, valid)
-    if not np.any(squared == no_source(squared.dtype)):
-        squared = largest_balls(squared, triple(slice(0, n) for n in values.shape))
-        if valid is not None:
-            squared = np.where(valid & settings.distance.phase(values), squared, squared.dtype.type(0))
-    return like_input(image, settings.diameters(squared))
+    if np.any(squared == no_source(squared.dtype)):
+        return like_input(image, settings.diameters(squared))
+    return like_input(image, settings.diameters(_in_slabs(settings, values, valid, int(squared.max(initial=0)))))
+
+
+def _in_slabs(settings: _Thickness, values: np.ndarray, valid: np.ndarray | None, largest: int) -> np.ndarray:
+    """Return the squared radii of the largest balls over an array, slab by slab."""
+    shape, halo, threads = triple(values.shape), halo_of(largest), available_cores()
+    thick = max(2 * halo, min(128, -(-shape[0] // threads)))
+
+    def slab(start: int) -> np.ndarray:
+        low, high = max(0, start - halo), min(shape[0], start + thick + halo)
+        core = triple([slice(start - low, min(start + thick, shape[0]) - low), slice(0, shape[1]), slice(0, shape[2])])
+        some = None if valid is None else valid[low:high]
+        return _balls(settings.distance, values[low:high], some, core, (low, 0, 0), shape, largest)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(slab, range(0, shape[0], thick))))
+
+
+def halo_of(largest: int) -> int:
+    """Return how far from a voxel the voxels lie that decide about the largest ball over it: as far
+    as its centre, and once more as far from there to what it touches.
+    """
+    return 2 * half_lattice_reach(largest) + 1
+
+
+def _balls(
+    distance: DistanceSettings, values: np.ndarray, valid: np.ndarray | None, core: Box, begin: Any, shape: Any,
+    largest: int,
+) -> np.ndarray:  # fmt: skip
+    """Return the squared radius of the largest ball over each voxel of a part of an image [half
+    voxels²].
+    """
+    taken = distance.phase(values) if valid is None else distance.phase(values) & valid
+    size = triple(c.stop - c.start for c in core)
+    if not taken.any():
+        return np.zeros(size, np.int32)
+    background = distance.sources(values, valid)
+    if distance.outside:
+        margins = [
+            (int(b == 0), int(b + n == whole)) for b, n, whole in zip(begin, values.shape, shape, strict=True)
+        ]
+        background = np.pad(background, margins, constant_values=True)
+        taken = np.pad(taken, margins)
+        core = triple(slice(c.start + m, c.stop + m) for c, (m, _) in zip(core, margins, strict=True))
+    found = draw_balls(half_lattice_distances(background, taken, largest), core)
+    # Balls reach into voxels left out.
+    return np.where(taken[core], found, found.dtype.type(0))
 
 
 def _settings(name: str, image, phases, spacing, outside, bins) -> _Thickness:
@@ -176,48 +233,27 @@ def largest_fold(name: str, image: Any) -> FoldPass:
     )
 
 
-def reach_of(squared: int) -> int:
-    """Return how many voxels away the centre of a ball can lie that covers a voxel."""
-    return math.isqrt(max(squared - 1, 0))
-
-
 def _passes(whole: WholeImage, settings: _Thickness) -> Passes:
     (squared,) = yield from distance_passes(whole, settings.distance, last=False)
     largest = yield largest_fold("find the largest ball", squared)
-    # Containment is judged by neighbours, one voxel further out than the balls that count.
-    reach = reach_of(largest) + 1
+    halo = halo_of(largest) if largest else 0
 
     def kernel(block: PassBlock) -> list[np.ndarray]:
-        return [settings.diameters(balls_of_block(block, settings.distance))]
+        values = block.arrays[0]
+        if not largest:  # whatever lies in the phase has nothing to be near to
+            return [np.where(settings.distance.phase(values), np.inf, 0).astype(np.float32)]
+        found = _balls(settings.distance, values, block.valid, block.core, block.begin, block.shape, largest)
+        return [settings.diameters(found)]
 
     yield MapPass(
         "draw balls",
         kernel,
-        (whole.image, squared),
+        (whole.image,),
         [Field(np.dtype(np.float32))],
-        halo=(reach, reach, reach),
-        voxel_bytes=24,
+        halo=(halo, halo, halo),
+        voxel_bytes=half_lattice_bytes(largest),
     )
     return None
-
-
-def balls_of_block(block: PassBlock, distance: DistanceSettings) -> np.ndarray:
-    """Return the squared radii of the largest balls over a block, whose arrays are the image and
-    squared distances.
-    """
-    values, squared = block.arrays
-    if block.valid is not None:
-        squared = np.where(block.valid & distance.phase(values), squared, squared.dtype.type(0))
-    if not squared.any():
-        return np.zeros(block.size, squared.dtype)
-    if np.any(squared == no_source(squared.dtype)):
-        return block.inner(squared)
-    return covered_within(largest_balls(squared, block.core), block.inner(values), distance)
-
-
-def covered_within(covered: np.ndarray, values: np.ndarray, distance: DistanceSettings) -> np.ndarray:
-    """Cut what balls cover at the phase: they reach into voxels left out."""
-    return np.where(distance.phase(values), covered, covered.dtype.type(0))
 
 
 def _call(image: Any, settings: _Thickness, phases, spacing, outside, where, options) -> Any:
