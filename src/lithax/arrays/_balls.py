@@ -176,7 +176,7 @@ def _length(step: tuple[int, int, int]) -> int:
 
 
 def _containing(own: np.ndarray, parity: tuple[int, int, int], step: tuple[int, int, int]) -> np.ndarray:
-    """Return the smallest squared radius of a ball one step away that holds all voxels of a ball."""
+    """Return the smallest squared radius of a ball one step away that holds a ball."""
     largest = int(own.max(initial=0))
     if largest < _LOOKED_UP:
         return _table(parity, step, 1 << largest.bit_length())[own]
@@ -190,7 +190,9 @@ def _table(parity: tuple[int, int, int], step: tuple[int, int, int], end: int) -
     reach = math.isqrt(end) + 2
     x, y, z = (np.arange(e, reach, 2) for e in parity)
     near = (x * x)[:, None, None] + (y * y)[None, :, None] + (z * z)[None, None, :]
-    far = ((x + step[0]) ** 2)[:, None, None] + ((y + step[1]) ** 2)[None, :, None] + ((z + step[2]) ** 2)[None, None, :]
+    far = (
+        ((x + step[0]) ** 2)[:, None, None] + ((y + step[1]) ** 2)[None, :, None] + ((z + step[2]) ** 2)[None, None, :]
+    )
     inside = near < end
     # At each squared distance from the centre, the farthest voxel from where the step leads.
     table = np.zeros(end + 1, np.int64)

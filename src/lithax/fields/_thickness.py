@@ -162,9 +162,7 @@ def _balls(
         return np.zeros(size, np.int32)
     background = distance.sources(values, valid)
     if distance.outside:
-        margins = [
-            (int(b == 0), int(b + n == whole)) for b, n, whole in zip(begin, values.shape, shape, strict=True)
-        ]
+        margins = [(int(b == 0), int(b + n == whole)) for b, n, whole in zip(begin, values.shape, shape, strict=True)]
         background = np.pad(background, margins, constant_values=True)
         taken = np.pad(taken, margins)
         core = triple(slice(c.start + m, c.stop + m) for c, (m, _) in zip(core, margins, strict=True))
