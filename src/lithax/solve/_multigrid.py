@@ -39,7 +39,8 @@ from lithax.grid import Index
 from lithax.solve._face_operator import FaceOperator, padded_faces
 from lithax.solve._layout import AbstractLayout, Layout
 
-_OVER = 1.8
+OVER = 1.8
+"""What weights along a coarsened axis are divided by."""
 _FEW_CELLS = 128
 
 
@@ -117,8 +118,8 @@ def multigrid(
         times the mean conductivity along the axis. Numbers, not traced: they decide the shapes of
         the levels.
     sweeps
-        Smoothing steps on the finest level, before and after each visit of the next; coarser ones take
-        twice as many, four times as many where cells are stretched.
+        Smoothing steps on the finest level, before and after each visit of the next; coarser ones
+        take twice as many, four times as many where cells are stretched.
     visits
         Visits of the next level in each cycle: 2 is a W-cycle, 1 a V-cycle.
     few_cells
@@ -126,11 +127,18 @@ def multigrid(
     """
     shapes, steps = coarsening(operator.layout.shape, strengths, few_cells)
     levels, inverse = _built(lax.stop_gradient(operator), shapes, steps)
+    return Multigrid((operator, *levels), inverse, steps, smoothing(shapes, steps, sweeps), visits)
+
+
+def smoothing(
+    shapes: Sequence[Index], steps: Sequence[tuple[bool, bool, bool]], sweeps: int = 2
+) -> tuple[tuple[float, ...], ...]:
+    """Return the steps of the smoother on every level but the last."""
     weights = []
     for level, (shape, step) in enumerate(zip(shapes, steps, strict=False)):
         stretched = any(n > 1 and not halved for n, halved in zip(shape, step, strict=True))
         weights.append(chebyshev_weights(sweeps if level == 0 else 4 * sweeps if stretched else 2 * sweeps))
-    return Multigrid((operator, *levels), inverse, steps, tuple(weights), visits)
+    return tuple(weights)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -203,8 +211,8 @@ def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bo
         if step[axis]:
             # Faces between aggregates are the lower faces of their first cells; those within
             # vanish.
-            cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / _OVER
-            ends = None if ends is None else ends / _OVER
+            cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / OVER
+            ends = None if ends is None else ends / OVER
         ends = None if ends is None else summed(ends, others)
         faces.append(fence(padded_faces(layout, axis, summed(cells, others), ends)))
     excess = None
@@ -212,7 +220,7 @@ def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bo
         # What leaves through walls is a coupling, too: too stiff like the others once all axes are
         # halved.
         everywhere = all(halved for halved, n in zip(step, fine.shape, strict=True) if n > 1)
-        excess = layout.pad(summed(fine.cells(operator.excess), step) / (_OVER if everywhere else 1.0))
+        excess = layout.pad(summed(fine.cells(operator.excess), step) / (OVER if everywhere else 1.0))
     return FaceOperator(layout, tuple(faces), excess)
 
 

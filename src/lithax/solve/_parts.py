@@ -25,12 +25,11 @@ from lithax.solve._conduction_solve import Stats, Tolerances
 from lithax.solve._conjugate_gradients import State, start, step
 from lithax.solve._face_operator import FaceOperator, padded_faces
 from lithax.solve._layout import AbstractLayout, Layout
-from lithax.solve._multigrid import Multigrid, chebyshev_weights, coarsened, coarsening, pseudo_inverse, summed
+from lithax.solve._multigrid import OVER, Multigrid, coarsened, coarsening, pseudo_inverse, smoothing, summed
 from lithax.solve._part_layout import PartLayout
 
 REPLICATED = 32**3
 """At how many cells a level is kept by every device as a whole."""
-_OVER = 1.8
 
 
 class Parts(eqx.Module):
@@ -51,6 +50,11 @@ class Parts(eqx.Module):
         first = self.layouts[0]
         assert isinstance(first, PartLayout)
         return first
+
+    @property
+    def shapes(self) -> tuple[Index, ...]:
+        """Of all levels, without filler."""
+        return tuple(layout.whole if isinstance(layout, PartLayout) else layout.shape for layout in self.layouts)
 
     @property
     def own(self) -> PartitionSpec:
@@ -211,7 +215,7 @@ def _aggregate_faces(operator: FaceOperator, axis: int, step: tuple[bool, bool, 
             window[axis] = slice(ghost - 1, ghost - 1 + n, 2)
             place = fine.positions(axis)[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))]
             lower = jnp.where(place == fine.whole[axis] + 1, c[tuple(window)], lower)
-        lower = lower / _OVER
+        lower = lower / OVER
     else:
         lower = c[tuple(window)]
     if any(p for a, p in enumerate(fine.periodic) if a != axis):  # filler holds copies there
@@ -248,7 +252,7 @@ Levels = tuple[tuple[tuple[jax.Array, jax.Array, jax.Array], ...], jax.Array]
 def _multigrid(parts: Parts, levels: Any) -> Multigrid:
     faces, inverse = levels
     operators = tuple(FaceOperator(layout, tuple(f)) for layout, f in zip(parts.layouts, faces, strict=True))
-    return Multigrid(operators, inverse, parts.steps, chebyshev_weights(2), 2)
+    return Multigrid(operators, inverse, parts.steps, smoothing(parts.shapes, parts.steps), 2)
 
 
 def _level_specs(parts: Parts) -> Any:
