@@ -10,9 +10,13 @@ from lithax import ops as ops
 from lithax import regions as regions
 from lithax import runtime as runtime
 from lithax.fields import clear_border as clear_border
+from lithax.fields import cumulative_sum as cumulative_sum
 from lithax.fields import distance as distance
+from lithax.fields import distance_lines as distance_lines
 from lithax.fields import drainage as drainage
 from lithax.fields import fill_holes as fill_holes
+from lithax.fields import first_and_last as first_and_last
+from lithax.fields import fourier_lines as fourier_lines
 from lithax.fields import grain_sizes as grain_sizes
 from lithax.fields import h_maxima as h_maxima
 from lithax.fields import h_minima as h_minima
@@ -21,6 +25,7 @@ from lithax.fields import keep_largest as keep_largest
 from lithax.fields import keep_percolating as keep_percolating
 from lithax.fields import label as label
 from lithax.fields import local_thickness as local_thickness
+from lithax.fields import map_lines as map_lines
 from lithax.fields import pore_sizes as pore_sizes
 from lithax.fields import reconstruct as reconstruct
 from lithax.fields import regional_maxima as regional_maxima

@@ -1,14 +1,14 @@
 """Balls whose centres lie half-way between voxels, too: on their faces, edges and corners.
 
-The lattice of centres is twice as fine as that of the voxels, so a pore of an even number of voxels
-has a centre in its middle. Lengths are half voxels here. A centre has a *parity*: along each axis 0 at the middle of a voxel,
-1 between two. The background is taken for what it is as a body: the centres of its voxels, and
-every edge, square and cube between centres that all belong to it. So the distance of a centre to
-it is the same beside a plane wherever the centre lies, and the ball in a slit of h voxels has the
-radius (h + 1) / 2 voxels up to the centres of the walls. At the middle of a voxel the distance is
-the ordinary one: the nearest point of an edge, square or cube, axis by axis, is a voxel's centre
-there. Between two voxels along an axis the nearest point lies either between two as well, right
-opposite, or an odd number of half voxels away.
+The lattice of centres is twice as fine as that of the voxels, so a pore of an even number of
+voxels has a centre in its middle. Lengths are half voxels here. A centre has a *parity*: along
+each axis 0 at the middle of a voxel, 1 between two. The background is taken for what it is as a
+body: the centres of its voxels, and every edge, square and cube between centres that all belong
+to it. So the distance of a centre to it is the same beside a plane wherever the centre lies, and
+the ball in a slit of h voxels has the radius (h + 1) / 2 voxels up to the centres of the walls.
+At the middle of a voxel the distance is the ordinary one: the nearest point of an edge, square or
+cube, axis by axis, is a voxel's centre there. Between two voxels along an axis the nearest point
+lies either between two as well, right opposite, or an odd number of half voxels away.
 """
 
 import itertools

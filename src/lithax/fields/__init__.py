@@ -12,6 +12,11 @@ from lithax.fields._extrema import hysteresis as hysteresis
 from lithax.fields._extrema import regional_maxima as regional_maxima
 from lithax.fields._extrema import regional_minima as regional_minima
 from lithax.fields._label import label as label
+from lithax.fields._lines import cumulative_sum as cumulative_sum
+from lithax.fields._lines import distance_lines as distance_lines
+from lithax.fields._lines import first_and_last as first_and_last
+from lithax.fields._lines import fourier_lines as fourier_lines
+from lithax.fields._lines import map_lines as map_lines
 from lithax.fields._reconstruct import reconstruct as reconstruct
 from lithax.fields._select import clear_border as clear_border
 from lithax.fields._select import fill_holes as fill_holes
