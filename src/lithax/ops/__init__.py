@@ -22,8 +22,10 @@ from lithax.ops._gaussian import gaussian as gaussian
 from lithax.ops._gaussian import gaussian_radius as gaussian_radius
 from lithax.ops._gradient_magnitude import gradient_magnitude as gradient_magnitude
 from lithax.ops._gradient_magnitude import sobel_magnitude as sobel_magnitude
+from lithax.ops._guided import guided as guided
 from lithax.ops._iterated import anisotropic_diffusion as anisotropic_diffusion
 from lithax.ops._iterated import total_variation as total_variation
+from lithax.ops._local_entropy import local_entropy as local_entropy
 from lithax.ops._local_standard_deviation import local_standard_deviation as local_standard_deviation
 from lithax.ops._local_threshold import adaptive as adaptive
 from lithax.ops._local_threshold import local_threshold as local_threshold
@@ -50,6 +52,8 @@ from lithax.ops._repeat import repeat as repeat
 from lithax.ops._rescale import clip as clip
 from lithax.ops._rescale import rescale as rescale
 from lithax.ops._rescale import standardize as standardize
+from lithax.ops._ridges import frangi as frangi
+from lithax.ops._ridges import sato as sato
 from lithax.ops._sharpen import remove_zingers as remove_zingers
 from lithax.ops._sharpen import unsharp_mask as unsharp_mask
 from lithax.ops._slice_levels import divide_cupping as divide_cupping
@@ -60,6 +64,8 @@ from lithax.ops._step import AbstractOperation as AbstractOperation
 from lithax.ops._step import AbstractRepetition as AbstractRepetition
 from lithax.ops._step import PlainFunction as PlainFunction
 from lithax.ops._step import Step as Step
+from lithax.ops._structure import hessian_eigenvalues as hessian_eigenvalues
+from lithax.ops._structure import structure_tensor_eigenvalues as structure_tensor_eigenvalues
 from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold

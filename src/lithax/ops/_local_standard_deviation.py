@@ -1,14 +1,13 @@
 """The standard deviation in a box, without the cancellation of <x^2> - <x>^2."""
 
-import operator
 from typing import Any
 
 from jaxtyping import Bool, Float, Shaped
 
-from lithax.arrays import as_real, fence, namespace
+from lithax.arrays import as_real, namespace
 from lithax.grid import Halo
+from lithax.ops._box_moments import box_moments
 from lithax.ops._masked import weighted, where_present
-from lithax.ops._separable import AXES, CHEAP, shifted, windows
 from lithax.ops._smooth_root import smooth_root
 from lithax.ops._voxel_op import voxel_op
 from lithax.ops._window import trim, window_halo, window_size
@@ -35,35 +34,6 @@ def deviation_halo(size: Any = None, radius: Any = None) -> Halo:
     return window_halo(size, radius)
 
 
-def _deviation(mean: Array, count: Any, sizes: tuple[int, int, int]) -> tuple[Array, Any]:
-    # Variance over boxes, and the number of voxels in each; `count` is 1 for voxels taken in and 0
-    # for others, or just 1.0.
-    xp = namespace(mean)
-    uniform = isinstance(count, float)
-    squares = None
-    for axis, size in ((axis, sizes[axis]) for axis in AXES if sizes[axis] > 1):
-        if squares is not None and size > CHEAP:
-            mean, squares = fence(mean), fence(squares)
-            count = count if uniform else fence(count)
-        length = mean.shape[axis] - size + 1
-        if uniform:
-            total = count * size
-            merged = windows(mean, size, axis, operator.add) / float(size)
-        else:
-            total = windows(count, size, axis, operator.add)
-            merged = windows(mean * count, size, axis, operator.add) / xp.where(total > 0, total, xp.ones_like(total))
-        merged = fence(merged) if size > CHEAP else merged
-        summed = None if squares is None else windows(squares, size, axis, operator.add)
-        for k in range(size):
-            part = (shifted(mean, axis, k, length) - merged) ** 2
-            part = part * (count if uniform else shifted(count, axis, k, length))
-            summed = part if summed is None else summed + part
-        mean, squares, count = merged, summed, total
-    if squares is None:
-        return xp.zeros_like(mean), count
-    return squares / (count if uniform else xp.where(count > 0, count, xp.ones_like(count))), count
-
-
 def _real(block: Array) -> Array:
     if namespace(block).isdtype(block.dtype, "complex floating"):
         raise TypeError(
@@ -78,7 +48,8 @@ def _standard_deviation_masked(
     sizes = window_size(size, radius)
     x = _real(block)
     x, weight = weighted(x, valid)
-    variance, count = _deviation(trim(x, sizes), trim(weight, sizes), sizes)
+    x = trim(x, sizes)
+    _, _, variance, count = box_moments(x, x, trim(weight, sizes), sizes)
     return where_present(count > 0, smooth_root(variance))
 
 
@@ -120,4 +91,4 @@ def local_standard_deviation(
     """
     sizes = window_size(size, radius)
     x = trim(_real(block), sizes)
-    return smooth_root(_deviation(x, 1.0, sizes)[0])
+    return smooth_root(box_moments(x, x, 1.0, sizes)[2])
