@@ -40,13 +40,14 @@ NAMES = [
         "chunk_loss",
         "chunk_covariance",
         "plan",
+        "run_passes",
         "domain",
         "where",
         "connectivity",
         "report",
     ],
 ]
-MODULES = ["arith", "dect", "errors", "fields", "measure", "ops", "regions", "runtime", "solve", "viz"]
+MODULES = ["arith", "dect", "errors", "fields", "measure", "ops", "passes", "regions", "runtime", "solve", "viz"]
 STABLE = {*NAMES, *MODULES, "__version__"}
 
 

@@ -7,6 +7,7 @@ from lithax import errors as errors
 from lithax import fields as fields
 from lithax import measure as measure
 from lithax import ops as ops
+from lithax import passes as passes
 from lithax import regions as regions
 from lithax import runtime as runtime
 from lithax.fields import clear_border as clear_border
@@ -59,6 +60,7 @@ from lithax.images import plan as plan
 from lithax.images import pyramid as pyramid
 from lithax.images import register_format as register_format
 from lithax.images import register_group as _register_group
+from lithax.images import run_passes as run_passes
 from lithax.images import save as save
 from lithax.images import save_network as save_network
 from lithax.images import shard as shard

@@ -7,23 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lithax.arrays import merge_labels
-from lithax.chunked import EDGE, ArraySource, BlockReader, ChunkCache, Layout, Selection, find_components
+from lithax.chunked import EDGE, ArraySource, BlockReader, ChunkCache, Layout, Selection, components_pass, fold_blocks
 from lithax.geometry import Frame
+from lithax.runtime import SerialWorld
 
 FACES = scipy.ndimage.generate_binary_structure(3, 1)  # 6 neighbours
 
 
 def by_blocks(phase, block, selected=None):
-    source = ArraySource(phase)
-    frame = Frame(phase.shape)
     selection = None
     if selected is not None:
-        selection = Selection(frame, (), (ArraySource(selected),), None, None, None)
-    halo = (0, 0, 0) if selected is None else (1, 1, 1)
-    reader = BlockReader(
-        (source,), Layout(phase.shape, block), selection, ChunkCache(2**20), True, (halo,), "nearest", 0
-    )
-    found = find_components(reader, lambda values: values != 0, workers=2, label="", show_progress=False)
+        selection = Selection(Frame(phase.shape), (), (ArraySource(selected),), None, None, None)
+    layout = Layout(phase.shape, block)
+    work = components_pass("", None, lambda values: values != 0, layout, selection is not None)
+    source = ArraySource(phase)
+    reader = BlockReader((source,), layout, selection, ChunkCache(2**20), False, (work.halo,), "nearest", 0)
+    found = fold_blocks(work, reader, SerialWorld(), workers=2, label="", show_progress=False)
     rows = enumerate(zip(found.count, found.voxels, found.largest, strict=True))
     return found.selected, {touched: tuple(map(int, row)) for touched, row in rows if row[0]}
 

@@ -11,9 +11,8 @@ import zarr
 from ome_zarr_models.v05 import Image as OmeImage
 
 import lithax as lx
-from lithax.chunked import _block_layout
+from lithax.chunked import MapJob, _block_layout
 from lithax.errors import IncompleteImageError
-from lithax.images import _pyramid
 from lithax.images._outputs import Output
 from lithax.images._prepare_map import prepare_map
 
@@ -189,16 +188,16 @@ def test_levels_are_forgotten_when_the_image_changes(image, tmp_path):
 @pytest.mark.parametrize("beside", [True, False])
 def test_what_was_cut_off_is_finished(image, tmp_path, monkeypatch, beside):
     store = [] if beside else [tmp_path / "p"]
-    real, calls = _pyramid.chunk_map, []
+    real, calls = MapJob.run, []
 
-    def fails_later(*arguments, **options):
-        calls.append(arguments)
+    def fails_later(job):
+        calls.append(job)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments, **options)
+        return real(job)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_pyramid, "chunk_map", fails_later)
+        patched.setattr(MapJob, "run", fails_later)
         with pytest.raises(KeyboardInterrupt):
             lx.pyramid(image, *store, smallest=6, progress=False)
     assert image.levels == ()
@@ -206,7 +205,7 @@ def test_what_was_cut_off_is_finished(image, tmp_path, monkeypatch, beside):
         lx.pyramid(image, *store, smallest=6, progress=False)
     with pytest.raises(IncompleteImageError, match="with the method, smallest=, chunks= and shards= of then"):
         lx.pyramid(image, *store, smallest=3, resume=True, progress=False)
-    monkeypatch.setattr(_pyramid, "chunk_map", lambda *a, **k: calls.append(a) or real(*a, **k))
+    monkeypatch.setattr(MapJob, "run", lambda job: calls.append(job) or real(job))
     calls.clear()
     made = lx.pyramid(image, *store, smallest=6, resume=True, progress=False)
     assert len(calls) == 1  # the first level was there

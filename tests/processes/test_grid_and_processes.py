@@ -430,7 +430,7 @@ def test_different_arguments_are_named(tmp_path, rng):
         packed: "sphere_pack() was called with different arguments: sphere_radius is 1.0 in process 0 and 1.125",
         filled: "create() was called with different arguments: fill_value is '3' in process 0 and '4' in process 1",
         coarser: "pyramid() was called with different arguments: scales is [[2, 2, 2], [2, 2, 2]] in process 0 and [[2, 2, 2]]",
-        connected: "connectivity() was called with different arguments: phases is '0' in process 0 and '1'",
+        connected: "connectivity() was called with different arguments: phases is 0 in process 0 and 1",
         restricted: "chunk_reduce() was called with different arguments: where.region is '",
     }.items():
         for result in on_threads(2, call):

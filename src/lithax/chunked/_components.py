@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import label_block, merge_labels
-from lithax.chunked._block_reader import BlockReader, ReadBlock
-from lithax.chunked._reduce import each_block
-from lithax.grid import Index, Share, World, triple
-from lithax.runtime import SerialWorld
+from lithax.chunked._block_layout import Layout
+from lithax.chunked._faces import FaceExchange, Offset, toward
+from lithax.chunked._passes import FoldPass, PassBlock
+from lithax.grid import World, triple
 
 EDGE = 1 << 6
 """The bit of a component that touches the border of what was selected; before it those of the first
@@ -114,165 +114,150 @@ _NOTHING = np.zeros(1, np.uint8)
 
 @dataclass
 class _BlockLabels:
-    start: Index
     complete: Components
     sizes: np.ndarray
     """Of the components that reach a block beside this one, the first of which has the number 1."""
     touched: np.ndarray
-    faces: dict[tuple[int, int], np.ndarray]
-    """Their numbers on the faces to other blocks, by axis and side."""
+    faces: dict[Offset, np.ndarray]
+    """Their numbers on the faces to other blocks."""
 
 
-_Face = tuple[np.ndarray, int]
-"""Numbers on a face, and what is added to each."""
+_Face = tuple[np.ndarray, int, int]
+"""Numbers on a face, what is added to each, and the process that gave them."""
+
+OPEN_BYTES = 160
+"""Memory that a component takes which goes on in another block, until all are joined [byte]."""
 
 
-def find_components(
-    reader: BlockReader, phase: Callable[[np.ndarray], np.ndarray], world: World | None = None, **run: Any
-) -> Components:
-    """Return the components, connected through voxel faces, of the voxels for which
-    ``phase(block)`` is True.
+def components_pass(
+    name: str, image: Any, phase: Callable[[np.ndarray], np.ndarray], layout: Layout, selects: bool
+) -> FoldPass:
+    """Return the pass that finds the components, connected through voxel faces, of the voxels for
+    which ``phase(block)`` is True.
 
-    The reader must give the image a halo of one voxel and the rule "nearest", so that the border of
-    the selection is seen. `run` is for `each_block`.
+    With `selects` the border of a selection is looked at, which takes a halo of one voxel.
     """
-    world = SerialWorld() if world is None else world
-    shape, core, grid = reader.layout.shape, reader.layout.block, reader.layout.grid
+    grid = layout.grid
+    pairs: dict[int, list[np.ndarray]] = {}
+    complete = [Components.of(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    sizes, touched, base = [_NOTHING], [_NOTHING], [0]
 
-    def work(read: ReadBlock) -> _BlockLabels:
-        values = read.blocks[0][
-            tuple(slice(h, n - h) for h, n in zip(reader.halos[0], read.blocks[0].shape, strict=True))
-        ]
-        labels, count = label_block(np.asarray(phase(values)) & read.valid)
-        touched, goes_on = np.zeros(count + 1, np.uint8), np.zeros(count + 1, bool)
-        extent = tuple(min(c, n - s) for c, n, s in zip(core, shape, read.start, strict=True))
-        faces = {}
-        for axis in range(3):
-            for side, layer in ((0, 0), (1, extent[axis] - 1)):
-                face = np.take(labels, layer, axis=axis)
-                at_image_face = read.start[axis] == 0 if side == 0 else read.start[axis] + extent[axis] == shape[axis]
-                if at_image_face:
-                    touched[np.unique(face)] |= 1 << 3 * side + axis
-                else:
-                    goes_on[np.unique(face)] = True
-                    faces[axis, side] = face
-        if read.valid_padded is None:
-            touched[touched > 0] |= EDGE
+    def meet(low: _Face, high: _Face, offset: Offset, periods: Any) -> None:
+        pairs.setdefault(low[2], []).append(_touching(*low[:2], *high[:2]))
+
+    exchange = FaceExchange(grid, meet)
+
+    def kernel(block: PassBlock) -> _BlockLabels:
+        valid = block.inner(block.valid_or_all())
+        labels, count = label_block(np.asarray(phase(block.inner(block.arrays[0]))) & valid)
+        reached, goes_on = np.zeros(count + 1, np.uint8), np.zeros(count + 1, bool)
+        at, faces = grid.index(block.place), {}
+        for offset in exchange.offsets:
+            face = labels[toward(offset)]
+            if exchange.neighbour(at, offset) is None:
+                side, axis = sum(offset) > 0, int(np.flatnonzero(offset)[0])
+                reached[np.unique(face)] |= 1 << 3 * side + axis
+            else:
+                goes_on[np.unique(face)] = True
+                faces[offset] = face
+        if block.valid is None:
+            reached[reached > 0] |= EDGE
         else:
-            touched[np.unique(labels[_at_border(read.valid_padded, read, shape)])] |= EDGE
+            reached[np.unique(labels[_at_border(block)])] |= EDGE
         goes_on[0] = False
         number = np.where(goes_on, np.cumsum(goes_on), 0).astype(np.uint32)
-        sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        complete = ~goes_on
-        complete[0] = False
+        numbers = np.bincount(labels.ravel(), minlength=count + 1)
+        ends = ~goes_on
+        ends[0] = False
         return _BlockLabels(
-            read.start,
-            Components.of(sizes[complete], touched[complete], int(np.count_nonzero(read.valid))),
-            sizes[goes_on],
-            touched[goes_on],
-            {key: number[face] for key, face in faces.items()},
+            Components.of(numbers[ends], reached[ends], int(np.count_nonzero(valid))),
+            numbers[goes_on],
+            reached[goes_on],
+            {offset: number[face] for offset, face in faces.items()},
         )
 
-    # Faces that wait for the block behind them, or for the one before them, by the block before
-    # them and the axis.
-    behind: dict[tuple[Index, int], _Face] = {}
-    before: dict[tuple[Index, int], _Face] = {}
-    complete = Components.of(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    sizes, touched, pairs = [_NOTHING], [_NOTHING], [np.zeros((0, 2), np.int64)]
-    base = 0
+    def take(block: PassBlock, found: _BlockLabels) -> None:
+        complete[0] += found.complete
+        exchange.add(grid.index(block.place), {o: (face, base[0], 0) for o, face in found.faces.items()})
+        sizes.append(found.sizes)
+        touched.append(found.touched)
+        base[0] += len(found.sizes)
 
-    def take(_: int, block: _BlockLabels) -> None:
-        nonlocal base, complete
-        complete += block.complete
-        for (axis, side), face in block.faces.items():
-            at = triple(
-                s // c - (side == 0 and a == axis) for a, (s, c) in enumerate(zip(block.start, core, strict=True))
-            )
-            if side == 1:
-                behind[at, axis] = face, base
-            elif (other := behind.pop((at, axis), None)) is not None:
-                pairs.append(_touching(*other, face, base))
-            elif Share.owner(grid, at, world.count) != world.index:
-                before[at, axis] = face, base
-        sizes.append(block.sizes)
-        touched.append(block.touched)
-        base += len(block.sizes)
+    def finish(world: World) -> Components:
+        still = np.zeros(base[0] + 1, bool)
+        # A block in which no voxel counts was not labelled: nothing goes on there.
+        for face, own, _ in exchange.waiting if world.count > 1 else ():
+            still[np.unique(face[face > 0]).astype(np.int64) + own] = True
+        whole = _Open(np.concatenate(sizes), np.concatenate(touched), _every(pairs.pop(0, [])))
+        number, left, joined = whole.joined(still)
+        number = number.astype(np.min_scalar_type(len(left.sizes)))
+        told = complete[0] + joined
 
-    each_block(reader, work, take, share=Share(world.index, world.count), watch=world.check, **run)
-    still = np.zeros(base + 1, bool)
-    # A block in which no voxel counts was not labelled: nothing goes on there.
-    for face, own in (*behind.values(), *before.values()) if world.count > 1 else ():
-        still[np.unique(face[face > 0]).astype(np.int64) + own] = True
-    number, left, joined = _Open(*map(np.concatenate, (sizes, touched, pairs))).joined(still)
-    complete += joined
-    if world.count == 1:
-        return complete
-    return _join_stretches(complete, left, number, behind, before, grid, world)
+        def numbered(parcel: _Face) -> _Face:
+            face, own, _ = parcel
+            return number[np.where(face > 0, face.astype(np.int64) + own, 0)], 0, world.index
+
+        exchange.finish(world, numbered)
+        return told if world.count == 1 else _join_stretches(told, left, pairs, world)
+
+    # Of a checkerboard half of the voxels on faces between blocks are components that go on.
+    between = sum((-(-n // b) - 1) / n for n, b in zip(layout.shape, layout.block, strict=True))
+    return FoldPass(
+        name,
+        kernel,
+        take,
+        finish,
+        (image,),
+        (1, 1, 1) if selects else (0, 0, 0),
+        voxel_bytes=24,
+        kept_bytes=OPEN_BYTES * between,
+        assumed=complete[0],
+    )
 
 
-def _join_stretches(
-    complete: Components,
-    left: _Open,
-    number: np.ndarray,
-    behind: dict[tuple[Index, int], _Face],
-    before: dict[tuple[Index, int], _Face],
-    grid: Any,
-    world: World,
-) -> Components:
-    """Join what goes on in the stretches of other processes."""
-    shortest = np.min_scalar_type(len(left.sizes))
-    number = number.astype(shortest)
-
-    def numbers(face: np.ndarray, base: int) -> np.ndarray:
-        return number[np.where(face > 0, face.astype(np.int64) + base, 0)]
-
-    parcels: dict[int, list[tuple[Index, int, np.ndarray]]] = {}
-    for (at, axis), face in behind.items():
-        after = triple(i + (a == axis) for a, i in enumerate(at))
-        receiver = Share.owner(grid, after, world.count)
-        if receiver != world.index:
-            parcels.setdefault(receiver, []).append((at, axis, numbers(*face)))
-    touching = {}
-    for sender, faces in world.give(parcels).items():
-        met = [_touching(face, 0, numbers(*before[at, axis]), 0) for at, axis, face in faces if (at, axis) in before]
-        touching[sender] = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *met]), axis=0)
+def _join_stretches(complete: Components, left: _Open, pairs: dict[int, list[np.ndarray]], world: World) -> Components:
+    """Join what goes on in the stretches of other processes; `pairs` touch at faces to each of
+    these.
+    """
+    touching = {sender: np.unique(_every(met), axis=0) for sender, met in pairs.items()}
     told = world.give({0: (complete, left, touching)})
     if world.first:
         parts = [told[k] for k in range(world.count)]
         # The number 0 of every process stays alone; the first one stands for all in `joined`.
         starts = np.cumsum([0, *(len(part.sizes) for _, part, _ in parts)])
-        pairs = [found + starts[[sender, k]] for k, (_, _, met) in enumerate(parts) for sender, found in met.items()]
+        met = [found + starts[[sender, k]] for k, (_, _, some) in enumerate(parts) for sender, found in some.items()]
         for part, _, _ in parts[1:]:
             complete += part
         every = _Open(
             np.concatenate([part.sizes for _, part, _ in parts]),
             np.concatenate([part.touched for _, part, _ in parts]),
-            np.concatenate([np.zeros((0, 2), np.int64), *pairs, [[0, start] for start in starts[:-1]]]),
+            _every([*met, np.array([[0, start] for start in starts[:-1]])]),
         )
         complete += every.joined(np.zeros(len(every.sizes), bool))[2]
     return world.broadcast(complete)
 
 
+def _every(pairs: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros((0, 2), np.int64), *pairs])
+
+
 def _touching(low: np.ndarray, low_base: int, high: np.ndarray, high_base: int) -> np.ndarray:
     """Return the pairs of numbers that touch at a face, seen from both sides."""
+    low, high = low.ravel(), high.ravel()
     both = (low > 0) & (high > 0)
     pairs = np.unique(np.stack([low[both], high[both]], axis=1), axis=0)
     return pairs + np.array([low_base, high_base])
 
 
-def _at_border(valid_padded: np.ndarray, read: ReadBlock, shape: Index) -> np.ndarray:
+def _at_border(block: PassBlock) -> np.ndarray:
     """Voxels of the core with a face on the border of the selection or of the image."""
-    core = read.valid.shape
-    center = tuple(slice(1, n + 1) for n in core)
-    border = np.zeros(core, bool)
+    valid = block.valid_or_all()
+    # Outside of the image nothing is selected.
+    grown = np.pad(valid, [(int(c.start == 0), int(c.stop == n)) for c, n in zip(block.core, valid.shape, strict=True)])
+    center = triple(slice(1, n + 1) for n in block.size)
+    border = np.zeros(block.size, bool)
     for axis in range(3):
         for step in (-1, 1):
             moved = tuple(slice(s.start + step, s.stop + step) if a == axis else s for a, s in enumerate(center))
-            border |= ~valid_padded[moved]
-        first, last = -read.start[axis], shape[axis] - 1 - read.start[axis]
-        at = [slice(None)] * 3
-        for layer in (first, last):
-            if 0 <= layer < core[axis]:
-                at[axis] = slice(layer, layer + 1)
-                border[tuple(at)] = True
-    return border & read.valid
+            border |= ~grown[moved]
+    return border & block.inner(valid)

@@ -80,6 +80,11 @@ class FaceExchange:
             else:
                 self._both(key, *((parcel, other) if mine is self._behind else (other, parcel)))
 
+    @property
+    def waiting(self) -> list[Any]:
+        """Parcels whose neighbour has not handed in its own."""
+        return [*self._behind.values(), *self._ahead.values()]
+
     def finish(self, world: World, number: Callable[[Any], Any] = lambda parcel: parcel) -> None:
         """Let the parcels meet that wait for a block of another process.
 

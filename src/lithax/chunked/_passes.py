@@ -1,24 +1,20 @@
 """Passes over the blocks of an image, of which algorithms on whole images are made.
 
 A *map* writes voxels: a function of a block and its halo, in host memory, whose block may span
-whole axes. A *fold* keeps something of every block, in the order of the blocks, and makes one
-result of it. A *settle* changes a scratch image in place until nothing changes any more. An
-algorithm is a generator: it yields a pass and is sent its result, so that a pass may depend on
-those before. `lithax.images.run_algorithm` drives it.
+whole axes; or an operation, compiled, as `lithax.chunk_map` applies it. A *fold* makes one result
+of all blocks, in their order: of what a function in host memory keeps of each, or a measurement as
+`lithax.chunk_reduce` takes it. A *settle* changes a scratch image in place until nothing changes
+any more. An algorithm is a generator: it yields a pass and is sent its result, so that a pass may
+depend on those before. `lithax.run_passes` drives it.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lithax.chunked._block_layout import ANY_MACHINE, Layout, choose_layout
-from lithax.chunked._block_reader import ReadBlock
-from lithax.chunked._faces import toward
-from lithax.chunked._map_function import MapFunction
-from lithax.grid import Box, ChunkGrid, Halo, Index, World, box_shape, triple
+from lithax.grid import Box, Halo, Index, World, box_shape, triple
 
 
 @dataclass(frozen=True)
@@ -59,23 +55,6 @@ class PassBlock:
     def valid_or_all(self) -> np.ndarray:
         """Return the voxels taken in as an array, also where all are."""
         return np.ones(self.arrays[0].shape, bool) if self.valid is None else self.valid
-
-
-def pass_block(read: ReadBlock, halo: Halo, layout: Layout) -> PassBlock:
-    """Return a block that was read with its halo, without what lies outside the image."""
-    size = triple(s.stop for s in read.inside)
-    ends = [(s, s + n) for s, n in zip(read.start, size, strict=True)]
-    before = triple(min(h, a) for h, (a, _) in zip(halo, ends, strict=True))
-    after = (min(h, n - b) for h, (_, b), n in zip(halo, ends, layout.shape, strict=True))
-    cut = triple(slice(h - b, h + n + a) for h, b, n, a in zip(halo, before, size, after, strict=True))
-    return PassBlock(
-        box=triple(slice(a, b) for a, b in ends),
-        core=triple(slice(b, b + n) for b, n in zip(before, size, strict=True)),
-        arrays=tuple(block[cut] for block in read.blocks),
-        valid=None if read.valid_padded is None else read.valid_padded[cut],
-        place=layout.place(read.start),
-        shape=layout.shape,
-    )
 
 
 @dataclass(frozen=True)
@@ -161,57 +140,52 @@ class SettlePass:
     selects: bool = False
 
 
-Pass = MapPass | FoldPass | SettlePass
-
-
-def pass_layout(shape: Index, chunks: Sequence[Index], units: Sequence[Index], spans: Sequence[int] = ()) -> Layout:
-    """Return the blocks of a pass: whole chunks of what is written, and the whole image along the
-    axes it spans.
+@dataclass(frozen=True)
+class OperationPass:
+    """A map by a voxel operation, a chain, or a function of voxels, as for `lithax.chunk_map`:
+    compiled, with its own halo and boundary rule.
     """
 
-    def spanning(edges: Index) -> Index:
-        return triple(shape[a] if a in spans else n for a, n in enumerate(edges))
-
-    return choose_layout(shape, [*map(spanning, chunks)], [*map(spanning, units)], ANY_MACHINE)
-
-
-def pass_function(work: MapPass, layout: Layout) -> MapFunction:
-    """Return the kernel of a map as the function of blocks that a `MapJob` calls."""
-
-    def call(read: ReadBlock, old: Any) -> Sequence[np.ndarray]:
-        block = pass_block(read, work.halo, layout)
-        results = work.kernel(block)
-        made = []
-        for field, result in zip(work.fields, results, strict=True):
-            if result.shape != block.size:
-                raise ValueError(f"{work.name} returned shape {result.shape} for a block of {block.size} voxels.")
-            values = result.astype(field.dtype, copy=False)
-            if block.valid is not None and not field.scratch and not work.every_block:
-                values = np.where(block.inner(block.valid), values, np.asarray(field.fill, field.dtype))
-            made.append(values)
-        return made
-
-    dtypes = tuple(np.dtype(field.dtype) for field in work.fields)
-    return MapFunction(call, layout.block, dtypes, dtypes, fills=tuple(field.fill for field in work.fields))
+    name: str
+    operation: Callable[..., Any]
+    inputs: Sequence[Any]
+    """Images of the call, or what an earlier map wrote."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    scratch: bool = False
+    """Whether only later passes see what it writes."""
+    dtype: Any = None
+    """Of the results; None: what the operation returns."""
+    fill_value: Any = None
+    """Value of the voxels that are left out; NaN or 0 by default."""
+    chunks: Any = None
+    shards: Any = None
+    """Of what it writes; None: those of the results of the call."""
+    selects: bool = True
 
 
-def block_around(box: Box, place: int, halo: Halo, layout: Layout, sources: Sequence[Any]) -> PassBlock:
-    """Read a block as it is now, past every cache, with its halo as far as the image reaches."""
-    grown = triple(
-        slice(max(0, s.start - h), min(n, s.stop + h)) for s, h, n in zip(box, halo, layout.shape, strict=True)
-    )
-    core = triple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, grown, strict=True))
-    return PassBlock(box, core, tuple(source.read(grown) for source in sources), None, place, layout.shape)
+@dataclass(frozen=True)
+class MeasurementPass:
+    """A fold by a measurement, as for `lithax.chunk_reduce`, whose result it gives."""
+
+    name: str
+    measurement: Any
+    inputs: Sequence[Any]
+    selects: bool = True
 
 
-def beside(grid: ChunkGrid, index: Index, moved: np.ndarray) -> list[Index]:
-    """Return the neighbours of a block, across faces, edges and corners, that see one of the voxels
-    that moved.
-    """
-    found = []
-    for offset in itertools.product((-1, 0, 1), repeat=3):
-        other = triple(i + o for i, o in zip(index, offset, strict=True))
-        inside = all(0 <= i < n for i, n in zip(other, grid.counts, strict=True))
-        if any(offset) and inside and moved[toward(triple(offset))].any():
-            found.append(other)
-    return found
+@dataclass(frozen=True)
+class CopyPass:
+    """A map that writes a copy, stored by other chunks: as `VoxelImage.copy`, not unit by unit."""
+
+    name: str
+    image: Any
+    chunks: Any
+    shards: Any
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The image."""
+        return (self.image,)
+
+
+Pass = MapPass | FoldPass | SettlePass | OperationPass | MeasurementPass | CopyPass

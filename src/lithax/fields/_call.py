@@ -1,12 +1,12 @@
 """The two forms of every algorithm here: an array in memory, or images of any size."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 
 from lithax.arrays import is_traced, namespace, to_numpy
-from lithax.images import ImageCall, VoxelImage
+from lithax.images import ImageCall, Output, Run, VoxelImage, pop_fields
 
 
 class ImageOptions(TypedDict, total=False):
@@ -35,11 +35,17 @@ def is_image(value: Any) -> bool:
 
 
 def image_call(
-    name: str, parameters: Mapping[str, Any], where: Any, options: Mapping[str, Any], **names: Any
+    name: str,
+    parameters: Mapping[str, Any],
+    where: Any,
+    options: Mapping[str, Any],
+    names: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
 ) -> ImageCall:
-    """Return the call of an algorithm on images."""
+    """Return the call of an algorithm on images, with the names and units of its results."""
     check_options(name, options)
-    return ImageCall(name, parameters, where, **options, **names)
+    left = dict(options) | {"field_name": names, "field_unit": units}
+    return ImageCall(name, parameters, where, pop_fields(Output, left), pop_fields(Run, left))
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:

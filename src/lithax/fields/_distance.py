@@ -147,8 +147,7 @@ def distance(
     settings = distance_settings(image, phases, to, metric, spacing, outside, signed, squared, nearest)
     if is_image(image):
         call = _image_call(image, settings, spacing, outside, where, options)
-        dtypes = [_result_dtype(settings, image.shape), *([np.int64] if nearest else [])]
-        outputs, _ = run_algorithm(call, (image,), lambda whole: _only(distance_passes(whole, settings)), dtypes)
+        outputs, _ = run_algorithm(call, (image,), lambda whole: _only(distance_passes(whole, settings)))
         return tuple(outputs) if nearest else outputs[0]
     values = host_array("distance", image, options)
     valid = valid_array(where, values.shape)

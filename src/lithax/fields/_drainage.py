@@ -189,9 +189,7 @@ def drainage(
     settings = _settings(image, preset, entry, trapping, surface_tension, contact_angle, phases, spacing, unit, outside)
     if is_image(image):
         call = _call(image, settings, phases, spacing, outside, where, options)
-        outputs, (sizes, counts, through) = run_algorithm(
-            call, (image,), lambda whole: _passes(whole, settings), [np.float32]
-        )
+        outputs, (sizes, counts, through) = run_algorithm(call, (image,), lambda whole: _passes(whole, settings))
         return _result(settings, outputs[0], np.array(sizes, np.float32), np.array(counts, np.int64), through)
     values = host_array("drainage", image, options)
     valid = valid_array(where, values.shape)

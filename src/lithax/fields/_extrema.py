@@ -187,7 +187,7 @@ def _check(rule: _Rule, image: Any) -> np.dtype:
 def _select(rule: _Rule, image: Any, where: Any, options: Any) -> Any:
     _check(rule, image)
     if is_image(image):
-        outputs, _ = run_algorithm(_call(rule, where, options), (image,), _passes_of(rule), [np.bool_])
+        outputs, _ = run_algorithm(_call(rule, where, options), (image,), _passes_of(rule))
         return outputs[0]
     values = host_array(rule.name, image, options)
     valid = valid_array(where, values.shape)

@@ -98,7 +98,7 @@ def reconstruct(
     rule = _rule(marker, mask, method, connectivity)
     if is_image(marker) or is_image(mask):
         call = _call(rule, where, options)
-        outputs, _ = run_algorithm(call, (marker, mask), lambda whole: _passes(whole, rule), [rule.dtype])
+        outputs, _ = run_algorithm(call, (marker, mask), lambda whole: _passes(whole, rule))
         return outputs[0]
     start = host_array("reconstruct", marker, options, "marker")
     limit = host_array("reconstruct", mask, options, "mask")

@@ -117,7 +117,7 @@ def local_thickness(
     settings = _settings("local_thickness", image, phases, spacing, outside, bins)
     if is_image(image):
         call = _call(image, settings, phases, spacing, outside, where, options)
-        outputs, _ = run_algorithm(call, (image,), lambda whole: _passes(whole, settings), [np.float32])
+        outputs, _ = run_algorithm(call, (image,), lambda whole: _passes(whole, settings))
         return outputs[0]
     values = host_array("local_thickness", image, options)
     valid = valid_array(where, values.shape)

@@ -86,8 +86,7 @@ def watershed(
     if is_image(image):
         inputs = (image,) if markers is None else (image, markers)
         call = _call(markers, height, where, options)
-        kinds = None if dtype is None else [dtype]
-        outputs, _ = run_algorithm(call, inputs, lambda whole: _passes(whole, height, dtype), kinds)
+        outputs, _ = run_algorithm(call, inputs, lambda whole: _passes(whole, height, dtype))
         return outputs[0]
     values = host_array("watershed", image, options)
     seeds = None if markers is None else host_array("watershed", markers, options, "markers")

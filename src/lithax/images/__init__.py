@@ -1,9 +1,4 @@
 from lithax.images import _plan_others as _plan_others
-from lithax.images._algorithm import ImageCall as ImageCall
-from lithax.images._algorithm import Passes as Passes
-from lithax.images._algorithm import WholeImage as WholeImage
-from lithax.images._algorithm import plan_algorithm as plan_algorithm
-from lithax.images._algorithm import run_algorithm as run_algorithm
 from lithax.images._arithmetic import binary as binary
 from lithax.images._chunk_loss import chunk_loss as chunk_loss
 from lithax.images._chunk_map import chunk_map as chunk_map
@@ -34,11 +29,17 @@ from lithax.images._files import import_file as import_file
 from lithax.images._groups import register_group as register_group
 from lithax.images._open import open as open
 from lithax.images._open import open_image as open_image
+from lithax.images._outputs import Output as Output
+from lithax.images._pass_driver import run_algorithm as run_algorithm
 from lithax.images._patches import Patches as Patches
 from lithax.images._patches import patches as patches
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
 from lithax.images._plan import plans as plans
+from lithax.images._plan_passes import ImageCall as ImageCall
+from lithax.images._plan_passes import Passes as Passes
+from lithax.images._plan_passes import plan_algorithm as plan_algorithm
+from lithax.images._prepare_pass import WholeImage as WholeImage
 from lithax.images._pyramid import pyramid as pyramid
 from lithax.images._raw import export_raw as export_raw
 from lithax.images._raw import import_raw as import_raw
@@ -46,6 +47,9 @@ from lithax.images._reduce import chunk_reduce as chunk_reduce
 from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
 from lithax.images._region_mask import inside as inside
 from lithax.images._region_mask import mask as mask
+from lithax.images._run import Run as Run
+from lithax.images._run import pop_fields as pop_fields
+from lithax.images._run_passes import run_passes as run_passes
 from lithax.images._saved_network import load_network as load_network
 from lithax.images._saved_network import save_network as save_network
 from lithax.images._sharded import save as save

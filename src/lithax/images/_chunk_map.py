@@ -180,7 +180,7 @@ def chunk_map(
     if prepared.out is not None:
         outputs, finished = given_outputs(prepared, output), False
     else:
-        outputs, finished = new_outputs(prepared, identity, output)
+        outputs, finished = new_outputs(prepared.forms, prepared.inputs, identity, output)
     if not finished:
         _run(prepared, outputs, identity, resume, resume_key)
         release_memory(prepared.working_bytes)

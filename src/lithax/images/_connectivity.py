@@ -1,19 +1,18 @@
 """How much of a phase hangs together, reaches a face, or spans the image."""
 
-import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lithax.chunked import EDGE, StateFunction, find_components, spanning
+from lithax.chunked import EDGE, components_pass, spanning
 from lithax.grid import triple
-from lithax.images._call import gather_inputs, world_of
-from lithax.images._collective import check_same, together
-from lithax.images._identity import call_of
-from lithax.images._reduce import PreparedReduce, make_reader
-from lithax.images._run import Run
+from lithax.images._pass_driver import run_algorithm
+from lithax.images._plan import Plan, plans
+from lithax.images._plan_passes import Algorithm, ImageCall, Passes, plan_algorithm
+from lithax.images._prepare_pass import WholeImage
+from lithax.images._run import Run, pop_fields
 
 
 @dataclass(frozen=True)
@@ -78,35 +77,10 @@ def connectivity(
     ValueError
         If `where` selects no voxel.
     """
-    world = world_of("connectivity", (image,), world)
-    with together(world):
-        prepared = prepare_connectivity(
-            "connectivity",
-            image,
-            where=where,
-            memory_limit=memory_limit,
-            workers=workers,
-            world=world,
-            progress=progress,
-        )
-        prepared.check_memory()
-        inputs, run = prepared.inputs, prepared.run
-        wanted = None if phases is None else tuple(np.atleast_1d(np.asarray(phases)).tolist())
-        check_same(world, "connectivity", lambda: call_of(inputs, phases=phases))
-
-        def phase(values: np.ndarray) -> np.ndarray:
-            return values != 0 if wanted is None else np.isin(values, wanted)
-
-        found = find_components(
-            prepared.reader,
-            phase,
-            world,
-            workers=run.workers,
-            label="connected components",
-            show_progress=run.progress and world.first,
-        )
+    call, algorithm = _call(image, phases, where, Run("numpy", None, memory_limit, workers, world, progress))
+    _, found = run_algorithm(call, (image,), algorithm)
     if found.selected == 0:
-        raise ValueError(f"where={inputs.where!r} selects no voxel, so there is nothing to connect.")
+        raise ValueError(f"where={where!r} selects no voxel, so there is nothing to connect.")
     total, connected = int(found.voxels.sum()), found.touching(EDGE)
     return Connectivity(
         selected=found.selected,
@@ -119,27 +93,32 @@ def connectivity(
     )
 
 
-def prepare_connectivity(
-    name: str,
-    image: Any,
-    *,
-    phases: Any = None,
-    where: Any = None,
-    memory_limit: Any = None,
-    workers: int | None = None,
-    world: Any = None,
-    progress: bool = True,
-) -> PreparedReduce:
-    """Check a call of `connectivity` and choose its blocks."""
-    dtype = np.dtype(image.dtype)
+def _call(image: Any, phases: Any, where: Any, run: Run) -> tuple[ImageCall, Algorithm]:
+    """Check a call of `connectivity`; return it with its one pass."""
+    if not (hasattr(image, "shape") and hasattr(image, "dtype")):
+        raise TypeError(f"image is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array.")
+    dtype = np.dtype(str(image.dtype).rsplit(".", 1)[-1])
     if dtype.kind not in "biu":
         raise TypeError(
             f"image has dtype {dtype}; give a boolean image or a segmentation (make one with lx.ops.threshold)."
         )
-    inputs = gather_inputs(name, (image,), where, world)
-    run = Run("jax", None, memory_limit, workers, world, progress).settled(inputs.world)
-    halo = (1, 1, 1) if inputs.selection is not None else (0, 0, 0)
-    reader = make_reader(inputs, (halo,), run)
-    # Labels, sizes and what they touch, while a block is labelled.
-    labels = StateFunction(lambda read: None, 16 * math.prod(reader.layout.block))
-    return PreparedReduce("connectivity", inputs, reader, labels, False, replace(run, backend="numpy"))
+    wanted = None if phases is None else tuple(np.atleast_1d(np.asarray(phases)).tolist())
+
+    def phase(values: np.ndarray) -> np.ndarray:
+        return values != 0 if wanted is None else np.isin(values, wanted)
+
+    def algorithm(whole: WholeImage) -> Passes:
+        selects = whole.inputs.selection is not None
+        found = yield components_pass("connected components", whole.image, phase, whole.layout(), selects)
+        return found
+
+    return ImageCall("connectivity", {"phases": wanted}, where, run=run), algorithm
+
+
+@plans(connectivity)
+def _plan(image: Any, *, phases: Any = None, where: Any = None, **options: Any) -> Plan:
+    run = pop_fields(Run, options)
+    if options:
+        raise TypeError(f"connectivity() got the unexpected keyword {min(options)!r}.")
+    call, algorithm = _call(image, phases, where, run)
+    return plan_algorithm(call, (image,), algorithm)

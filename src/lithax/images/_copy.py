@@ -86,6 +86,14 @@ def copy_memory(image: VoxelImage, memory: int | None = None, memory_limit: Any 
     return min(MEMORY, limit)
 
 
+def copy_block(image: VoxelImage, unit: Index, room: int) -> tuple[Index, int]:
+    """Return the block by which an image is copied to units of a shape, in a memory of `room`
+    bytes, and what that takes [byte].
+    """
+    block = transfer_block(image.shape, image.chunks, unit, image.dtype.itemsize, room // 2)
+    return block, max(2 * math.prod(block) * image.dtype.itemsize, min(room, image.nbytes))
+
+
 def check_room(what: str, needed: int, limit: int) -> int:
     """Return what is needed [byte].
 

@@ -104,7 +104,12 @@ def call_of(inputs: Any, **what: Any) -> dict[str, Any]:
         "inputs": [describe_input(i) for i in inputs.images],
         "geometry": _describe_frame(inputs.frame),
         "where": _describe_where(inputs.where),
-    } | {name: _describe_tree(value) for name, value in what.items()}
+    } | described_parameters(what)
+
+
+def described_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return arguments as text that is the same for equal ones: of arrays by what they hold."""
+    return {name: _describe_tree(value) for name, value in parameters.items()}
 
 
 def _describe_tree(value: Any) -> str:
@@ -130,15 +135,24 @@ def describe_places(store: Any) -> Any:
 
 
 def provenance_of(prepared: Any) -> dict[str, Any]:
-    """Return what a finished output says of where it came from."""
-    return {
-        "function": repr(prepared.program),
-        "parameters": [{k: _shown(v) for k, v in s.parameters.items()} for s in prepared.program.leaves],
-        "where": repr(prepared.inputs.where) if prepared.inputs.where is not None else None,
-        "seed": prepared.request.seed,
-        "in_place": prepared.in_place,
-        "inputs": [describe_input(i) | {"content_hash": _content_hash(i)} for i in prepared.inputs.images],
-        "backend": name_of(prepared.backend),
+    """Return what an output of `chunk_map` says of where it came from."""
+    return made_by(
+        prepared.inputs,
+        function=repr(prepared.program),
+        parameters=[{k: _shown(v) for k, v in s.parameters.items()} for s in prepared.program.leaves],
+        seed=prepared.request.seed,
+        in_place=prepared.in_place,
+        backend=name_of(prepared.backend),
+    )
+
+
+def made_by(inputs: Any, **what: Any) -> dict[str, Any]:
+    """Return what a finished output says of where it came from; `what` are the function and its
+    arguments.
+    """
+    return what | {
+        "where": repr(inputs.where) if inputs.where is not None else None,
+        "inputs": [describe_input(i) | {"content_hash": _content_hash(i)} for i in inputs.images],
         "versions": {name: version(name) for name in ("lithax", "jax", "numpy", "zarr")}
         | {"python": platform.python_version()},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

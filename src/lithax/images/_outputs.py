@@ -1,12 +1,17 @@
-"""Where the results of `chunk_map` go: new images, all or none of them, or those of an interrupted
-run.
-"""
+"""Where results go: new images, all or none of them, or those of an interrupted run."""
 
 import contextlib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lithax.errors import IncompleteImageError, ResumeError
+from lithax.geometry import Frame
+from lithax.grid import Index, World
+from lithax.images._call import Inputs
 from lithax.images._collective import on_first, open_shared_array, refuse_memory, together
 from lithax.images._derived_array import stored_origins
 from lithax.images._voxel_image import VoxelImage, geometry_of, metadata_changes
@@ -60,6 +65,23 @@ class Output:
         return tuple(self.out) if isinstance(self.out, tuple | list) else (self.out,)
 
 
+@dataclass(frozen=True)
+class Form:
+    """An image that is to be written: where its voxels lie, their type, and the grids it is stored
+    by.
+    """
+
+    frame: Frame
+    dtype: np.dtype
+    chunks: Index
+    shards: Index | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its voxels."""
+        return math.prod(self.frame.shape) * self.dtype.itemsize
+
+
 def given_outputs(prepared: Any, output: Output) -> list[VoxelImage]:
     """Check the images of ``out=`` once more, as they are now."""
     store, path, resume = output.store, output.path, output.resume
@@ -80,53 +102,51 @@ def given_outputs(prepared: Any, output: Output) -> list[VoxelImage]:
     return list(prepared.out)
 
 
-def new_outputs(prepared: Any, identity: Any, output: Output) -> tuple[list[VoxelImage], bool]:
+def new_outputs(
+    forms: Sequence[Form], inputs: Inputs, identity: Mapping[str, Any], output: Output
+) -> tuple[list[VoxelImage], bool]:
     """Make the output images, or find those of the interrupted run; say whether they are complete
     already.
 
     The first process makes them, the others open them. Everything is looked at before anything is
     made; if one image cannot be made, none is.
     """
-    count = len(prepared.function.out_dtypes)
+    count, world = len(forms), inputs.world
     store, overwrite, resume = output.store, output.overwrite, output.resume
     stores, paths = spread(store, count, "store"), spread(output.path, count, "path")
     names, units = spread(output.field_name, count, "field_name"), spread(output.field_unit, count, "field_unit")
     places = [locate(s, p) for s, p in zip(stores, paths, strict=True)]
-    _check_apart(prepared, store, places)
-    world = prepared.inputs.world
+    _check_apart(inputs, store, places)
     for place in places:
         refuse_memory("store", place.label, place.unshared, world)
     texts = [
-        metadata_changes(prepared.frame, {"field_name": n or "", "field_unit": u or ""})
-        for n, u in zip(names, units, strict=True)
+        metadata_changes(form.frame, {"field_name": n or "", "field_unit": u or ""})
+        for form, n, u in zip(forms, names, units, strict=True)
     ]
 
     def make() -> tuple[list[VoxelImage], bool]:
-        found = [_earlier(prepared, identity, k, place, overwrite, resume) for k, place in enumerate(places)]
+        found = [
+            _earlier(form, world, identity, place, overwrite, resume) for form, place in zip(forms, places, strict=True)
+        ]
         for place, earlier in zip(places, found, strict=True):
             if earlier is None:
                 claim(place, overwrite)
         made: list[VoxelImage] = []
         with contextlib.ExitStack() as stack:  # unwinds what was made if a later one fails
-            for k, (place, earlier) in enumerate(zip(places, found, strict=True)):
+            for form, text, place, earlier in zip(forms, texts, places, found, strict=True):
                 if earlier is not None:
                     made.append(earlier)
                     continue
                 stored = creating(
                     place,
-                    shape=prepared.layout.shape,
-                    dtype=prepared.function.out_dtypes[k],
-                    chunks=prepared.chunks[k],
-                    shards=prepared.shards[k],
+                    shape=form.frame.shape,
+                    dtype=form.dtype,
+                    chunks=form.chunks,
+                    shards=form.shards,
                     overwrite=overwrite,
-                    metadata=Metadata(
-                        **texts[k],
-                        **geometry_of(prepared.frame),
-                        state="writing",
-                        run=identity,
-                    ),
+                    metadata=Metadata(**text, **geometry_of(form.frame), state="writing", run=identity),
                 )
-                made.append(VoxelImage(stack.enter_context(stored), prepared.inputs.world))
+                made.append(VoxelImage(stack.enter_context(stored), world))
         finished = all(e is not None and e.metadata.state == "complete" for e in found)
         for image in made if finished else ():
             refuse_damaged(image)
@@ -153,13 +173,13 @@ def refuse_damaged(image: VoxelImage) -> None:
         )
 
 
-def _check_apart(prepared: Any, store: Any, places: list[Location]) -> None:
+def _check_apart(inputs: Inputs, store: Any, places: list[Location]) -> None:
     for k, place in enumerate(places):
         if any(place.same_place(other) for other in places[:k]):
             raise ValueError(
                 f"store={store!r} must name one place for each of the {len(places)} results; give tuples for store or path."
             )
-        for image in (*prepared.inputs.images, *images_of(prepared.inputs.where)):
+        for image in (*inputs.images, *images_of(inputs.where)):
             if isinstance(image, VoxelImage) and any(map(place.holds, stored_origins(image.stored))):
                 raise ValueError(
                     f"store={place.label} holds one of the inputs; for a change in place pass out=image, otherwise write elsewhere."
@@ -167,7 +187,7 @@ def _check_apart(prepared: Any, store: Any, places: list[Location]) -> None:
 
 
 def _earlier(
-    prepared: Any, identity: Any, k: int, place: Location, overwrite: bool, resume: bool | str
+    form: Form, world: World, identity: Mapping[str, Any], place: Location, overwrite: bool, resume: bool | str
 ) -> VoxelImage | None:
     """Return the image that an interrupted (or finished) equal run made at a place; None if a new
     one is to be made.
@@ -175,7 +195,7 @@ def _earlier(
     node = place.node()
     if node is None or node.kind != "array":
         return None
-    image = VoxelImage(open_array(place), prepared.inputs.world)
+    image = VoxelImage(open_array(place), world)
     where, metadata = image.stored.where, image.metadata
     check_unlocked(image.stored, resume=bool(resume) or overwrite)
     if not resume:
@@ -185,8 +205,8 @@ def _earlier(
                 f"overwrite=True to begin again."
             )
         return None
-    form = (image.shape, image.dtype, image.chunks, image.shards)
-    wanted = (prepared.layout.shape, prepared.function.out_dtypes[k], prepared.chunks[k], prepared.shards[k])
+    there = (image.shape, image.dtype, image.chunks, image.shards)
+    wanted = (form.frame.shape, form.dtype, form.chunks, form.shards)
     if resume != "force" and differing_parts(metadata.run, identity):
         if overwrite:
             return None
@@ -196,11 +216,11 @@ def _earlier(
             f"({describe_parts(metadata.run, identity)}); repeat that call, or pass overwrite=True to begin again"
             + ("." if finished else ", or resume='force' to go on all the same.")
         )
-    if form != wanted:
+    if there != wanted:
         if overwrite:
             return None
         raise ResumeError(
-            f"the image at {where} has shape {form[0]}, dtype {form[1]}, chunks {form[2]} and shards {form[3]}, this call makes "
+            f"the image at {where} has shape {there[0]}, dtype {there[1]}, chunks {there[2]} and shards {there[3]}, this call makes "
             f"{wanted[0]}, {wanted[1]}, {wanted[2]} and {wanted[3]}; pass overwrite=True to begin again."
         )
     return image

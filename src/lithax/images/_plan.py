@@ -1,19 +1,15 @@
 """What a call would do: blocks, bytes and memory, before any voxel is read."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from lithax.grid import ChunkGrid
 from lithax.images._call import merge_parameters, size_text
 from lithax.images._chunk_map import chunk_map
 from lithax.images._outputs import Output
 from lithax.images._prepare_map import prepare_map
-from lithax.images._reduce import PreparedReduce, chunk_reduce, prepare_reduce
-from lithax.images._run import Run
+from lithax.images._reduce import PreparedReduce, chunk_reduce, measured_at_random, prepare_reduce
+from lithax.images._run import Run, pop_fields
 from lithax.images._voxel_image import VoxelImage
 
 
@@ -120,12 +116,10 @@ def plan(combinator: Callable[..., Any], /, *images: Any, **options: Any) -> Pla
 
 @plans(chunk_map)
 def plan_map(first: Any, /, *images: Any, **options: Any) -> Plan:
-    output = Output(**{f.name: options.pop(f.name) for f in fields(Output) if f.name in options})
-    run = Run(**{f.name: options.pop(f.name) for f in fields(Run) if f.name in options})
+    output, run = pop_fields(Output, options), pop_fields(Run, options)
     rules = {name: options.pop(name) for name in _RULES if name in options}
     parameters = merge_parameters(options.pop("parameters", None), options)
     prepared = prepare_map("plan", first, images, parameters, output=output, run=run, **rules)
-    request = prepared.request
     blocks = len(prepared.layout.grid)
     return Plan(
         function=repr(prepared.program),
@@ -135,10 +129,8 @@ def plan_map(first: Any, /, *images: Any, **options: Any) -> Plan:
         blocks=blocks,
         workers=min(prepared.run.workers, blocks),
         compilations=1 if prepared.backend == "jax" else 0,
-        bytes_read=blocks
-        * len(ChunkGrid(prepared.layout.block, request.core))
-        * sum(math.prod(s) * d.itemsize for s, d in zip(request.block_shapes, request.dtypes, strict=True)),
-        bytes_written=math.prod(prepared.layout.shape) * sum(d.itemsize for d in prepared.function.out_dtypes),
+        bytes_read=prepared.bytes_read,
+        bytes_written=sum(form.nbytes for form in prepared.forms),
         memory=prepared.working_bytes + prepared.held,
         memory_limit=prepared.run.memory_limit,
         blocks_on_devices=prepared.function.at_once,
@@ -147,7 +139,7 @@ def plan_map(first: Any, /, *images: Any, **options: Any) -> Plan:
 
 @plans(chunk_reduce)
 def _plan_reduce(measure: Any, /, *images: Any, **options: Any) -> Plan:
-    run = Run(**{f.name: options.pop(f.name) for f in fields(Run) if f.name in options and f.name != "device"})
+    run = pop_fields(Run, options)
     return plan_of_reduce(prepare_reduce("plan", measure, images, run=run, **options))
 
 
@@ -219,9 +211,4 @@ class _Rehearsed:
 
     def reduce(self, measurement: Any, *others: Any, where: Any = None, fn: Any = None, **options: Any) -> Any:
         self.passes.append(_plan_reduce(measurement, self.image, *others, where=where, fn=fn, **options))
-        rng = np.random.default_rng(0)
-        kinds = [np.dtype(str(v.dtype)) for v in (self.image, *others)]
-        voxels = [(rng.random((16, 16, 16)) * (1 if k.kind == "f" else 200)).astype(k) for k in kinds]
-        if fn is not None:
-            voxels[0] = np.asarray(fn(voxels[0]))
-        return measurement(*voxels)
+        return measured_at_random(measurement, (self.image, *others), fn)

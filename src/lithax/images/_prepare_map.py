@@ -27,10 +27,10 @@ from lithax.chunked import (
 )
 from lithax.errors import MemoryLimitError
 from lithax.geometry import Frame
-from lithax.grid import Index, triple
+from lithax.grid import ChunkGrid, Index, triple
 from lithax.images._call import NOT_COMPILED, Inputs, cache_bytes, check_halo_fits, gather_inputs, size_text
 from lithax.images._derived_array import stored_origins
-from lithax.images._outputs import Output, images_of
+from lithax.images._outputs import Form, Output, images_of
 from lithax.images._run import Run
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
@@ -60,6 +60,19 @@ class PreparedMap:
     """What the inputs held when the call began, known by the first process of calls whose output
     outlives them.
     """
+
+    @property
+    def forms(self) -> list[Form]:
+        """What the results will be."""
+        parts = zip(self.function.out_dtypes, self.chunks, self.shards, strict=True)
+        return [Form(self.frame, *part) for part in parts]
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of voxels that blocks ask for, halos included."""
+        request = self.request
+        each = sum(math.prod(s) * d.itemsize for s, d in zip(request.block_shapes, request.dtypes, strict=True))
+        return len(self.layout.grid) * len(ChunkGrid(self.layout.block, request.core)) * each
 
     @property
     def many(self) -> bool:

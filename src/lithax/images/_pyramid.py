@@ -1,23 +1,27 @@
 """Coarser levels of an image, in OME-Zarr 0.5, so that a viewer of a large image reads little."""
 
-import contextlib
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lithax.errors import IncompleteImageError
+from lithax.chunked import CopyPass, OperationPass
 from lithax.geometry import Frame
 from lithax.grid import Index, triple
-from lithax.images._chunk_map import chunk_map
-from lithax.images._collective import check_same, on_first, open_shared_array, refuse_memory, together
-from lithax.images._copy import copy_image
-from lithax.images._create import new_image
-from lithax.images._voxel_image import VoxelImage, geometry_of
+from lithax.images._collective import check_same, on_first
+from lithax.images._outputs import Output
+from lithax.images._pass_driver import run_algorithm
+from lithax.images._pass_group import PassGroup
+from lithax.images._plan import Plan, plans
+from lithax.images._plan_passes import ImageCall, Passes, plan_algorithm
+from lithax.images._prepare_pass import WholeImage
+from lithax.images._run import Run
+from lithax.images._voxel_image import VoxelImage
 from lithax.ops import coarsen
 from lithax.storage import (
     Location,
-    claim,
     coarser_levels,
     levels_beside,
     locate,
@@ -25,9 +29,7 @@ from lithax.storage import (
     open_array,
     own_attributes,
     path_of_level,
-    replacing,
     resolve_chunks,
-    write_group,
 )
 
 FEW_VALUES = 16
@@ -123,76 +125,95 @@ def pyramid(
                 f"the image at {image.stored.where} is read-only, so no levels can be made beside it; pass store= to "
                 "make an OME-Zarr group with a copy of it elsewhere."
             )
-    method = _method(image, method)
-    place = levels_beside(image.stored) if beside else locate(store, path)
-    refuse_memory("store", place.label, place.unshared, image.world)
-    scales, frames = scales_of_levels(image.frame, smallest)
-    layouts = [layout_of_level(image, frame.shape, chunks, shards) for frame in frames]
-    plan = {
-        "shape": list(image.shape),
-        "dtype": image.dtype.str,
-        "beside": beside,
-        "paths": [path_of_level(number) for number in range(len(scales) + (not beside))],
-        "method": method,
-        "scales": [list(scale) for scale in scales],
-        # Of the finest one that is made.
-        "layout": {key: value and list(value) for key, value in layouts[bool(scales) and beside].items()},
-    }
-    call = {"image": image.stored.where, "store": place.label, "overwrite": overwrite, "resume": resume}
-    check_same(image.world, "pyramid", lambda: call | plan)
-    if beside and not scales:
-        on_first(image.world, lambda: _forget(image, place, plan, overwrite))
+    run = Run("jax", None, memory_limit, workers, world, progress)
+    output = Output(store=store, path=path, overwrite=overwrite, chunks=chunks, shards=shards, resume=resume)
+    made = _Pyramid(
+        image, _method(image, method), smallest, output, levels_beside(image.stored) if beside else locate(store, path)
+    )
+    if not made.scales and beside:
+        check_same(image.world, "pyramid", lambda: {"image": image.stored.where, "overwrite": overwrite} | made.record)
+        on_first(image.world, lambda: _forget(image, made.place, overwrite))
         if not image.world.first:
             image.stored.reload_metadata()
         return image
-    name, fresh = image.world.broadcast(on_first(image.world, lambda: _begin(place, plan, overwrite, resume)))
-    try:
-        return _make(image, place, plan, name, frames, scales, layouts, beside, memory_limit, workers, progress)
-    except (ValueError, TypeError, MemoryError):
-        # Refused, not cut off: there is nothing that resume=True could go on with.
-        if fresh and image.world.first:
-            with contextlib.suppress(OSError):
-                place.objects.delete_tree(place.path)
-        raise
-
-
-def _make(
-    image: VoxelImage,
-    place: Location,
-    plan: dict[str, Any],
-    name: str,
-    frames: list[Frame],
-    scales: list[Index],
-    layouts: list[dict[str, Index | None]],
-    beside: bool,
-    memory_limit: int | str | None,
-    workers: int | None,
-    progress: bool,
-) -> VoxelImage:
-    first = image if beside else _finest(image, place, layouts[0])
-    level = first
-    each = zip(scales, frames[1:], layouts[1:], strict=True)
-    for number, (scale, frame, layout) in enumerate(each, 0 if beside else 1):
-        target = _target(level, place, number, frame, layout)
-        if target.metadata.state != "complete":
-            operation = coarsen(plan["method"], scale)
-            options: dict[str, Any] = {"memory_limit": memory_limit, "workers": workers, "progress": progress}
-            chunk_map(operation, level, out=target, resume=True, **options)
-        level = target
-
-    shown = frames[1:] if beside else frames
-
-    def finish() -> None:
-        names = [path_of_level(number) for number in range(len(shown))]
-        ome = multiscales(shown, names, name=image.field_name, method=plan["method"])
-        first.stored.update_metadata(levels=name)
-        own = {**plan, "levels": name, "state": "complete"}
-        write_group(place, {"lithax": own, **({"ome": ome} if names else {})})
-
-    on_first(image.world, finish)
+    outputs, _ = run_algorithm(made.call(run), (image,), made.passes, made.group())
+    finest = image if beside else outputs[0]
     if not image.world.first:
-        first.stored.reload_metadata()
-    return first
+        finest.stored.reload_metadata()
+    return finest
+
+
+class _Pyramid:
+    """The levels of an image, and the passes that make them: each from the one before."""
+
+    def __init__(self, image: VoxelImage, method: str, smallest: int, output: Output, place: Location | None):
+        self.image, self.method, self.output, self.place = image, method, output, place
+        self.beside = output.store is None
+        self.scales, self.frames = scales_of_levels(image.frame, smallest)
+        shapes = [frame.shape for frame in self.frames]
+        self.layouts = [layout_of_level(image, shape, output.chunks, output.shards) for shape in shapes]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What makes two pyramids the same."""
+        finest = self.layouts[bool(self.scales) and self.beside]  # of those that are made
+        return {
+            "shape": list(self.image.shape),
+            "dtype": self.image.dtype.str,
+            "beside": self.beside,
+            "method": self.method,
+            "scales": [list(scale) for scale in self.scales],
+            "layout": {key: value and list(value) for key, value in finest.items()},
+        }
+
+    def call(self, run: Run) -> ImageCall:
+        """Return the call, for the driver of passes."""
+        return ImageCall("pyramid", self.record, output=replace(self.output, chunks=None, shards=None), run=run)
+
+    def passes(self, whole: WholeImage) -> Passes:
+        """Yield a copy of the image, if it is to be in the group, and each level."""
+        level = self.image
+        if not self.beside:
+            (level,) = yield CopyPass("copy", level, **self.layouts[0])
+        coarser = zip(self.scales, self.frames[1:], self.layouts[1:], strict=True)
+        for scale, frame, layout in coarser:
+            name = " x ".join(map(str, frame.shape))
+            (level,) = yield OperationPass(name, coarsen(self.method, scale), (level,), selects=False, **layout)
+
+    def group(self) -> PassGroup:
+        """Return the group around the levels."""
+        image = self.image
+        options = {"fill_value": image.fill_value, "field_name": image.field_name, "field_unit": image.field_unit}
+        return PassGroup(
+            self.place,
+            "pyramid",
+            "method, smallest=, chunks= and shards=",
+            {"beside": self.beside, "levels": uuid.uuid4().hex},
+            {**options, "axes": "zyx"},
+            path_of_level,
+            self._completed,
+        )
+
+    def _completed(self, levels: Sequence[VoxelImage], record: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell the finest level which levels are its own; return what other programs read."""
+        finest = self.image if self.beside else levels[0]
+        finest.stored.update_metadata(levels=record["levels"])
+        names = [path_of_level(number) for number in range(len(levels))]
+        frames = [level.frame for level in levels]
+        return {"ome": multiscales(frames, names, name=self.image.field_name, method=self.method)}
+
+
+@plans(pyramid)
+def _plan(
+    image: VoxelImage, store: Any = None, path: Any = None, /, *, method: str = "auto", smallest: int = 64,
+    chunks: Any = None, shards: Any = None, memory_limit: Any = None, workers: Any = None, world: Any = None, **_: Any,
+) -> Plan:  # fmt: skip
+    # What "auto" is decided by a few voxels, and all methods read and write the same.
+    method = "mean" if method == "auto" else method
+    place = levels_beside(image.stored) if store is None else locate(store, path)
+    made = _Pyramid(image, method, smallest, Output(store=store, path=path, chunks=chunks, shards=shards), place)
+    call = made.call(Run("jax", None, memory_limit, workers, world))
+    return plan_algorithm(call, (image,), made.passes, place)
 
 
 def levels_of(image: VoxelImage) -> tuple[VoxelImage, ...]:
@@ -246,7 +267,7 @@ def _method(image: VoxelImage, method: str) -> str:
     return "mode" if len(np.unique(middle)) <= FEW_VALUES else "mean"
 
 
-def _forget(image: VoxelImage, place: Location, plan: dict[str, Any], overwrite: bool) -> None:
+def _forget(image: VoxelImage, place: Location, overwrite: bool) -> None:
     """Leave an image without levels, because it is small enough; an earlier pyramid is removed if
     that is allowed.
     """
@@ -259,83 +280,3 @@ def _forget(image: VoxelImage, place: Location, plan: dict[str, Any], overwrite:
         )
     place.objects.delete_tree(place.path)
     image.stored.update_metadata(levels=None)
-
-
-def _begin(place: Location, plan: dict[str, Any], overwrite: bool, resume: bool) -> tuple[str, bool]:
-    """Make the group of the levels, or find the one that was cut off.
-
-    Returns
-    -------
-        The name of the pyramid, and whether it was begun now.
-    """
-    own = own_attributes(place)
-    if own is not None and "levels" in own:
-        same = {key: own.get(key) for key in plan} == plan
-        if own.get("state") != "complete" and resume and same:
-            return str(own["levels"]), False
-        if not overwrite:
-            if own.get("state") != "complete":
-                raise IncompleteImageError(
-                    f"the pyramid at {place.label} was cut off while it was made; pass resume=True to go on"
-                    + ("" if same else " with the method, smallest=, chunks= and shards= of then")
-                    + ", or overwrite=True to begin again."
-                )
-            raise FileExistsError(f"store={place.label} holds a pyramid already; pass overwrite=True to replace it.")
-    else:
-        claim(place, overwrite)
-    name = uuid.uuid4().hex
-    with replacing(place):
-        write_group(place, {"lithax": {**plan, "levels": name, "state": "writing"}})
-    return name, True
-
-
-def _finest(image: VoxelImage, place: Location, layout: dict[str, Index | None]) -> VoxelImage:
-    """Return the copy of the image in the group; it is made, unless an earlier attempt came so
-    far.
-    """
-    there = _complete(place.child("0"), image)
-    if there is not None:
-        return there
-    return copy_image(
-        image,
-        place.store,
-        place.child("0").path,
-        chunks=layout["chunks"],
-        shards=layout["shards"],
-        overwrite=True,
-        axes="zyx",
-    )
-
-
-def _complete(place: Location, image: VoxelImage) -> VoxelImage | None:
-    with together(image.world):
-        found = None if place.node() is None else VoxelImage(open_shared_array(place, image.world), image.world)
-    return found if found is not None and found.metadata.state == "complete" else None
-
-
-def _target(
-    level: VoxelImage, place: Location, number: int, frame: Frame, layout: dict[str, Index | None]
-) -> VoxelImage:
-    """Return the image that is to become a level: new, or begun by an earlier attempt."""
-    here = place.child(path_of_level(number))
-    if number:
-        on_first(level.world, lambda: write_group(place.child(str(number)), {}))
-    if level.world.broadcast(here.node() is not None if level.world.first else None):
-        with together(level.world):
-            return VoxelImage(open_shared_array(here, level.world), level.world)
-    with new_image(
-        frame.shape,
-        level.dtype,
-        chunks=layout["chunks"],
-        shards=layout["shards"],
-        store=here.store,
-        path=here.path,
-        fill_value=level.fill_value,
-        field_name=level.field_name,
-        field_unit=level.field_unit,
-        **geometry_of(frame),
-        world=level.world,
-        state="writing",
-        axes="zyx",
-    ) as made:
-        return made

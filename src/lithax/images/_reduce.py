@@ -98,16 +98,7 @@ def chunk_reduce(
         )  # fmt: skip
         prepared.check_memory()
         check_same(world, "chunk_reduce", lambda: call_of(prepared.inputs, measure=measure, fn=fn))
-        state = reduce_blocks(
-            measure,
-            prepared.state,
-            prepared.reader,
-            gather=world.gather,
-            **prepared.run.over_blocks(type(measure).__name__),
-        )
-    if state is None:
-        raise ValueError(f"where={prepared.inputs.where!r} selects no voxel, so there is nothing to measure.")
-    return measure.finish(state)
+        return prepared.measure(measure, world, **prepared.run.over_blocks(type(measure).__name__))
 
 
 @dataclass(frozen=True)
@@ -158,6 +149,13 @@ class PreparedReduce:
         nodes = 1 if self.exact else most_nodes(-(-len(self.reader.layout.grid) // count))
         return count * nodes * (self.state.state_bytes or 0)
 
+    def measure(self, measure: Any, world: Any, **over: Any) -> Any:
+        """Take the measurement; `over` is for `reduce_blocks`."""
+        state = reduce_blocks(measure, self.state, self.reader, gather=world.gather, **over)
+        if state is None:
+            raise ValueError(f"where={self.inputs.where!r} selects no voxel, so there is nothing to measure.")
+        return measure.finish(state)
+
     def check_memory(self) -> None:
         """Raise MemoryLimitError if the call needs more memory than it may."""
         limit = self.run.memory_limit
@@ -201,6 +199,18 @@ def prepare_reduce(
     if name != "plan" or least.memory >= NOT_COMPILED:
         least.check_memory()
     return replace(least, state=state_function(measure, reader, inputs.frame, run.backend, program, run.device))
+
+
+def measured_at_random(measure: Any, images: Sequence[Any], fn: Any = None, below: int = 200) -> Any:
+    """Return a measurement of a few random voxels, for a plan that goes on with it."""
+    rng = np.random.default_rng(0)
+    kinds = [np.dtype(str(image.dtype)) for image in images]
+    voxels = [(rng.random((16, 16, 16)) * (1 if k.kind == "f" else below)).astype(k) for k in kinds]
+    if fn is not None:
+        voxels[0] = np.asarray(fn(voxels[0]))
+    if not callable(measure):
+        return measure.finish(measure.of(*voxels, valid=np.ones(voxels[0].shape, bool)))
+    return measure(*voxels)
 
 
 def chunk_value_and_grad(

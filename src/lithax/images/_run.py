@@ -1,7 +1,7 @@
 """How a call runs: the options that every function over images takes, as one value."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
@@ -9,6 +9,8 @@ import psutil
 from lithax.chunked import available_cores
 from lithax.grid import Share
 from lithax.runtime import default_of, device_or_devices, size_in_bytes
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class Run:
             "share": self.share,
             "watch": self.world.check,
         }
+
+
+def pop_fields(kind: type[_Kind], options: dict[str, Any]) -> _Kind:
+    """Return a `Run` or an `Output` of those of the options that it has, which are removed."""
+    return kind(**{f.name: options.pop(f.name) for f in fields(kind) if f.name in options})  # pyright: ignore[reportArgumentType]
 
 
 def workers_or_default(workers: int | None, world: Any = None) -> int:

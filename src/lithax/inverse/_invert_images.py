@@ -27,6 +27,7 @@ OPTIONS = [
     "world",
     "progress",
     "resume",
+    "resume_key",
     "hash_inputs",
 ]
 """What is passed on to `chunk_map`."""

@@ -29,7 +29,7 @@ from lithax.inverse._preview import Preview, preview
 from lithax.inverse._registration import TOLERATED, shift_between
 from lithax.inverse._statistics import StatisticsRequest
 from lithax.models import Calibration, Coefficients, Gaussian, Material, Standard, Tabulated
-from lithax.storage import Location, dual_energy_group, locate, own_attributes, write_group
+from lithax.storage import Location, dual_energy_group, locate, open_array, own_attributes, write_group
 
 INPUTS = ("low", "high", "mask", "segmentation")
 OUTPUTS = "outputs"
@@ -109,7 +109,7 @@ class Study:
         _check_settings(settings)
         world = low.world
         refuse_memory("store", place.label, place.unshared, world)
-        document = {"calibration": calibration.to_dict(), **known, **settings, "made": {}}
+        document = {"calibration": calibration.to_dict(), **known, **settings}
         document = json.loads(json.dumps(document))
         check_same(world, "Study.create", lambda: {"store": place.label, "settings": document, "overwrite": overwrite})
 
@@ -132,7 +132,7 @@ class Study:
     @property
     def settings(self) -> dict[str, Any]:
         """What `set` can change."""
-        return {k: v for k, v in (self._settings() or {}).items() if k not in ("calibration", "made")}
+        return {k: v for k, v in (self._settings() or {}).items() if k != "calibration"}
 
     @property
     def calibration(self) -> Calibration:
@@ -220,8 +220,21 @@ class Study:
         """Return which of "coefficients" and "outputs" are missing, or made of other inputs than
         those that are there.
         """
-        values = self._agreed_settings()
-        return tuple(name for name, key in self._keys(values).items() if values["made"].get(name) != key)
+        keys = self._keys(self._agreed_settings())
+        return tuple(name for name, key in keys.items() if not self._is_made(name, key))
+
+    def _is_made(self, name: str, key: str) -> bool:
+        """Whether a step was done to the end, with what it depends on now: its results say with
+        what.
+        """
+
+        def look() -> bool:
+            step = self._place.child(name)
+            places = [step] if name == "coefficients" else [step.child(n) for n in self._wanted().names]
+            found = [None if p.node() is None else open_array(p, read_only=True).metadata for p in places]
+            return all(m is not None and m.state == "complete" and _key_of(m.run) == key for m in found)
+
+        return bool(self._world.broadcast(on_first(self._world, look)))
 
     @property
     def coefficients(self) -> Coefficients:
@@ -229,7 +242,7 @@ class Study:
         values = self._agreed_settings()
         key = _digest({k: values[k] for k in ("calibration", *_DRAWING)})
         child = self._place.child("coefficients")
-        if values["made"].get("coefficients") != key or child.node() is None:
+        if not self._is_made("coefficients", key):
             prior = None if values["prior"] is None else tuple(values["prior"])
             drawn = draw_coefficients(
                 self.calibration,
@@ -243,7 +256,7 @@ class Study:
             columns = [np.asarray(v, np.float64) for v in (drawn.air, drawn.A, drawn.B, drawn.n)]
             valid = np.repeat(np.asarray(drawn.valid, np.float64)[:, None], 2, axis=1)
             table = np.stack([*columns, valid], axis=2)
-            from_array(
+            made = from_array(
                 table,
                 store=self._place.store,
                 path=child.path,
@@ -251,7 +264,7 @@ class Study:
                 field_name="air, A, B, n, valid",
                 world=self._world,
             )
-            self._write(values | {"made": {**values["made"], "coefficients": key}})
+            on_first(self._world, lambda: made.stored.update_metadata(run={"computation": f"key:{key}"}))
         table = np.asarray(self._open(child))
         air, a, b, n = (table[:, :, k].copy() for k in range(4))
         return Coefficients(air, a, b, n, table[:, 0, 4] > 0.5)
@@ -317,13 +330,8 @@ class Study:
             return self.outputs
         coefficients = self.coefficients
         values = self._agreed_settings()
-        keys = self._keys(values)
-        begun = values["made"].get("begun") == keys["outputs"] and resume
-        self._write(
-            values | {"made": {**{k: v for k, v in values["made"].items() if k != "outputs"}, "begun": keys["outputs"]}}
-        )
         settings = {k: values[k] for k in _INVERTING if k != "phases"} | {"seed": values["seed"]}
-        result = invert(
+        return invert(
             self.low,
             self.high,
             coefficients,
@@ -331,14 +339,12 @@ class Study:
             store=self._place.store,
             path=self._place.child(OUTPUTS).path,
             overwrite=True,
-            resume=begun,
+            resume=resume,
+            resume_key=self._keys(values)["outputs"],
             progress=progress,
             **settings,
             **options,
         )
-        values = self._agreed_settings()
-        self._write(values | {"made": {**values["made"], "outputs": keys["outputs"]}})
-        return result
 
     @property
     def outputs(self) -> Inversion:
@@ -439,6 +445,11 @@ def _check_settings(settings: dict[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise TypeError(f"a study has no setting {name!r}; its settings are: {', '.join(known)}.")
+
+
+def _key_of(run: Any) -> str | None:
+    """Return the key that a result was made with."""
+    return run["computation"].removeprefix("key:") if isinstance(run, dict) and run.get("computation") else None
 
 
 def _digest(value: Any) -> str:

@@ -2,14 +2,23 @@
 elsewhere.
 """
 
-import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lithax.chunked import MeasurementPass, OperationPass
 from lithax.geometry import AbstractRegion
-from lithax.images import Connectivity, VoxelImage, chunk_map, chunk_reduce, connectivity
+from lithax.images import (
+    Connectivity,
+    Passes,
+    VoxelImage,
+    WholeImage,
+    chunk_map,
+    chunk_reduce,
+    connectivity,
+    run_passes,
+)
 from lithax.measure import (
     Cells,
     CellSums,
@@ -241,13 +250,10 @@ def _grey_levels(
 ) -> tuple[GreyLevels, list[str]]:
     show: dict[str, Any] = {"progress": steps.show}
     steps("Grey levels by their distance from the segmented surface")
-    depth = chunk_map(
-        partial(square_depth, reach=REACH), pores, where=where, store=folder / ".depth.zarr", overwrite=True, **show
+    options = {"overwrite": True, "resume": True, "resume_key": "grey levels by depth"}
+    _, profile = run_passes(
+        _by_depth, image, pores, where=where, store=folder / ".depth.zarr", used=float(found.used), **options, **show
     )
-    try:
-        profile = chunk_reduce(GreyByDepth(REACH, float(found.used)), image, depth, where=where, **show)
-    finally:
-        _remove(folder / ".depth.zarr")
     first_moments = chunk_reduce(Moments(skip_nan=True), image, where=where, **show)
     pore, grain = interior(profile, -1), interior(profile, 1)
     warnings = []
@@ -286,6 +292,14 @@ def _grey_levels(
     return GreyLevels(raw, filtered, found, first_moments, profile, pore, grain, fitted, by_balance), warnings
 
 
+def _by_depth(whole: WholeImage, *, used: float) -> Passes:
+    """Yield the passes of a profile of grey levels over the depth from the surface."""
+    image, pores = whole.images
+    (depth,) = yield OperationPass("depth", partial(square_depth, reach=REACH), (pores,), scratch=True)
+    profile = yield MeasurementPass("grey levels by depth", GreyByDepth(REACH, used), (image, depth))
+    return profile
+
+
 def _pore_space(pores: VoxelImage, where: Any, steps: Steps) -> PoreSpace:
     show: dict[str, Any] = {"progress": steps.show}
     steps("Pores: what is connected")
@@ -305,7 +319,3 @@ def _border_warning(space: PoreSpace) -> list[str]:
         f"An edge of the image is {100 * share:.0f} % pore: that looks like air outside of the sample, which is counted as pore here. "
         "Cut it off, or choose a region of interest (roi='cylinder')."
     ]
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
