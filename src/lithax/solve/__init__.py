@@ -10,6 +10,7 @@ from lithax.solve._conductivity import Porosities as Porosities
 from lithax.solve._conjugate_gradients import State as State
 from lithax.solve._face_operator import FaceOperator as FaceOperator
 from lithax.solve._face_operator import face_operator as face_operator
+from lithax.solve._jks_length import jks_length as jks_length
 from lithax.solve._layout import Layout as Layout
 from lithax.solve._microporosity import microporosity as microporosity
 from lithax.solve._microporosity import microporosity_of_scans as microporosity_of_scans

@@ -30,7 +30,8 @@ from lithax.solve._conduction_solve import (
     solve_compiled,
     solve_on_host,
 )
-from lithax.solve._conduction_trend import check_budget, grid_change, resolution_trend
+from lithax.solve._conduction_threshold import check_segmentation, threshold_slope
+from lithax.solve._conduction_trend import check_budget, grid_change, resolution_trend, sample_size
 from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._domain import Domain, check_section, domain_of
 from lithax.solve._fields import current_density, potential_of, relative_currents
@@ -64,6 +65,8 @@ def conductivity(
     fields: bool = False,
     gradient: Any = None,
     budget: Any = (),
+    segmentation: Any = None,
+    percolation_at: Any = None,
     unit: str = "",
     max_iterations: Any = _MOST,
     throw: bool = False,
@@ -131,7 +134,15 @@ def conductivity(
         voxel insulates or joins no end.
     budget
         Lines of the error budget that take further solves: "grid" (voxels split in two: eight times
-        the work) and "resolution" (image coarsened 2× and 3×).
+        the work), "resolution" (image coarsened 2× and 3×), and "sample_size" (no solve: the
+        scatter of the porosity between sub-cubes, at this volume, times Archie's m).
+    segmentation
+        Grey levels, threshold and its uncertainty: the line of the error budget for the threshold,
+        from the derivative of the value for every voxel of the softened segmentation (one more
+        solve); pores are darker.
+    percolation_at
+        Where every voxel of a field conducts, from which conductivity on a voxel counts for the
+        percolation that a note reports; half the largest by default.
     unit
         Of the conductivities, for the text.
     max_iterations
@@ -198,6 +209,12 @@ def conductivity(
         if gradient is not True and source.image is None:
             raise ValueError("gradient= names a store, but image is an array; pass gradient=True, or an image.")
     wanted_lines = check_budget(budget)
+    levels = check_segmentation(segmentation, medium.shape)
+    if levels is not None and (guest or not medium.insulating_grains):
+        raise ValueError(
+            "segmentation= is the threshold between one conducting phase and grains that insulate, outside of compiled functions; "
+            "leave it out here."
+        )
     if guest and wanted_lines:
         raise ValueError(f"budget={budget!r} takes further solves on the host; leave it out under a transformation.")
     if guest and source.image is not None:
@@ -218,13 +235,13 @@ def conductivity(
             )
     solver = _Solver(
         source, medium, domain, boundaries, fluid, area, reservoir, unit, tolerance, gradient_tolerance, fields,
-        gradient, max_iterations, throw, x0, Watch(progress), [],
+        gradient, max_iterations, throw, x0, Watch(progress), [], percolation_at,
     )  # fmt: skip
     # A scope, and only where it is needed: JAX's setting stays as it is.
     double = medium.dtype == np.float64
     with jax.enable_x64(True) if double else contextlib.nullcontext():
         result = solver.compiled(axis) if guest else solver.on_host(axis)
-    if not wanted_lines:
+    if not wanted_lines and levels is None:
         return result
     face = {a: math.prod(h for b, h in enumerate(source.spacing) if b != a) for a in range(3)}
 
@@ -248,7 +265,31 @@ def conductivity(
         "grid": lambda: grid_change(medium, domain.mask, result.value, again),
         "resolution": lambda: resolution_trend(medium, domain.mask, result.value, again),
     }
+    if "sample_size" in wanted_lines:
+        conducting = _conducting_on_host(medium)
+        pores = conducting if medium.pore is None else np.asarray(medium.pore)
+        lines["sample_size"] = lambda: (
+            None if fluid is None else sample_size(pores, domain.mask, result.cementation_exponent)
+        )
     found = {name: lines[name]() for name in wanted_lines}
+    if levels is not None:
+
+        def soft(along: str) -> Any:
+            def solve(s: np.ndarray) -> tuple[float, np.ndarray]:
+                section = area
+                if domain.mask is not None and section is None:
+                    a = AXES.index(along)
+                    section = face[a] * check_section(domain, medium.shape, a, None, source.spacing)
+                solved = conductivity(
+                    s, axis=along, fluid=1.0, where=domain.mask, area=section, ends=ends, sides=sides, loading=loading,
+                    spacing=source.spacing, tolerance=tolerance, gradient_tolerance=gradient_tolerance, gradient=True,
+                    max_iterations=max_iterations, progress=progress,
+                )  # fmt: skip
+                return float(solved.value), np.asarray(solved.gradient)
+
+            return abs(threshold_slope(levels[0], levels[1], levels[2], solve)) * levels[2]
+
+        found["segmentation"] = np.asarray([soft(a) for a in AXES]) if axis == "all" else soft(axis)
     return dataclasses.replace(result, error_budget=dataclasses.replace(result.error_budget, **found))
 
 
@@ -273,6 +314,7 @@ class _Solver:
     x0: Any
     watch: Watch
     gradients: list[Any]
+    percolation_at: float | None
 
     def runs(self, axis: str, wide: bool = True) -> tuple[Run, ...]:
         """One operator for all axes where the boundaries allow it, one for each otherwise."""
@@ -322,11 +364,32 @@ class _Solver:
                     stacklevel=4,
                 )
                 notes.append("paths through edges and corners of voxels were not counted: throats at the voxel limit")
+            notes += self._percolation_note(run, conducting_voxels, cells)
             found.append((run, joined, *self._solve_on_host(run, joined, conducting_voxels)))
         share = [[j.total / cells, j.accessible / cells, j.percolating / cells] for _, j, *_ in found]
         return self._result(
             axis, found, np.count_nonzero(pore) / cells, np.asarray(share), tuple(notes), self._bounds(cells)
         )
+
+    def _percolation_note(self, run: Run, conducting: int, cells: int) -> list[str]:
+        """Say what joins the ends from a conductivity on, where all of a field conducts."""
+        medium = self.medium
+        data = medium.data
+        if medium.table is not None or data.dtype == bool or medium.directed or conducting < math.prod(medium.shape):
+            return []
+        field = np.asarray(data)
+        largest = float(field.max())
+        if self.percolation_at is None and float(field.min()) == largest:
+            return []
+        level = 0.5 * largest if self.percolation_at is None else float(self.percolation_at)
+        above = field >= level
+        joined = percolation(
+            above if self.domain.mask is None else above & self.domain.mask, run.axis, self._ends,
+            self.boundaries.periodic(run.axis or 0), look_at_corners=False,
+        )  # fmt: skip
+        along = "" if run.axis is None else f" along {AXES[run.axis]}"
+        text = f"every voxel conducts; of at least {level:.4g} are {100 * joined.total / cells:.3g} % of the sample"
+        return [f"{text}, and {100 * joined.percolating / cells:.3g} % join the ends{along}"]
 
     @property
     def _ends(self) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lithax.measure import representative_volume
 from lithax.solve._medium import Medium
 
-ESTIMATES = ("grid", "resolution")
+ESTIMATES = ("grid", "resolution", "sample_size")
 
 
 def check_budget(budget: Any) -> tuple[str, ...]:
@@ -65,6 +66,19 @@ def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve:
         inside = None if mask is None else 2 * _mean(mask, factors) >= 1
         found.append((factor, _relative(solve(coarse, medium.table, inside, float(factor)), value)))
     return tuple(found)
+
+
+def sample_size(pores: np.ndarray, mask: np.ndarray | None, exponent: Any) -> Any:
+    """Return the relative standard deviation of the value between samples of this size, or None
+    where the image is too small to say.
+
+    That of the porosity, σ_φ/φ, by the line that `measure.representative_volume` puts through its
+    sub-cubes, at the sample's own volume; times m, as Archie's law has it: F = φ^(−m).
+    """
+    found = representative_volume(pores, where=mask)
+    volume = pores.size if mask is None else np.count_nonzero(mask)
+    spread = found.amplitude * volume**-0.5  # amplitude × edge^(-3/2)
+    return np.abs(np.asarray(exponent, float)) * spread if np.isfinite(spread) else None
 
 
 def _relative(other: Any, value: Any) -> Any:

@@ -1,0 +1,51 @@
+"""What a threshold's uncertainty does to a conductivity, from the derivative for every voxel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Slope = Callable[[np.ndarray], tuple[float, np.ndarray]]
+"""Takes a field of conductivities between 0 and 1; returns the value and its derivative for every
+voxel."""
+
+
+def check_segmentation(segmentation: Any, shape: tuple[int, int, int]) -> tuple[np.ndarray, float, float] | None:
+    """Return grey levels, threshold and its uncertainty.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such triple, the grey levels have another shape, or the uncertainty is not
+        positive.
+    """
+    if segmentation is None:
+        return None
+    if not isinstance(segmentation, tuple | list) or len(segmentation) != 3:
+        raise TypeError(
+            "segmentation= must be (grey levels, threshold, uncertainty), such as (scan, 112.0, 2.5); pores are darker."
+        )
+    grey, threshold, uncertainty = segmentation
+    if tuple(grey.shape) != shape:
+        raise ValueError(
+            f"segmentation= has grey levels of shape {tuple(grey.shape)}, the image {shape}; they must agree."
+        )
+    if not 0 < float(uncertainty) < np.inf:
+        raise ValueError(
+            f"segmentation= has the uncertainty {uncertainty!r}; it must be a positive difference of grey levels."
+        )
+    return np.asarray(grey[...], np.float32), float(threshold), float(uncertainty)
+
+
+def threshold_slope(grey: np.ndarray, threshold: float, width: float, solve: Slope) -> float:
+    """Return d ln σ / d threshold [1/grey level] of a scan whose pores are darker.
+
+    The segmentation is softened, pore fraction s = 1 / (1 + exp((g − threshold) / width)), so that
+    ds/d threshold = s (1 − s) / width: one solve of the soft field, and none for the derivative.
+    """
+    # Beyond 30 widths the exponential says nothing more in float32.
+    s = (1 / (1 + np.exp(np.clip((grey - threshold) / width, -30, 30)))).astype(np.float32)
+    value, slopes = solve(s)
+    if value == 0:
+        return 0.0
+    return float(np.sum(slopes * (s * (1 - s)), dtype=np.float64) / width / value)

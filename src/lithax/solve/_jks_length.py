@@ -1,0 +1,91 @@
+"""The length Λ of Johnson, Koplik & Schwartz: the pore size that a current sees."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from lithax.ops import gaussian
+from lithax.solve._conduction import conductivity
+from lithax.solve._conduction_setup import AXES
+from lithax.solve._medium import read_medium
+from lithax.solve._source import read_source
+
+_NONE = 1e-4
+"""What smoothing leaves of a pore this far into the grain is no pore."""
+
+
+def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: float = 1.0, **options: Any) -> float:
+    """Return Λ = 2 ∫E²dV / ∫E²dS of the pores, in the unit of the voxel length.
+
+    E is the field of a current along the axis, dV over the pores, dS over their walls; faces of the
+    image are no walls. A round tube has Λ = R, a slit its opening. A surface conductance Σ of the
+    walls raises the conductivity to (σ_w + 2Σ/Λ)/F, and Λ²/(8F) estimates the permeability.
+
+    Walls of voxels are stairs, in whose corners the current is weak: an integral over them does not
+    converge to that over the wall. The pore space s is smoothed instead, and ∫E²dS is the
+    derivative of ∫sE²dV as its walls move outwards, from that of the conductivity for every voxel.
+    Within 1 % for a tube of 8 and spheres of 11 voxels a radius, 8 % for spheres of 5.5; 0.3 % too
+    large for a slit of 7 voxels, 27 % for one of 3: narrow pores need finer voxels.
+
+    Parameters
+    ----------
+    image, axis, pore
+        As for `conductivity`: one pore phase, grains that insulate.
+    smoothing
+        Standard deviation of the Gaussian that the pore space is smoothed with [voxel].
+    **options
+        Of `conductivity`: `ends`, `sides`, `spacing`, `tolerance`, `max_iterations`, `progress`.
+
+    Returns
+    -------
+        The length; 0 where nothing joins the ends, infinite where there are no walls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `axis` is not one of three, `smoothing` is not positive, or as `conductivity`.
+
+    References
+    ----------
+    Johnson, Koplik & Schwartz, Phys. Rev. Lett. 57 (1986), 2564, eqs. 1 and 5.
+
+    Examples
+    --------
+    >>> import numpy as np, lithax as lx
+    >>> slit = np.zeros((8, 16, 4), bool)
+    >>> slit[:, 4:11] = True
+    >>> round(lx.solve.jks_length(slit, spacing=2.0), 1)
+    14.0
+    """
+    if axis not in AXES:
+        raise ValueError(f"axis={axis!r} must be 'x', 'y' or 'z': Λ belongs to one current.")
+    if not isinstance(smoothing, int | float | np.number) or not 0 < smoothing < math.inf:
+        raise ValueError(f"smoothing={smoothing!r} must be a positive number of voxels, such as 1.0.")
+    for name in ("values", "fields", "gradient", "budget", "segmentation", "where", "loading", "reservoir", "x0"):
+        if options.get(name):
+            raise ValueError(f"{name}= is for conductivity(); leave it out here.")
+    source = read_source(image, options.pop("spacing", None))
+    medium = read_medium(source.array, pore, None)
+    if medium.traced or not medium.insulating_grains:
+        raise TypeError(
+            "jks_length() needs a boolean image, or a segmentation with pore=, outside of compiled functions."
+        )
+    pores = np.asarray(medium.data, np.float32)
+    soft = np.clip(np.asarray(gaussian(pores, sigma=smoothing), np.float64), 0, 1)
+    soft = np.where(soft < _NONE, 0, soft)
+    slopes = [np.gradient(soft, h, axis=a) for a, h in enumerate(source.spacing) if soft.shape[a] > 1]
+    settings = {"tolerance": 1e-3, "gradient_tolerance": 5e-3} | options
+    found = conductivity(
+        soft.astype(np.float32), axis=axis, fluid=1.0, gradient=True, spacing=source.spacing, **settings
+    )
+    if float(found.value) == 0:
+        return 0.0
+    # A voxel of the soft space grows by |∇s| for every unit of length that the walls recede.
+    friction = float(
+        np.sum(np.asarray(jax.device_get(found.gradient), np.float64) * np.sqrt(sum(g**2 for g in slopes)))
+    )
+    return (
+        math.inf if friction <= 1e-6 * float(found.value) / max(source.spacing) else 2 * float(found.value) / friction
+    )
