@@ -100,7 +100,7 @@ def geodesic_distance(
     inputs = (image,) if settings.face is not None else (image, sources)
     if is_image(image):
         call = _call(image, settings, phases, spacing, where, options)
-        outputs, _ = run_algorithm(call, inputs, lambda whole: _passes(whole, settings), [np.float32])
+        outputs, _ = run_algorithm(call, inputs, lambda whole: _passes(whole, settings))
         return outputs[0]
     values = host_array("geodesic_distance", image, options)
     marked = None if settings.face is not None else host_array("geodesic_distance", sources, options, "sources")
