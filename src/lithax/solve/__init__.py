@@ -2,6 +2,7 @@
 solvers stand on.
 """
 
+from lithax.solve import _plan_solves as _plan_solves
 from lithax.solve._bounds import Bounds as Bounds
 from lithax.solve._conduction import conductivity as conductivity
 from lithax.solve._conduction_budget import ConductionBudget as ConductionBudget

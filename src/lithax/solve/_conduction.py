@@ -16,6 +16,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
+from lithax.runtime import SerialWorld, connected
 from lithax.solve._bounds import bounds
 from lithax.solve._conduction_budget import ConductionBudget
 from lithax.solve._conduction_over_devices import conductivity_over_devices
@@ -38,8 +39,9 @@ from lithax.solve._fields import current_density, potential_of, relative_current
 from lithax.solve._medium import Medium, conducting_of, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._percolation import Percolation, percolation
+from lithax.solve._solve_memory import check_memory, memory_of_conduction
 from lithax.solve._source import Source, read_source
-from lithax.solve._watch import Watch
+from lithax.solve._watch import Watch, watch_of
 
 _MOST = 400
 
@@ -71,6 +73,8 @@ def conductivity(
     max_iterations: Any = _MOST,
     throw: bool = False,
     progress: bool = False,
+    checkpoint: Any = None,
+    memory_limit: Any = None,
 ) -> Conductivity:
     """Solve ∇·(σ∇φ) = 0 for the effective conductivity of an image [unit of the voxels'
     conductivity].
@@ -151,6 +155,12 @@ def conductivity(
         Raise RuntimeError where the solve does not converge, rather than saying so in the result.
     progress
         Whether to show a bar.
+    checkpoint
+        A folder in which a long solve keeps its state now and then, and when Ctrl-C ends it: the
+        same call goes on from there. What it kept is removed when the call returns.
+    memory_limit
+        What it may use [byte], or a text such as "8 GiB"; by default what is free; see
+        `lithax.plan`.
 
     Returns
     -------
@@ -162,15 +172,17 @@ def conductivity(
         If an option is not one of those above, integers come without a meaning, conductivities are
         negative or not finite, `where` leaves nothing or its cross-section varies, or the image is
         one voxel thick along the axis.
+    MemoryLimitError
+        If it would need more memory than it may use; before anything is read.
 
     Notes
     -----
     An array that lies over several devices (`lithax.shard`) is solved on these, an image on all
     devices of processes that work together (``connect("jax")``), or on those of
     `lithax.runtime.using`: every process reads and labels its own part, and the value does not
-    depend on how many there are. There `reservoir`, `x0`, `budget`, the flux and conductivities
-    along three axes are not available, and paths through corners are not looked for. Arrays in the
-    result lie as the one handed in.
+    depend on how many there are. There `reservoir`, `x0`, `budget`, `segmentation`,
+    `percolation_at`, the flux and conductivities along three axes are not available, and paths
+    through corners are not looked for. Arrays in the result lie as the one handed in.
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
@@ -188,11 +200,19 @@ def conductivity(
     """
     boundaries = _boundaries(axis, ends, sides, loading, reservoir)
     _check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir)
-    if lies_over_devices(image):
-        refused = {"reservoir": reservoir, "x0": x0 is not None, "budget": budget}
+    over_devices = lies_over_devices(image)
+    memory = memory_of_conduction(image, shape, axis, boundaries.whole, fields, gradient, over_devices)
+    if memory is not None:
+        check_memory("conductivity()", memory, memory_limit)
+    if over_devices:
+        refused = {
+            "reservoir": reservoir, "x0": x0 is not None, "budget": budget, "segmentation": segmentation is not None,
+            "percolation_at": percolation_at is not None,
+        }  # fmt: skip
         return conductivity_over_devices(
             image, axis, boundaries, shape, pore, values, fluid, where, area, spacing, tolerance, gradient_tolerance,
-            fields, gradient, unit, max_iterations, throw, Watch(progress), [k for k, v in refused.items() if v],
+            fields, gradient, unit, max_iterations, throw, watch_of(progress, checkpoint, connected()),
+            [name for name, given in refused.items() if given],
         )  # fmt: skip
     if shape is not None:
         image = _without_filler(image, shape)
@@ -235,7 +255,7 @@ def conductivity(
             )
     solver = _Solver(
         source, medium, domain, boundaries, fluid, area, reservoir, unit, tolerance, gradient_tolerance, fields,
-        gradient, max_iterations, throw, x0, Watch(progress), [], percolation_at,
+        gradient, max_iterations, throw, x0, watch_of(progress, checkpoint, SerialWorld()), [], percolation_at,
     )  # fmt: skip
     # A scope, and only where it is needed: JAX's setting stays as it is.
     double = medium.dtype == np.float64
@@ -367,9 +387,11 @@ class _Solver:
             notes += self._percolation_note(run, conducting_voxels, cells)
             found.append((run, joined, *self._solve_on_host(run, joined, conducting_voxels)))
         share = [[j.total / cells, j.accessible / cells, j.percolating / cells] for _, j, *_ in found]
-        return self._result(
+        result = self._result(
             axis, found, np.count_nonzero(pore) / cells, np.asarray(share), tuple(notes), self._bounds(cells)
         )
+        self.watch.end()
+        return result
 
     def _percolation_note(self, run: Run, conducting: int, cells: int) -> list[str]:
         """Say what joins the ends from a conductivity on, where all of a field conducts."""
@@ -412,9 +434,9 @@ class _Solver:
                 faces = cycle.levels[0].faces  # one copy is enough
             else:
                 state = begin_again(cycle, drive, guess, run.settings)
-            u, stats = solve_on_host(
-                cycle, state, drive, self.tolerances(), run.settings, self.watch.start(run, number)
-            )
+            given = repr((run.settings, run.geometry, run.reservoir, float(fluid), number))
+            look = self.watch.start(run, number, (medium.data, medium.table, keep), given)
+            u, stats = solve_on_host(cycle, state, drive, self.tolerances(), run.settings, look)
             potentials.append(run.settings.layout.filled(u))
             ended.append(stats)
         matrix = _matrix(faces, drives, tuple(potentials), run.settings)
@@ -599,7 +621,8 @@ def _gradient(
         return energies(settings.layout, faces, steps, u)[0, 0]
 
     largest = jnp.max(s) if not reservoir else jnp.maximum(jnp.max(s), fluid)
-    return jax.grad(current)(s) * jnp.where(largest > 0, largest, 1)
+    slopes = jax.grad(current)(s) * jnp.where(largest > 0, largest, 1)
+    return jnp.where(s > 0, slopes, 0)  # nothing holds the potential where a voxel insulates
 
 
 @eqx.filter_jit

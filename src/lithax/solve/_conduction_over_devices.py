@@ -6,6 +6,7 @@ What one device solves by `_conduction`, in parts: the voxels by `_over_devices`
 
 import contextlib
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -109,7 +110,8 @@ class _Solve:
         gradient_tolerance: float, fields: bool, gradient: Any, most: int, throw: bool, watch: Watch,
     ) -> None:  # fmt: skip
         self.voxels, self.source, self.boundaries, self.fluid = voxels, source, boundaries, fluid
-        self.area, self.unit, self.most, self.throw, self.watch = area, unit, most, throw, watch
+        self.area, self.unit, self.most, self.throw = area, unit, most, throw
+        self.watch = replace(watch, progress=watch.progress and voxels.world.first)
         self.fields, self.gradient = fields, gradient
         self.ends = "linear" if boundaries.linear else boundaries.ends
         self.tolerance = tolerance
@@ -149,7 +151,9 @@ class _Solve:
             )
             shares.append([n / cells for n in (joined.total, joined.accessible, joined.percolating)])
             found.append(self._solved(run, joined.keep, levels, scale))
-        return self._assembled(axis, found, scale, porosity, np.asarray(shares), inside, cells, image)
+        result = self._assembled(axis, found, scale, porosity, np.asarray(shares), inside, cells, image)
+        self.watch.end()
+        return result
 
     def _solved(self, run: Run, keep: Any, levels: Any, scale: np.ndarray) -> Any:
         voxels = self.voxels
@@ -166,17 +170,15 @@ class _Solve:
         rows = np.asarray([_in_order(run, row) for row in run.drives], scale.dtype)
         potentials, ended = [], []
         for number, row in enumerate(rows):
-            see = self.watch.start(run, number) if voxels.world.first else None
+            settings = repr((parts, row.tolist(), float(scale), voxels.world.count))
+            look = self.watch.start(run, number, (v for _, v in shares.values()), settings)
+            state = look.restored(parts_of.begin(parts, hierarchy, row))
 
-            def look(state: Any, see: Any = see) -> None:
+            def take(state: Any, row: Any = row) -> Any:
                 voxels.world.check()
-                if see is not None:
-                    see(state)
+                return parts_of.advance(parts, hierarchy, row, self.tolerances, state)
 
-            state = parts_of.begin(parts, hierarchy, row)
-            state = loop(
-                lambda s, row=row: parts_of.advance(parts, hierarchy, row, self.tolerances, s), state, self.most, look
-            )
+            state = loop(take, state, self.most, look)
             ended.append(jax.tree.map(np.asarray, parts_of.stats_of(parts, hierarchy, row, state)))
             potentials.append(state.u)
         matrix = jnp.asarray(np.asarray(parts_of.energies(parts, hierarchy, rows, tuple(potentials))))

@@ -8,7 +8,6 @@ value is the square of that of the potential, that of the derivative is not: und
 the solve goes on until the estimate of the former is below half the square of `gradient_tolerance`.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -89,9 +88,9 @@ def imbalance(settings: Settings, faces: Faces, drive: Drive, u: jax.Array, r: j
     return lost / jnp.where(power > 0, power, 1)
 
 
-@partial(jax.jit, static_argnums=3)
+@partial(jax.jit, static_argnums=3, donate_argnums=0)
 def begin(faces: Faces, drive: Drive, guess: jax.Array | None, settings: Settings) -> tuple[Multigrid, State]:
-    """Return the levels, and the state before the first step."""
+    """Return the levels, and the state before the first step; the weights handed in are used up."""
     return _begin(multigrid(operator_of(settings.layout, faces), strengths=settings.strengths), drive, guess, settings)
 
 
@@ -139,9 +138,10 @@ def solve_on_host(
     drive: Drive,
     tolerances: Tolerances,
     settings: Settings,
-    watch: Callable[[State], None],
+    watch: Any,
 ) -> tuple[jax.Array, Stats]:
     """Run the host's loop; `watch` sees the state after each step."""
+    state = watch.restored(state)
     state = loop(lambda s: advance(cycle, drive, tolerances, s, settings), state, int(tolerances.most), watch)
     return state.u, stats_of(cycle, drive, state, settings)
 

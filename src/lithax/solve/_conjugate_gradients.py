@@ -110,12 +110,16 @@ def loop(take: Callable[[State], State], state: State, most: Any, watch: Any = N
     most
         How many steps at most.
     watch
-        A function of the state, called on the host after each step: a progress bar, a checkpoint.
-        None compiles the loop.
+        A function of the state, called on the host after each step: a progress bar, a checkpoint;
+        its `interrupted` gets what Ctrl-C left. None compiles the loop.
     """
     if watch is None:
         return lax.while_loop(lambda s: ~s.done & (s.count < most), take, state)
-    while not bool(state.done) and int(state.count) < most:
-        state = take(state)
-        watch(state)
+    try:
+        while not bool(state.done) and int(state.count) < most:
+            state = take(state)
+            watch(state)
+    except KeyboardInterrupt:
+        watch.interrupted(state)
+        raise
     return state

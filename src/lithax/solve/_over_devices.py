@@ -15,9 +15,9 @@ from jax import numpy as jnp
 
 from lithax.chunked import ChunkCache
 from lithax.geometry import Frame
-from lithax.grid import Index, World
+from lithax.grid import Index
 from lithax.images import as_domain, make_selection
-from lithax.runtime import connected, device_or_devices
+from lithax.runtime import AbstractWorld, connected, device_or_devices
 from lithax.sharded import ShardedGrid, make_mesh, sharding_of
 from lithax.solve._medium import Medium, read_medium
 from lithax.solve._source import Source, spacing_of
@@ -58,7 +58,7 @@ class Voxels:
 
     raw: jax.Array
     grid: ShardedGrid
-    world: World
+    world: AbstractWorld
     medium: Medium
     """Of the values that occur (fields: the extremes), as an image of shape (k, 1, 1)."""
     present: np.ndarray
@@ -130,7 +130,7 @@ def pieces_of(array: jax.Array, grid: ShardedGrid) -> Iterator[tuple[Index, Any,
             yield (x, y, z), piece.device, np.asarray(piece.data)[tuple(slice(0, n) for n in lengths)]
 
 
-def source_over_devices(image: Any, shape: Any, spacing: Any) -> tuple[Source, World]:
+def source_over_devices(image: Any, shape: Any, spacing: Any) -> tuple[Source, AbstractWorld]:
     """Return the geometry of voxels over devices, and the processes that hold them.
 
     Raises
@@ -175,7 +175,7 @@ def mesh_of(image: Any, source: Source) -> Any:
 
 
 def read_voxels(
-    image: Any, source: Source, grid: ShardedGrid, world: World, pore: Any, values: Any, where: Any
+    image: Any, source: Source, grid: ShardedGrid, world: AbstractWorld, pore: Any, values: Any, where: Any
 ) -> Voxels:
     """Bring the voxels onto the grid, and say what they conduct; the errors are those of
     `read_medium`.

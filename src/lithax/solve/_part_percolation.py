@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lithax.arrays import label_block
-from lithax.grid import Index, World
+from lithax.grid import Index
+from lithax.runtime import AbstractWorld
 from lithax.solve._percolation import Pair, joined_around, joining, touching
 
 
@@ -43,7 +44,7 @@ def percolation_of_parts(
     axis: int | None,
     ends: str,
     periodic: tuple[bool, bool, bool],
-    world: World,
+    world: AbstractWorld,
 ) -> PartPercolation:
     """Find what joins the ends of an image that lies in pieces; every process must call it.
 

@@ -1,0 +1,48 @@
+"""`lithax.plan` of the solvers: memory and bytes to read, before any voxel is read."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lithax.images import Plan, plans
+from lithax.solve._conduction import conductivity
+from lithax.solve._over_devices import lies_over_devices
+from lithax.solve._permeability import BYTES_PER_VOXEL, permeability
+from lithax.solve._solve_memory import memory_allowed, memory_of_conduction
+
+
+@plans(conductivity)
+def _plan_conductivity(
+    image: Any, /, *, axis: str = "x", ends: str = "potential", sides: str = "insulating", loading: Any = None,
+    shape: Any = None, fields: bool = False, gradient: Any = None, memory_limit: Any = None, **_: Any,
+) -> Plan:  # fmt: skip
+    whole = axis == "all" and (loading == "linear" or ends == sides == "periodic")
+    found = memory_of_conduction(image, shape, axis, whole, fields, gradient, lies_over_devices(image))
+    if found is None:
+        raise TypeError("plan() of conductivity needs an image, or an array of three or four axes.")
+    return _plan("solve.conductivity", image, found[0], found[1], memory_limit)
+
+
+@plans(permeability)
+def _plan_permeability(image: Any, /, *, memory_limit: Any = None, **_: Any) -> Plan:
+    shape = tuple(image.shape)
+    return _plan("solve.permeability", image, shape, math.prod(shape) * BYTES_PER_VOXEL, memory_limit)
+
+
+def _plan(name: str, image: Any, shape: tuple[int, ...], memory: int, memory_limit: Any) -> Plan:
+    x, y, z = (int(n) for n in shape[-3:])
+    read = math.prod(shape) * np.dtype(image.dtype).itemsize if hasattr(image, "frame") else 0
+    return Plan(
+        function=name,
+        image_shape=(x, y, z),
+        block_shape=(x, y, z),
+        halos=((0, 0, 0),),
+        blocks=1,
+        workers=1,
+        compilations=1,
+        bytes_read=read,
+        bytes_written=0,
+        memory=memory,
+        memory_limit=memory_allowed(memory_limit),
+    )

@@ -1,0 +1,79 @@
+"""What a conduction solve needs in memory: said before any voxel is read, refused before anything
+is labelled.
+
+Bytes per voxel are what the memory of a process grew by at its peak, with images of 160³ and 224³
+voxels, and a margin of a fifth.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import psutil
+
+from lithax.arrays import is_traced
+from lithax.errors import MemoryLimitError
+from lithax.runtime import connected, default_of, size_in_bytes
+
+SOLVE, FIELD, DIRECTED, POTENTIAL, GRADIENT = 80, 4, 24, 4, 60
+"""Of a solve in single precision [byte per voxel]; what conductivities as floats, along three axes,
+every potential that is kept, and the derivative for every voxel add.
+"""
+LABELS = 20
+"""Of the voxels while parts that join the ends are found [byte per voxel]."""
+PROGRAMS = 150 * 2**20
+"""To compile the programs [byte]."""
+
+
+def memory_of_conduction(
+    image: Any, shape: Any, axis: str, whole: bool, fields: bool, gradient: Any, over_devices: bool
+) -> tuple[tuple[int, ...], int] | None:
+    """Return the shape of the voxels, and an upper bound of the memory that a process needs besides
+    what it holds [byte]; None for what `conductivity` refuses with more care, or only sees traced.
+
+    Parameters
+    ----------
+    image, shape, axis, fields, gradient
+        Arguments of `conductivity`.
+    whole
+        Whether one operator serves all axes.
+    over_devices
+        Whether the voxels are divided among the processes.
+    """
+    size = getattr(image, "shape", ()) if shape is None else tuple(shape)
+    kind = getattr(image, "dtype", None)
+    if kind is None or is_traced(image) or len(size) not in (3, 4):
+        return None
+    try:
+        dtype = np.dtype(kind)
+    except TypeError:  # that of another library
+        dtype = np.dtype(str(kind).rpartition(".")[2])
+    each, drives = SOLVE, 3 if axis == "all" else 1
+    each += FIELD if dtype.kind == "f" else 0
+    each += DIRECTED if len(size) == 4 else 0
+    each += POTENTIAL * (drives if whole else 1)
+    each += 5 * POTENTIAL * drives if fields else 0
+    each += GRADIENT if gradient is not None and gradient is not False else 0
+    each *= 2 if dtype == np.float64 else 1
+    held = dtype.itemsize if hasattr(image, "frame") else 0  # an image is read into memory first
+    processes = connected().count if over_devices else 1
+    voxels = -(-math.prod(size[-3:]) // processes)
+    return tuple(size), voxels * (max(each, LABELS) + held) + PROGRAMS
+
+
+def memory_allowed(memory_limit: Any) -> int:
+    """Return how much a solve may use [byte]: the limit given, that of `lithax.runtime.using`, or
+    what is free.
+    """
+    limit = default_of("memory_limit") if memory_limit is None else memory_limit
+    return psutil.virtual_memory().available if limit is None else size_in_bytes("memory_limit", limit)
+
+
+def check_memory(name: str, memory: tuple[tuple[int, ...], int], memory_limit: Any) -> None:
+    """Raise MemoryLimitError, with both numbers, if a solve needs more than it may use."""
+    (shape, needed), free = memory, memory_allowed(memory_limit)
+    if needed > free:
+        raise MemoryLimitError(
+            f"{name} of {shape} voxels needs up to {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB may be used; solve sub-volumes "
+            f"(lx.solve.subvolumes), coarsen the image, divide it among processes (connect('jax')), or raise memory_limit."
+        )

@@ -1,0 +1,83 @@
+"""A solve that is killed, or interrupted, goes on from the state it kept."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.solve import _checkpoint, _conduction_solve
+
+ROCK = np.random.default_rng(2).random((10, 12, 11)).astype("f4") + 0.01
+PROGRAM = """
+import sys, time
+import numpy as np
+import lithax as lx
+from lithax.solve import _checkpoint, _conduction_solve
+rock, folder = np.load(sys.argv[1]), sys.argv[2]
+_checkpoint.LEAST = _checkpoint.REST = 0
+step, taken = _conduction_solve.advance, []
+
+def slow(*arguments):
+    taken.append(0)
+    if len(taken) > 3:
+        time.sleep(600)
+    return step(*arguments)
+
+_conduction_solve.advance = slow
+lx.solve.conductivity(rock, tolerance=1e-6, checkpoint=folder)
+"""
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The steps that are taken, and none too soon to be kept."""
+    taken, step = [], _conduction_solve.advance
+    monkeypatch.setattr(_conduction_solve, "advance", lambda *a: (taken.append(0), step(*a))[1])
+    monkeypatch.setattr(_checkpoint, "LEAST", 0.0)
+    monkeypatch.setattr(_checkpoint, "REST", 0)
+    return taken
+
+
+def test_a_killed_solve_goes_on(tmp_path, counted):
+    whole = lx.solve.conductivity(ROCK, tolerance=1e-6)
+    steps = len(counted)
+    assert steps > 3
+    np.save(tmp_path / "rock.npy", ROCK)
+    folder = tmp_path / "kept"
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "rock.npy"), str(folder)])
+    try:
+        while not (folder / "solve-x-0-3.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with pytest.raises(ValueError, match="another solve"):
+        lx.solve.conductivity(ROCK * 2, checkpoint=folder)
+    counted.clear()
+    again = lx.solve.conductivity(ROCK, tolerance=1e-6, checkpoint=folder)
+    assert len(counted) == steps - 3
+    assert float(again.value) == float(whole.value)
+    assert int(again.iterations) == steps
+    assert not list(folder.iterdir())
+
+
+def test_ctrl_c_leaves_a_state(tmp_path, counted, monkeypatch):
+    monkeypatch.setattr(_checkpoint, "LEAST", 1e9)
+    step = _conduction_solve.advance
+
+    def interrupted(*arguments):
+        if len(counted) == 2:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(_conduction_solve, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lx.solve.conductivity(ROCK, tolerance=1e-6, checkpoint=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["solve-x-0-2.npz"]
+    with pytest.raises(TypeError, match="folder"):
+        lx.solve.conductivity(ROCK, checkpoint=3)

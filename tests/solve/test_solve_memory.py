@@ -1,0 +1,35 @@
+"""Memory of a solve: planned before it, refused before anything is read or labelled."""
+
+import re
+
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.errors import MemoryLimitError
+
+
+def test_a_solve_that_does_not_fit_is_refused_before_it_labels(monkeypatch):
+    monkeypatch.setattr("lithax.solve._conduction.percolation", None)  # whoever calls it fails otherwise
+    rock = np.ones((200, 200, 200), bool)
+    plan = lx.plan(lx.solve.conductivity, rock, memory_limit="100 MiB")
+    assert not plan.fits
+    with pytest.raises(MemoryLimitError) as caught:
+        lx.solve.conductivity(rock, memory_limit="100 MiB")
+    needed, allowed = re.findall(r"([0-9.]+) GB", str(caught.value))
+    assert float(needed) == pytest.approx(plan.memory / 1e9, abs=0.01)
+    assert float(allowed) == pytest.approx(100 * 2**20 / 1e9, abs=0.01)
+    with lx.runtime.using(memory_limit="100 MiB"), pytest.raises(MemoryLimitError, match=r"0\.10 GB"):
+        lx.solve.conductivity(rock)
+
+
+def test_the_plan_counts_what_is_asked_for():
+    rock = np.ones((100, 100, 100), np.uint8)
+    least = lx.plan(lx.solve.conductivity, rock, pore=1).memory
+    image = lx.plan(lx.solve.conductivity, lx.from_array(rock), pore=1)
+    assert image.memory == least + 10**6
+    assert image.bytes_read == 10**6
+    for more in ({"fields": True}, {"gradient": True}, {"axis": "all", "ends": "periodic", "sides": "periodic"}):
+        assert lx.plan(lx.solve.conductivity, rock, pore=1, **more).memory > least
+    assert lx.plan(lx.solve.conductivity, np.ones((3, 100, 100, 100), "f8")).memory > least + 10**8  # twice as wide
+    assert lx.plan(lx.solve.permeability, rock, pore=1).memory > least
