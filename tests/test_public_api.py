@@ -32,7 +32,7 @@ NAMES = [
     *["distance", "label", "remove_small", "keep_largest", "keep_percolating", "clear_border", "fill_holes"],
     *["local_thickness", "reconstruct", "drainage", "watershed", "hysteresis", "h_maxima", "h_minima"],
     *["regional_maxima", "regional_minima", "pore_sizes", "grain_sizes"],
-    *["map_lines", "cumulative_sum", "distance_lines", "first_and_last", "fourier_lines"],
+    *["map_lines", "cumulative_sum", "distance_lines", "first_and_last", "fourier_lines", "geodesic_distance"],
     *[
         "chunk_map",
         "chunk_reduce",

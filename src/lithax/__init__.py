@@ -18,6 +18,7 @@ from lithax.fields import drainage as drainage
 from lithax.fields import fill_holes as fill_holes
 from lithax.fields import first_and_last as first_and_last
 from lithax.fields import fourier_lines as fourier_lines
+from lithax.fields import geodesic_distance as geodesic_distance
 from lithax.fields import grain_sizes as grain_sizes
 from lithax.fields import h_maxima as h_maxima
 from lithax.fields import h_minima as h_minima

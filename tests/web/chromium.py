@@ -27,12 +27,15 @@ FLAGS = [
     "--remote-debugging-port=0",
     "--window-size=1200,900",
     "--no-first-run",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--disable-sync",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-dev-shm-usage",
 ]
+
+SOFTWARE = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+NO_WEBGL = ["--disable-gpu", "--disable-3d-apis"]
 
 
 def chromium():
@@ -40,9 +43,13 @@ def chromium():
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def visit(url, ready, seconds=60):
-    """Open an address; return requests, complaints, and (seconds, picture) of every frame until ``ready(picture)``."""
-    return asyncio.run(_visit(url, ready, seconds))
+def visit(url, ready, seconds=60, *, without_gpu=False, then=()):
+    """Open an address; return requests, complaints, and (seconds, picture) of every frame until ``ready(picture)``.
+
+    WebGL is computed by the processor, or is not there at all `without_gpu`. `then` are pairs of a script that runs
+    when the page was ready, and of what makes it ready again.
+    """
+    return asyncio.run(_visit(url, [(None, ready), *then], seconds, NO_WEBGL if without_gpu else SOFTWARE))
 
 
 @contextlib.contextmanager
@@ -62,17 +69,17 @@ def running(profile, *flags):
         process.stderr.close()
 
 
-async def _visit(url, ready, seconds):
+async def _visit(url, stages, seconds, graphics):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         log = Path(profile) / "net.json"  # of the whole browser, workers included
-        with running(profile, f"--log-net-log={log}") as tabs:
+        with running(profile, f"--log-net-log={log}", *graphics) as tabs:
             async with asyncio.timeout(seconds):
-                complaints, frames = await _watch(tabs, url, ready)
+                complaints, frames = await _watch(tabs, url, stages)
         asked = set(re.findall(r'"url":"((?:https?|wss?)://[^"]+)"', log.read_text()))
         return {url for url in asked if not OF_THE_BROWSER.match(url)}, complaints, frames
 
 
-async def _watch(tabs, url, ready):
+async def _watch(tabs, url, stages):
     from PIL import Image
 
     while not (pages := [t for t in json.load(urllib.request.urlopen(tabs)) if t["type"] == "page"]):
@@ -102,6 +109,9 @@ async def _watch(tabs, url, ready):
             await send("Page.screencastFrameAck", sessionId=found["sessionId"])
             picture = Image.open(io.BytesIO(base64.b64decode(found["data"]))).convert("RGB")
             frames.append((found["metadata"]["timestamp"] - start, picture))
-            if ready(picture):
-                socket.close()
-                return complaints, frames
+            if stages[0][1](picture):
+                if len(stages) == 1:
+                    socket.close()
+                    return complaints, frames
+                stages = stages[1:]
+                await send("Runtime.evaluate", expression=stages[0][0])

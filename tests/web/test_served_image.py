@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import zlib
 
 import numpy as np
 import pytest
@@ -82,15 +81,3 @@ def test_chunks_of_one_voxel_and_images_of_one_value(tmp_path):
     image = lx.full((3, 1, 2), "f4", np.nan, store=tmp_path / "a", chunks=1)
     group = as_zarr(ServedImage(image))
     assert np.isnan(group["0"][:]).all()
-
-
-def test_the_poster_is_a_png(rng):
-    from lithax.web._poster import png, poster
-
-    grey = rng.integers(0, 255, (5, 7)).astype("u1")
-    content = png(grey)
-    size = int.from_bytes(content[33:37], "big")
-    rows = np.frombuffer(zlib.decompress(content[41 : 41 + size]), "u1").reshape(5, 8)
-    np.testing.assert_array_equal(rows[:, 1:], grey)
-    for values in (np.zeros((4, 5, 6), "u1"), np.full((1, 5, 6), np.nan), rng.random((1200, 3, 2))):
-        assert poster(ServedImage(lx.from_array(values))).startswith(b"\x89PNG")

@@ -58,7 +58,7 @@ def test_the_page_and_the_state_of_the_viewer(server):
     assert state["layers"][0]["source"] == f"{server.url}image/|zarr3:"
     assert state["dimensions"]["x"] == [pytest.approx(2e-6), "m"]
     answer, page = ask(server, address)
-    assert (answer.status, b"<script" in page, b"poster.png" in page) == (200, True, True)
+    assert (answer.status, b"<script" in page, b"slices/z/16.png" in page) == (200, True, True)
     policy = answer.getheader("Content-Security-Policy")
     assert "default-src 'none'" in policy
     assert "http" not in policy  # no other place is allowed
@@ -147,6 +147,34 @@ def test_a_browser_draws_the_slices_and_asks_nobody_else(server):
     assert [url for url in requests if not url.startswith(own)] == []
     asked = [path for path, status in server.requests if status == 200]
     assert any(path.startswith("image/0/c/") for path in asked)
+
+
+@pytest.mark.skipif(chromium.chromium() is None, reason="Chromium is not installed: apt install chromium")
+def test_a_browser_without_webgl_shows_slices_that_move(server):
+    """Along x the image is dark up to the middle and bright beyond; the last panel is the slice across x."""
+    move = """(function move() {
+        if (!document.getElementById('lithax-slices-text').textContent.includes('WebGL')) return setTimeout(move, 50);
+        const slider = document.querySelector('[data-axis=x] input');
+        slider.value = %s;
+        slider.dispatchEvent(new Event('input'));
+    })()"""
+
+    def panel(picture):
+        pixels = np.asarray(picture.convert("L"), float)
+        return pixels[
+            int(0.4 * len(pixels)) : int(0.5 * len(pixels)), int(0.78 * pixels.shape[1]) : int(0.85 * pixels.shape[1])
+        ]
+
+    def still(picture):
+        return panel(picture).mean() > 150 and max(picture.getpixel((5, 5))) < 50
+
+    then = ((move % 3, lambda p: panel(p).mean() < 80), (move % 40, still))
+    requests, complaints, _ = chromium.visit(server.url, still, without_gpu=True, then=then)
+    assert complaints == []
+    own = f"http://127.0.0.1:{server.port}/"
+    assert [url for url in requests if not url.startswith(own)] == []
+    asked = [path for path, status in server.requests if status == 200]
+    assert {"slices/x/24.png", "slices/x/3.png", "slices/x/40.png"} <= set(asked)
 
 
 def test_slow_clients_are_not_waited_for():

@@ -24,6 +24,9 @@ from lithax.arrays._distance import across_lines as across_lines
 from lithax.arrays._distance import distance_dtype as distance_dtype
 from lithax.arrays._distance import line_distance as line_distance
 from lithax.arrays._distance import no_source as no_source
+from lithax.arrays._eikonal import NEVER as NEVER
+from lithax.arrays._eikonal import settle_times as settle_times
+from lithax.arrays._eikonal import voxels_of as voxels_of
 from lithax.arrays._fold_pieces import PIECE as PIECE
 from lithax.arrays._fold_pieces import fold_pieces as fold_pieces
 from lithax.arrays._half_lattice import half_lattice_bytes as half_lattice_bytes

@@ -11,6 +11,7 @@ from lithax.fields._extrema import h_minima as h_minima
 from lithax.fields._extrema import hysteresis as hysteresis
 from lithax.fields._extrema import regional_maxima as regional_maxima
 from lithax.fields._extrema import regional_minima as regional_minima
+from lithax.fields._geodesic import geodesic_distance as geodesic_distance
 from lithax.fields._label import label as label
 from lithax.fields._lines import cumulative_sum as cumulative_sum
 from lithax.fields._lines import distance_lines as distance_lines

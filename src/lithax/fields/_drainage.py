@@ -250,7 +250,7 @@ def _layer(shape: tuple[int, ...], axis: int, last: bool) -> tuple[slice, ...]:
     return tuple(side if a == axis else slice(None) for a in range(len(shape)))
 
 
-def _entries(entry: str, begin: Any, shape: Any, size: tuple[int, ...], valid: np.ndarray | None) -> np.ndarray:
+def entries_of(entry: str, begin: Any, shape: Any, size: tuple[int, ...], valid: np.ndarray | None) -> np.ndarray:
     """Return where the fluid enters a part of the image: on its faces, and beside voxels that are
     left out.
     """
@@ -277,7 +277,7 @@ def _in_array(settings: _Settings, values: np.ndarray, valid: np.ndarray | None)
         squared = np.where(settings.distance.phase(values), squared, squared.dtype.type(0))
 
     def reached(entry: str) -> np.ndarray:
-        marker = np.where(_entries(entry, (0, 0, 0), shape, shape, valid), squared, squared.dtype.type(0))
+        marker = np.where(entries_of(entry, (0, 0, 0), shape, shape, valid), squared, squared.dtype.type(0))
         return reconstruct_block(marker, squared, 6)
 
     passage = reached(settings.entry)
@@ -323,7 +323,7 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
             values, far = block.arrays
             pore = distance.phase(values) if block.valid is None else distance.phase(values) & block.valid
             far = np.where(pore, far, kind.type(0))
-            at = _entries(entry, block.begin, shape, far.shape, block.valid)
+            at = entries_of(entry, block.begin, shape, far.shape, block.valid)
             return [block.inner(np.where(at, far, kind.type(0))), block.inner(far)]
 
         return begin
@@ -377,7 +377,7 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
         def begin_escape(block: PassBlock) -> list[np.ndarray]:
             values, found = block.arrays
             pore = distance.phase(values) if block.valid is None else distance.phase(values) & block.valid
-            return list(_escape(found, _entries(outlet, block.begin, shape, found.shape, None), pore))
+            return list(_escape(found, entries_of(outlet, block.begin, shape, found.shape, None), pore))
 
         blocked = Field(kind, scratch=True, fill=np.iinfo(kind).max)
         state, limit = yield MapPass("find the way out", begin_escape, (image, sizes), [blocked] * 2, voxel_bytes=32)

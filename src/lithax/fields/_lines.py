@@ -215,7 +215,7 @@ def _map(
     lines = _lines(name, function, image, axis, left_out)
     if is_image(image):
         call = _call(lines, where, options, parameters)
-        outputs, _ = run_algorithm(call, (image,), lambda whole: _passes(whole, lines), [lines.dtype])
+        outputs, _ = run_algorithm(call, (image,), lambda whole: _passes(whole, lines))
         return outputs[0]
     values = host_array(name, image, options)
     return like_input(image, lines.apply(values, valid_array(where, values.shape)))

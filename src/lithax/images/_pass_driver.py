@@ -332,7 +332,10 @@ class _Driver:
             with together(self.world):
                 return VoxelImage(open_shared_array(place, self.world), self.world)
         where = {} if place is None else {"store": place.store, "path": place.path}
-        options: dict[str, Any] = {"chunks": form.chunks, "shards": form.shards, "overwrite": True, **where}
+        # Scratch has no shards: a settle changes it block by block, and of two blocks in one shard
+        # each would lose what the other wrote.
+        shards = None if prepared.scratch else form.shards
+        options: dict[str, Any] = {"chunks": form.chunks, "shards": shards, "overwrite": True, **where}
         if isinstance(prepared.work, CopyPass):
             axes = {k: v for k, v in (self.group.options if self.group else {}).items() if k == "axes"}
             memory, workers = self.run.memory_limit, self.call.run.workers

@@ -1,6 +1,5 @@
 """Look at an image in a browser."""
 
-import contextlib
 import importlib.util
 import mimetypes
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any
 
 from lithax.images import VoxelImage
 from lithax.web._page import fragment, state
-from lithax.web._poster import SCRIPT, poster, with_poster
 from lithax.web._served_image import ServedImage
 from lithax.web._server import Answer, LoopbackServer
+from lithax.web._slices import SCRIPT, Slices, with_slices
 
 
 def serve(
@@ -24,8 +23,10 @@ def serve(
     """Serve a page that shows an image in a browser: three slices and a view of them in space,
     contrast, phases.
 
-    The page is neuroglancer, whose client lies in its package. The server listens on the loopback
-    address only and answers for this image alone; the page asks nothing of any other place.
+    Until the viewer has drawn, and in a browser without WebGL 2, the page shows slices that the
+    server draws, with a slider for each axis. The page is neuroglancer, whose client lies in its
+    package. The server listens on the loopback address only and answers for this image alone; the
+    page asks nothing of any other place.
 
     Parameters
     ----------
@@ -55,12 +56,10 @@ def serve(
         If the port is taken.
     """
     client = _client()
-    picture: bytes | None = None
     served = {"image": ServedImage(image, part)}
     if segmentation is not None:
         served["segmentation"] = ServedImage(segmentation)
-    with contextlib.suppress(OSError):  # of a damaged image what can be read is shown
-        picture = poster(served["image"])
+    slices = Slices(served["image"])
     names = {"image": image.field_name or _name(image), "segmentation": "segmentation"}
     if names["image"] == "segmentation":
         names["image"] = "image"
@@ -76,13 +75,13 @@ def serve(
             return (
                 None if found is None else ("application/octet-stream" if "/c/" in rest else "application/json", found)
             )
-        if path == "poster.js":
+        if path == "slices.js":
             return "text/javascript", SCRIPT
-        if path == "poster.png":
+        if kind == "slices":
+            picture = slices.file(rest)
             return None if picture is None else ("image/png", picture)
         if path == "view":
-            page = (client / "index.html").read_bytes()
-            return "text/html", page if picture is None else with_poster(page)
+            return "text/html", with_slices((client / "index.html").read_bytes(), slices)
         return _file(client, path)
 
     server = LoopbackServer(answer, port)
