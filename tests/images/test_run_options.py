@@ -84,6 +84,7 @@ PLANNED = [
     *((function, own) for function, own in MEASURES if function is not lx.measure.profile),
     (lx.measure.porosity, {"pore_phase": 60}),
     (lx.measure.phase_fractions, {}),
+    (lx.measure.rings, {}),
     (lx.connectivity, {}),
     (lx.verify, {}),
     (lx.pyramid, {"smallest": 4}),

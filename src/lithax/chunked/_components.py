@@ -125,8 +125,11 @@ class _BlockLabels:
 _Face = tuple[np.ndarray, int, int]
 """Numbers on a face, what is added to each, and the process that gave them."""
 
-OPEN_BYTES = 160
-"""Memory that a component takes which goes on in another block, until all are joined [byte]."""
+FACE_BYTES = 24
+"""Memory for components that go on in another block until all are joined, for a voxel of a face
+between two blocks [byte]. Measured on 512³ voxels in chunks of 64³: 14 to 20, of noise and of a
+checkerboard, which has most components.
+"""
 
 
 def components_pass(
@@ -200,7 +203,6 @@ def components_pass(
         exchange.finish(world, numbered)
         return told if world.count == 1 else _join_stretches(told, left, pairs, world)
 
-    # Of a checkerboard half of the voxels on faces between blocks are components that go on.
     between = sum((-(-n // b) - 1) / n for n, b in zip(layout.shape, layout.block, strict=True))
     return FoldPass(
         name,
@@ -210,7 +212,7 @@ def components_pass(
         (image,),
         (1, 1, 1) if selects else (0, 0, 0),
         voxel_bytes=24,
-        kept_bytes=OPEN_BYTES * between,
+        kept_bytes=FACE_BYTES * between,
         assumed=complete[0],
     )
 

@@ -19,7 +19,7 @@ from lithax.images._collective import check_same, on_first, open_shared_array, r
 from lithax.images._create import new_image
 from lithax.images._identity import call_of, comparable, describe_places, made_by, version
 from lithax.images._input_state import changed_while_read, input_states, without_times
-from lithax.images._outputs import Form, new_outputs, spread
+from lithax.images._outputs import Form, new_outputs, refuse_damaged, spread
 from lithax.images._pass_group import PassGroup
 from lithax.images._plan_passes import Algorithm, ImageCall, PlannedPasses, first_place
 from lithax.images._prepare_pass import PreparedPass, WholeImage, prepare_pass
@@ -287,6 +287,8 @@ class _Driver:
         if not prepared.scratch:
             self.outputs += images
         if all(image.metadata.state == "complete" for image in images):
+            for image in images if not prepared.scratch else ():
+                on_first(self.world, lambda image=image: refuse_damaged(image))
             return tuple(images)
         journals = self._journals(images, identity, True)
         try:

@@ -39,8 +39,8 @@ class PassGroup:
         if own is not None and "state" in own:
             complete = own["state"] == "complete"
             same = resume == "force" or not differing_parts(own.get("run"), identity)
-            if not complete and resume and same:
-                self.attributes = own
+            if resume and same:
+                self.attributes = own | {"state": "writing"}
                 return
             if not overwrite and not complete:
                 raise IncompleteImageError(

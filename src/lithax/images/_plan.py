@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from lithax.images._call import merge_parameters, size_text
 from lithax.images._chunk_map import chunk_map
 from lithax.images._outputs import Output
 from lithax.images._prepare_map import prepare_map
-from lithax.images._reduce import PreparedReduce, chunk_reduce, measured_at_random, prepare_reduce
+from lithax.images._reduce import PreparedReduce, chunk_reduce, measured_at_random, prepare_reduce, random_voxels
 from lithax.images._run import Run, pop_fields
 from lithax.images._voxel_image import VoxelImage
 
@@ -208,6 +210,10 @@ class _Rehearsed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.image, name)
+
+    def __getitem__(self, selection: Any) -> np.ndarray:
+        none = np.broadcast_to(np.empty(()), self.image.shape)[selection]
+        return random_voxels(none.shape, self.image.dtype)
 
     def reduce(self, measurement: Any, *others: Any, where: Any = None, fn: Any = None, **options: Any) -> Any:
         self.passes.append(_plan_reduce(measurement, self.image, *others, where=where, fn=fn, **options))

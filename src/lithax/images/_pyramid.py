@@ -84,7 +84,7 @@ def pyramid(
     overwrite
         Replace a pyramid that is there.
     resume
-        Go on with a pyramid that was cut off.
+        Go on with a pyramid that was cut off; one that is complete, and of the same image, is kept.
     memory_limit, workers, world, progress
         As for `chunk_map`; `world` is that of the image.
 

@@ -201,11 +201,15 @@ def prepare_reduce(
     return replace(least, state=state_function(measure, reader, inputs.frame, run.backend, program, run.device))
 
 
+def random_voxels(shape: Sequence[int], dtype: Any, below: int = 200) -> np.ndarray:
+    """Return voxels that stand for those that a plan does not read."""
+    kind = np.dtype(str(dtype))
+    return (np.random.default_rng(0).random(shape) * (1 if kind.kind == "f" else below)).astype(kind)
+
+
 def measured_at_random(measure: Any, images: Sequence[Any], fn: Any = None, below: int = 200) -> Any:
     """Return a measurement of a few random voxels, for a plan that goes on with it."""
-    rng = np.random.default_rng(0)
-    kinds = [np.dtype(str(image.dtype)) for image in images]
-    voxels = [(rng.random((16, 16, 16)) * (1 if k.kind == "f" else below)).astype(k) for k in kinds]
+    voxels = [random_voxels((16, 16, 16), image.dtype, below) for image in images]
     if fn is not None:
         voxels[0] = np.asarray(fn(voxels[0]))
     if not callable(measure):
