@@ -352,3 +352,16 @@ def test_three_phases_are_a_table_and_options_that_do_not_apply_are_said_to(tmp_
     assert not any("do not apply" in w for w in two.warnings)
     other = report(from_array(grey[0]), tmp_path / "c", pore_phase=2, progress=False)
     assert any("pore_phase=2" in w and "not used" in w for w in other.warnings)
+
+
+def test_transport_is_a_section_of_its_own(tmp_path):
+    rng = np.random.default_rng(3)
+    pore = scipy.ndimage.gaussian_filter(rng.normal(size=(20, 20, 20)), 2) < 0.05
+    made = report(pore, tmp_path / "out", transport=True, progress=False)
+    for axis in "xyz":
+        factor = float(lx.solve.conductivity(pore, axis=axis).formation_factor)
+        assert made[f"transport.formation_factor.{axis}"].value == pytest.approx(factor, rel=1e-5)
+    assert "F along y" in made.summary()
+    page = made.path.read_text()
+    for words in (">Transport<", "resolution (image coarsened)", "imaged without stress", "Where the current along"):
+        assert words in page

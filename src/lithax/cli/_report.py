@@ -40,6 +40,7 @@ from lithax.cli._parameters import alone, raw_layout, tell
 @click.option(
     "--pore-phase", type=int, help="Value of the pores, if INPUT is segmented already.  [default: the lowest]"
 )
+@click.option("--transport", is_flag=True, help="Solve for the formation factor as well, with its error budget.")
 @click.option("--title", help="Title of the page.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report in the folder.")
 @click.option("--quiet", is_flag=True, help="Say nothing while working.")
@@ -58,6 +59,7 @@ def report_command(
     threshold: str,
     roi: str,
     pore_phase: int | None,
+    transport: bool,
     title: str | None,
     overwrite: bool,
     quiet: bool,
@@ -76,6 +78,7 @@ def report_command(
     \b
     lithax report
     lithax report rock.zarr
+    lithax report rock.zarr --transport
     lithax report rock.raw --shape 512,512,400 --dtype '<u2' --voxel-length 2.5 --unit um
     lithax report segmented.raw.gz --shape 110,110,110 --dtype u1 --order C --pore-phase 0
     """
@@ -94,6 +97,7 @@ def report_command(
         dtype=dtype,
         order=order,
         offset=offset,
+        transport=transport,
         title=title,
         overwrite=overwrite,
         progress=not quiet,

@@ -9,6 +9,7 @@ from lithax.report._analysis import Analysis
 from lithax.report._finney_demo import Continuous
 from lithax.report._number import Number, grouped
 from lithax.report._picture import Picture
+from lithax.report._transport_part import TransportPart
 from lithax.report._truth import OTSU_TOLERANCE, Comparison
 
 
@@ -32,6 +33,7 @@ def render(
     drawn: dict[str, Picture],
     continuous: tuple[Continuous, ...] = (),
     comparisons: tuple[Comparison, ...] = (),
+    parts: tuple[TransportPart, ...] = (),
 ) -> str:
     """Return the page of a report as HTML with its pictures inside.
 
@@ -45,6 +47,8 @@ def render(
         Pictures by name.
     continuous, comparisons
         The truth, and each scan compared with it; empty where no truth is known.
+    parts
+        What the solvers found; empty where none was asked for.
     """
     numbers = {number.key: number for number in report.numbers}
 
@@ -60,6 +64,7 @@ def render(
         numbers=numbers,
         group=group,
         pictures=drawn,
+        parts=parts,
         continuous=continuous,
         comparisons=comparisons,
         provenance=report.provenance,

@@ -23,6 +23,8 @@ from lithax.report._page import render
 from lithax.report._picture import Picture
 from lithax.report._settings import Settings
 from lithax.report._steps import Steps
+from lithax.report._transport import transport_parts
+from lithax.report._transport_part import TransportPart
 from lithax.report._truth import Comparison, Criterion, compare_with_truth, criteria
 from lithax.runtime import check_launcher, connected
 from lithax.storage.formats import written_whole
@@ -43,6 +45,7 @@ _SUMMARY = {
     "grey.edge_width",
     "grey.contrast_to_noise",
 }
+_FAMILIES = ("porosity.percolating", "transport.formation_factor")
 SCHEMA = {"format": "lithax-report", "version": 1}
 
 
@@ -84,7 +87,7 @@ class Report:
 
     def summary(self) -> str:
         """Return the main numbers, criteria and warnings as lines of text."""
-        numbers = [n for n in self.numbers if n.key in _SUMMARY or n.key.startswith("porosity.percolating")]
+        numbers = [n for n in self.numbers if n.key in _SUMMARY or n.key.startswith(_FAMILIES)]
         width = max(len(n.name) for n in numbers)
         lines = [self.title, *(f"  {n.name:<{width}}  {n.text:<18} {n.kind}" for n in numbers)]
         lines += [f"  {criterion}" for criterion in self.criteria]
@@ -121,6 +124,7 @@ def report(
     dtype: Any = None,
     order: str | None = None,
     offset: int | None = None,
+    transport: bool = False,
     title: str | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -158,6 +162,10 @@ def report(
         Override what the image says.
     shape, dtype, order, offset
         Layout of a raw file without a JSON document beside it, as for `import_raw`.
+    transport
+        Solve for the formation factor as well: along the three axes, with bounds, error budget and
+        a map of the current, in a section of its own. Of larger images a cube of 320 voxels in the
+        middle is solved.
     title
         Of the page.
     overwrite
@@ -194,7 +202,7 @@ def report(
 
     with report_folder(Path(output), overwrite=overwrite, demo=image is None) as folder:
         if image is None:
-            return finney_report(Pack(), folder, settings, steps, title=title)
+            return finney_report(Pack(), folder, settings, steps, title=title, transport=transport)
         steps("Open the input")
         source = open_source(
             image, folder, layout=layout, voxel_length=voxel_length, voxel_unit=voxel_unit, overwrite=True
@@ -207,14 +215,18 @@ def report(
             *phase_numbers(analysis),
             *grey_numbers(analysis),
         ]
+        parts = transport_parts(analysis, steps) if transport else ()
+        numbers += [number for part in parts for number in part.numbers]
         steps("Hash the voxels")
         provenance = _provenance(source.described, analysis, settings)
         name = title or _title(source.described)
         done = Report(name, folder, tuple(numbers), (), tuple(analysis.warnings), provenance)
-        return _write(done, analysis, pictures(analysis), steps)
+        return _write(done, analysis, pictures(analysis), steps, parts=parts)
 
 
-def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *, title: str | None = None) -> Report:
+def finney_report(
+    pack: Pack, folder: Path, settings: Settings, steps: Steps, *, title: str | None = None, transport: bool = False
+) -> Report:
     """Make the report of the simulated scan of Finney's pack: what is measured beside what is
     known.
     """
@@ -245,6 +257,8 @@ def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *,
             *prefixed("blurred", label, truth_numbers(blurred)),
             *prefixed("blurred", label, grey_numbers(blurred.analysis)),
         ]
+        parts = transport_parts(analysis, steps) if transport else ()
+        numbers += [number for part in parts for number in part.numbers]
         drawn = pictures(analysis)
         drawn["comparison"] = comparison(continuous[0], (sharp, blurred))
         drawn |= {f"blurred_{name}": picture for name, picture in pictures(blurred.analysis).items()}
@@ -263,7 +277,7 @@ def finney_report(pack: Pack, folder: Path, settings: Settings, steps: Steps, *,
         name = title or "Finney pack under a simulated scanner"
         checks = criteria(sharp, blurred)
         done = Report(name, folder, tuple(numbers), checks, tuple(analysis.warnings), provenance)
-        return _write(done, analysis, drawn, steps, continuous, (sharp, blurred))
+        return _write(done, analysis, drawn, steps, continuous, (sharp, blurred), parts)
 
 
 SHARP, BLURRED = 0.7, 2.0
@@ -288,13 +302,14 @@ def _write(
     steps: Steps,
     continuous: tuple[Continuous, ...] = (),
     comparisons: tuple[Comparison, ...] = (),
+    parts: tuple[TransportPart, ...] = (),
 ) -> Report:
     steps("Write the page")
     done.provenance["seconds"] = round(steps.seconds, 1)
     document = json.dumps(done.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     _replace(done.folder / "report.json", document + "\n")
     _replace(done.folder / "numbers.csv", _table(done.numbers))
-    _replace(done.path, render(done, analysis, drawn, continuous, comparisons))
+    _replace(done.path, render(done, analysis, drawn, continuous, comparisons, parts))
     return done
 
 

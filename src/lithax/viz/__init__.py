@@ -4,6 +4,7 @@ drawn.
 
 from lithax.viz._comparison import Estimate as Estimate
 from lithax.viz._comparison import draw_comparison as draw_comparison
+from lithax.viz._current import draw_current as draw_current
 from lithax.viz._curves import draw_edge as draw_edge
 from lithax.viz._curves import draw_profiles as draw_profiles
 from lithax.viz._curves import draw_representative_volume as draw_representative_volume
