@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from benchmarks import processes, report
+from benchmarks import conduction, processes, report
 from benchmarks.cold_start import cold_start_seconds
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
@@ -48,6 +48,7 @@ def main() -> None:
     count = min(os.cpu_count() or 1, 8)
     every = [
         *rows(options.small, options.large, options.chunk, count),
+        *conduction.rows(options.small, options.large),
         *processes.rows(options.large, options.chunk, options.repeats),
     ]
     table = [row for row in every if options.only in row.measure]

@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Data:
-    """An input file: grey values of a simulated rock, its three phases, or the values as a headerless raw file."""
+    """An input file: grey values of a simulated rock, its three phases, the values as a headerless raw file, or pores."""
 
-    kind: str  # "values", "phases" or "raw"
+    kind: str  # "values", "phases", "raw", "field", "noise" or "spheres"
     edge: int
     dtype: str
 

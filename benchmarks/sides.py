@@ -11,7 +11,11 @@ from typing import Any
 
 WORKER = Path(__file__).parent / "worker.py"
 KINDS = ("free", "pinned", "devices", "apart")
-PEER = ["rockverse==1.2.1", "mpich>=4.3"]
+PEERS = {
+    "rockverse": ["rockverse==1.2.1", "mpich>=4.3"],
+    "taufactor": ["taufactor==1.2.1", "torch"],
+    "porespy": ["porespy==3.2.0", "openpnm", "pypardiso; platform_machine == 'x86_64'"],
+}
 PEER_PYTHON = ((3, 11), (3, 12))
 
 
@@ -19,12 +23,12 @@ class Unavailable(RuntimeError):
     """A side cannot run here, or a case of it failed."""
 
 
-def peer_environment(folder: Path) -> Path:
-    """Return the folder of executables of an environment with RockVerse; make it (1 GB) if it is not there.
+def peer_environment(folder: Path, peer: str) -> Path:
+    """Return the folder of executables of an environment with a peer; make it (about 1 GB) if it is not there.
 
-    LITHAX_ROCKVERSE names the interpreter of an environment that exists already.
+    LITHAX_ROCKVERSE, LITHAX_TAUFACTOR and LITHAX_PORESPY name the interpreter of an environment that exists already.
     """
-    given = os.environ.get("LITHAX_ROCKVERSE")
+    given = os.environ.get(f"LITHAX_{peer.upper()}")
     if given:
         return Path(given).parent
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
@@ -33,10 +37,10 @@ def peer_environment(folder: Path) -> Path:
         here = [sys.executable] if sys.version_info[:2] in PEER_PYTHON else []
         interpreters = here + [found for name in names if (found := shutil.which(name))]
         if not interpreters:
-            raise Unavailable("RockVerse 1.2.1 needs Python 3.11 or 3.12, and neither is here")
-        print("Installing RockVerse into its own environment: about 1 GB, minutes.", file=sys.stderr)
+            raise Unavailable(f"{PEERS[peer][0]} needs Python 3.11 or 3.12, and neither is here")
+        print(f"Installing {PEERS[peer][0]} into its own environment: about 1 GB, minutes.", file=sys.stderr)
         subprocess.run([interpreters[0], "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", *PEER], check=True)
+        subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", *PEERS[peer]], check=True)
         (folder / "complete").touch()
     return scripts
 
@@ -56,7 +60,7 @@ class Side:
     Parameters
     ----------
     name
-        ``"lithax"``, ``"bare"``, ``"scipy"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
+        ``"lithax"``, ``"conduction"``, ``"bare"``, ``"scipy"``, ``"taufactor"``, ``"porespy"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
         ``"pinned"``, ``"devices"`` and ``"apart"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
     folder
         Where logs and environments are kept.
@@ -65,8 +69,8 @@ class Side:
     def __init__(self, name: str, folder: Path):
         module, _, processes = name.partition("-")
         command = [sys.executable]
-        if module == "rockverse":
-            scripts = peer_environment(folder / "rockverse")
+        if module in PEERS:
+            scripts = peer_environment(folder / module, module)
             command = [str(scripts / "python")]
             if processes:
                 command = [str(scripts / "mpiexec"), "-n", processes, *command]

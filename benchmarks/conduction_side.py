@@ -1,0 +1,61 @@
+"""Our conduction solver, arrays in memory."""
+
+from importlib.metadata import version
+
+import numpy as np
+from shared_values import check, remember
+
+import lithax as lx
+
+
+def versions():
+    return lambda: {name: version(name) for name in ("lithax", "jax", "numpy")}
+
+
+def solve(pores, tolerance=5e-3, axis="x"):
+    """A solve by its own stopping rule, set-up in; the peers find the converged value beside the input."""
+    rock = np.load(pores).astype(bool)
+    if axis == "x":
+        remember(pores, float(lx.solve.conductivity(rock, tolerance=1e-6).tortuosity_factor))
+
+    def run():
+        found = lx.solve.conductivity(rock, axis=axis, tolerance=tolerance)
+        if axis == "x":
+            check(pores, float(found.tortuosity_factor))
+        return {"formation factor": np.asarray(found.formation_factor).tolist()}
+
+    return run
+
+
+def gradient(pores):
+    rock = np.load(pores).astype(bool)
+    return lambda: {"sum": float(np.sum(lx.solve.conductivity(rock, gradient=True).gradient))}
+
+
+def thresholds(grey, count):
+    """Porosities from 0.25 to 0.4, each solve from the last one's potential; with one, the first alone."""
+    field = np.load(grey)
+    levels = np.quantile(field[::2, ::2, ::2], 1 - np.linspace(0.25, 0.4, 10))[:count]
+
+    def run():
+        last, found = None, []
+        for level in levels:
+            last = lx.solve.conductivity(field > level, x0=last, fields=count > 1)
+            found.append(float(last.value))
+        return {"values": found}
+
+    return run
+
+
+def subvolumes(pores, edge):
+    rock = np.load(pores).astype(bool)
+    return lambda: {"count": len(lx.solve.subvolumes(rock, edge=edge).value)}
+
+
+CASES = {
+    "versions": versions,
+    "solve": solve,
+    "gradient": gradient,
+    "thresholds": thresholds,
+    "subvolumes": subvolumes,
+}
