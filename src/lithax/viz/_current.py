@@ -23,6 +23,7 @@ def draw_current(scan: np.ndarray, strength: np.ndarray, *, names: tuple[str, st
     """
     from matplotlib.colors import LogNorm
 
+    scan = np.asarray(scan, float)  # phases may be booleans
     low, high = np.percentile(scan, (0.5, 99.5))
     if low == high:
         low, high = low - 1, high + 1
@@ -32,7 +33,7 @@ def draw_current(scan: np.ndarray, strength: np.ndarray, *, names: tuple[str, st
     with drawing(7.0, min(max(5.2 * aspect, 2.4), 6.5)) as figure:
         axes = figure.subplots()
         axes.imshow(
-            scan.T.astype(float),
+            scan.T,
             origin="lower",
             cmap="gray",
             vmin=low - 0.4 * (high - low),
