@@ -1,6 +1,5 @@
 """The first hour of a user with files of their own: run in a folder, once and once more; prints what was found."""
 
-import contextlib
 import json
 import locale
 import sys
@@ -16,8 +15,9 @@ from click.testing import CliRunner
 import lithax as lx
 from lithax.cli import main
 
-with contextlib.suppress(locale.Error):  # where a machine does not have it, its name alone must not disturb either
-    locale.setlocale(locale.LC_ALL, "")
+locale.setlocale(
+    locale.LC_ALL, ""
+)  # as programs with windows do; numbers and dates are now German to C and to strftime
 
 changed = len(sys.argv) > 1
 rng = np.random.default_rng(5 + changed)
@@ -93,4 +93,13 @@ command(
 )
 report = {n["key"]: n for n in json.loads(Path("bericht/report.json").read_text(encoding="utf-8"))["numbers"]}
 assert report["surface.specific"]["unit"] == "1/length unit"  # a length was given, and no unit
-print(json.dumps({"porosity": found[0], "quoted": report["porosity.recommended"]["value"], "gap": gap.gap}))
+print(
+    json.dumps(
+        {
+            "porosity": found[0],
+            "quoted": report["porosity.recommended"]["value"],
+            "gap": gap.gap,
+            "decimal point": locale.localeconv()["decimal_point"],
+        }
+    )
+)

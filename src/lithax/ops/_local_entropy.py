@@ -84,8 +84,8 @@ def local_entropy(
 
     `skimage.filters.rank.entropy` of 8-bit images with ``range=(0, 256)``, ``bins=256`` and the
     same box as footprint; there neighbours outside the image are left out, here the boundary rule
-    says what they are. High where grey levels are many: noise, microporosity, edges; 0 where all are in
-    one bin. NaN reaches every voxel whose box contains it. The derivative is 0 everywhere.
+    says what they are. High where grey levels are many: noise, microporosity, edges; 0 where all
+    are in one bin. NaN reaches every voxel whose box contains it. The derivative is 0 everywhere.
 
     Parameters
     ----------
