@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from lithax import measure
 from lithax.images import chunk_map, from_array
 from lithax.regions import Box
-from lithax.report._segmentation import choose_threshold, grey_histogram, make_filter, segment, share_up_to, values_of
+from lithax.report._segmentation import (
+    HISTOGRAM_THRESHOLDS,
+    choose_threshold,
+    follows_noise,
+    grey_histogram,
+    make_filter,
+    segment,
+    share_up_to,
+    values_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +91,26 @@ def test_wrong_choices_are_named(grey):
     assert choose_threshold(one_peak, "otsu").half_contrast is None
     with pytest.raises(ValueError, match="needs the two peaks"):
         choose_threshold(one_peak, "half")
-    for name in ("mean", "median:x", "none:2", "gaussian:wide"):
+    for name in ("mean", "median:", "none:2"):
         with pytest.raises(ValueError, match=f"filter='{name}' is not known"):
             make_filter(name)
+    for name in ("median:x", "gaussian:wide", "bilateral:-1", "non_local_means:1.5"):
+        with pytest.raises(ValueError, match=f"filter='{name}' has a parameter that does not fit"):
+            make_filter(name)
+
+
+@pytest.mark.parametrize("name", ["bilateral", "non_local_means:2", "total_variation", "anisotropic_diffusion:3"])
+def test_filters_that_follow_the_noise_reduce_it(grey, name):
+    assert follows_noise(name)
+    noise = measure.noise(grey)
+    filtered = chunk_map(make_filter(name, noise), from_array(grey), progress=False)[...]
+    assert 0 < measure.noise(filtered) < 0.8 * noise
+
+
+@pytest.mark.parametrize("name", HISTOGRAM_THRESHOLDS)
+def test_other_thresholds_are_those_of_measure(grey, name):
+    levels = grey_histogram(from_array(grey), make_filter("median"), None, progress=False)
+    found = choose_threshold(levels, name)
+    assert found.used == measure.threshold(levels, name)
+    assert found.name not in ("otsu", "given")
     assert make_filter("none") is None

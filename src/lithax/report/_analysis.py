@@ -31,6 +31,7 @@ from lithax.measure import (
     ProfileResult,
     RepresentativeVolume,
     SpecificSurface,
+    noise,
     specific_surface,
 )
 from lithax.ops import square_depth, threshold
@@ -40,6 +41,7 @@ from lithax.report._region_of_interest import AIR, CELLS, border_air, find_core,
 from lithax.report._segmentation import (
     Thresholds,
     choose_threshold,
+    follows_noise,
     grey_histogram,
     make_filter,
     segment,
@@ -151,7 +153,7 @@ def analyse(image: VoxelImage, settings: Settings, folder: Path, steps: Steps, *
     steps("Region of interest")
     region, warnings = _region_of_scan(image, settings, show)
     where = region.region
-    fn = make_filter(settings.filter)
+    fn = make_filter(settings.filter, _noise_for(settings.filter, image, region.region))
     if where is not None:
         raw = grey_histogram(image, None, where, **show)
     steps(f"Filter ({settings.filter}): histogram of what it leaves")
@@ -175,6 +177,17 @@ def analyse(image: VoxelImage, settings: Settings, folder: Path, steps: Steps, *
     if where is None:
         warnings += _border_warning(space)
     return Analysis(image, settings, region, space, grey, warnings=warnings)
+
+
+def _noise_for(name: str, image: VoxelImage, where: Any) -> float:
+    if not follows_noise(name):
+        return 1.0
+    found = noise(image, where)
+    if found > 0:
+        return found
+    raise ValueError(
+        f"filter={name!r} takes its strength from the noise of the scan, and half of the scan has none; use 'median' or 'none'."
+    )
 
 
 def _of_phases(

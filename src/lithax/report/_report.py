@@ -146,10 +146,13 @@ def report(
     output
         Folder for the files; made if it does not exist.
     filter
-        Applied before the threshold: "none", "median", "median:2" (radius), "gaussian",
-        "gaussian:1.5" (standard deviation) [voxel].
+        Applied before the threshold: "none"; "median", or "median:2" (radius [voxel]);
+        "gaussian:1.5", "bilateral:1.5" (standard deviation [voxel]); "non_local_means:3" (radius of
+        the search [voxel]); "total_variation:1", "anisotropic_diffusion:2.5" (strength). Strengths
+        are in standard deviations of the noise, which is measured (`lithax.measure.noise`).
     threshold
-        "otsu", "half" (midway between the two peaks of the histogram) or a grey level. Filtered
+        "otsu", "half" (midway between the two peaks of the histogram), "kittler_illingworth", "li",
+        "yen", "isodata", "triangle", "minimum" or a grey level. Filtered
         voxels up to it are pore. The histogram is that of the filtered scan, measured in a pass of
         its own without being stored; a second pass filters and segments at once.
     roi

@@ -12,7 +12,17 @@ import numpy as np
 
 from lithax.images import VoxelImage, chunk_map
 from lithax.measure import HistogramResult, Peaks, histogram, minimum_maximum, otsu, peaks
-from lithax.ops import chain, gaussian, median, threshold
+from lithax.measure import threshold as threshold_of
+from lithax.ops import (
+    anisotropic_diffusion,
+    bilateral,
+    chain,
+    gaussian,
+    median,
+    non_local_means,
+    threshold,
+    total_variation,
+)
 from lithax.report._filtered_scan import FilteredScan
 
 FEW_VALUES = 8
@@ -25,28 +35,62 @@ SENSITIVITY = 0.05
 """Share of the contrast by which the threshold is moved to see what depends on it."""
 
 
-def make_filter(name: str) -> Callable[..., Any] | None:
-    """Return the filter of that name: "none", "median", "median:2" (radius), "gaussian",
-    "gaussian:1.5" (sigma) [voxel].
+FILTERS: dict[str, Callable[[str, float], Any]] = {
+    "median": lambda given, _: partial(median, radius=int(given or 1)),
+    "gaussian": lambda given, _: partial(gaussian, sigma=float(given or 1.0)),
+    "bilateral": lambda given, noise: partial(bilateral, sigma_color=2.5 * noise, sigma_spatial=float(given or 1.0)),
+    "non_local_means": lambda given, noise: partial(non_local_means, sigma=noise, patch_distance=int(given or 3)),
+    "total_variation": lambda given, noise: partial(total_variation, weight=float(given or 1.0) * noise, iterations=20),
+    "anisotropic_diffusion": lambda given, noise: partial(
+        anisotropic_diffusion, kappa=float(given or 2.5) * noise, iterations=10
+    ),
+}
+"""What stands behind the colon: a radius [voxel], a standard deviation [voxel], or a strength in
+standard deviations of the noise.
+"""
+
+FOLLOW_NOISE = ("bilateral", "non_local_means", "total_variation", "anisotropic_diffusion")
+"""Filters whose strength is that of the noise."""
+
+HISTOGRAM_THRESHOLDS = ("kittler_illingworth", "li", "yen", "isodata", "triangle", "minimum")
+"""Thresholds besides Otsu's and half contrast, by their names in `lithax.measure.threshold`."""
+
+
+def follows_noise(name: str) -> bool:
+    """Whether a filter needs to know the noise of the scan."""
+    return name.partition(":")[0] in FOLLOW_NOISE
+
+
+def make_filter(name: str, noise: float = 1.0) -> Callable[..., Any] | None:
+    """Return the filter of that name: "none", or one of `FILTERS`, also with a parameter, as in
+    "median:2".
+
+    Parameters
+    ----------
+    name
+        As users write it.
+    noise
+        Standard deviation of the noise, for those that follow it.
 
     Raises
     ------
     ValueError
         If there is no such filter.
     """
-    kind, _, parameter = name.partition(":")
-    try:
-        if kind == "none" and not parameter:
-            return None
-        if kind == "median":
-            return partial(median, radius=int(parameter or 1))
-        if kind == "gaussian":
-            return partial(gaussian, sigma=float(parameter or 1.0))
-    except ValueError:
-        pass
+    kind, colon, parameter = name.partition(":")
+    if name == "none":
+        return None
+    if kind in FILTERS and bool(colon) == bool(parameter):
+        try:
+            made = FILTERS[kind](parameter, noise)
+            made.func.halos(made.keywords, 1)
+        except ValueError as error:
+            raise ValueError(f"filter={name!r} has a parameter that does not fit: {error}") from error
+        return made
     raise ValueError(
-        f"filter={name!r} is not known; use 'none', 'median' or 'median:2' (radius [voxel]), 'gaussian' or 'gaussian:1.5' "
-        f"(standard deviation [voxel])."
+        f"filter={name!r} is not known; use 'none', 'median' or 'median:2' (radius [voxel]), 'gaussian:1.5' or "
+        f"'bilateral:1.5' (standard deviation [voxel]), 'non_local_means:3' (radius of the search [voxel]), "
+        f"'total_variation:1' or 'anisotropic_diffusion:2.5' (strength, in standard deviations of the noise)."
     )
 
 
@@ -61,7 +105,7 @@ class Thresholds:
     used: float
     """The voxels up to this grey level are pore."""
     name: str
-    """"otsu", "half contrast" or "given"."""
+    """"otsu", "half contrast", the name of another method, or "given"."""
 
 
 def grey_histogram(scan: VoxelImage, fn: Any, where: Any, progress: bool = True) -> HistogramResult:
@@ -89,7 +133,8 @@ def values_of(levels: HistogramResult) -> list[int] | None:
 
 
 def choose_threshold(levels: HistogramResult, wanted: str | float) -> Thresholds:
-    """Return the thresholds of a histogram; `wanted` is "otsu", "half" or a grey level.
+    """Return the thresholds of a histogram; `wanted` is "otsu", "half", one of
+    `HISTOGRAM_THRESHOLDS` or a grey level.
 
     Raises
     ------
@@ -111,16 +156,31 @@ def choose_threshold(levels: HistogramResult, wanted: str | float) -> Thresholds
         if middle is None:
             raise ValueError(f"threshold='half' needs the two peaks of the histogram. {why}") from why
         return Thresholds(by_otsu, middle, found, middle, "half contrast")
-    try:
-        value = float(wanted)
-    except (TypeError, ValueError):
-        raise ValueError(f"threshold={wanted!r} must be 'otsu', 'half' or a grey level.") from None
+    if wanted in HISTOGRAM_THRESHOLDS:
+        name = str(wanted)
+        return Thresholds(by_otsu, middle, found, threshold_of(levels, name), name.replace("_", " and ").title())
+    value = grey_level_given(wanted)
     if not levels.minimum <= value <= levels.maximum:
         raise ValueError(
             f"threshold={value:g} lies outside the grey levels of the filtered image, {levels.minimum:g} to {levels.maximum:g}, "
             f"so that everything would be one phase; Otsu's is {by_otsu:g}."
         )
     return Thresholds(by_otsu, middle, found, value, "given")
+
+
+def grey_level_given(wanted: Any) -> float:
+    """Return a threshold that was given as a grey level.
+
+    Raises
+    ------
+    ValueError
+        If it is no number: then the methods are named.
+    """
+    try:
+        return float(wanted)
+    except (TypeError, ValueError):
+        names = ", ".join(map(repr, ("otsu", "half", *HISTOGRAM_THRESHOLDS)))
+        raise ValueError(f"threshold={wanted!r} must be one of {names}, or a grey level.") from None
 
 
 def segment(scan: VoxelImage, fn: Any, value: float, where: Any = None, **options: Any) -> VoxelImage:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from lithax.report._segmentation import make_filter
+from lithax.report._segmentation import HISTOGRAM_THRESHOLDS, grey_level_given, make_filter
 
 ROI = ("auto", "cylinder", "none")
 
@@ -13,11 +13,11 @@ class Settings:
     """Choices of a report, checked before anything is read."""
 
     filter: str = "median"
-    """"none", "median", "median:2" (radius), "gaussian", "gaussian:1.5" (standard deviation)
-    [voxel].
-    """
+    """"none", or a filter with or without its parameter, such as "median:2" (radius [voxel])."""
     threshold: str | float = "otsu"
-    """"otsu", "half" (midway between the two peaks of the histogram), or a grey level."""
+    """"otsu", "half" (midway between the two peaks of the histogram), another method of the
+    histogram, or a grey level.
+    """
     roi: str = "auto"
     """"auto": the core, if the image shows one; "cylinder": the core, or else the largest cylinder
     along z; "none": everything.
@@ -31,11 +31,8 @@ class Settings:
         make_filter(self.filter)
         if self.roi not in ROI:
             raise ValueError(f"roi={self.roi!r} must be one of {', '.join(map(repr, ROI))}.")
-        if self.threshold not in ("otsu", "half"):
-            try:
-                object.__setattr__(self, "threshold", float(self.threshold))
-            except (TypeError, ValueError):
-                raise ValueError(f"threshold={self.threshold!r} must be 'otsu', 'half' or a grey level.") from None
+        if self.threshold not in ("otsu", "half", *HISTOGRAM_THRESHOLDS):
+            object.__setattr__(self, "threshold", grey_level_given(self.threshold))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the choices as plain values."""
