@@ -131,6 +131,15 @@ def denoise(values, folder, chunks, edge, method, parameters):
     return mapped(partial(getattr(lx.ops, method), **parameters), corner(values, folder, chunks, edge), folder)
 
 
+def denoise_and_classify(values, folder, chunks, part):
+    """A filter, classes of a mixture, or both in one pass."""
+    image = corner(values, folder, chunks, 128)
+    quiet = partial(lx.ops.non_local_means, patch_distance=3, h=0.1)
+    mixture = lx.measure.gaussian_mixture(image, classes=3)
+    steps = {"filter": quiet, "classify": mixture.classify, "both": lx.chain(quiet, mixture.classify)}
+    return mapped(steps[part], image, folder)
+
+
 def multi_otsu(values, classes, edge, levels, folder=None, chunks=None):
     array = np.load(values, mmap_mode="r")[:edge, :edge, :edge].astype(np.float64)
     array = ((array - array.min()) / np.ptp(array) * levels).astype(np.uint16)
@@ -263,6 +272,7 @@ CASES = {
     "median": median,
     "ranked": ranked,
     "denoise": denoise,
+    "denoise and classify": denoise_and_classify,
     "multi_otsu": multi_otsu,
     "mixture": mixture,
     "histogram": histogram,

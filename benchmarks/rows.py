@@ -153,11 +153,23 @@ def segmentation(values: dict[str, Any], grid: dict[str, Any]) -> Iterator[Row]:
             128, "total_variation", {"weight": 0.1, "iterations": 10}, "denoise_tv_chambolle",
             {"weight": 0.1, "eps": 0.0, "max_num_iter": 10}, 3.0,
         ),
+        # scikit-image's bilateral filter knows planes only: ours is given a window of one plane, too.
+        "bilateral, radius 3 in a plane": (
+            128, "bilateral", {"sigma_color": 0.2, "sigma_spatial": 1.5, "radius": (3, 3, 0)}, "bilateral in planes",
+            {"sigma_color": 0.2, "sigma_spatial": 1.5, "win_size": 7}, 4.0,
+        ),
+        "Sato, scales 1 and 2": (128, "sato", {"sigmas": (1.0, 2.0)}, "sato", {"sigmas": (1.0, 2.0)}, 4.0),
     }  # fmt: skip
     for name, (edge, ours, parameters, theirs, same, want) in filters.items():
         peer = Call("skimage", "denoise", values | {"edge": edge, "method": theirs, "parameters": same})
         call = Call("lithax", "denoise", values | grid | {"edge": edge, "method": ours, "parameters": parameters})
         yield Row(f"{name}, float32 {edge}³, chunked", call, (Rival("scikit-image in memory", (peer,), want),))
+    parts = {
+        part: Call("lithax", "denoise and classify", values | grid | {"part": part}) for part in ("filter", "classify")
+    }
+    rival = Rival("the slowest of its parts alone", (BARE, *parts.values()), 1.2, speed=False)
+    call = Call("lithax", "denoise and classify", values | grid | {"part": "both"})
+    yield Row("non-local means, classes of a mixture and write in one pass", call, (rival,))
     options = values | {"classes": 3, "edge": 64, "levels": 12_000}
     peer = Call("skimage", "multi_otsu", options)
     for name, more, want in (("array", {}, 300.0), ("image", grid, 150.0)):

@@ -14,7 +14,14 @@ def versions():
 def denoise(values, method, parameters, edge):
     """A filter on the corner of the image of this edge."""
     array = np.ascontiguousarray(np.load(values, mmap_mode="r")[:edge, :edge, :edge])
-    function = getattr(restoration, method)
+    if method == "bilateral in planes":
+
+        def run():
+            for plane in np.moveaxis(array, 2, 0):
+                restoration.denoise_bilateral(plane, **parameters)
+
+        return run
+    function = getattr(filters if method == "sato" else restoration, method)
 
     def run():
         function(array, **parameters)
