@@ -177,9 +177,12 @@ def strict(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the tests that take minutes or gigabytes."""
+    """Run the tests that take minutes or gigabytes, and those of the solvers with all optimisations of the compiler."""
     session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
-    session.run("pytest", "--run-slow", "-m", "slow", "--durations=10", *session.posargs, env=CACHE)
+    environment = CACHE | {"LITHAX_TESTS_OPTIMISED": "1"}
+    session.run("pytest", "--run-slow", "-m", "slow", "--durations=10", *session.posargs, env=environment)
+    if not session.posargs:
+        session.run("pytest", "tests/solve", "--durations=10", env=environment)
 
 
 @nox.session

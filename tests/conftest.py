@@ -1,5 +1,6 @@
 """The harness: annotations checked at every call, one fixture for all array libraries, marks that are off at first."""
 
+import ctypes
 import gc
 import importlib
 import json
@@ -31,6 +32,9 @@ BACKENDS = {
 }
 INSTALL = {"torch": "run LITHAX_TESTS_TORCH=1 nox -s tests, or pip install torch"}
 OPTIONAL = {"gpu": "needs a GPU that JAX can see", "mpi": "starts MPI processes", "slow": "takes minutes or gigabytes"}
+
+RELEASED_ABOVE = 8e8
+"""Bytes that a worker may hold at the end of a file: two workers, and what they start, stay below 4 GiB."""
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
@@ -75,13 +79,23 @@ def xp(request):
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled_programs_are_released():
-    """Free what a file of tests compiled: over the whole suite it would come to gigabytes in every worker."""
+    """Free what was compiled as soon as it fills a share of the memory: files of tests share programs until then."""
     yield
-    if "jax" in sys.modules:
+    if "jax" in sys.modules and resident() > RELEASED_ABOVE:
         sys.modules["jax"].clear_caches()
-    if "lithax.chunked" in sys.modules:
-        sys.modules["lithax.chunked"].forget_programs()
-    gc.collect()
+        if "lithax.chunked" in sys.modules:
+            sys.modules["lithax.chunked"].forget_programs()
+        gc.collect()
+        if sys.platform == "linux":  # what was freed goes back to the system
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident():
+    """Return the memory that the process holds now [byte]; infinitely much where it cannot be asked."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return float("inf")
 
 
 @pytest.fixture

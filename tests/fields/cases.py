@@ -6,8 +6,11 @@ import numpy as np
 
 SHAPE = (6, 5, 7)
 
+SINGLE = {"chunks": 1}
+"""Every voxel a chunk: 210 blocks a pass, so only labels and distances, by which all others go, are tried on it."""
+
 GRIDS = [
-    {"chunks": 1},
+    {"chunks": (1, 5, 1)},
     {"chunks": (3, 4, 5)},
     {"chunks": (2, 8, 1)},
     {"chunks": (6, 1, 3)},

@@ -9,7 +9,7 @@ from scipy import ndimage
 import lithax as lx
 from lithax.testing import on_threads
 
-from .cases import GRIDS, SHAPE, images
+from .cases import GRIDS, SHAPE, SINGLE, images
 
 STRUCTURE = {k: ndimage.generate_binary_structure(3, r) for k, r in {6: 1, 18: 2, 26: 3, 1: 1, 2: 2, 3: 3}.items()}
 
@@ -89,7 +89,7 @@ def test_images_give_what_arrays_give(connectivity, periodic):
         same_tables(own, table)
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", [SINGLE, *GRIDS], ids=str)
 def test_phases_at_once_and_voxels_left_out(grid):
     rng = np.random.default_rng(5)
     phases, where = rng.integers(0, 4, SHAPE).astype("u1"), rng.random(SHAPE) < 0.7

@@ -9,6 +9,8 @@ import lithax as lx
 
 SHAPE = (5, 7, 4)
 VALUES = np.arange(5 * 7 * 4, dtype="i4").reshape(SHAPE)
+EXAMPLES = max(200, settings.default.max_examples)
+"""Some thirty of each kind of selection; HYPOTHESIS_PROFILE=thorough draws a thousand."""
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,12 @@ def arrays(n, shapes=((), (1,), (3,), (2, 1), (2, 3), (0,))):
 
 
 def masks(shape):
+    """Any mask, from one draw of bytes: a list of booleans costs a draw for each voxel."""
     size = int(np.prod(shape))
-    return st.lists(st.booleans(), min_size=size, max_size=size).map(lambda flat: np.asarray(flat, bool).reshape(shape))
+    many = -(-size // 8)
+    return st.binary(min_size=many, max_size=many).map(
+        lambda drawn: np.unpackbits(np.frombuffer(drawn, "u1"))[:size].astype(bool).reshape(shape)
+    )
 
 
 @st.composite
@@ -67,7 +73,7 @@ def outcome(function):
         return None, type(error)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(selections())
 def test_reading(image, selection):
     wanted, refused = outcome(lambda: VALUES[selection])
@@ -81,7 +87,7 @@ def test_reading(image, selection):
     assert np.asarray(found).dtype == VALUES.dtype
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(selections(), st.data())
 def test_writing(image, selection, data):
     wanted = VALUES.copy()

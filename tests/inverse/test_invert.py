@@ -112,8 +112,11 @@ def test_the_same_on_every_library(xp, rng):
         np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_compiled_form_is_the_same(rng):
-    """What an accelerator runs, here compiled for the processor."""
+    """What an accelerator runs, here compiled for the processor: 40 s of compiling, for the same operations as eagerly
+    on JAX above.
+    """
     from lithax.inverse._monotone_pieces import curves
     from lithax.inverse._statistics import StatisticsRequest, statistics
 

@@ -294,3 +294,24 @@ def test_a_program_that_never_connected_is_told(mpiexec, tmp_path):
     assert done.returncode != 0
     assert "2 copies of " in done.stderr
     assert "begin the program with lithax.runtime.connect()" in done.stderr
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", KINDS)
+def test_processes_on_one_shard_and_on_a_changed_input(mpiexec, succeeded, tmp_path, kind):
+    """No plane and no attribute is lost; whoever changes the input, every process refuses to go on with the output."""
+    lx.zeros((24, 8, 8), "u2", chunks=4, shards=(24, 8, 8), store=tmp_path / "shard.zarr")
+    lx.from_array(np.full((16, 8, 8), 3, "u2"), chunks=4, store=tmp_path / "scan.zarr")
+    said = succeeded(mpiexec(2, "faults", tmp_path, kind))
+    image = lx.open(tmp_path / "shard.zarr")
+    assert image[:, 1, 1].tolist() == [*range(1, 25)]
+    assert image[:, 0, 0].tolist() == [*range(100, 124)]
+    assert dict(image.attrs) == {f"plane {n}": n for n in range(24)}
+    assert (image.description, image.voxel_unit) == ("by all", "mm")
+    assert lx.verify(image, progress=False)
+    for turn in ("at first", "again"):
+        assert sorted(line for line in said if line.startswith(turn)) == [f"{turn}: {k} has 6" for k in (0, 1)]
+    refused = sorted(line for line in said if line.startswith("refused"))
+    assert [line[:10] for line in refused] == ["refused: 0", "refused: 1"]
+    assert all("scan.zarr" in line for line in refused)
+    assert (lx.open(tmp_path / "out.zarr")[...] == 6).all()

@@ -48,7 +48,7 @@ def test_soft_walls(ends, sides, shape):
 
 
 def test_inside_a_compiled_function():
-    fractions = pore_fractions((8, 8, 8))
+    fractions = pore_fractions(SMALL)
 
     def k(field):
         return lx.solve.permeability(field, axis="x", **TIGHT).value
