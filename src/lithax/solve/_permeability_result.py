@@ -32,7 +32,9 @@ class ErrorBudget(eqx.Module):
     """Relative errors of k, each of its own kind; they are never added. None: not estimated."""
 
     solver: Any
-    """Largest of |k_F − k_L| / k_L, |k_E − k_L| / k_L and the spread of the flux over slices."""
+    """Largest of ``|k_F − k_L| / k_L``, ``|k_E − k_L| / k_L`` and the spread of the flux over
+    slices.
+    """
     grid: Any = None
     """k on voxels split in two (half-voxel rule, same voxel shapes: a staircase) over k, minus one.
     """
@@ -95,7 +97,7 @@ class Permeability(eqx.Module):
     balance: Any
     """Largest departure of `flux` from its mean [-]."""
     residual: Any
-    """Largest of |k_F − k_L| and |k_E − k_L| over k_L [-]."""
+    """Largest of ``|k_F − k_L|`` and ``|k_E − k_L|`` over k_L [-]."""
     gradient_change: Any
     """By how much a derivative would have changed in the last iteration, relative L2 [-]."""
     iterations: Any
