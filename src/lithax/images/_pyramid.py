@@ -146,7 +146,7 @@ def pyramid(
 class _Pyramid:
     """The levels of an image, and the passes that make them: each from the one before."""
 
-    def __init__(self, image: VoxelImage, method: str, smallest: int, output: Output, place: Location | None):
+    def __init__(self, image: VoxelImage, method: str, smallest: int, output: Output, place: Location):
         self.image, self.method, self.output, self.place = image, method, output, place
         self.beside = output.store is None
         self.scales, self.frames = scales_of_levels(image.frame, smallest)
@@ -178,7 +178,8 @@ class _Pyramid:
         coarser = zip(self.scales, self.frames[1:], self.layouts[1:], strict=True)
         for scale, frame, layout in coarser:
             name = " x ".join(map(str, frame.shape))
-            (level,) = yield OperationPass(name, coarsen(self.method, scale), (level,), selects=False, **layout)
+            operation, chunks, shards = coarsen(self.method, scale), layout["chunks"], layout["shards"]
+            (level,) = yield OperationPass(name, operation, (level,), chunks=chunks, shards=shards)
 
     def group(self) -> PassGroup:
         """Return the group around the levels."""
