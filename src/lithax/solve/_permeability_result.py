@@ -71,7 +71,7 @@ class Permeability(eqx.Module):
     """
 
     value: Any
-    """Permeability [unit]: one number, or those along x, y and z."""
+    """Permeability [unit], one number or those along x, y and z."""
     value_voxel: Any
     """The same [voxel²]; of the geometric mean of the voxel lengths where they differ."""
     unit: str = eqx.field(static=True)
@@ -201,8 +201,8 @@ class Permeability(eqx.Module):
 
     @property
     def kozeny_carman(self) -> Any:
-        """φ³ / (5 S²) beside k [unit]: a rule of thumb, S the wall area per volume by voxel faces
-        times 2/3.
+        """φ³ / (5 S²) beside k [unit], a rule of thumb; S is the wall area per volume, by voxel
+        faces times 2/3.
         """
         if self.porosities is None or not self.surface:
             raise ValueError("Kozeny-Carman needs sharp pores with walls.")
