@@ -1,4 +1,4 @@
-"""The rows about several processes: two against one, the price of a world of one, weak scaling, and the exchange of halos."""
+"""The rows about several processes: two against one, the price of a world of one, weak scaling, halos, and a solve."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,8 @@ from benchmarks.rows import Call, Data, Rival, Row
 
 EXCHANGED = 256
 """Edge of the array whose halos are exchanged [voxel]."""
+SOLVED = 192
+"""Edge of the image whose conductivity is solved for, at most [voxel]."""
 
 
 def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
@@ -49,4 +51,13 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
         f"processes: 2, 50 halo exchanges, float32 {EXCHANGED}³, halo 1, faces alone",
         Call("devices-2", "faces", size),
         (bare, copies),
+    )
+    solved = min(edge, SOLVED)
+    field = {"values": Data("values", solved, "f4"), "folder": "{folder}", "chunks": [min(chunk, solved)] * 3}
+    pinned = Rival("1 process on one core", (Call("pinned", "conduction", field),), 1.6)
+    alone = Rival("1 process on all cores", (Call("free", "conduction", field),), 0.95)
+    yield Row(
+        f"processes: 2, conductivity along one axis, float32 {solved}³, all cores",
+        Call("devices-2", "conduction", field),
+        (pinned, alone),
     )

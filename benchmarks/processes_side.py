@@ -74,6 +74,13 @@ def chain(values, folder, chunks, repeats=1, half=False):
     return make_room, run
 
 
+def conduction(values, folder, chunks):
+    """Solve for the conductivity of an image on disk, each process with its own part."""
+    field = np.load(values, mmap_mode="r")
+    image = lx.from_array(np.abs(field) + 0.01, store=f"{folder}/field", chunks=tuple(chunks), overwrite=True)
+    return lambda: lx.solve.conductivity(image).value
+
+
 def meetings(folder, edge, chunks):
     """How often the processes meet in a call on `edge`³ voxels, with few blocks and with many."""
     image = lx.zeros((edge,) * 3, "f4", store=f"{folder}/image", chunks=max(chunks), overwrite=True)
@@ -173,6 +180,7 @@ def sockets(edge):
 CASES = {
     "versions": versions,
     "chain": chain,
+    "conduction": conduction,
     "meetings": meetings,
     "padded": padded,
     "faces": faces,
