@@ -18,6 +18,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.runtime import SerialWorld, connected
 from lithax.solve._bounds import bounds
+from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_budget import ConductionBudget
 from lithax.solve._conduction_over_devices import conductivity_over_devices
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
@@ -31,12 +32,12 @@ from lithax.solve._conduction_solve import (
     solve_compiled,
     solve_on_host,
 )
-from lithax.solve._conduction_threshold import check_segmentation, threshold_slope
-from lithax.solve._conduction_trend import check_budget, grid_change, resolution_trend, sample_size
+from lithax.solve._conduction_threshold import check_segmentation
+from lithax.solve._conduction_trend import check_budget
 from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._domain import Domain, check_section, domain_of
 from lithax.solve._fields import current_density, potential_of, relative_currents
-from lithax.solve._medium import Medium, conducting_of, read_medium
+from lithax.solve._medium import Medium, conducting_of, conducting_on_host, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._percolation import Percolation, percolation
 from lithax.solve._solve_memory import check_memory, memory_of_conduction
@@ -263,53 +264,14 @@ def conductivity(
         result = solver.compiled(axis) if guest else solver.on_host(axis)
     if not wanted_lines and levels is None:
         return result
-    face = {a: math.prod(h for b, h in enumerate(source.spacing) if b != a) for a in range(3)}
-
-    def again(voxels: Any, table: Any, mask: Any, factor: float) -> Any:
-        # Where there is a mask, the area stays that of the sample: coarse voxels cut it
-        # differently.
-        section = area
-        if mask is not None and section is None and axis != "all":
-            section = face[AXES.index(axis)] * check_section(
-                domain, medium.shape, AXES.index(axis), None, source.spacing
-            )
-        lengths = tuple(h * factor if n > 1 else h for h, n in zip(source.spacing, medium.shape, strict=True))
-        return conductivity(
-            voxels, axis=axis, values=None if table is None else dict(enumerate(np.asarray(table).tolist())),
-            fluid=fluid, where=mask, area=section, ends=ends, sides=sides, loading=loading,
-            reservoir=max(1, round(reservoir / factor)) if reservoir else 0, spacing=lengths, tolerance=tolerance,
-            max_iterations=max_iterations, progress=progress,
-        ).value  # fmt: skip
-
-    lines = {
-        "grid": lambda: grid_change(medium, domain.mask, result.value, again),
-        "resolution": lambda: resolution_trend(medium, domain.mask, result.value, again),
-    }
-    if "sample_size" in wanted_lines:
-        conducting = _conducting_on_host(medium)
-        pores = conducting if medium.pore is None else np.asarray(medium.pore)
-        lines["sample_size"] = lambda: (
-            None if fluid is None else sample_size(pores, domain.mask, result.cementation_exponent)
-        )
-    found = {name: lines[name]() for name in wanted_lines}
+    settings = {
+        "ends": ends, "sides": sides, "loading": loading, "tolerance": tolerance, "max_iterations": max_iterations,
+        "progress": progress,
+    }  # fmt: skip
+    again = SolveAgain(conductivity, settings, source, medium, domain, axis, area, fluid, reservoir)
+    found = {name: again.line(name, result) for name in wanted_lines}
     if levels is not None:
-
-        def soft(along: str) -> Any:
-            def solve(s: np.ndarray) -> tuple[float, np.ndarray]:
-                section = area
-                if domain.mask is not None and section is None:
-                    a = AXES.index(along)
-                    section = face[a] * check_section(domain, medium.shape, a, None, source.spacing)
-                solved = conductivity(
-                    s, axis=along, fluid=1.0, where=domain.mask, area=section, ends=ends, sides=sides, loading=loading,
-                    spacing=source.spacing, tolerance=tolerance, gradient_tolerance=gradient_tolerance, gradient=True,
-                    max_iterations=max_iterations, progress=progress,
-                )  # fmt: skip
-                return float(solved.value), np.asarray(solved.gradient)
-
-            return abs(threshold_slope(levels[0], levels[1], levels[2], solve)) * levels[2]
-
-        found["segmentation"] = np.asarray([soft(a) for a in AXES]) if axis == "all" else soft(axis)
+        found["segmentation"] = again.segmentation(*levels, gradient_tolerance)
     return dataclasses.replace(result, error_budget=dataclasses.replace(result.error_budget, **found))
 
 
@@ -368,7 +330,7 @@ class _Solver:
 
     def on_host(self, axis: str) -> Conductivity:
         """Solve with the host's loop."""
-        conducting = _conducting_on_host(self.medium)
+        conducting = conducting_on_host(self.medium)
         conducting_voxels = int(np.count_nonzero(conducting))
         if self.domain.mask is not None:
             conducting = conducting & self.domain.mask
@@ -635,17 +597,6 @@ def _bounds_of(s: jax.Array, inside: jax.Array | None, cells: int) -> Any:
     flat = s.reshape(-1)
     share = jnp.full(flat.shape, 1 / cells, flat.dtype)
     return bounds(flat, share if inside is None else jnp.where(inside.reshape(-1), share, 0))
-
-
-def _conducting_on_host(medium: Medium) -> np.ndarray:
-    """Return where a voxel conducts along any axis."""
-    data = np.asarray(medium.data)
-    if medium.table is not None:
-        return (np.asarray(medium.table) > 0)[data.astype(np.uint8) if data.dtype == bool else data]
-    if data.dtype == bool:
-        return data
-    conducts = np.greater(data, 0)
-    return np.asarray(conducts.any(axis=0) if medium.directed else conducts)
 
 
 def _drives(rows: jax.Array) -> Any:

@@ -221,3 +221,14 @@ def conducting_of(medium: Medium) -> jax.Array:
     """Return where a voxel conducts along any axis."""
     s = medium.conductivities() > 0
     return s.any(0) if medium.directed else s
+
+
+def conducting_on_host(medium: Medium) -> np.ndarray:
+    """Return where a voxel conducts along any axis."""
+    data = np.asarray(medium.data)
+    if medium.table is not None:
+        return (np.asarray(medium.table) > 0)[data.astype(np.uint8) if data.dtype == bool else data]
+    if data.dtype == bool:
+        return data
+    conducts = np.greater(data, 0)
+    return np.asarray(conducts.any(axis=0) if medium.directed else conducts)

@@ -1,0 +1,74 @@
+"""Lines of the error budget of a conductivity: the same call on other voxels."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lithax.solve._conduction_setup import AXES
+from lithax.solve._conduction_threshold import threshold_slope
+from lithax.solve._conduction_trend import grid_change, resolution_trend, sample_size
+from lithax.solve._conductivity import Conductivity
+from lithax.solve._domain import Domain, check_section
+from lithax.solve._medium import Medium, conducting_on_host
+from lithax.solve._source import Source
+
+
+@dataclass(frozen=True, eq=False)
+class SolveAgain:
+    """What a call was about, and how to solve for other voxels in its place."""
+
+    solve: Callable[..., Conductivity]
+    settings: dict[str, Any]
+    source: Source
+    medium: Medium
+    domain: Domain
+    axis: str
+    area: float | None
+    fluid: Any
+    reservoir: int
+
+    def line(self, name: str, result: Conductivity) -> Any:
+        """Return a line of the budget by its name."""
+        medium, mask = self.medium, self.domain.mask
+        if name == "sample_size":
+            pores = conducting_on_host(medium) if medium.pore is None else np.asarray(medium.pore)
+            return None if self.fluid is None else sample_size(pores, mask, result.cementation_exponent)
+        change = {"grid": grid_change, "resolution": resolution_trend}[name]
+        return change(medium, mask, result.value, self._coarser)
+
+    def segmentation(self, grey: np.ndarray, threshold: float, uncertainty: float, gradient_tolerance: float) -> Any:
+        """Return the error of the value from the uncertainty of a threshold."""
+
+        def along(axis: str) -> float:
+            def solve(s: np.ndarray) -> tuple[float, np.ndarray]:
+                solved = self.solve(
+                    s, axis=axis, fluid=1.0, where=self.domain.mask, area=self._section(axis), spacing=self.source.spacing,
+                    gradient_tolerance=gradient_tolerance, gradient=True, **self.settings,
+                )  # fmt: skip
+                return float(solved.value), np.asarray(solved.gradient)
+
+            return abs(threshold_slope(grey, threshold, uncertainty, solve)) * uncertainty
+
+        return np.asarray([along(a) for a in AXES]) if self.axis == "all" else along(self.axis)
+
+    def _coarser(self, voxels: Any, table: Any, mask: Any, factor: float) -> Any:
+        lengths = tuple(h * factor if n > 1 else h for h, n in zip(self.source.spacing, self.medium.shape, strict=True))
+        area = self.area if self.axis == "all" else self._section(self.axis)
+        return self.solve(
+            voxels, axis=self.axis, values=None if table is None else dict(enumerate(np.asarray(table).tolist())),
+            fluid=self.fluid, where=mask, area=area, spacing=lengths,
+            reservoir=max(1, round(self.reservoir / factor)) if self.reservoir else 0, **self.settings,
+        ).value  # fmt: skip
+
+    def _section(self, axis: str) -> float | None:
+        """Return the area to refer to: where there is a mask that of the sample, for coarse voxels
+        cut it differently.
+        """
+        if self.domain.mask is None or self.area is not None:
+            return self.area
+        a, spacing = AXES.index(axis), self.source.spacing
+        face = math.prod(h for b, h in enumerate(spacing) if b != a)
+        return face * check_section(self.domain, self.medium.shape, a, None, spacing)
