@@ -87,3 +87,19 @@ def test_porosity_against_the_size_of_the_window(rng):
     assert encode(representative_volume(labels, 5, cells=16)) == encode(figure)
     with pytest.raises(ValueError, match="where takes in no whole window"):
         representative_volume(labels, 5, where=lx.regions.Sphere((10.0, 10.0, 10.0), 1.0), cells=16)
+
+
+def test_sizes_are_drawn_in_their_unit():
+    pore = np.zeros((9, 9, 9), bool)
+    pore[1:4], pore[5:6] = True, True
+    sizes = lx.pore_sizes(pore)
+    figure = lx.viz.size_distribution({"pores": sizes}, by="volume")
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "diameter [voxel]"
+    curve = axes.lines[1].get_xydata()
+    # A quarter of the pores is one voxel wide, the others three.
+    np.testing.assert_allclose(curve, [[1, 0], [1, 25], [3, 100]])
+    with pytest.raises(ValueError, match="scale="):
+        lx.viz.size_distribution(sizes, scale="cubic")
+    with pytest.raises(ValueError, match="units"):
+        lx.viz.size_distribution({"a": sizes, "b": lx.pore_sizes(pore, spacing=2.0)})

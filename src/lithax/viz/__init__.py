@@ -39,6 +39,7 @@ from lithax.viz._render import render as render
 from lithax.viz._scale_bar import draw_scale_bar as draw_scale_bar
 from lithax.viz._scale_bar import round_length as round_length
 from lithax.viz._side_by_side import side_by_side as side_by_side
+from lithax.viz._size_distribution import size_distribution as size_distribution
 from lithax.viz._unit import unit_symbol as unit_symbol
 from lithax.viz._view_state import ViewState as ViewState
 from lithax.viz._viewer import OrthogonalViewer as OrthogonalViewer
