@@ -240,3 +240,24 @@ def test_a_file_beyond_two_gibibytes(tmp_path):
     again = lx.open(tmp_path / "a.tif")
     assert geometry(again) == geometry(image)
     assert again[1099, 999, 1000] == 7
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "stack"),
+    [
+        ((5, 6, 7, 3), "rgb", lambda v: v[..., 0].transpose(2, 1, 0)),
+        ((6, 7, 3), "rgb", lambda v: v[..., 0].T[:, :, None]),
+        ((2, 5, 6, 7), "CZYX", lambda v: v[0].transpose(2, 1, 0)),
+    ],
+)
+def test_the_way_out_of_colours_and_channels_runs(tmp_path, monkeypatch, rng, shape, axes, stack):
+    monkeypatch.chdir(tmp_path)
+    values = rng.integers(0, 255, shape).astype("u1")
+    if axes == "rgb":
+        tifffile.imwrite("a.tif", values, photometric="rgb")
+    else:
+        tifffile.imwrite("a.tif", values, ome=True, metadata={"axes": axes}, photometric="minisblack")
+    with pytest.raises(lx.errors.FileFormatError, match="take one of them out") as raised:
+        lx.open("a.tif")
+    recipe = str(raised.value).partition("take one of them out: ")[2].rstrip(".")
+    np.testing.assert_array_equal(eval(recipe, {"lx": lx, "tifffile": tifffile})[...], stack(values))

@@ -81,8 +81,8 @@ class TiffSource:
             what = ", ".join(names[axis] for axis in axes if axis in names)
             raise FileFormatError(
                 f"file={str(self.file)!r} holds {len(self._tiff.series)} series ({held}){f' with {what}' if what else ''}; "
-                "an image is one stack of pages of grey values along z. If that is what you want of it, take it out: "
-                f"lx.from_array(tifffile.imread({self.file.name!r}).transpose(2, 1, 0))."
+                "an image is one stack of pages of grey values along z. To take one of them out: "
+                f"{_recipe(self.file.name, series.axes, len(self._tiff.series) > 1)}."
             )
         depth, height, width = shape if len(shape) == 3 else (1, *shape)
         self._shape: Index = (int(width), int(height), int(depth))
@@ -171,3 +171,15 @@ class TiffSource:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _recipe(name: str, axes: str, several: bool) -> str:
+    """Return Python that makes an image of the first stack of grey values in such a file."""
+    along = next((k for k, axis in enumerate(axes) if axis not in "YXSCT"), None)
+    kept = [k for k, axis in enumerate(axes) if axis in "YX" or k == along]
+    index = ", ".join(":" if k in kept else "0" for k in range(len(axes)))
+    y, x = (kept.index(axes.index(axis)) for axis in "YX")
+    voxels = f"tifffile.imread({name!r}{', series=0' if several else ''})[{index}]"
+    if along is None:
+        return f"lx.from_array({voxels}.transpose({x}, {y})[:, :, None])"
+    return f"lx.from_array({voxels}.transpose({x}, {y}, {kept.index(along)}))"
