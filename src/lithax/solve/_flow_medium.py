@@ -33,7 +33,7 @@ class FlowGeometry(eqx.Module):
     """For each velocity component what walls add to the diagonal: an array, or one for each axis.
     """
     open: Array
-    """1 in voxels that hold fluid."""
+    """True in voxels that hold fluid."""
     half: Array | None
     boundaries: tuple[Boundary, Boundary, Boundary] = eqx.field(static=True)
     length: int = eqx.field(static=True)
@@ -86,9 +86,9 @@ def make_geometry(
 
     if is_traced(open_voxels):
         shape = (length + (half is not None), *open_voxels.shape[1:])
-        one = jax.ShapeDtypeStruct(shape, dtype)
+        one, flags = jax.ShapeDtypeStruct(shape, dtype), jax.ShapeDtypeStruct(shape, bool)
         walls = (one,) * 3 if weights is not None else ((one,) * 3,) * 3
-        walls, filled = jax.pure_callback(find, (walls, one), open_voxels, vmap_method="sequential")
+        walls, filled = jax.pure_callback(find, (walls, flags), open_voxels, vmap_method="sequential")
     else:
         walls, filled = jax.tree.map(jnp.asarray, find(open_voxels))
     return FlowGeometry(walls, filled, None if half is None else jnp.asarray(half), boundaries, length)
@@ -111,7 +111,7 @@ def _on_host(
             for weight, part in zip(weights, parts, strict=True):
                 total += dtype(weight) * part
             walls.append(total)
-    return tuple(walls), open_voxels.astype(dtype)
+    return tuple(walls), open_voxels
 
 
 def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:

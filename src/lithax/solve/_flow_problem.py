@@ -12,7 +12,7 @@ from lithax.solve import _stokes as stokes
 from lithax.solve._flow_clusters import Clusters, find_clusters
 from lithax.solve._flow_input import FlowInput, area_of
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, make_geometry, operator_of
-from lithax.solve._flow_solve import Flow, FlowSettings, driving_force, solve_flow, stationary_value
+from lithax.solve._flow_solve import Flow, FlowSettings, solve_flow, stationary_value
 from lithax.solve._mac import Fields
 from lithax.solve._mac_walls import Boundary
 
@@ -230,9 +230,7 @@ def value_of(problem: FlowProblem, x: Fields, y: Fields | None = None, axes: tup
     fixed.
     """
     operator = operator_of(problem.geometry, problem.medium)
-    fixed = jax.lax.stop_gradient(operator)
-    b_x, b_y = (driving_force(fixed, axis) for axis in axes)
-    product = stationary_value(operator, x, x if y is None else y, b_x, b_y)
+    product = stationary_value(operator, x, x if y is None else y, axes)
     return product * (problem.shortening / problem.volume)
 
 

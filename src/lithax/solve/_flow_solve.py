@@ -57,9 +57,14 @@ class Flow(NamedTuple):
 
 def driving_force(operator: MacOperator, axis: int) -> Fields:
     """Return the right-hand side of a unit pressure gradient along an axis."""
-    unit = stokes.push(operator)
-    faces = tuple(part if d == axis else jnp.zeros_like(part) for d, part in enumerate(unit))
-    return (*faces, jnp.zeros_like(operator.open))
+    faces = tuple(stokes.push(operator, d) if d == axis else jnp.zeros_like(operator.diagonal[d]) for d in range(3))
+    return (*faces, jnp.zeros_like(operator.diagonal[0]))
+
+
+@partial(jax.jit, static_argnames="axis")
+def pushed(x: Fields, half: Array | None, axis: int) -> Array:
+    """Return b·x of a unit push along an axis; x is 0 where no flow is."""
+    return (x[axis] if half is None else half * x[axis]).sum(2).sum(1).sum()
 
 
 def solve_flow(
@@ -75,11 +80,16 @@ def solve_flow(
     b = driving_force(operator, axis)
     half = operator.half if axis == 0 else None
     best: Any = jnp.full((), jnp.inf, b[0].dtype)
-    start = (stokes.first_state(b, settings.stored), best, best, jnp.zeros((), jnp.int32))
+    traced = is_traced(operator.diagonal[0]) or is_traced(b[0])
+    carry: Any = (stokes.first_state(b, settings.stored), best, best, jnp.zeros((), jnp.int32))
+    del b
+
+    def work(x: Fields) -> Any:
+        return pushed(x, half, axis)
 
     def go(carry: Any) -> Any:
         state, _, best, since = carry
-        state = stokes.step(state, b, precondition)
+        state = stokes.step(state, work, precondition)
         spread = _spread(state.x[axis], half, axis)
         gap = _gap(state, spread)
         since = jnp.where(gap < best, 0, since + 1)
@@ -90,15 +100,15 @@ def solve_flow(
         done = _finished(state, spread, settings) | (since >= PATIENCE)
         return (state.iteration < settings.max_iterations) & ~done
 
-    if is_traced(operator.diagonal[0]) or is_traced(b[0]):
-        state, spread, *_ = jax.lax.while_loop(more, go, start)
+    if traced:
+        carry = jax.lax.while_loop(more, go, carry)
     else:
-        carry = go(start)
+        carry = go(carry)
         while bool(more(carry)):
             if report is not None:
                 report(int(carry[0].iteration), carry[0], float(carry[1]))
             carry = go(carry)
-        state, spread, *_ = carry
+    state, spread, *_ = carry
     return Flow(
         state.x, state.iteration, state.flux, state.dissipation, state.stationary, spread, state.change,
         _finished(state, spread, settings),
@@ -126,8 +136,17 @@ def _finished(state: stokes.FlowState, spread: Any, settings: FlowSettings) -> A
     return done
 
 
-def stationary_value(operator: MacOperator, x: Fields, y: Fields, b_x: Fields, b_y: Fields) -> Array:
-    """Return (b_x·y + b_y·x) − x·K y, the stationary form of b_x·K⁻¹b_y; differentiable in K."""
-    image = operator(y)
-    remains = tuple(b - k for b, k in zip(b_y, image, strict=True))
-    return stokes.dot(b_x, y) + stokes.dot(x, remains)
+def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[int, int]) -> Array:
+    """Return (b_x·y + b_y·x) − x·K y for pushes along two axes, the stationary form of b_x·K⁻¹b_y;
+    differentiable in K.
+    """
+    half = operator.half if axes[0] == 0 else None
+    found = jnp.zeros((), x[0].dtype)
+    for part in range(4):
+        remains = operator.part(y, part)
+        if part == axes[1]:  # small differences first, then sums
+            remains = stokes.subtract(stokes.push(jax.lax.stop_gradient(operator), part), remains)
+        else:
+            remains = -remains
+        found = found + stokes.dot_one(x[part], remains)
+    return pushed(y, half, axes[0]) + found

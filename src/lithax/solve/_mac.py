@@ -14,6 +14,7 @@ Where the pressure is held at both ends of axis 0 the arrays are one voxel longe
 along it, for the last plane of faces; the two end planes own half a voxel.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,7 @@ class MacOperator(eqx.Module):
     diagonal: tuple[Array, Array, Array]
     """Diagonal of A; 0 where a face carries no flow."""
     open: Array
-    """1 in voxels that hold fluid, else 0."""
+    """True in voxels that hold fluid."""
     weights: tuple[Any, Any, Any]
     """(reference / voxel length)² along each axis: minus the off-diagonals of A."""
     slopes: tuple[Any, Any, Any]
@@ -44,28 +45,28 @@ class MacOperator(eqx.Module):
     """Which axes are periodic."""
 
     def __call__(self, x: Fields) -> Fields:
-        u, p = x[:3], x[3]
-        faces = tuple(
-            momentum(u[d], p, self.diagonal[d], self.half_of(d), self.weights, self.slopes[d], d, self.wrap)
-            for d in range(3)
-        )
-        return (*faces, self.divergence(u))
+        return tuple(self.part(x, c) for c in range(4))
+
+    def part(self, x: Fields, component: int) -> Array:
+        """Return one of the four fields of K x."""
+        if component == 3:
+            return self.divergence(x[:3])
+        return momentum(
+            x[component], x[3], self.diagonal[component], self.half_of(component), self.weights, self.slopes[component],
+            component, self.wrap,
+        )  # fmt: skip
 
     def half_of(self, component: int) -> Array | None:
         """`half` for the component along axis 0, None for the others."""
         return self.half if component == 0 else None
 
-    def viscous(self, u: tuple) -> tuple:
-        """A u."""
-        return tuple(viscous(u[d], self.diagonal[d], self.half_of(d), self.weights, self.wrap) for d in range(3))
+    def gradient_of(self, p: Array, component: int) -> Array:
+        """G p on the faces along an axis that carry flow."""
+        return gradient(p, self.diagonal[component], self.slopes[component], component, self.wrap)
 
-    def gradient(self, p: Array) -> tuple:
-        """G p on the faces that carry flow."""
-        return tuple(gradient(p, self.diagonal[d], self.slopes[d], d, self.wrap) for d in range(3))
-
-    def divergence(self, u: tuple) -> Array:
+    def divergence(self, u: Sequence[Array]) -> Array:
         """Gᵀ u, minus the divergence, in the open voxels."""
-        return divergence(u, self.open, self.slopes, self.wrap)
+        return divergence(tuple(u), self.open, self.slopes, self.wrap)
 
 
 def shifted(values: Array, axis: int, step: int, wrap: bool) -> Array:
@@ -110,4 +111,4 @@ def gradient(p: Array, diagonal: Array, slope: Any, component: int, wrap: tuple)
 @partial(jax.jit, static_argnames="wrap")
 def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple) -> Array:
     """Gᵀ u."""
-    return open_voxels * sum(slopes[d] * (u[d] - shifted(u[d], d, 1, wrap[d])) for d in range(3))
+    return jnp.where(open_voxels, sum(slopes[d] * (u[d] - shifted(u[d], d, 1, wrap[d])) for d in range(3)), 0)

@@ -15,6 +15,7 @@ k_L = (2 b·x − x·K x) / V, stationary at the solution: its error is second o
 only when the solve is done, which a small residual does not prove.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,10 +23,9 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced
-from lithax.solve._face_operator import FaceOperator, face_operator
+from lithax.arrays import fence, is_traced
+from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle
 from lithax.solve._mac import Fields, MacOperator, shifted
-from lithax.solve._multigrid import Multigrid, multigrid
 from lithax.typing import Array
 
 
@@ -33,35 +33,44 @@ class Preconditioner(eqx.Module):
     """The block factorisation, with its multigrid cycles."""
 
     operator: MacOperator
-    velocity: tuple[Multigrid, Multigrid, Multigrid]
-    pressure: Multigrid
+    velocity: tuple[FlowCycle, FlowCycle, FlowCycle]
+    pressure: FlowCycle
+    schur: PressureLevel
     damping: float = eqx.field(static=True)
     """c: what the pressure cycle is assisted by."""
 
     def __call__(self, r: Fields) -> Fields:
-        start = self.relaxed(r[:3])
-        excess = subtract(self.operator.divergence(start), r[3])
-        p = combine(self.damping, excess, apply(self.pressure, excess, self.operator.open))
-        back = self.relaxed(self.operator.gradient(p))
-        return (*(subtract(a, b) for a, b in zip(start, back, strict=True)), p)
+        operator = self.operator
+        u = [self.relaxed(r[d], d) for d in range(3)]
+        excess = fence(subtract(operator.divergence(u), r[3]))
+        p = fence(combine(self.pressure(excess, self.schur), self.damping, excess))
+        for d in range(3):  # one after the other: only one cycle's fields at a time
+            u[d] = fence(subtract(u[d], self.relaxed(fence(operator.gradient_of(p, d)), d)))
+        return (*u, p)
 
-    def relaxed(self, r: tuple) -> tuple:
-        """P_A r."""
-        return tuple(map(apply, self.velocity, r, self.operator.diagonal))
+    def relaxed(self, r: Array, component: int) -> Array:
+        """P_A r for one component."""
+        level = velocity_level(self.operator, component)
+        return self.velocity[component](r, level)
+
+
+def velocity_level(operator: MacOperator, component: int) -> VelocityLevel:
+    """Return A for one component as a level of multigrid."""
+    return VelocityLevel(operator.diagonal[component], operator.half_of(component), operator.weights, operator.wrap)
 
 
 def make_preconditioner(operator: MacOperator, damping: float = 1.0) -> Preconditioner:
     """Build the cycles."""
     strengths = tuple(_number(weight) for weight in operator.weights)
-    velocity = []
+    velocity, given = [], []
     for component in range(3):
-        diagonal, half = operator.diagonal[component], operator.half_of(component)
-        faces = couplings(diagonal, half, operator.weights, operator.wrap)
-        velocity.append(_cycle(faces, diagonal, operator.wrap, strengths))
-    unit = push(operator)
-    response = tuple(map(apply, velocity, unit, operator.diagonal))
-    faces, diagonal = schur(response, operator.diagonal, operator.open, operator.slopes, operator.half, operator.wrap)
-    return Preconditioner(operator, tuple(velocity), _cycle(faces, diagonal, operator.wrap, strengths), damping)
+        level = velocity_level(operator, component)
+        velocity.append(flow_cycle(level, strengths))
+        unit = fence(_ones(level.diagonal, level.half))
+        response = velocity[-1](unit, level)
+        given.append(fence(_given(response, level.diagonal, operator.slopes[component], level.half)))
+    schur = PressureLevel(tuple(given), operator.open, operator.half, operator.wrap, operator.diagonal[0].dtype)
+    return Preconditioner(operator, tuple(velocity), flow_cycle(schur, strengths), schur, damping)
 
 
 def _number(weight: Any) -> float:
@@ -70,29 +79,11 @@ def _number(weight: Any) -> float:
     return 1.0 if is_traced(fixed) else float(fixed)
 
 
-def _cycle(faces: tuple, diagonal: Array, wrap: tuple, strengths: tuple) -> Multigrid:
-    return multigrid(_faces(faces, diagonal, wrap), strengths=strengths)
-
-
-@partial(jax.jit, static_argnames="wrap")
-def _faces(faces: tuple, diagonal: Array, wrap: tuple) -> FaceOperator:
-    joined = sum(c + shifted(c, axis, 1, wrap[axis]) for axis, c in enumerate(faces))
-    return face_operator(*faces, periodic=wrap, excess=jnp.maximum(diagonal - joined, 0))
-
-
-@jax.jit
-def apply(cycle: Multigrid, r: Array, active: Array) -> Array:
-    """Return the cycle's approximate solution where `active` is not 0; elsewhere it holds what
-    coarse levels left.
+def push(operator: MacOperator, component: int) -> Array:
+    """Return a unit push on every face along an axis that carries flow, times the share of a voxel
+    that it owns.
     """
-    return jnp.where(active > 0, cycle.on_cells(r), 0)
-
-
-def push(operator: MacOperator) -> tuple[Array, Array, Array]:
-    """Return a unit push on every face that carries flow, times the share of a voxel that it
-    owns.
-    """
-    return tuple(_ones(operator.diagonal[d], operator.half_of(d)) for d in range(3))
+    return _ones(operator.diagonal[component], operator.half_of(component))
 
 
 @jax.jit
@@ -101,34 +92,15 @@ def _ones(diagonal: Array, half: Array | None) -> Array:
     return ones if half is None else half * ones
 
 
-@partial(jax.jit, static_argnames="wrap")
-def couplings(diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> tuple[Array, Array, Array]:
-    """Return minus the off-diagonal of A between each face and the one below it along each axis."""
-    active = (diagonal > 0).astype(diagonal.dtype)
-    found = []
-    for axis in range(3):
-        joined = weights[axis] * active * shifted(active, axis, -1, wrap[axis])
-        found.append(joined if half is None or axis == 0 else half * joined)
-    return tuple(found)
-
-
-@partial(jax.jit, static_argnames="wrap")
-def schur(
-    response: tuple, diagonals: tuple, open_voxels: Array, slopes: tuple, half: Array | None, wrap: tuple
-) -> tuple[tuple[Array, Array, Array], Array]:
-    """Return Gᵀ W G as couplings between voxels and a diagonal."""
-    found, total = [], jnp.zeros_like(open_voxels)
-    for axis in range(3):
-        active = diagonals[axis] > 0
-        least = 0.25 / jnp.where(active, diagonals[axis], 1)  # a cycle is no positive matrix
-        given = jnp.where(active, jnp.maximum(response[axis], least) * slopes[axis] ** 2, 0)
-        if axis == 0 and half is not None:  # half a voxel away the pressure is held: twice the slope
-            given = jnp.where(half < 1, 2 * given, given)
-        total = total + given + shifted(given, axis, 1, wrap[axis])
-        if axis == 0 and half is not None:  # and no voxel beyond to be coupled to
-            given = jnp.where(half < 1, 0, given)
-        found.append(given)
-    return tuple(found), jnp.where(open_voxels > 0, total, 0)
+@jax.jit
+def _given(response: Array, diagonal: Array, slope: Any, half: Array | None) -> Array:
+    """Return W slope² for the faces along an axis, in 16 bits."""
+    active = diagonal > 0
+    least = 0.25 / jnp.where(active, diagonal, 1)  # a cycle is no positive matrix
+    given = jnp.where(active, jnp.maximum(response, least) * slope**2, 0)
+    if half is not None:  # half a voxel away the pressure is held: twice the slope
+        given = jnp.where(half < 1, 2 * given, given)
+    return given.astype(jnp.bfloat16)
 
 
 class FlowState(NamedTuple):
@@ -137,8 +109,8 @@ class FlowState(NamedTuple):
     x: Fields
     r: Fields
     directions: tuple[Fields, ...]
-    images: tuple[Fields, ...]
-    """K times the directions, normalised."""
+    sizes: tuple[Any, ...]
+    """|K d|² of each."""
     iteration: Any
     flux: Any
     """k_F, times V."""
@@ -151,33 +123,60 @@ class FlowState(NamedTuple):
 
 
 def first_state(b: Fields, stored: int) -> FlowState:
-    """Return the state before the first step, from rest."""
-    zero = tuple(jnp.zeros_like(part) for part in b)
+    """Return the state before the first step, from rest; `b` becomes its residual."""
+
+    def rest() -> Fields:
+        return tuple(jnp.zeros_like(part) for part in b)
+
     nothing = jnp.zeros((), b[0].dtype)
     none = jnp.zeros((), jnp.int32)
-    return FlowState(zero, b, (zero,) * stored, (zero,) * stored, none, nothing, nothing, nothing, nothing)
+    directions = tuple(rest() for _ in range(stored))
+    return FlowState(rest(), b, directions, (nothing + 1,) * stored, none, nothing, nothing, nothing, nothing)
 
 
-def step(state: FlowState, b: Fields, precondition: Preconditioner) -> FlowState:
-    """Take one step of truncated, right-preconditioned generalised conjugate residuals."""
+def step(state: FlowState, work: Callable[[Fields], Any], precondition: Preconditioner) -> FlowState:
+    """Take one step of truncated, right-preconditioned generalised conjugate residuals.
+
+    Images of the stored directions are computed again, which costs what reading them would: a
+    direction takes four fields, not eight. The arrays of `state` are used up.
+
+    Parameters
+    ----------
+    state
+        The last one.
+    work
+        Returns b·x.
+    precondition
+        With the operator.
+    """
+    operator = precondition.operator
     z = precondition(state.r)
-    q = precondition.operator(z)
-    for direction, image in zip(state.directions, state.images, strict=True):
-        share = -dot(q, image)
-        z, q = add(z, share, direction), add(q, share, image)
-    scale = 1 / jnp.sqrt(jnp.maximum(dot(q, q), jnp.finfo(q[0].dtype).tiny))
-    z, q = multiply(z, scale), multiply(q, scale)
-    length = dot(state.r, q)
-    x, r = add(state.x, length, z), add(state.r, -length, q)
+    if state.directions:
+        shares = [-s / n for s, n in zip(_products(operator, z, state.directions), state.sizes, strict=True)]
+        z = tuple(fence(along(z[c], shares, [d[c] for d in state.directions])) for c in range(4))
+    q = tuple(fence(operator.part(z, c)) for c in range(4))
+    size = jnp.maximum(dot(q, q), jnp.finfo(q[0].dtype).tiny)
+    length = dot(state.r, q) / size
+    x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
+    r = tuple(along(a, [-length], [b]) for a, b in zip(state.r, q, strict=True))
+    del q
     change = relative_change(x[:3], z[:3], length)
-    pushed, remains, leaks = dot(b, x), dot(x, r), dot_one(x[3], r[3])
-    directions, images = (*state.directions[1:], z), (*state.images[1:], q)
-    if not state.directions:
-        directions = images = ()
+    pushed, remains, leaks = work(x), dot(x, r), dot_one(x[3], r[3])
+    directions, sizes = ((*state.directions[1:], z), (*state.sizes[1:], size)) if state.directions else ((), ())
     return FlowState(
-        x, r, directions, images, state.iteration + 1,
+        x, r, directions, sizes, state.iteration + 1,
         flux=pushed, dissipation=pushed - remains + 2 * leaks, stationary=pushed + remains, change=change,
     )  # fmt: skip
+
+
+def _products(operator: MacOperator, z: Fields, directions: tuple[Fields, ...]) -> list[Any]:
+    """Return K z · K d for each direction, with two fields in memory at a time."""
+    found: list[Any] = [0] * len(directions)
+    for part in range(4):
+        mine = fence(operator.part(z, part))
+        for i, d in enumerate(directions):
+            found[i] = found[i] + dot_one(fence(operator.part(d, part)), mine)
+    return found
 
 
 def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, settings: Any) -> Fields:
@@ -189,29 +188,27 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
         return (jnp.sqrt(dot(state.r, state.r)) > limit) & (state.iteration < settings.max_iterations)
 
     def go(state: FlowState) -> FlowState:
-        return step(state, b, precondition)
+        return step(state, lambda x: dot(b, x), precondition)
 
     return jax.lax.while_loop(more, go, first_state(b, settings.stored)).x
 
 
-@jax.jit
-def add(x: Any, factor: Any, y: Any) -> Any:
-    return jax.tree.map(lambda a, b: a + factor * b, x, y)
+@partial(jax.jit, donate_argnums=0)
+def along(x: Array, factors: Any, directions: Any) -> Array:
+    """Return x + Σ factor · direction."""
+    for factor, direction in zip(factors, directions, strict=True):
+        x = x + factor * direction
+    return x
 
 
-@jax.jit
-def multiply(x: Any, factor: Any) -> Any:
-    return jax.tree.map(lambda a: factor * a, x)
-
-
-@jax.jit
+@partial(jax.jit, donate_argnums=0)
 def subtract(a: Array, b: Array) -> Array:
     return a - b
 
 
-@jax.jit
-def combine(factor: Any, a: Array, b: Array) -> Array:
-    return factor * a + b
+@partial(jax.jit, donate_argnums=0)
+def combine(a: Array, factor: Any, b: Array) -> Array:
+    return a + factor * b
 
 
 @jax.jit

@@ -1,0 +1,219 @@
+"""One multigrid cycle for a velocity component, or for the pressure, whose finest level is not
+stored.
+
+A level of `FaceOperator` holds four fields. The finest one of a velocity component follows from
+the diagonal of A, that of the pressure from the response of each face, which 16 bits hold well
+enough: what stands here preconditions, and decides no value. Only coarser levels, together a
+seventh of that size, are kept.
+"""
+
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax import numpy as jnp
+
+from lithax.arrays import fence, is_traced
+from lithax.solve._face_operator import face_operator
+from lithax.solve._mac import MacOperator, shifted, viscous
+from lithax.solve._multigrid import Multigrid, chebyshev_weights, multigrid
+from lithax.typing import Array
+
+_SWEEPS = 2
+_VISITS = 2
+
+
+class VelocityLevel(eqx.Module):
+    """A for one component of the velocity."""
+
+    diagonal: Array
+    half: Array | None
+    weights: tuple[Any, Any, Any]
+    wrap: tuple[bool, bool, bool] = eqx.field(static=True)
+
+    @property
+    def active(self) -> Array:
+        """Which faces carry flow: what coarser levels leave in others would be read as velocity."""
+        return self.diagonal > 0
+
+    def faces(self) -> tuple[tuple[Array, Array, Array], Array]:
+        """Return the couplings to the cells below, and the diagonal."""
+        return couplings(self.diagonal, self.half, self.weights, self.wrap), self.diagonal
+
+    def diagonal_and_rest(self, v: Array, b: Array) -> tuple[Array, Array]:
+        """Return the diagonal, and b − A v."""
+        return self.diagonal, b - viscous(v, self.diagonal, self.half, self.weights, self.wrap)
+
+
+class PressureLevel(eqx.Module):
+    """Gᵀ W G, with W slope² as `given` for each face."""
+
+    given: tuple[Array, Array, Array]
+    open: Array
+    half: Array | None
+    wrap: tuple[bool, bool, bool] = eqx.field(static=True)
+    dtype: Any = eqx.field(static=True)
+
+    @property
+    def active(self) -> Array:
+        """Which voxels hold fluid."""
+        return self.open
+
+    def faces(self) -> tuple[tuple[Array, Array, Array], Array]:
+        """Return the couplings to the cells below, and the diagonal."""
+        lower, _, total = self._weights()
+        return lower, total
+
+    def diagonal_and_rest(self, v: Array, b: Array) -> tuple[Array, Array]:
+        """Return the diagonal, and b − Gᵀ W G v."""
+        lower, upper, total = self._weights()
+        rest = b - total * v
+        for axis in range(3):
+            below, above = (shifted(v, axis, step, self.wrap[axis]) for step in (-1, 1))
+            rest = rest + lower[axis] * below + upper[axis] * above
+        return total, rest
+
+    def _weights(self) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array], Array]:
+        """Return the weights of the faces below and above, and the diagonal."""
+        lower, upper, total = [], [], jnp.zeros((), self.dtype)
+        for axis, stored in enumerate(self.given):
+            wide = stored.astype(self.dtype)
+            total = total + wide + shifted(wide, axis, 1, self.wrap[axis])
+            if axis == 0 and self.half is not None:  # at a held pressure there is no voxel beyond to be coupled to
+                wide = jnp.where(self.half < 1, 0, wide)
+            lower.append(wide)
+            upper.append(shifted(wide, axis, 1, self.wrap[axis]))
+        x, y, z = lower
+        i, j, k = upper
+        return (x, y, z), (i, j, k), jnp.where(self.open, total, 0)
+
+
+Level = VelocityLevel | PressureLevel
+
+
+class FlowCycle(eqx.Module):
+    """A W-cycle, z ≈ K⁻¹ r, as a function of r and of the finest level; made by `flow_cycle`."""
+
+    coarse: Multigrid
+    """All levels below the finest; all levels where there is but one."""
+    step: tuple[bool, bool, bool] | None = eqx.field(static=True)
+    """Which axes are halved below the finest level; None if there is but one."""
+
+    def __call__(self, r: Array, level: Level) -> Array:
+        if is_traced(r):  # constants for a transformation, as in `Multigrid`
+            r, level = jax.lax.stop_gradient((r, level))
+        if self.step is None:
+            return fence(_directly(self.coarse, r))
+        first, *others = chebyshev_weights(_SWEEPS)
+        z = fence(_scaled(r, level, first))
+        for weight in others:
+            z = fence(_relaxed(z, r, level, weight))
+        target = fence(_restricted(fence(_rest(z, r, level)), self.step))
+        z = fence(_prolonged(z, fence(_corrected(self.coarse, target)), level, self.step))
+        for weight in (first, *others):
+            z = fence(_relaxed(z, r, level, weight))
+        return z
+
+
+def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
+    """Build the levels below the finest.
+
+    Parameters
+    ----------
+    level
+        The finest one.
+    strengths
+        As for `multigrid`.
+    """
+    built = multigrid(_stored(level), strengths=strengths, sweeps=_SWEEPS, visits=_VISITS)
+    if not built.steps:
+        return FlowCycle(built, None)
+    coarse = Multigrid(built.levels[1:], built.inverse, built.steps[1:], built.weights, built.visits)
+    return FlowCycle(coarse, built.steps[0])
+
+
+@jax.jit
+def _stored(level: Level) -> Any:
+    """Return the finest level as a `FaceOperator`, of which the next one is made."""
+    faces, diagonal = level.faces()
+    joined = sum(c + shifted(c, axis, 1, level.wrap[axis]) for axis, c in enumerate(faces))
+    return face_operator(*faces, periodic=level.wrap, excess=jnp.maximum(diagonal - joined, 0))
+
+
+@partial(jax.jit, static_argnames="wrap")
+def couplings(diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> tuple[Array, Array, Array]:
+    """Return minus the off-diagonal of A between each face and the one below it along each axis."""
+    active = (diagonal > 0).astype(diagonal.dtype)
+    found = []
+    for axis in range(3):
+        joined = weights[axis] * active * shifted(active, axis, -1, wrap[axis])
+        found.append(joined if half is None or axis == 0 else half * joined)
+    x, y, z = found
+    return x, y, z
+
+
+@jax.jit
+def _directly(coarse: Multigrid, r: Array) -> Array:
+    return coarse.on_cells(r)
+
+
+@jax.jit
+def _scaled(r: Array, level: Level, weight: Any) -> Array:
+    """Return weight · D⁻¹ r: one step of Jacobi's method from zero."""
+    diagonal = level.diagonal_and_rest(r, r)[0]
+    return _over(weight * r, diagonal)
+
+
+@jax.jit
+def _relaxed(z: Array, r: Array, level: Level, weight: Any) -> Array:
+    """Return z + weight · D⁻¹ (r − K z)."""
+    diagonal, rest = level.diagonal_and_rest(z, r)
+    return z + _over(weight * rest, diagonal)
+
+
+@jax.jit
+def _rest(z: Array, r: Array, level: Level) -> Array:
+    diagonal, rest = level.diagonal_and_rest(z, r)
+    return jnp.where(diagonal > 0, rest, 0)
+
+
+def _over(v: Array, diagonal: Array) -> Array:
+    return jnp.where(diagonal > 0, v / jnp.where(diagonal > 0, diagonal, 1), 0)
+
+
+@partial(jax.jit, static_argnames="step")
+def _restricted(v: Array, step: tuple[bool, bool, bool]) -> Array:
+    """Sum the cells of each aggregate."""
+    for axis, halved in enumerate(step):
+        if halved:
+            if v.shape[axis] % 2:
+                v = jnp.pad(v, [(0, int(a == axis)) for a in range(3)])
+            even, odd = (jax.lax.slice_in_dim(v, first, None, stride=2, axis=axis) for first in (0, 1))
+            v = even + odd
+    return v
+
+
+@jax.jit
+def _corrected(coarse: Multigrid, target: Array) -> Array:
+    """Return what the coarser levels make of a right-hand side."""
+    layout = coarse.levels[0].layout
+    b = layout.pad(target)
+    e = coarse(b)
+    if len(coarse.levels) > 1:  # a single level is solved at once
+        for _ in range(_VISITS - 1):
+            e = fence(e)
+            e = e + coarse(fence(coarse.levels[0].residual(e, b)))
+    return layout.cells(e)
+
+
+@partial(jax.jit, static_argnames="step", donate_argnums=0)
+def _prolonged(z: Array, e: Array, level: Level, step: tuple[bool, bool, bool]) -> Array:
+    """Add to every active cell the value of its aggregate."""
+    for axis, halved in enumerate(step):
+        if halved:
+            before, after = e.shape[:axis], e.shape[axis + 1 :]
+            twice = jnp.broadcast_to(jnp.expand_dims(e, axis + 1), (*before, e.shape[axis], 2, *after))
+            e = twice.reshape(*before, 2 * e.shape[axis], *after)
+    x, y, z_ = z.shape
+    return jnp.where(level.active, z + e[:x, :y, :z_], 0)
