@@ -123,6 +123,11 @@ def rows(small: int, large: int, chunk: int, processes: int) -> Iterator[Row]:
         )
     yield from segmentation(values["f4"], grid)
 
+    for tolerance, name, want in ((1e-2, "1 %", 20.0), (1e-3, "0.1 %", 30.0)):
+        options = {"pores": Data("noise", small // 4, "b1"), "tolerance": tolerance}
+        peer = Rival("lattice Boltzmann, pore voxels only", (Call("lattice_boltzmann", "permeability", options),), want)
+        yield Row(f"permeability to {name}, noise {small // 4}³", Call("lithax", "permeability", options), (peer,))
+
     # Every voxel is read and written once, and those of the coarser levels are written.
     options = {"values": Data("values", large, "u2"), **grid}
     floor = Rival("reading and writing alone", (replace(BARE, options=BARE.options | {"levels": list("0123")}),), 0.6)

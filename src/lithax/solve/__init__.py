@@ -24,3 +24,5 @@ from lithax.solve._permeability_result import FlowPorosity as FlowPorosity
 from lithax.solve._permeability_result import Permeability as Permeability
 from lithax.solve._subvolumes import SubVolumes as SubVolumes
 from lithax.solve._subvolumes import subvolumes as subvolumes
+from lithax.solve._two_fluids import TwoFluids as TwoFluids
+from lithax.solve._two_fluids import two_fluids as two_fluids

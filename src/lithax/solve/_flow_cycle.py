@@ -16,7 +16,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced
 from lithax.solve._face_operator import face_operator
-from lithax.solve._mac import MacOperator, shifted, viscous
+from lithax.solve._mac import shifted, viscous
 from lithax.solve._multigrid import Multigrid, chebyshev_weights, multigrid
 from lithax.typing import Array
 
@@ -129,7 +129,11 @@ def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
     built = multigrid(_stored(level), strengths=strengths, sweeps=_SWEEPS, visits=_VISITS)
     if not built.steps:
         return FlowCycle(built, None)
-    coarse = Multigrid(built.levels[1:], built.inverse, built.steps[1:], built.weights, built.visits)
+    # Conduction smooths longer below its finest level; flow gains no iteration by it, unless cells
+    # are stretched.
+    short = chebyshev_weights(_SWEEPS)
+    weights = tuple(long if len(long) > 2 * _SWEEPS else short for long in built.weights[1:])
+    coarse = Multigrid(built.levels[1:], built.inverse, built.steps[1:], weights, built.visits)
     return FlowCycle(coarse, built.steps[0])
 
 

@@ -25,7 +25,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced
 from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle
-from lithax.solve._mac import Fields, MacOperator, shifted
+from lithax.solve._mac import Fields, MacOperator
 from lithax.typing import Array
 
 

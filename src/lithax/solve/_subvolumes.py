@@ -12,6 +12,8 @@ import numpy as np
 
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
+from lithax.solve._flow_input import area_of
+from lithax.solve._permeability import permeability
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,11 @@ class SubVolumes:
     """Infinite where nothing joins the ends; NaN where no fluid was named."""
     solver_error: np.ndarray
     converged: np.ndarray
+    permeability: np.ndarray
+    """In `permeability_unit`; 0 where nothing joins the ends, infinite in a cube without solid; NaN
+    if it was not asked for.
+    """
+    permeability_unit: str
 
     @property
     def cementation_exponent(self) -> np.ndarray:
@@ -71,7 +78,8 @@ class SubVolumes:
 
         places = {f"origin_{a}": self.origin[:, n] for n, a in enumerate(AXES)}
         rows = {name: getattr(self, name) for name in ("edge", "axis", "porosity", "value", "formation_factor")}
-        extra = {name: getattr(self, name) for name in ("cementation_exponent", "solver_error", "converged")}
+        names = ("cementation_exponent", "solver_error", "converged", "permeability")
+        extra = {name: getattr(self, name) for name in names}
         return pandas.DataFrame({**places, **rows, **extra})
 
     def __str__(self) -> str:
@@ -84,6 +92,9 @@ class SubVolumes:
             text += f", conductivity varies by {spread:.3g} of its mean; {rows.sum() - joined.sum()} join no ends"
             if np.isfinite(m).any():
                 text += f"; m {np.nanmin(m):.3g} to {np.nanmax(m):.3g}"
+            k = self.permeability[rows & (self.permeability > 0)]
+            if k.size:
+                text += f"; k {k.min():.3g} to {k.max():.3g} {self.permeability_unit}"
             lines.append(text)
         return "\n".join([*lines, "sub-volume trend, not a reservoir m"])
 
@@ -94,6 +105,7 @@ def subvolumes(
     edge: int | Sequence[int],
     axis: str = "all",
     stride: int | None = None,
+    flow: bool | dict[str, Any] = False,
     progress: bool = False,
     **options: Any,
 ) -> SubVolumes:
@@ -110,6 +122,9 @@ def subvolumes(
     stride
         From cube to cube [voxel]; by default the edge: cubes side by side, what remains at the
         upper faces left out.
+    flow
+        Whether to solve for the permeability of every cube, too; or arguments for `permeability`
+        besides `pore` and `spacing`, such as ``{"sides": "no_slip"}``.
     progress
         Whether to show a bar.
     **options
@@ -150,11 +165,33 @@ def subvolumes(
         for e in edges
         for place in itertools.product(*(range(0, n - int(e) + 1, int(stride or e)) for n in shape))
     ]
-    rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__}
+    frame = getattr(image, "frame", None)
+    unit = area_of("" if frame is None else str(frame.voxel_unit))
+    shared = {name: options[name] for name in ("pore", "spacing") if name in options}
+    flow_options = None if flow is False else shared | (flow if isinstance(flow, dict) else {})
+    rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
     for e, place in _bar(places, progress):
         box = tuple(slice(start, start + e) for start in place)
-        _add(rows, e, place, axis, image[box], options)
-    return SubVolumes(**{name: np.asarray(values) for name, values in rows.items()})
+        cube = image[box]
+        _add(rows, e, place, axis, cube, options)
+        k = _flow(cube, axis, flow_options)
+        rows["permeability"].extend(k * (1.0 if unit is None else unit))
+    found = {name: np.asarray(values) for name, values in rows.items()}
+    plain = "voxel²" if np.all(np.asarray(options.get("spacing", 1.0)) == 1) else "length²"
+    return SubVolumes(**found, permeability_unit=plain if unit is None else "m²")
+
+
+def _flow(cube: Any, axis: str, options: dict[str, Any] | None) -> np.ndarray:
+    """Return the permeability along each axis [length²]."""
+    count = 3 if axis == "all" else 1
+    if options is None:
+        return np.full(count, np.nan)
+    pore = np.asarray(cube)
+    if options.get("pore") is not None:
+        pore = np.isin(pore, np.atleast_1d(np.asarray(options["pore"])))
+    if pore.dtype == np.bool_ and (not pore.any() or pore.all()):  # findings here, not mistakes
+        return np.full(count, np.inf if pore.all() else 0.0)
+    return np.broadcast_to(np.asarray(permeability(cube, axis=axis, **options).value, float), (count,))
 
 
 def _add(rows: dict[str, list[Any]], edge: int, place: Any, axis: str, cube: Any, options: dict[str, Any]) -> None:

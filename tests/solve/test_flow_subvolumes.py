@@ -1,0 +1,42 @@
+"""Permeability of sub-volumes, beside their conductivity."""
+
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax.testing import Slit
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Slits of 4 and 2 voxels in one cube each, a cube without pores and one without grains."""
+    rock = np.ones((8, 32, 8), np.uint8)
+    for first, width in ((2, 4), (11, 2)):
+        rock[:, first : first + width] = 0
+    rock[:, 24:] = 0
+    image = lx.from_array(rock, voxel_length=(2, 2, 2), voxel_unit="um")
+    return lx.solve.subvolumes(image, edge=8, axis="x", pore=0, flow=True)
+
+
+def test_each_cube_has_its_permeability(table):
+    slits = [Slit(w).permeability * w / 8 * 4e-12 for w in (4, 2)]
+    assert table.permeability_unit == "m²"
+    assert table.permeability == pytest.approx([*slits, 0, np.inf], rel=1e-4)  # float32
+    assert list(table.to_pandas().permeability) == list(table.permeability)
+    assert "m²" in str(table)
+
+
+def test_the_picture(table):
+    axes = lx.viz.permeability_crossplot(table, laboratory=(0.3, 1e-12))
+    assert axes.get_legend_handles_labels()[1] == ["8 voxels", "laboratory", "nothing joins the ends"]
+    drawn = axes.lines[0].get_xydata()
+    assert drawn == pytest.approx(np.stack([table.porosity, table.permeability], 1)[:2])
+
+
+def test_without_flow_there_is_none():
+    rock = np.arange(16)[None, :, None] % 4 > 1
+    found = lx.solve.subvolumes(np.broadcast_to(rock, (8, 16, 8)), edge=8, axis="x")
+    assert np.isnan(found.permeability).all()
+    assert found.permeability_unit == "voxel²"
+    with pytest.raises(ValueError, match="flow=True"):
+        lx.viz.permeability_crossplot(found)

@@ -1,0 +1,54 @@
+"""Relative permeability and resistivity index against tubes whose numbers are known."""
+
+import numpy as np
+import pytest
+
+import lithax as lx
+
+WIDTHS = (4, 2)
+
+
+@pytest.fixture(scope="module")
+def tubes():
+    """Slits of 4 and 2 voxels side by side: k in proportion to the cubes, conductance to widths."""
+    pores = np.zeros((4, 12, 1), bool)
+    wide = np.zeros_like(pores)
+    wide[:, 1:5] = True
+    pores[:, 1:5] = pores[:, 6:8] = True
+    return pores, wide
+
+
+def test_parallel_slits(tubes):
+    pores, wide = tubes
+    nothing = np.zeros_like(pores)
+    found = lx.solve.two_fluids(pores, [nothing, wide, pores])
+    cubes = np.array(WIDTHS) ** 3 / sum(w**3 for w in WIDTHS)
+    assert found.converged
+    assert found.permeability == pytest.approx(sum(w**3 for w in WIDTHS) / 12 / 12, rel=1e-4)  # float32
+    assert found.formation_factor == pytest.approx(12 / sum(WIDTHS), rel=1e-4)
+    assert found.saturation == pytest.approx([1, 1 / 3, 0])
+    assert found.non_wetting == pytest.approx([0, cubes[0], 1], rel=1e-4)
+    assert found.wetting == pytest.approx([1, cubes[1], 0], rel=1e-4)
+    assert found.resistivity_index == pytest.approx([1, 3, np.inf], rel=1e-4)
+    assert found.saturation_exponent[1] == pytest.approx(1, rel=1e-4)  # tubes side by side
+    assert "no films" in str(found)
+
+
+def test_states_of_a_drainage_reach_only_the_wide_slit(tubes):
+    pores, wide = tubes
+    drained = lx.drainage(pores, entry="x-")
+    found = lx.solve.two_fluids(pores, [drained.state(3)])
+    same = lx.solve.two_fluids(pores, [wide])
+    assert found.non_wetting == pytest.approx(same.non_wetting)
+
+
+def test_bad_arguments_are_refused(tubes):
+    pores, wide = tubes
+    with pytest.raises(ValueError, match=r"states\[0\] has shape \(3, 12, 1\)"):
+        lx.solve.two_fluids(pores, [wide[:3]])
+    with pytest.raises(ValueError, match="pores holds uint8"):
+        lx.solve.two_fluids(pores.astype("u1"), [wide])
+    with pytest.raises(ValueError, match="axis='w'"):
+        lx.solve.two_fluids(pores, [wide], axis="w")
+    with pytest.raises(ValueError, match="do not join the ends"):
+        lx.solve.two_fluids(pores & (np.arange(4) != 2)[:, None, None], [wide])
