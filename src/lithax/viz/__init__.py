@@ -28,7 +28,6 @@ from lithax.viz._orthogonal import orthogonal as orthogonal
 from lithax.viz._orthogonal import slice_pixels as slice_pixels
 from lithax.viz._permeability import permeability_crossplot as permeability_crossplot
 from lithax.viz._phase_colors import OKABE_ITO as OKABE_ITO
-from lithax.viz._permeability import permeability_crossplot as permeability_crossplot
 from lithax.viz._phase_colors import default_color as default_color
 from lithax.viz._picture import Picture as Picture
 from lithax.viz._pixels import blend as blend
