@@ -13,7 +13,7 @@ from jax import numpy as jnp
 
 SPEEDS = np.array([c for c in product((0, 1, -1), repeat=3) if sum(map(abs, c)) <= 2])
 WEIGHTS = np.array([{0: 1 / 3, 1: 1 / 18, 2: 1 / 36}[int(abs(c).sum())] for c in SPEEDS])
-OPPOSITE = [int(np.flatnonzero((SPEEDS == -c).all(1))[0]) for c in SPEEDS]
+OPPOSITE = [int(np.flatnonzero(np.all(-c == SPEEDS, 1))[0]) for c in SPEEDS]
 TAU, MAGIC, FORCE = 1.0, 3 / 16, 1e-6
 AT_ONCE = 50
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.arrays import across_lines, distance_dtype, label_block, line_distance
 from lithax.solve._mac_walls import run_lengths
 
 
@@ -16,6 +17,35 @@ def wall_area(open_voxels: np.ndarray) -> float:
     """
     faces = sum(int(np.count_nonzero(np.diff(open_voxels, axis=axis))) for axis in range(3))
     return 2 / 3 * faces
+
+
+def breakthrough_diameter(open_voxels: np.ndarray, axis: int) -> float:
+    """Return the diameter of the largest ball that passes from end to end along an axis [voxel].
+
+    Balls lie around voxel centres and reach half-way to the first solid one, as in
+    `lithax.drainage`. 0 if nothing joins the ends, infinite without solid.
+    """
+    dtype = distance_dtype(open_voxels.shape, (1, 1, 1), "euclidean")
+    squared, _ = line_distance(~open_voxels, 2, 1, metric="euclidean", dtype=dtype)
+    for across in (1, 0):
+        squared, _ = across_lines(squared, across, 1, metric="euclidean")
+    if open_voxels.all():
+        return float(np.inf)
+    sizes = np.unique(squared)[1:]  # the first is 0: solid
+    low, high = 0, len(sizes)  # how many of the sizes pass, at least and at most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _joins(squared >= sizes[middle - 1], axis):
+            low = middle
+        else:
+            high = middle - 1
+    return float(2 * np.sqrt(sizes[low - 1]) - 1) if low else 0.0
+
+
+def _joins(wide: np.ndarray, axis: int) -> bool:
+    labels, _ = label_block(wide)
+    first, last = (np.unique(np.take(labels, place, axis=axis)) for place in (0, -1))
+    return bool(np.intersect1d(first[first > 0], last).size)
 
 
 def narrow_share(velocity: np.ndarray, axis: int, voxels: int = 2) -> float:

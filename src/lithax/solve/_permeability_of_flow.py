@@ -14,9 +14,12 @@ from lithax.images import from_array
 from lithax.solve._flow_clusters import joins_through_edges
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
-from lithax.solve._flow_resolution import narrow_share, wall_area
+from lithax.solve._flow_resolution import breakthrough_diameter, narrow_share, wall_area
 from lithax.solve._flow_solve import Flow
 from lithax.solve._permeability_result import ErrorBudget, FlowPorosity, Permeability
+
+RESOLVED = 10
+"""Voxels across a throat from which on its k is that of the throat, within a few percent."""
 
 
 class Direction(NamedTuple):
@@ -86,14 +89,15 @@ def make_result(
     residual = jnp.maximum(jnp.abs(k_flux - k_stationary), jnp.abs(k_energy - k_stationary)) / base
     balance = of_flow(lambda f: f.spread, 0.0)
     notes = [given.meaning + ("" if given.inside is None else ", inside where=")]
-    shares = narrow = surface = None
+    shares = narrow = surface = widths = None
     concrete = not is_traced(k_stationary) and not any(is_traced(one.flow.iterations) for one in solved if one.flow)
     if given.open is not None and given.free is not None and not is_traced(given.open):
         shares = _porosity(given, solved, porosity)
         surface = wall_area(given.free) / _volume(given)
         if concrete:
             narrow = np.array([_narrow(one) for one in solved])
-            notes += _notes(given, solved, narrow, ends, sides)
+            widths = np.array([breakthrough_diameter(np.asarray(one.given.free), one.along) for one in solved])
+            notes += _notes(given, solved, narrow, widths, ends)
     voxel_area = None if area_of(given.voxel_unit) is None else reference**2 * area_of(given.voxel_unit)
     flux = [None if d.flow is None else _slices(d) for d in solved]
     made = Permeability(
@@ -124,6 +128,7 @@ def make_result(
         pressure=[d.pressure for d in solved] if every else solved[0].pressure,
         notes=tuple(notes),
         surface=surface,
+        breakthrough_diameter=widths if every or widths is None else widths[0],
     )
     return jax.tree.map(plain_numbers, made)
 
@@ -221,9 +226,9 @@ def _narrow(one: Direction) -> float:
     return narrow_share(np.asarray(one.flow.x[one.along]), one.along)
 
 
-def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, ends: str, sides: str) -> list[str]:
+def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths: np.ndarray, ends: str) -> list[str]:
     notes = []
-    for one, share in zip(solved, narrow, strict=True):
+    for one, share, width in zip(solved, narrow, widths, strict=True):
         name, clusters = AXES[one.axis], one.problem.clusters
         if clusters is not None and clusters.removed:
             notes.append(
@@ -239,6 +244,11 @@ def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, ends: 
             notes.append(
                 f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse "
                 f"for a reliable k"
+            )
+        if one.flow is not None and 0 < width < RESOLVED:
+            notes.append(
+                f"{name}: the widest way through is {width:.3g} voxels across where it is narrowest; below about {RESOLVED} the "
+                f"voxels decide k: see how it changes on a coarsened image (budget=('resolution',))"
             )
     if ends == "periodic" and given.inside is None:
         for one in solved:

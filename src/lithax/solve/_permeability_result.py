@@ -126,6 +126,9 @@ class Permeability(eqx.Module):
     """Wall area per sample volume by counting voxel faces times 2/3 (isotropic staircase)
     [1/voxel].
     """
+    breakthrough_diameter: Any = None
+    """Of the largest ball that passes through the free pores from end to end [voxel]; 0 where none
+    does. Below about 10 the image is coarse for k."""
 
     def to(self, unit: str) -> Any:
         """Return `value` in another unit of permeability, such as "mD".
