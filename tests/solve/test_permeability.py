@@ -253,6 +253,11 @@ def test_fields(pores, along_x):
     assert [v.shape for v in k.velocity] == [SHAPE] * 3
     assert float(np.mean(k.velocity[0])) == pytest.approx(float(along_x.value_voxel), rel=1e-3)
     assert np.all(np.asarray(k.velocity[0])[~pores] == 0)
+    axes = lx.viz.flow_slice(k, across="y", position=1)
+    speed = np.sqrt(sum(np.asarray(v)[:, 1] ** 2 for v in k.velocity)) / np.mean(k.velocity[0])
+    assert axes.images[0].get_array().filled(0) == pytest.approx(speed.T, rel=1e-5)  # float32
+    with pytest.raises(ValueError, match="position=99"):
+        lx.viz.flow_slice(k, position=99)
     image = lx.from_array(np.ascontiguousarray(pores.transpose(1, 2, 0)), voxel_length=(2, 2, 2), voxel_unit="um")
     turned = lx.solve.permeability(image, axis="z", wall="half_voxel", tolerance=1e-4, fields=True)
     assert turned.velocity[2].field_unit == "um**2"
@@ -261,6 +266,17 @@ def test_fields(pores, along_x):
         found = np.asarray(turned.velocity[theirs]).transpose(2, 0, 1) / 4
         assert found == pytest.approx(np.asarray(k.velocity[mine]), abs=1e-3)
     assert np.asarray(turned.pressure).transpose(2, 0, 1) / 2 == pytest.approx(np.asarray(k.pressure), abs=2e-2)
+
+
+def test_how_wide_the_widest_way_through_is(pores):
+    section = np.zeros((1, 15, 15), bool)
+    section[0, 2:13, 2:13] = True  # 11 voxels: a ball of as many
+    wide = lx.solve.permeability(np.repeat(section, 4, 0), axis="x", tolerance=1e-2)
+    assert wide.breakthrough_diameter == 11
+    assert not any("coarsened image" in note for note in wide.notes)
+    narrow = lx.solve.permeability(pores, axis="x")
+    assert narrow.breakthrough_diameter == lx.drainage(pores, entry="x-").breakthrough_diameter[0]
+    assert any("coarsened image" in note for note in narrow.notes)
 
 
 def test_the_error_budget(pores):

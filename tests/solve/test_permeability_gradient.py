@@ -59,6 +59,16 @@ def test_inside_a_compiled_function():
     assert np.asarray(gradient) == pytest.approx(np.asarray(same), rel=1e-6, abs=1e-9)
 
 
+def test_several_images_at_once():
+    both = jnp.stack([pore_fractions(SMALL, seed) for seed in (0, 1)])
+
+    def k(field):
+        return lx.solve.permeability(field, axis="x", **TIGHT).value
+
+    together = jax.vmap(k)(both)
+    assert np.asarray(together) == pytest.approx([float(k(field)) for field in both], rel=1e-9)
+
+
 def test_the_permeability_of_a_phase():
     labels = np.zeros(SMALL, np.uint8)
     labels[2:, 1:3] = 1

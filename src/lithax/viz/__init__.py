@@ -16,6 +16,7 @@ from lithax.viz._dual_energy_calibration import draw_standard_profiles as draw_s
 from lithax.viz._dual_energy_crossplot import draw_crossplot as draw_crossplot
 from lithax.viz._figure import encode as encode
 from lithax.viz._figure import load_matplotlib as load_matplotlib
+from lithax.viz._flow import flow_slice as flow_slice
 from lithax.viz._formation_factor import formation_factor_crossplot as formation_factor_crossplot
 from lithax.viz._histogram import Mark as Mark
 from lithax.viz._histogram import draw_histogram as draw_histogram
