@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from lithax.chunked import FIXED_BYTES
 from lithax.grid import ChunkGrid
 from lithax.images._content_hash import hashed_block
 from lithax.images._copy import copy_block, copy_memory
@@ -65,6 +66,6 @@ def _plan_storage(name: str, image: VoxelImage, block: Any, memory: int, memory_
         compilations=0,
         bytes_read=image.nbytes,
         bytes_written=0,
-        memory=memory,
+        memory=memory + FIXED_BYTES,
         memory_limit=limit_or_default(memory_limit, image.world),
     )
