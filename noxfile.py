@@ -186,6 +186,15 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def newest(session: nox.Session) -> None:
+    """Run the tests with the newest JAX, NumPy and Zarr there are, also beyond the bounds of pyproject.toml."""
+    session.install(".[io,pandas,viz,web,xarray]", *group("tests"))
+    session.install("--upgrade", "jax", "jaxlib", "numpy", "zarr")  # pip says which bounds these break
+    session.run("python", "-c", "import jax, numpy, zarr; print(jax.__version__, numpy.__version__, zarr.__version__)")
+    session.run("pytest", *workers(), *session.posargs, env=CACHE)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """Run the tests that need a GPU; installs JAX for CUDA, LITHAX_JAX=jax[rocm] or the like for another one."""
     session.install(".[io,pandas,viz,web,xarray]", *group("tests"), os.environ.get("LITHAX_JAX", "jax[cuda13]"))
