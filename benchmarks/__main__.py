@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from benchmarks import conduction, processes, report
+from benchmarks import conduction, processes, report, whole_images
 from benchmarks.cold_start import cold_start_seconds
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
@@ -49,13 +49,16 @@ def main() -> None:
     every = [
         *rows(options.small, options.large, options.chunk, count),
         *conduction.rows(options.small, options.large),
+        *whole_images.rows(options.small, options.large, options.chunk),
         *processes.rows(options.large, options.chunk, options.repeats),
     ]
+    every_limit = list(whole_images.limits(options.small, options.large, options.chunk, options.memory))
+    limits = [limit for limit in every_limit if options.only in limit.measure]
     table = [row for row in every if options.only in row.measure]
     viewer = Viewer(options.folder.resolve(), options.viewer, options.pairs)
     timed = [measure for measure in viewer.measures() if options.only in measure.name]
     if options.list:
-        names = [*(row.measure for row in table), *(measure.name for measure in timed)]
+        names = [*(row.measure for row in table), *(limit.measure for limit in limits), *(measure.name for measure in timed)]
         print("\n".join([*names, "processes: meetings", "memory", "import", "cold start"]))
         return
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}
@@ -67,6 +70,11 @@ def main() -> None:
             for result in bench.run(row):
                 print(report.line(result), flush=True)
                 results[result.measure, result.against] = result.record()
+        held = {each["measure"]: each for each in record.get("limits", [])}
+        for limit in limits:
+            print(limit.measure, flush=True)
+            held[limit.measure] = bench.limit(limit)
+        record["limits"] = [held[limit.measure] for limit in every_limit if limit.measure in held]
         times = {each["measure"]: each for each in record.get("viewer", [])}
         for measure in timed:
             print(measure.name, flush=True)

@@ -1,4 +1,4 @@
-"""PoreSpy's finite differences, which hold the centres of the first and last voxels."""
+"""PoreSpy: finite differences, which hold the centres of the first and last voxels, and local thickness."""
 
 from importlib.metadata import version
 
@@ -15,4 +15,10 @@ def solve(pores):
     return lambda: {"tortuosity factor": float(porespy.simulations.tortuosity_fd(rock, axis=0).tortuosity)}
 
 
-CASES = {"versions": versions, "solve": solve}
+def thickness(pores):
+    """By its default, radii in whole voxels around the centres of voxels."""
+    rock = np.load(pores).astype(bool)
+    return lambda: {"largest": float(porespy.filters.local_thickness(rock).max())}
+
+
+CASES = {"versions": versions, "solve": solve, "thickness": thickness}

@@ -11,6 +11,7 @@ import psutil
 
 from benchmarks.cold_start import cold_start_lines
 from benchmarks.measuring import Result
+from benchmarks.whole_images import limit_lines
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
@@ -124,6 +125,8 @@ def document(record: dict[str, Any]) -> str:
         f"Python {on['python']}; {', '.join(dict.fromkeys(versions.split(', ')))}.",
         table([Result(**result) for result in record["results"]]),
     ]
+    if record.get("limits"):
+        parts += ["## Whole images of any size", limit_lines(record["limits"])]
     if record.get("viewer"):
         parts += ["## Viewer", viewer_lines(record["viewer"])]
     if "processes: meetings" in record:

@@ -3,7 +3,8 @@
 from importlib.metadata import version
 
 import numpy as np
-from skimage import filters, restoration
+from scipy import ndimage
+from skimage import filters, restoration, segmentation
 from sklearn.mixture import GaussianMixture
 
 
@@ -45,4 +46,21 @@ def mixture(values, classes, edge):
     return run
 
 
-CASES = {"versions": versions, "denoise": denoise, "multi_otsu": multi_otsu, "mixture": mixture}
+def watershed(pores):
+    """Of a distance map that stands ready; the seeds are its regional maxima."""
+    rock = np.load(pores).astype(bool)
+    relief = -ndimage.distance_transform_edt(rock).astype(np.float32)
+
+    def run():
+        segmentation.watershed(relief, mask=rock)
+
+    return run
+
+
+CASES = {
+    "versions": versions,
+    "denoise": denoise,
+    "multi_otsu": multi_otsu,
+    "mixture": mixture,
+    "watershed": watershed,
+}

@@ -134,10 +134,7 @@ def distance_lines(
     >>> distance_lines(np.array([[[0, 1, 1, 1, 1]]], bool), axis="z")[0, 0].tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0]
     """
-    phase = phase_function("distance_lines", image.dtype, phases)
-    values = None if phases is None else phase_values(phases)
-    inside = 1 if values is None else values[0]
-    function = partial(_distances, phase)
+    function, inside, values = _distance_function(image, phases)
     return _map("distance_lines", function, image, axis, inside, where, options, phases=values)
 
 
@@ -266,6 +263,13 @@ def _inverse_fourier(lines: np.ndarray) -> np.ndarray:
     return np.fft.ifft(values, axis=1).astype(values.dtype, copy=False)
 
 
+def _distance_function(image: Any, phases: Any) -> tuple[Callable[[np.ndarray], np.ndarray], int, Any]:
+    """Return the function of lines, what it sees in place of voxels left out, and the phase."""
+    phase = phase_function("distance_lines", image.dtype, phases)
+    values = None if phases is None else phase_values(phases)
+    return partial(_distances, phase), 1 if values is None else values[0], values
+
+
 def _distances(phase: Callable[[np.ndarray], np.ndarray], lines: np.ndarray) -> np.ndarray:
     dtype = distance_dtype((1, 1, lines.shape[1]), (1, 1, 1), "cityblock")
     found, _ = line_distance(~phase(lines), 1, 1, metric="cityblock", dtype=dtype)
@@ -338,13 +342,37 @@ def _described(function: Any) -> str:
     return f"{name} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
+def _plan_lines(
+    name: str, function: Any, image: Any, axis: Any, left_out: Any, where: Any, options: Any, **parameters: Any
+) -> Plan:  # fmt: skip
+    lines = _lines(name, function, image, axis, left_out)
+    return plan_algorithm(_call(lines, where, options, parameters), (image,), lambda whole: _passes(whole, lines))
+
+
 @plans(map_lines)
 def _plan(function: Any, image: Any, *, axis: Any, left_out: Any = 0, where: Any = None, **options: Any) -> Plan:
-    lines = _lines("map_lines", function, image, axis, left_out)
-    return plan_algorithm(_call(lines, where, options, {}), (image,), lambda whole: _passes(whole, lines))
+    return _plan_lines("map_lines", function, image, axis, left_out, where, options)
 
 
 @plans(cumulative_sum)
 def _plan_sum(image: Any, *, axis: Any, where: Any = None, **options: Any) -> Plan:
-    lines = _lines("cumulative_sum", _sums, image, axis, 0)
-    return plan_algorithm(_call(lines, where, options, {}), (image,), lambda whole: _passes(whole, lines))
+    return _plan_lines("cumulative_sum", _sums, image, axis, 0, where, options)
+
+
+@plans(fourier_lines)
+def _plan_fourier(image: Any, *, axis: Any, inverse: bool = False, where: Any = None, **options: Any) -> Plan:
+    function = _inverse_fourier if inverse else _fourier
+    return _plan_lines("fourier_lines", function, image, axis, 0, where, options)
+
+
+@plans(distance_lines)
+def _plan_distance(image: Any, *, axis: Any, phases: Any = None, where: Any = None, **options: Any) -> Plan:
+    function, inside, values = _distance_function(image, phases)
+    return _plan_lines("distance_lines", function, image, axis, inside, where, options, phases=values)
+
+
+@plans(first_and_last)
+def _plan_ends(image: Any, *, axis: Any, phases: Any = None, where: Any = None, **options: Any) -> Plan:
+    number, phase = _axis(axis), phase_function("first_and_last", image.dtype, phases)
+    call = image_call("first_and_last", {"axis": number}, where, options)
+    return plan_algorithm(call, (image,), lambda whole: _ends_passes(whole, number, phase))
