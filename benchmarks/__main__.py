@@ -58,7 +58,11 @@ def main() -> None:
     viewer = Viewer(options.folder.resolve(), options.viewer, options.pairs)
     timed = [measure for measure in viewer.measures() if options.only in measure.name]
     if options.list:
-        names = [*(row.measure for row in table), *(limit.measure for limit in limits), *(measure.name for measure in timed)]
+        names = [
+            *(row.measure for row in table),
+            *(limit.measure for limit in limits),
+            *(measure.name for measure in timed),
+        ]
         print("\n".join([*names, "processes: meetings", "memory", "import", "cold start"]))
         return
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from lithax.arrays import is_traced, namespace, to_numpy
-from lithax.images import ImageCall, Output, Run, VoxelImage, pop_fields
+from lithax.images import ImageCall, Output, Passes, Run, VoxelImage, pop_fields
 
 
 class ImageOptions(TypedDict, total=False):
@@ -46,6 +46,11 @@ def image_call(
     check_options(name, options)
     left = dict(options) | {"field_name": names, "field_unit": units}
     return ImageCall(name, parameters, where, pop_fields(Output, left), pop_fields(Run, left))
+
+
+def results_alone(passes: Passes) -> Passes:
+    """Yield passes of which only the images written last are wanted."""
+    yield from passes
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from lithax.fields._call import (
     like_input,
     phase_function,
     phase_values,
+    results_alone,
     valid_array,
 )
 from lithax.images import Passes, Plan, VoxelImage, WholeImage, plan_algorithm, plans, run_algorithm
@@ -147,7 +148,7 @@ def distance(
     settings = distance_settings(image, phases, to, metric, spacing, outside, signed, squared, nearest)
     if is_image(image):
         call = _image_call(image, settings, spacing, outside, where, options)
-        outputs, _ = run_algorithm(call, (image,), lambda whole: _only(distance_passes(whole, settings)))
+        outputs, _ = run_algorithm(call, (image,), lambda whole: results_alone(distance_passes(whole, settings)))
         return tuple(outputs) if nearest else outputs[0]
     values = host_array("distance", image, options)
     valid = valid_array(where, values.shape)
@@ -309,10 +310,6 @@ def distance_passes(whole: WholeImage, settings: DistanceSettings, last: bool = 
     results = ends[: 1 + settings.nearest] if last else kinds
     written = yield MapPass("across x", finish, written, results, spans=(0,), voxel_bytes=2 * each + 16, selects=last)
     return written
-
-
-def _only(passes: Passes) -> Passes:
-    yield from passes
 
 
 def _image_call(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,8 +11,14 @@ from lithax.arrays import bounding_boxes
 from lithax.chunked import FoldPass, PassBlock
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, valid_array
 from lithax.fields._components import ComponentTable
-from lithax.fields._thickness import cubic_length, local_thickness
-from lithax.images import Passes, WholeImage, run_algorithm
+from lithax.fields._thickness import (
+    cubic_length,
+    local_thickness,
+    thickness_call,
+    thickness_passes,
+    thickness_settings,
+)
+from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def pore_sizes(
     if is_image(image):
         kept = {k: v for k, v in options.items() if k in ("memory_limit", "workers", "world", "progress")}
         call = image_call("pore_sizes", {}, None, kept)
-        _, (sizes, counts) = run_algorithm(call, (found,), _count_sizes)
+        _, (sizes, counts) = run_algorithm(call, (found,), lambda whole: _count_sizes(whole.image))
         unit = found.field_unit or "voxel"
     else:
         sizes, counts = np.unique(np.asarray(found), return_counts=True)
@@ -118,7 +124,7 @@ def pore_sizes(
     return SizeDistribution(sizes, counts / max(int(counts.sum()), 1), None, unit)
 
 
-def _count_sizes(whole: WholeImage) -> Passes:
+def _count_sizes(diameters: Any) -> Passes:
     found: dict[float, int] = {}
 
     def kernel(block: PassBlock) -> Any:
@@ -133,7 +139,7 @@ def _count_sizes(whole: WholeImage) -> Passes:
         sizes = sorted({size for part in parts for size in part})
         return np.array(sizes), np.array([sum(part.get(size, 0) for part in parts) for size in sizes], np.int64)
 
-    result = yield FoldPass("count sizes", kernel, take, finish, (whole.image,), voxel_bytes=24)
+    result = yield FoldPass("count sizes", kernel, take, finish, (diameters,), voxel_bytes=24)
     return result
 
 
@@ -266,3 +272,28 @@ def _table_passes(whole: WholeImage) -> Passes:
         kept_bytes=0.5,
     )  # fmt: skip
     return table
+
+
+@plans(pore_sizes)
+def _plan_pores(
+    image: Any, *, phases=None, spacing=None, outside="foreground", bins=None, where=None, **options: Any
+) -> Plan:
+    settings = thickness_settings("pore_sizes", image, phases, spacing, outside, bins)
+    call = thickness_call(image, settings, phases, spacing, outside, where, options)
+
+    def passes(whole: WholeImage) -> Passes:
+        (diameters,) = yield from thickness_passes(whole, settings)
+        yield from _count_sizes(diameters)
+
+    return plan_algorithm(replace(call, name="pore_sizes"), (image,), passes)
+
+
+@plans(label_table)
+def _plan_table(labels: Any, *, where: Any = None, **options: Any) -> Plan:
+    return plan_algorithm(image_call("label_table", {}, where, options), (labels,), _table_passes)
+
+
+@plans(grain_sizes)
+def _plan_grains(labels: Any, *, spacing: Any = None, where: Any = None, **options: Any) -> Plan:
+    cubic_length("grain_sizes", labels, spacing)
+    return plan_algorithm(image_call("grain_sizes", {}, where, options), (labels,), _table_passes)

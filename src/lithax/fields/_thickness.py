@@ -9,10 +9,19 @@ import numpy as np
 
 from lithax.arrays import draw_balls, half_lattice_bytes, half_lattice_distances, half_lattice_reach, no_source
 from lithax.chunked import Field, FoldPass, MapPass, PassBlock, available_cores
-from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, phase_values, valid_array
+from lithax.fields._call import (
+    ImageOptions,
+    host_array,
+    image_call,
+    is_image,
+    like_input,
+    phase_values,
+    results_alone,
+    valid_array,
+)
 from lithax.fields._distance import DistanceSettings, distance_of_array, distance_passes, distance_settings
 from lithax.grid import Box, triple
-from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
+from lithax.images import ImageCall, Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
 ASSUMED_RADIUS = 32
 """The radius of the largest ball for which `lithax.plan` counts the memory: no voxel is read to
@@ -20,7 +29,9 @@ know the true one.
 """
 
 
-class _Thickness(NamedTuple):
+class ThicknessSettings(NamedTuple):
+    """What balls are drawn in, and in which unit."""
+
     distance: DistanceSettings
     length: float
     bins: np.ndarray | None
@@ -114,10 +125,10 @@ def local_thickness(
     >>> local_thickness(pore)[:, 4, 4].tolist()
     [0.0, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0, 0.0, 0.0]
     """
-    settings = _settings("local_thickness", image, phases, spacing, outside, bins)
+    settings = thickness_settings("local_thickness", image, phases, spacing, outside, bins)
     if is_image(image):
-        call = _call(image, settings, phases, spacing, outside, where, options)
-        outputs, _ = run_algorithm(call, (image,), lambda whole: _passes(whole, settings))
+        call = thickness_call(image, settings, phases, spacing, outside, where, options)
+        outputs, _ = run_algorithm(call, (image,), lambda whole: results_alone(thickness_passes(whole, settings)))
         return outputs[0]
     values = host_array("local_thickness", image, options)
     valid = valid_array(where, values.shape)
@@ -127,7 +138,7 @@ def local_thickness(
     return like_input(image, settings.diameters(_in_slabs(settings, values, valid, int(squared.max(initial=0)))))
 
 
-def _in_slabs(settings: _Thickness, values: np.ndarray, valid: np.ndarray | None, largest: int) -> np.ndarray:
+def _in_slabs(settings: ThicknessSettings, values: np.ndarray, valid: np.ndarray | None, largest: int) -> np.ndarray:
     """Return the squared radii of the largest balls over an array, slab by slab."""
     shape, halo, threads = triple(values.shape), halo_of(largest), available_cores()
     thick = max(2 * halo, min(128, -(-shape[0] // threads)))
@@ -171,7 +182,8 @@ def _balls(
     return np.where(taken[core], found, found.dtype.type(0))
 
 
-def _settings(name: str, image, phases, spacing, outside, bins) -> _Thickness:
+def thickness_settings(name: str, image: Any, phases: Any, spacing: Any, outside: str, bins: Any) -> ThicknessSettings:
+    """Check the arguments of a local thickness."""
     length = cubic_length(name, image, spacing)
     edges = None
     if bins is not None:
@@ -184,7 +196,7 @@ def _settings(name: str, image, phases, spacing, outside, bins) -> _Thickness:
             or edges[0] <= 0
         ):
             raise ValueError(f"bins={bins!r} must be positive diameters in ascending order.")
-    return _Thickness(distance_settings(image, phases=phases, outside=outside, squared=True), length, edges)
+    return ThicknessSettings(distance_settings(image, phases=phases, outside=outside, squared=True), length, edges)
 
 
 def cubic_length(name: str, image: Any, spacing: Any) -> float:
@@ -231,7 +243,8 @@ def largest_fold(name: str, image: Any) -> FoldPass:
     )
 
 
-def _passes(whole: WholeImage, settings: _Thickness) -> Passes:
+def thickness_passes(whole: WholeImage, settings: ThicknessSettings) -> Passes:
+    """Yield the passes of a local thickness; return the image that the last one writes."""
     (squared,) = yield from distance_passes(whole, settings.distance, last=False)
     largest = yield largest_fold("find the largest ball", squared)
     halo = halo_of(largest) if largest else 0
@@ -243,7 +256,7 @@ def _passes(whole: WholeImage, settings: _Thickness) -> Passes:
         found = _balls(settings.distance, values, block.valid, block.core, block.begin, block.shape, largest)
         return [settings.diameters(found)]
 
-    yield MapPass(
+    written = yield MapPass(
         "draw balls",
         kernel,
         (whole.image,),
@@ -251,10 +264,13 @@ def _passes(whole: WholeImage, settings: _Thickness) -> Passes:
         halo=(halo, halo, halo),
         voxel_bytes=half_lattice_bytes(largest),
     )
-    return None
+    return written
 
 
-def _call(image: Any, settings: _Thickness, phases, spacing, outside, where, options) -> Any:
+def thickness_call(
+    image: Any, settings: ThicknessSettings, phases: Any, spacing: Any, outside: str, where: Any, options: Any
+) -> ImageCall:
+    """Return the call of a local thickness on images."""
     parameters = {
         "phases": None if phases is None else phase_values(phases),
         "length": settings.length,
@@ -269,6 +285,6 @@ def _call(image: Any, settings: _Thickness, phases, spacing, outside, where, opt
 def _plan(
     image: Any, *, phases=None, spacing=None, outside="foreground", bins=None, where=None, **options: Any
 ) -> Plan:
-    settings = _settings("local_thickness", image, phases, spacing, outside, bins)
-    call = _call(image, settings, phases, spacing, outside, where, options)
-    return plan_algorithm(call, (image,), lambda whole: _passes(whole, settings))
+    settings = thickness_settings("local_thickness", image, phases, spacing, outside, bins)
+    call = thickness_call(image, settings, phases, spacing, outside, where, options)
+    return plan_algorithm(call, (image,), lambda whole: results_alone(thickness_passes(whole, settings)))

@@ -1,0 +1,67 @@
+"""`lx.plan` knows every algorithm on whole images, and says what a run then reads and writes."""
+
+import numpy as np
+import pytest
+
+import lithax as lx
+from lithax import fields
+
+GRID = {"chunks": 8}
+EXAMPLES = {
+    "clear_border": lambda pore: ((pore,), {}),
+    "cumulative_sum": lambda pore: ((pore,), {"axis": "y"}),
+    "distance": lambda pore: ((pore,), {"nearest": True}),
+    "distance_lines": lambda pore: ((pore,), {"axis": "x"}),
+    "drainage": lambda pore: ((pore,), {"preset": "porous_plate"}),
+    "fill_holes": lambda pore: ((pore,), {}),
+    "first_and_last": lambda pore: ((pore,), {"axis": "z"}),
+    "fourier_lines": lambda pore: ((pore,), {"axis": "z"}),
+    "geodesic_distance": lambda pore: ((pore, "x-"), {}),
+    "grain_sizes": lambda pore: ((pore,), {}),
+    "h_maxima": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID), 1.0), {}),
+    "h_minima": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID), 1.0), {}),
+    "hysteresis": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID), 1.0, 2.0), {}),
+    "keep_largest": lambda pore: ((pore,), {}),
+    "keep_percolating": lambda pore: ((pore,), {"axis": "z"}),
+    "label": lambda pore: ((pore,), {"connectivity": 26, "table": True}),
+    "label_table": lambda pore: ((pore,), {}),
+    "local_thickness": lambda pore: ((pore,), {"bins": [1.0, 3.0]}),
+    "map_lines": lambda pore: ((np.sort, pore), {"axis": 0}),
+    "pore_sizes": lambda pore: ((pore,), {"bins": [1.0, 3.0]}),
+    "reconstruct": lambda pore: ((pore, pore), {}),
+    "regional_maxima": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID),), {}),
+    "regional_minima": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID),), {}),
+    "remove_small": lambda pore: ((pore, 3), {}),
+    "watershed": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID),), {"where": pore}),
+}
+
+
+def test_every_function_has_an_example():
+    functions = {n for n in dir(fields) if not n.startswith("_") and type(getattr(fields, n)) is type(lx.label)}
+    assert functions == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_the_plan_takes_the_arguments_of_the_call(name):
+    pore = lx.zeros((20, 16, 16), bool, **GRID)
+    arguments, options = EXAMPLES[name](pore)
+    plan = lx.plan(getattr(fields, name), *arguments, **options)
+    assert plan.function.startswith(f"{name} in ")
+    assert plan.image_shape == pore.shape
+    assert plan.bytes_read >= pore.nbytes
+    # What is written: scratch and results; nothing by those that return tables.
+    tables = ("first_and_last", "grain_sizes", "label_table")
+    assert (plan.bytes_written == 0) == (name in tables)
+    assert plan.memory > 0
+    with pytest.raises((TypeError, ValueError)):
+        lx.plan(getattr(fields, name), *arguments, **options, worker=2)
+
+
+def test_pore_sizes_plans_the_count_after_the_map(tmp_path):
+    pore = lx.zeros((32, 32, 32), bool, chunks=16)
+    thickness = lx.plan(lx.local_thickness, pore, store=tmp_path / "a")
+    sizes = lx.plan(lx.pore_sizes, pore, store=tmp_path / "a")
+    assert sizes.bytes_read == thickness.bytes_read + 4 * 32**3
+    assert sizes.bytes_written == thickness.bytes_written
+    with pytest.raises(ValueError, match="outside="):
+        lx.plan(lx.pore_sizes, pore, outside="nothing")
