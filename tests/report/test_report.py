@@ -356,12 +356,24 @@ def test_three_phases_are_a_table_and_options_that_do_not_apply_are_said_to(tmp_
 
 def test_transport_is_a_section_of_its_own(tmp_path):
     rng = np.random.default_rng(3)
-    pore = scipy.ndimage.gaussian_filter(rng.normal(size=(20, 20, 20)), 2) < 0.05
-    made = report(pore, tmp_path / "out", transport=True, progress=False)
+    pore = scipy.ndimage.gaussian_filter(rng.normal(size=(16, 16, 16)), 2) < 0.05
+    image = from_array(pore, voxel_length=2.0, voxel_unit="um")
+    made = report(image, tmp_path / "out", transport=True, progress=False)
     for axis in "xyz":
         factor = float(lx.solve.conductivity(pore, axis=axis).formation_factor)
         assert made[f"transport.formation_factor.{axis}"].value == pytest.approx(factor, rel=1e-5)
     assert "F along y" in made.summary()
+    flow = lx.solve.permeability(pore, axis="all", unit="mD", spacing="2 um")
+    for n, axis in enumerate("xyz"):
+        k = made[f"transport.permeability.{axis}"]
+        assert (k.unit, k.value) == ("mD", pytest.approx(float(flow.value[n]), rel=1e-5))
+        assert f"{float(flow.value[n]) * 9.869233e-4:.4g} µm²" in k.evidence
+        assert made[f"transport.breakthrough_diameter.{axis}"].value == flow.breakthrough_diameter[n] < 10
+    assert made["transport.porosity.percolating"].value == pytest.approx(flow.porosities.percolating)
+    assert made["transport.permeability.kozeny_carman"].value == pytest.approx(flow.kozeny_carman, rel=1e-6)
+    assert "k along z" in made.summary()
     page = made.path.read_text()
-    for words in (">Transport<", "resolution (image coarsened)", "imaged without stress", "Where the current along"):
+    for words in (">Transport<", "resolution (image coarsened)", "imaged without stress", "Where the current along",
+                  "resolution (coarsened image)", "wall rule “accurate”", "symmetric sides", "Klinkenberg", "below about 10 the",
+                  "Where the fluid flows"):  # fmt: skip
         assert words in page

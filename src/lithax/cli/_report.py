@@ -42,7 +42,9 @@ from lithax.cli._parameters import alone, raw_layout, tell
 @click.option(
     "--pore-phase", type=int, help="Value of the pores, if INPUT is segmented already.  [default: the lowest]"
 )
-@click.option("--transport", is_flag=True, help="Solve for the formation factor as well, with its error budget.")
+@click.option(
+    "--transport", is_flag=True, help="Solve for formation factor and permeability as well, with error budgets."
+)
 @click.option("--title", help="Title of the page.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report in the folder.")
 @click.option("--quiet", is_flag=True, help="Say nothing while working.")

@@ -4,77 +4,42 @@ from typing import Any
 
 import numpy as np
 
-from lithax.geometry import inscribed_cuboid
-from lithax.images import VoxelImage, chunk_map
-from lithax.report._analysis import Analysis
+from lithax.images import VoxelImage
 from lithax.report._number import Number
 from lithax.report._picture import Picture
-from lithax.report._segmentation import make_filter
 from lithax.report._steps import Steps
 from lithax.report._transport_part import TransportPart
+from lithax.report._transport_sample import TransportSample
 from lithax.solve import Conductivity, conductivity
 from lithax.viz import draw_current, encode
 
-_MOST = 320**3
-"""Voxels that a report solves for, at most: a cube in the middle of a larger image."""
 TITLE = "Formation factor"
 
 
-def conduction_part(analysis: Analysis, steps: Steps) -> TransportPart:
+def conduction_part(sample: TransportSample, steps: Steps) -> TransportPart:
     """Solve for the conductivity of the pores along the three axes."""
     steps("Conduction: formation factor along x, y and z")
-    pores, scan, sample = _sample(analysis)
-    voxels = np.asarray(pores[...], bool)
-    segmentation, said = _threshold(analysis, scan)
-    if not voxels.any() or min(voxels.shape) < 2:
-        return TransportPart(TITLE, f"Nothing to solve: {sample} holds no pore, or is one voxel thick.")
+    if sample.empty:
+        return TransportPart(TITLE, f"Nothing to solve: {sample.name} holds no pore, or is one voxel thick.")
     budget = ("resolution", "sample_size")
     found = conductivity(
-        voxels, axis="all", spacing=pores.voxel_length, fields=True, budget=budget, segmentation=segmentation
-    )
+        sample.voxels, axis="all", spacing=sample.pores.voxel_length, fields=True, budget=budget,
+        segmentation=sample.segmentation,
+    )  # fmt: skip
     text = (
         f"Electrical current through the imaged pores alone, filled with a fluid of conductivity σ_w; grains insulate, and so do clay and "
-        f"whatever lies below the resolution. Solved on {sample}: potentials on the two ends, insulating sides, energy of the current to "
+        f"whatever lies below the resolution. Solved on {sample.name}: potentials on the two ends, insulating sides, energy of the current to "
         f"0.5 %. F = σ_w/σ_eff; m by Archie's law with a = 1. Diffusion without sorption has the same numbers: D_eff/D₀ = 1/F."
     )
     notes = (
         "The rock is imaged without stress. Laboratory values under confining stress are usually larger; "
         "compare at the porosity of the image.",
-        said,
+        sample.said,
         *found.notes,
     )
-    return TransportPart(TITLE, text, tuple(_numbers(found)), _pictures(found, scan, pores), _budget(found), notes)
-
-
-def _sample(analysis: Analysis) -> tuple[VoxelImage, VoxelImage, str]:
-    """Return the pores and the image in a box inside the region of interest, and its name."""
-    pores, scan, name = analysis.space.pores, analysis.image, "the whole image"
-    if analysis.region.region is not None:
-        box = inscribed_cuboid(analysis.region.region)
-        pores, scan, name = pores.crop(box), scan.crop(box), "the box inside the region of interest"
-    if np.prod(pores.shape) > _MOST:
-        edge = round(_MOST ** (1 / 3))
-        middle = tuple(slice((n - min(n, edge)) // 2, (n - min(n, edge)) // 2 + min(n, edge)) for n in pores.shape)
-        pores, scan, name = pores.crop(*middle), scan.crop(*middle), f"the middle of {name}"
-    return pores, scan, f"{name}, {' × '.join(map(str, pores.shape))} voxels"
-
-
-def _threshold(analysis: Analysis, scan: VoxelImage) -> tuple[Any, str]:
-    """Return grey levels, threshold and its uncertainty: half of what two operators differ by."""
-    grey = analysis.grey
-    if grey is None or grey.thresholds.half_contrast is None:
-        return None, "The uncertainty of the threshold is not known, and with it that of F."
-    found = grey.thresholds
-    uncertainty = 0.5 * abs(found.otsu - found.half_contrast)
-    if uncertainty == 0:
-        return None, "Otsu's threshold and half contrast agree, so they do not say how uncertain the threshold is."
-    fn = make_filter(analysis.settings.filter)
-    levels = scan if fn is None else chunk_map(fn, scan, progress=False)
-    said = (
-        f"Error of the segmentation: the derivative of the value in the threshold times {uncertainty:.3g} grey levels, half of what Otsu's "
-        "threshold and half contrast differ by."
+    return TransportPart(
+        TITLE, text, tuple(_numbers(found)), _pictures(found, sample.scan, sample.pores), _budget(found), notes
     )
-    return (levels, found.used, uncertainty), said
 
 
 def _numbers(found: Conductivity) -> Any:

@@ -45,7 +45,7 @@ _SUMMARY = {
     "grey.edge_width",
     "grey.contrast_to_noise",
 }
-_FAMILIES = ("porosity.percolating", "transport.formation_factor")
+_FAMILIES = ("porosity.percolating", "transport.formation_factor", "transport.permeability")
 SCHEMA = {"format": "lithax-report", "version": 1}
 
 
@@ -166,9 +166,9 @@ def report(
     shape, dtype, order, offset
         Layout of a raw file without a JSON document beside it, as for `import_raw`.
     transport
-        Solve for the formation factor as well: along the three axes, with bounds, error budget and
-        a map of the current, in a section of its own. Of larger images a cube of 320 voxels in the
-        middle is solved.
+        Solve for formation factor and permeability as well: along the three axes, with error budget
+        and a map of the current and of the flow, in a section of its own. Of larger images a cube
+        of 320 voxels in the middle is solved.
     title
         Of the page.
     overwrite

@@ -1,8 +1,11 @@
 """A slice through a flow: where the fluid passes."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+
+from lithax.viz._figure import drawing
 
 AXES = ("x", "y", "z")
 
@@ -54,16 +57,15 @@ def flow_slice(found: Any, *, across: str = "z", position: int | None = None, di
     mean = parts[AXES.index(along)].mean()
     cut = [np.take(part, place, normal) / mean for part in parts]
     speed = np.sqrt(sum(part**2 for part in cut))
-    if axes is None:
-        from matplotlib.figure import Figure
-
-        axes = Figure().subplots()
     from matplotlib.colors import LogNorm
 
     top = max(speed.max(), 1e-30)
     shown = np.ma.masked_where(speed <= 0, speed)
-    drawn = axes.imshow(shown.T, origin="lower", cmap="viridis", norm=LogNorm(1e-3 * top, top), interpolation="nearest")
-    axes.figure.colorbar(drawn, ax=axes, label="speed / mean velocity [-]")
     first, second = (name for name in AXES if name != across)
-    axes.set(xlabel=f"{first} [voxel]", ylabel=f"{second} [voxel]", title=f"Flow along {along}, {across} = {place}")
+    with drawing(6.0, 4.8) if axes is None else nullcontext(axes.figure) as figure:
+        axes = figure.subplots() if axes is None else axes
+        norm = LogNorm(1e-3 * top, top)
+        drawn = axes.imshow(shown.T, origin="lower", cmap="viridis", norm=norm, interpolation="nearest")
+        figure.colorbar(drawn, ax=axes, label="speed / mean velocity [-]")
+        axes.set(xlabel=f"{first} [voxel]", ylabel=f"{second} [voxel]", title=f"Flow along {along}, {across} = {place}")
     return axes
