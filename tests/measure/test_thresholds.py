@@ -194,12 +194,42 @@ def test_siblings_as_scikit_image(dtype, rng):
     image = lx.from_array(x, chunks=16)
     for method in SIBLINGS:
         expected = getattr(filters, f"threshold_{method}")(x.copy())
-        # Its bin centres of floats are float32, and it takes every float for li where we take 65 536 bins.
-        tolerance = 1e-6 * 256 if method != "li" else 2 * 256 / 65536
+        tolerance = 1e-6 * 256  # its bin centres of floats are float32, as its means are for li
         assert measure.threshold(x, method) == pytest.approx(
             expected, abs=tolerance if dtype == np.float32 else 1e-9
         ), method
         assert measure.threshold(image, method) == pytest.approx(measure.threshold(x, method), rel=1e-12), method
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_cross_entropy_takes_every_float(dtype, rng):
+    """Voxels far out would fill a histogram of the range with one bin; huge ones overflow sums."""
+    filters = pytest.importorskip("skimage.filters", reason="scikit-image is not installed: pip install scikit-image")
+    x = (scan(rng, porosity=0.25) / 100 - 3.0).astype(dtype)
+    far = {np.float16: 6e4, np.float32: 1e9, np.float64: 1e9}[dtype]
+    for value in (x[0, 0, 0], far):
+        x[0, 0, 0] = value
+        low = float(x.min())
+        # In float64 and until the threshold stands still.
+        expected = filters.threshold_li(x.astype(np.float64), tolerance=1e-30)
+        between = x[x > expected].mean(dtype=float) - x[x <= expected].mean(dtype=float)
+        found = measure.li(x)
+        # What is promised.
+        assert found == pytest.approx(expected, abs=1e-7 * between)
+        assert measure.li(lx.from_array(x, chunks=16)) == pytest.approx(found, abs=1e-7 * between)
+        gaps = x.copy()
+        gaps[1, 1] = np.nan, *[np.inf] * (x.shape[2] - 1)
+        assert measure.li(gaps) == pytest.approx(
+            filters.threshold_li(gaps[np.isfinite(gaps)].astype(np.float64), tolerance=1e-30),
+            abs=1e-7 * between,
+        )
+        assert low <= found
+    if dtype == np.float64:
+        y = scan(rng, porosity=0.25).astype(dtype)
+        assert measure.li(y * 2.0**1015) == pytest.approx(measure.li(y) * 2.0**1015, rel=1e-12)
+    assert measure.li(np.full((4, 4, 4), 3, dtype)) == 3
+    with pytest.raises(ValueError, match="No voxel was counted"):
+        measure.li(np.full((4, 4, 4), np.nan, dtype))
 
 
 def test_minimum_error_of_two_normal_peaks(rng):

@@ -4,6 +4,7 @@ processes.
 
 from lithax.measure._cell_sums import Cells as Cells
 from lithax.measure._cell_sums import CellSums as CellSums
+from lithax.measure._cross_entropy import li as li
 from lithax.measure._ct_artefacts import Cupping as Cupping
 from lithax.measure._ct_artefacts import ReferenceLevels as ReferenceLevels
 from lithax.measure._ct_artefacts import Rings as Rings
@@ -62,7 +63,6 @@ from lithax.measure._sum import Sum as Sum
 from lithax.measure._sum import mean as mean
 from lithax.measure._thresholds import isodata as isodata
 from lithax.measure._thresholds import kittler_illingworth as kittler_illingworth
-from lithax.measure._thresholds import li as li
 from lithax.measure._thresholds import threshold as threshold
 from lithax.measure._thresholds import threshold_minimum as threshold_minimum
 from lithax.measure._thresholds import triangle as triangle

@@ -75,13 +75,19 @@ class Histogram(AbstractMeasurement):
         return by_pieces(self._of_piece, image, segmentation, valid, counters=counters)
 
     def _of_piece(self, image: Array, segmentation: Array | None, valid: Array | None) -> State:
+        x, column = self.columns(image)
+        return tally(x, column, self.edges.shape[0] - 1, valid, segmentation, self.phases)
+
+    def columns(self, image: Array) -> tuple[Array, Array]:
+        """Return the voxels in the precision in which they are compared, and the bin of each one:
+        after the last one those below, above, and NaN.
+        """
         x = plain(image)
         if dtype_name(x) not in self.arithmetic:
             x = as_sum(x)
         # Held in both precisions: XLA would otherwise cast the edges again for every voxel.
         edges = self.edges if dtype_name(x) == "float64" else self.narrow_edges
-        edges = constant(edges, x.dtype, like=x)
-        return tally(x, self._column(x, edges), edges.shape[0] - 1, valid, segmentation, self.phases)
+        return x, self._column(x, constant(edges, x.dtype, like=x))
 
     def _column(self, x: Array, edges: Array) -> Array:
         xp = namespace(x)

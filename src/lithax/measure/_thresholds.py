@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.measure._cross_entropy import li
 from lithax.measure._edges import Bins
 from lithax.measure._grey_levels import grey_histogram, grey_levels
 from lithax.measure._image_options import measures_images
@@ -61,52 +62,6 @@ def _running(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first = np.cumsum(n * (x - centre))
     second = np.cumsum(n * (x - centre) ** 2)
     return total, np.maximum(second - first**2 / total, 0.0)
-
-
-@measures_images
-def li(image: Any, bins: Bins | None = None, where: Any = None, *, tolerance: float | None = None) -> float:
-    """Return the threshold of minimum cross-entropy; `skimage.filters.threshold_li`.
-
-    Integers as there. Of floats scikit-image takes every voxel, here 65536 equal bins: the two
-    differ by less than a bin.
-
-    Parameters
-    ----------
-    image, bins, where
-        As in `otsu`, but for floats 65536 bins.
-    tolerance
-        The iteration ends when the threshold moves by less, in the unit of the image; by default
-        half a grey level for integers, half a bin for floats.
-
-    Raises
-    ------
-    ValueError
-        If no voxel is taken in.
-
-    References
-    ----------
-    Li and Tam, An iterative algorithm for minimum cross entropy thresholding, Pattern Recognition
-    Letters 19 (1998) 771-776. doi:10.1016/S0167-8655(98)00057-9
-    """
-    levels = grey_levels(image, bins, where, equal=65536)
-    x, n = levels.offsets, levels.counts.astype(np.float64)
-    if n.size == 1:
-        return levels.number(0)
-    if tolerance is None:
-        tolerance = 0.5 if levels.values.dtype.kind in "iu" else np.min(np.diff(x)) / 2
-    count, total = np.cumsum(n), np.cumsum(n * x)
-    threshold, before = total[-1] / count[-1], -np.inf
-    for _ in range(10_000):
-        if abs(threshold - before) <= tolerance:
-            break
-        before = threshold
-        last = np.searchsorted(x, threshold, side="right") - 1
-        below = total[last] / count[last]
-        above = (total[-1] - total[last]) / (count[-1] - count[last])
-        if below == 0:
-            break
-        threshold = (below - above) / (np.log(below) - np.log(above))
-    return float(threshold + float(levels.values[0]))
 
 
 @measures_images
