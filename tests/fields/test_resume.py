@@ -55,7 +55,7 @@ def test_what_was_cut_off_goes_on(pore, tmp_path, monkeypatch, writes):
     assert not (out / "scratch").exists()
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_processes_give_the_same(pore, tmp_path, count):
     def program(world):
         image = lx.open(tmp_path / "pore.zarr", mode="r", world=world)

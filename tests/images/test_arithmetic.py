@@ -78,7 +78,7 @@ def image(values, chunks=CHUNKS):
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid|divide):RuntimeWarning")  # NumPy's own words on these voxels
 @pytest.mark.parametrize("name", ARITHMETIC)
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(left=st.sampled_from(DTYPES), right=st.sampled_from(DTYPES), seed=st.integers(0, 2**32 - 1))
 def test_two_images_of_any_types(name, left, right, seed):
     a, b = numbers(left, seed), numbers(right, seed + 1)
@@ -108,7 +108,7 @@ def test_two_images_of_any_types(name, left, right, seed):
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid|divide):RuntimeWarning")
 @pytest.mark.parametrize("name", [n for n in ARITHMETIC if n not in ("set", "average", "absolute_difference")])
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     dtype=st.sampled_from(DTYPES),
     value=st.one_of(

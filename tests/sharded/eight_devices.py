@@ -388,7 +388,10 @@ def test_products_leave_filler_out(ragged):
 
 @pytest.mark.parametrize(
     "options",
-    [{"axis": "x", "gradient": True, "fields": True}, {"axis": "all", "ends": "periodic", "sides": "periodic"}],
+    [
+        {"axis": "x", "gradient": True, "fields": True},
+        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.mpi),
+    ],
 )
 def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
     """Filler on every axis, NaN in it, two levels over the devices."""

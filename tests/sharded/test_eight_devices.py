@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 
-def test_eight_devices():
+def test_eight_devices(request):
     done = subprocess.run(
         [
             sys.executable,
@@ -15,6 +15,7 @@ def test_eight_devices():
             "-q",
             "-p",
             "no:cacheprovider",
+            *(["--run-mpi"] if request.config.getoption("--run-mpi") else []),
             str(Path(__file__).with_name("eight_devices.py")),
         ],
         # Annotations are checked by the other tests; here that would take a third of the time.

@@ -93,6 +93,7 @@ def test_values_of_phases_and_transformations(rng):
     assert float(many[1][0]) == pytest.approx(difference, rel=2e-3)  # gradient_tolerance
 
 
+@pytest.mark.slow
 def test_nothing_joins_the_ends_under_jit():
     rock = np.ones(SHAPE, np.float32)
     rock[3] = 0
@@ -102,6 +103,7 @@ def test_nothing_joins_the_ends_under_jit():
     assert np.all(np.isfinite(jax.jit(jax.grad(lambda s: lx.solve.conductivity(s).value))(rock)))
 
 
+@pytest.mark.slow
 def test_the_derivative_in_the_grey_scan_is_a_finite_difference(rng):
     """Through denoising and a soft segmentation, for every voxel: along a random direction, in float64."""
     grey = rng.standard_normal(SHAPE)

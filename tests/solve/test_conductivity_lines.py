@@ -20,6 +20,7 @@ def test_the_length_of_a_slit_and_of_a_tube():
         lx.solve.jks_length(slit, axis="all")
 
 
+@pytest.mark.slow
 def test_the_length_around_a_sphere():
     """E on an insulating sphere is 3/2 E_L sin θ, and ∫E²dS = 6πa²E_L², E_L the field that acts on it.
 
@@ -50,6 +51,7 @@ def test_the_line_of_the_segmentation_is_a_finite_difference(rng):
         lx.solve.conductivity(grey < threshold, segmentation=0.3)
 
 
+@pytest.mark.slow
 def test_the_line_of_the_sample_size(rng):
     """Independent cubes of 2 voxels, half of them pore: the porosity of n of them scatters by 1/√n of itself."""
     rock = np.kron(rng.random((16, 16, 16)) < 0.5, np.ones((2, 2, 2), bool))

@@ -51,6 +51,7 @@ def test_a_slanted_laminate():
     assert np.allclose(tensor, expected, atol=0.02)
 
 
+@pytest.mark.slow
 def test_linear_loading_is_at_least_insulating_sides(field, insulated):
     linear = lx.solve.conductivity(field, axis="all", loading="linear", **TIGHT)
     assert np.all(np.asarray(linear.value) > np.asarray(insulated.value))

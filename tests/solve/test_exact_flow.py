@@ -41,7 +41,7 @@ def test_slits_are_exact_by_the_accurate_rule_and_as_derived_by_the_other(width)
 DUCTS = {2: (1.7784, 1.1856), 3: (1.3788, 1.1045), 4: (1.2226, 1.0643), 6: (1.1028, 1.0307), 8: (1.0588, 1.0178)}
 
 
-@pytest.mark.parametrize("width", [*DUCTS, 16])
+@pytest.mark.parametrize("width", [*DUCTS, pytest.param(16, marks=pytest.mark.slow)])
 def test_square_ducts(width):
     section = np.zeros((EDGE, EDGE), bool)
     section[2 : 2 + width, 2 : 2 + width] = True
@@ -106,6 +106,7 @@ def test_spheres_by_the_half_voxel_rule_as_other_codes_have_them():
     assert found.value_voxel / array.permeability == pytest.approx(0.9655, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_cylinders_of_sangani_and_acrivos():
     image = CylinderArray(0.3).image(64)
     found = lx.solve.permeability(image, axis="x", ends="periodic", sides="periodic", tolerance=1e-3)

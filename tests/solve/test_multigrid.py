@@ -77,7 +77,12 @@ def test_the_cycle_is_symmetric_and_positive(rng, shape, periodic, open_ends):
 
 @pytest.mark.parametrize(
     ("shape", "strengths"),
-    [((32, 32, 32), (1, 1, 1)), ((37, 21, 1), (1, 1, 1)), ((30, 30, 8), (1, 1, 1 / 100)), ((64, 5, 9), (1, 1 / 9, 1))],
+    [
+        ((37, 21, 1), (1, 1, 1)),
+        ((30, 30, 8), (1, 1, 1 / 100)),
+        pytest.param((32, 32, 32), (1, 1, 1), marks=pytest.mark.slow),
+        pytest.param((64, 5, 9), (1, 1 / 9, 1), marks=pytest.mark.slow),
+    ],
 )
 def test_a_cycle_reduces_the_error_on_every_shape(rng, shape, strengths):
     """Uniform weights, ends held: the error shrinks at least three times per step, on thin and stretched cells, too."""

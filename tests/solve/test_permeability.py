@@ -294,6 +294,7 @@ def test_the_error_budget(pores):
         lx.solve.permeability(pores, budget="all")
 
 
+@pytest.mark.slow
 def test_the_threshold_in_the_budget():
     """A slit whose walls are ramps of grey: moving the threshold moves the walls."""
     y = np.abs(np.arange(20) - 9.5)

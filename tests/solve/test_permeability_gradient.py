@@ -47,6 +47,7 @@ def test_soft_walls(ends, sides, shape):
         assert gradient[at] == pytest.approx(difference(k, fractions, at), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_inside_a_compiled_function():
     fractions = pore_fractions(SMALL)
 
@@ -59,6 +60,7 @@ def test_inside_a_compiled_function():
     assert np.asarray(gradient) == pytest.approx(np.asarray(same), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_several_images_at_once():
     both = jnp.stack([pore_fractions(SMALL, seed) for seed in (0, 1)])
 
@@ -97,6 +99,7 @@ def test_voxel_lengths():
     assert float(jax.grad(k)(one)) == pytest.approx(float(k(one)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_map_of_porosities_with_its_permeability():
     labels = np.asarray(pore_fractions(SMALL))
     porosity = jnp.asarray(np.where(labels > 0.6, 1.0, np.where(labels > 0.3, labels, 0.0)))
