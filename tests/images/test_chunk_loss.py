@@ -250,6 +250,7 @@ print([round(float(v), 3) for v in work(2.0, other)])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
 @pytest.mark.parametrize(("cores", "workers"), [("1", "2"), ("0", "2")])
 def test_no_deadlock_with_one_core_or_as_many_workers_as_cores(cores, workers, voxels):

@@ -76,6 +76,7 @@ def test_the_tolerance_of_the_gradient_holds_at_its_default(rng):
     assert np.linalg.norm(rough - exact) < 1e-2 * np.linalg.norm(exact)
 
 
+@pytest.mark.slow
 def test_values_of_phases_and_transformations(rng):
     """One compiled function: jit, vmap and grad of the conductivities of two phases; the same as on the host."""
     rock = (rng.random(SHAPE) < 0.6).astype(np.uint8)

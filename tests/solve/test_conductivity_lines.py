@@ -6,6 +6,7 @@ import pytest
 import lithax as lx
 
 
+@pytest.mark.slow
 def test_the_length_of_a_slit_and_of_a_tube():
     """Λ of a slit is its opening, that of a round tube its radius (Johnson, Koplik & Schwartz 1986)."""
     slit = np.zeros((8, 20, 20), bool)

@@ -236,6 +236,7 @@ def test_what_float32_cannot_reach_is_said(pores):
         lx.solve.permeability(pores, axis="x", tolerance=1e-9, throw=True)
 
 
+@pytest.mark.slow
 def test_arrays_under_transformations(pores, along_x):
     def k(image):
         return lx.solve.permeability(image, axis="x", wall="half_voxel").value
