@@ -36,6 +36,7 @@ from lithax.arrays._label import CONNECTIVITIES as CONNECTIVITIES
 from lithax.arrays._label import HALF_OFFSETS as HALF_OFFSETS
 from lithax.arrays._label import bounding_boxes as bounding_boxes
 from lithax.arrays._label import first_voxels as first_voxels
+from lithax.arrays._label import joined_around as joined_around
 from lithax.arrays._label import joining as joining
 from lithax.arrays._label import joins_ends as joins_ends
 from lithax.arrays._label import label_block as label_block

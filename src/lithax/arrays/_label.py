@@ -186,7 +186,7 @@ def joins_ends(
     """Return the voxels of a phase that belong to a component which joins the two ends of an axis.
 
     This is the one rule of `lithax.keep_percolating` and of the solvers, whose other components
-    carry no flow.
+    carry no flow; they apply it in parts, by `joined_around` and `joining`.
 
     Parameters
     ----------
@@ -207,43 +207,69 @@ def joins_ends(
     if ends not in ("faces", "periodic"):
         raise ValueError(f"ends={ends!r} must be 'faces' or 'periodic'.")
     labels, count = label_block(np.asarray(phase, bool), connectivity)
-    pairs, winding = wrapped_pairs(labels, connectivity, {*periodic, *((axis,) if ends == "periodic" else ())}, axis)
+    around = {*periodic, *((axis,) if ends == "periodic" else ())}
+    groups, wraps = joined_around(count, *wrapped_pairs(labels, connectivity, around))
     first, last = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
     first[np.take(labels, 0, axis)] = last[np.take(labels, -1, axis)] = True
-    return joining(count, pairs, winding, first, last, ends)[labels]
+    return joining(groups, wraps[:, axis], first, last, ends)[0][labels]
 
 
-def joining(
-    count: int, pairs: np.ndarray, winding: np.ndarray, first: np.ndarray, last: np.ndarray, ends: str
-) -> np.ndarray:
-    """Return which of the labels 0 to `count` belong to a component that joins the ends; see
-    `joins_ends`.
+def joined_around(count: int, pairs: np.ndarray, winding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Join labels that are neighbours, and find which components come back to themselves shifted by
+    the image.
 
     Parameters
     ----------
     count
-        The largest label; 0 is none.
+        The largest label; 0 is none, and is in no pair.
     pairs, winding
-        Labels that are neighbours, and by how many periods the image goes on between the two.
+        Labels that are neighbours, shape (n, 2), and by how many periods the image goes on between
+        the two along each axis, shape (n, 3).
+
+    Returns
+    -------
+        For the labels 0 to `count` their component, and for each component along which axes it
+        wraps around.
+    """
+    if not len(pairs):
+        return np.arange(count + 1), np.zeros((count + 1, 3), bool)
+    groups, components = merge_labels(pairs, count + 1)
+    wraps = np.zeros((components, 3), bool)
+    for axis in range(3):
+        if winding[:, axis].any():
+            wraps[:, axis] = _winds(pairs, winding[:, axis], groups, components)
+    return groups, wraps
+
+
+def joining(
+    groups: np.ndarray, wraps: np.ndarray, first: np.ndarray, last: np.ndarray, ends: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which labels belong to a component that joins the ends of an axis, and which to one
+    that touches an end at all (in a periodic image: the same); see `joins_ends`.
+
+    Parameters
+    ----------
+    groups, wraps
+        The component of each label, and whether a component wraps around along the axis.
     first, last
         Whether a label has a voxel in the first and in the last layer.
     ends
         "faces" or "periodic".
     """
-    merged, components = merge_labels(pairs, count + 1)
-    if ends == "faces":
-        at_first, at_last = np.zeros(components, bool), np.zeros(components, bool)
-        at_first[merged[first]] = True
-        at_last[merged[last]] = True
-        found = (at_first & at_last)[merged]
+    if ends == "periodic":
+        joins = touches = wraps
     else:
-        found = _winds(pairs, winding, merged, components)[merged]
-    found[0] = False
-    return found
+        reached = np.zeros((2, len(wraps)), bool)
+        for end, there in enumerate((first, last)):
+            reached[end, groups[there]] = True
+        joins, touches = reached[0] & reached[1], reached[0] | reached[1]
+    joins, touches = joins[groups], touches[groups]
+    joins[0] = touches[0] = False
+    return joins, touches
 
 
 def wrapped_pairs(
-    labels: np.ndarray, connectivity: int, axes: Collection[int], axis: int = 0, phases: np.ndarray | None = None
+    labels: np.ndarray, connectivity: int, axes: Collection[int], phases: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of labels that are neighbours where the image goes on with itself along some
     axes.
@@ -252,9 +278,10 @@ def wrapped_pairs(
 
     Returns
     -------
-        The pairs, shape (n, 2), and for each by how many periods the image goes on along `axis`.
+        The pairs, shape (n, 2), and for each by how many periods the image goes on along each axis,
+        shape (n, 3).
     """
-    pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
+    pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
     for offset in HALF_OFFSETS:
         around = [a for a in range(3) if offset[a]]
         for crossing in _subsets(around):
@@ -271,7 +298,8 @@ def wrapped_pairs(
             if sum(map(abs, offset)) <= {6: 1, 18: 2, 26: 3}[connectivity] and both.any():
                 found = _unique_pairs(low[both], high[both])
                 pairs.append(found)
-                winding.append(np.full(len(found), offset[axis] if axis in crossing else 0))
+                periods = np.asarray([offset[a] if a in crossing else 0 for a in range(3)])
+                winding.append(np.broadcast_to(periods, (len(found), 3)))
     return np.concatenate(pairs), np.concatenate(winding)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from lithax.arrays import (
     bounding_boxes,
     first_voxels,
+    joined_around,
     joining,
     label_block,
     merge_labels,
@@ -132,7 +133,8 @@ class Found:
         """Return which components join the ends of an axis; see `lithax.arrays.joins_ends`."""
         count = len(self.numbers) - 1
         touches = np.concatenate([np.zeros((1, 6), bool), self.table.touches])[self.numbers]
-        joined = joining(count, self.pairs, self.winding[:, axis], touches[:, axis], touches[:, 3 + axis], ends)
+        groups, wraps = joined_around(count, self.pairs, self.winding)
+        joined, _ = joining(groups, wraps[:, axis], touches[:, axis], touches[:, 3 + axis], ends)
         found = np.zeros(len(self.table) + 1, bool)
         found[self.numbers[joined]] = True
         return found[1:]
@@ -211,8 +213,7 @@ def _around(
 ) -> tuple[np.ndarray, np.ndarray]:
     if not periodic:
         return np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int64)
-    found = [wrapped_pairs(labels, connectivity, periodic, axis, _phases(values)) for axis in range(3)]
-    return found[0][0], np.stack([winding for _, winding in found], axis=1)
+    return wrapped_pairs(labels, connectivity, periodic, _phases(values))
 
 
 class _Kept(NamedTuple):

@@ -2,15 +2,15 @@
 and processes: each process labels its own pieces, and all are told what lies on their faces.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lithax.arrays import label_block
+from lithax.arrays import joined_around, label_block, touching_pairs
 from lithax.grid import Index
 from lithax.runtime import AbstractWorld
-from lithax.solve._percolation import Pair, joined_around, joining, touching
+from lithax.solve._percolation import joining_ends
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def percolation_of_parts(
         for piece, f in zip(everyone, first, strict=False)
     }
     count = int(first[-1])
-    groups, wraps = joined_around(_pairs(faces, shape, periodic), count)
+    groups, wraps = joined_around(count, *_pairs(faces, shape, periodic))
 
     def face(across: int, end: int) -> Sequence[tuple[np.ndarray, tuple[int, int]]]:
         found = []
@@ -97,26 +97,28 @@ def percolation_of_parts(
                 found.append((labels[across, end], (one, other)))
         return found
 
-    joins, touches = joining(face, shape, groups, wraps, axis, ends)
-    joins[groups[0]] = touches[groups[0]] = False
+    joins, touches = joining_ends(face, shape, groups, wraps, axis, ends)
     sizes = np.concatenate([[0], *(piece.sizes[1:] for piece in everyone)])
-    chosen = joins[groups]
-    chosen[0] = False
     keep = {}
     for piece, f in zip(everyone, first, strict=False):
         if piece.start in known:
             labels, number = known[piece.start]
-            own = np.concatenate([[False], chosen[f + 1 : f + len(piece.sizes)]])
+            own = np.concatenate([[False], joins[f + 1 : f + len(piece.sizes)]])
             keep[piece.start] = own[number][labels]
     return PartPercolation(
-        keep, sum(piece.total for piece in everyone), int(sizes[touches[groups]].sum()), int(sizes[chosen].sum())
+        keep, sum(piece.total for piece in everyone), int(sizes[touches].sum()), int(sizes[joins].sum())
     )
 
 
-def _pairs(faces: Mapping[Index, tuple[_Faces, dict]], shape: Index, periodic: Sequence[bool]) -> Iterator[Pair]:
-    """Yield which components touch between pieces, and around periodic ends."""
+def _pairs(
+    faces: Mapping[Index, tuple[_Faces, dict]], shape: Index, periodic: Sequence[bool]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which components touch between pieces and around periodic ends, and by how many
+    periods the image goes on between the two.
+    """
+    pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
     for start, (piece, labels) in faces.items():
-        for axis in range(3):
+        for axis, offset in enumerate(((1, 0, 0), (0, 1, 0), (0, 0, 1))):
             there = list(start)
             there[axis] += piece.shape[axis]
             around = there[axis] == shape[axis]
@@ -124,4 +126,8 @@ def _pairs(faces: Mapping[Index, tuple[_Faces, dict]], shape: Index, periodic: S
                 there[axis] = 0
             x, y, z = there
             if (periodic[axis] or not around) and (x, y, z) in faces:
-                yield from touching(labels[axis, -1], faces[x, y, z][1][axis, 0], axis, int(around))
+                low, high = labels[axis, -1], faces[x, y, z][1][axis, 0]
+                met = touching_pairs(np.expand_dims(low, axis), np.expand_dims(high, axis), offset, 6)
+                pairs.append(met)
+                winding.append(np.broadcast_to(np.asarray(offset) * around, (len(met), 3)))
+    return np.concatenate(pairs), np.concatenate(winding)

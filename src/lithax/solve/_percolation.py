@@ -5,13 +5,12 @@ loading it must touch the surface at two different potentials. Everything else c
 and is taken out before the solve.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lithax.arrays import label_block
+from lithax.arrays import joined_around, joining, joins_ends, label_block, wrapped_pairs
 
 
 @dataclass(frozen=True)
@@ -57,95 +56,41 @@ def percolation(
         return Percolation(np.ones(conducting.shape, bool), total, total, total, False)
     conducting = np.require(conducting, requirements=["C", "W"])  # the compiled kernels take no read-only arrays
     labels, count = label_block(conducting)
-    pairs = [
-        pair for a in range(3) if periodic[a] for pair in touching(np.take(labels, -1, a), np.take(labels, 0, a), a, 1)
-    ]
-    groups, wraps = joined_around(pairs, count)
-    joins, touches = joining(
+    groups, wraps = joined_around(count, *wrapped_pairs(labels, 6, [a for a in range(3) if periodic[a]]))
+    joins, touches = joining_ends(
         lambda a, end: [(np.take(labels, end, a), (0, 0))], labels.shape, groups, wraps, axis, ends
     )
     sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
-    joins[groups[0]] = touches[groups[0]] = False
-    chosen = joins[groups]
-    chosen[0] = False
-    percolating = int(sizes[chosen].sum())
-    accessible = touches[groups]
-    accessible[0] = False
+    percolating = int(sizes[joins].sum())
     corners = False
     if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
-        diagonal, _ = label_block(conducting, 26)
-        first, last = (np.unique(np.take(diagonal, end, axis)) for end in (0, -1))
-        corners = bool((np.intersect1d(first, last) > 0).any())
-    return Percolation(chosen[labels], total, int(sizes[accessible].sum()), percolating, corners)
+        corners = bool(joins_ends(conducting, axis, connectivity=26).any())
+    return Percolation(joins[labels], total, int(sizes[touches].sum()), percolating, corners)
 
 
-Pair = tuple[int, int, int, int]
-"""Two components that touch, and through which end of the image: axis and way, 0 within it."""
 Face = Callable[[int, int], Sequence[tuple[np.ndarray, tuple[int, int]]]]
 """Labels on the lower (0) or upper (-1) face across an axis, in pieces, with the place of each."""
 
 
-def touching(last: np.ndarray, first: np.ndarray, axis: int, way: int) -> Iterator[Pair]:
-    """Find the labels that touch where two layers meet."""
-    both = (last > 0) & (first > 0)
-    for a, b in np.unique(np.stack([last[both], first[both]], 1), axis=0).tolist():
-        yield a, b, axis, way
-
-
-def joined_around(pairs: Iterable[Pair], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Join components that touch, and find which come back to themselves shifted by the image.
-
-    Returns
-    -------
-        For each label its group (that of the background is its own), and for each group along which
-        axes it wraps around.
-    """
-    neighbours: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for a, b, axis, way in pairs:
-        neighbours[a].append((b, axis, way))
-        neighbours[b].append((a, axis, -way))
-    groups = np.arange(count + 1)
-    wraps = np.zeros((count + 1, 3), bool)
-    shifts: dict[int, np.ndarray] = {}
-    for root in list(neighbours):
-        if root in shifts:
-            continue
-        shifts[root] = np.zeros(3, int)
-        waiting = deque([root])
-        while waiting:
-            here = waiting.popleft()
-            for there, axis, way in neighbours[here]:
-                shift = shifts[here].copy()
-                shift[axis] += way
-                if there not in shifts:
-                    shifts[there] = shift
-                    groups[there] = root
-                    waiting.append(there)
-                else:
-                    # Two ways to one component that differ by whole images: it wraps around.
-                    wraps[root] |= shifts[there] != shift
-    return groups, wraps
-
-
-def joining(
+def joining_ends(
     face: Face, shape: tuple[int, ...], groups: np.ndarray, wraps: np.ndarray, axis: int | None, ends: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each group whether it joins the ends, and whether it touches one; groups[0] is the
-    background's.
+    """Return which labels belong to a component that joins the ends, and which to one that touches
+    one.
     """
-    if ends == "periodic":
-        joins = np.asarray(wraps.any(1) if axis is None else wraps[:, axis].copy())
-        return joins, joins.copy()
     if ends == "linear":
-        return _joins_linear(face, shape, groups, axis)
+        joins, touches = (found[groups] for found in _joins_linear(face, shape, groups, axis))
+        joins[0] = touches[0] = False
+        return joins, touches
+    if ends == "periodic":
+        nowhere = np.zeros(len(groups), bool)
+        return joining(groups, wraps.any(1) if axis is None else wraps[:, axis], nowhere, nowhere, ends)
     assert axis is not None
-    reached: list[np.ndarray] = []
-    for end in (0, -1):
-        reach = np.zeros(len(groups), bool)
+    first, last = np.zeros(len(groups), bool), np.zeros(len(groups), bool)
+    for end, seen in ((0, first), (-1, last)):
         for there, _ in face(axis, end):
-            reach[groups[np.unique(there)]] = True
-        reached.append(reach)
-    return np.asarray(reached[0] & reached[1]), np.asarray(reached[0] | reached[1])
+            seen[there] = True
+    return joining(groups, wraps[:, axis], first, last, "faces")
 
 
 def _joins_linear(

@@ -8,10 +8,9 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced
+from lithax.arrays import is_traced, joins_ends
 from lithax.geometry import Frame
 from lithax.images import from_array
-from lithax.solve._flow_clusters import joins_through_edges
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
 from lithax.solve._flow_resolution import breakthrough_diameter, narrow_share, wall_area
@@ -235,7 +234,7 @@ def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths
                 f"{name}: {clusters.removed} clusters of {clusters.removed_voxels} voxels do not join the ends and were removed"
             )
         if one.flow is None:
-            loose = ends == "pressure" and joins_through_edges(one.given.open, one.along)  # pyright: ignore[reportArgumentType]
+            loose = ends == "pressure" and joins_ends(np.asarray(one.given.open), one.along, connectivity=26).any()
             notes.append(
                 f"{name}: no path joins the ends through voxel faces, so k = 0"
                 + ("; through edges and corners one does: the throats are at the voxel's limit" if loose else "")
