@@ -48,3 +48,11 @@ def test_a_sphere_has_its_surface(length):
 def test_without_pores_there_is_no_surface():
     found = specific_surface(from_array(np.zeros((5, 5, 5), bool)))
     assert (found.value, found.faces) == (0.0, 0)
+
+
+def test_the_text_names_the_unit():
+    pore = np.zeros((4, 4, 4), bool)
+    pore[1:3] = True
+    image = from_array(pore, voxel_length=0.5, voxel_unit="um")
+    assert str(specific_surface(image)) == "0.888889 1/um (32 voxel faces)"
+    assert str(specific_surface(from_array(pore))) == "0.444444 (32 voxel faces)"

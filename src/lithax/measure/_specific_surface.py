@@ -20,6 +20,12 @@ class SpecificSurface:
     """[1/unit of length]"""
     faces: int
     """Voxel faces between pore and grain."""
+    length_unit: str
+    """Unit of length of `value`: the image's, "voxel" for arrays, "" where the image has none."""
+
+    def __str__(self) -> str:
+        unit = f" 1/{self.length_unit}" if self.length_unit else ""
+        return f"{self.value:.6g}{unit} ({self.faces} voxel faces)"
 
 
 @measures_images
@@ -51,6 +57,14 @@ def specific_surface(image: Any, where: Any = None) -> SpecificSurface:
     References
     ----------
     Underwood, Quantitative Stereology, Addison-Wesley (1970), eq. 2.2, S_V = 2 P_L.
+
+    Examples
+    --------
+    >>> import numpy as np, lithax as lx
+    >>> slit = np.zeros((4, 4, 4), bool)
+    >>> slit[1:3] = True
+    >>> print(lx.measure.specific_surface(slit))
+    0.444444 1/voxel (32 voxel faces)
     """
     source = Source(image, where)
     if source.dtype.kind != "b":
@@ -67,4 +81,5 @@ def specific_surface(image: Any, where: Any = None) -> SpecificSurface:
         crossings += faces
         if pairs:
             per_length.append(faces / (pairs * length))
-    return SpecificSurface(2 * sum(per_length) / len(per_length) if per_length else math.nan, crossings)
+    value = 2 * sum(per_length) / len(per_length) if per_length else math.nan
+    return SpecificSurface(value, crossings, image.voxel_unit if source.is_image else "voxel")
