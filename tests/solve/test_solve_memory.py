@@ -10,7 +10,7 @@ from lithax.errors import MemoryLimitError
 
 
 def test_a_solve_that_does_not_fit_is_refused_before_it_labels(monkeypatch):
-    monkeypatch.setattr("lithax.solve._conduction.percolation", None)  # whoever calls it fails otherwise
+    monkeypatch.setattr("lithax.solve._conduction_solver.percolation", None)  # whoever calls it fails otherwise
     rock = np.ones((200, 200, 200), bool)
     plan = lx.plan(lx.solve.conductivity, rock, memory_limit="100 MiB")
     assert not plan.fits
