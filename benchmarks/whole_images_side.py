@@ -44,7 +44,11 @@ def distance_stored(pores, folder, chunks):
 
 def label(pores):
     array = rock(pores)
-    return lambda: {"components": int(lx.label(array, connectivity=26).max())}
+
+    def run():
+        lx.label(array, connectivity=26)
+
+    return run
 
 
 def label_stored(pores, folder, chunks):

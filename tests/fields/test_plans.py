@@ -65,3 +65,16 @@ def test_pore_sizes_plans_the_count_after_the_map(tmp_path):
     assert sizes.bytes_written == thickness.bytes_written
     with pytest.raises(ValueError, match="outside="):
         lx.plan(lx.pore_sizes, pore, outside="nothing")
+
+
+def test_what_is_not_stored_keeps_no_components(tmp_path):
+    """An image beyond 2³¹ voxels with few objects has a plan that fits; a dense one is planned in full."""
+    image = lx.zeros((4096, 4096, 4096), bool, chunks=128, store=tmp_path / "sparse")
+    image[120:130, 120:130, 120:130] = True
+    sparse = lx.plan(lx.label, image, connectivity=26, store=tmp_path / "labels")
+    assert sparse.memory < 2**30
+    for store in (None, tmp_path / "dense"):
+        dense = lx.from_array(np.ones((64, 64, 64), bool), chunks=16, store=store)
+        empty = lx.zeros((64, 64, 64), bool, chunks=16, store=None if store is None else tmp_path / "empty")
+        plans = [lx.plan(lx.label, i, store=tmp_path / "labels").memory for i in (dense, empty)]
+        assert plans[0] - plans[1] == 64**3 // 2

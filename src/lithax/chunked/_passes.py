@@ -116,6 +116,8 @@ class FoldPass:
     kept_bytes: float = 0.0
     """Memory that stays in use after a block, for a voxel of it [byte]: an estimate, for the plan.
     """
+    kept_of_stored: bool = False
+    """Whether blocks that are not stored in the first input keep next to nothing."""
     assumed: Any = None
     """The result with which `lithax.plan` goes on, which reads no voxel."""
 

@@ -292,8 +292,9 @@ def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Gene
     table = joined(none, pairs[0])[1]
     nothing = Found(table, none.flags, np.zeros(1, np.int64), {}, pairs[0], winding[0], planned=True)
     found = yield FoldPass(
-        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=24, kept_bytes=0.5, assumed=nothing
-    )
+        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=24, kept_bytes=0.5,
+        kept_of_stored=True, assumed=nothing,
+    )  # fmt: skip
     return found
 
 

@@ -269,7 +269,7 @@ def _table_passes(whole: WholeImage) -> Passes:
 
     table = yield FoldPass(
         "describe labels", kernel, lambda _, part: parts.append(part), finish, (whole.image,), voxel_bytes=40,
-        kept_bytes=0.5,
+        kept_bytes=0.5, kept_of_stored=True,
     )  # fmt: skip
     return table
 

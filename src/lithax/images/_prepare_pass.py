@@ -211,7 +211,10 @@ def _kernel(work: MapPass | FoldPass | SettlePass, whole: WholeImage, run: Run) 
     each += evaluation_bytes(sources, [padded] * len(sources))
     if selection is not None:
         each += evaluation_bytes(selection.sources, [padded] * len(selection.sources))
-    kept = int(work.kept_bytes * voxels) if isinstance(work, FoldPass) else 0
+    kept = 0
+    if isinstance(work, FoldPass):
+        known = work.kept_of_stored and any(work.inputs[0] is own for own in whole.images)
+        kept = int(work.kept_bytes * (_stored_voxels(sources[0], voxels) if known else voxels))
     units = 2 * math.prod(whole.shards) * written if whole.shards is not None else 0
     capacity = cache_bytes(sources, halos, layout.block, run.memory_limit)
     memory = int(ALLOCATOR_OVERHEAD * each * min(run.workers, blocks) + CACHE_OVERHEAD * capacity)
@@ -241,6 +244,14 @@ def _kernel(work: MapPass | FoldPass | SettlePass, whole: WholeImage, run: Run) 
         do=do,
         forms=tuple(replace(form, dtype=np.dtype(f.dtype)) for f in fields),
     )
+
+
+def _stored_voxels(source: Any, voxels: int) -> int:
+    """Return an upper bound of the voxels that are stored, as far as it is known without asking for
+    every chunk.
+    """
+    units = getattr(source, "stored_units", None)
+    return voxels if units is None else min(voxels, units * math.prod(source.unit))
 
 
 def _without_voxels(form: Form, world: Any) -> VoxelImage:

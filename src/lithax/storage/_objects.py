@@ -259,9 +259,15 @@ class DirectoryObjects:
         """Number of bytes that the files under a prefix hold, but for what lithax notes beside an
         array.
         """
+        return sum(path.stat().st_size for path in self._files(prefix))
+
+    def stored_units(self, prefix: str) -> int:
+        """Number of chunks or shards under the prefix of an array."""
+        return sum(path.name != "zarr.json" for path in self._files(prefix))
+
+    def _files(self, prefix: str) -> Iterator[Path]:
         top = self.root / prefix
-        files = (path for path in top.rglob("*") if ".lithax" not in path.relative_to(top).parts)
-        return sum(path.stat().st_size for path in files if path.is_file())
+        return (p for p in top.rglob("*") if ".lithax" not in p.relative_to(top).parts and p.is_file())
 
     def remove_partials(self, prefix: str) -> int:
         """Remove what writers that were killed left half-written under a prefix; return how many
@@ -341,9 +347,16 @@ class MemoryObjects:
 
     def stored_bytes(self, prefix: str) -> int:
         """Number of bytes held under a prefix."""
+        return sum(len(value) for _, value in self._items(prefix))
+
+    def stored_units(self, prefix: str) -> int:
+        """Number of chunks or shards under the prefix of an array."""
+        return sum(not key.endswith("zarr.json") for key, _ in self._items(prefix))
+
+    def _items(self, prefix: str) -> list[tuple[str, Any]]:
         start = f"{prefix}/" if prefix else ""
         items = list(self._store._store_dict.items())
-        return sum(len(value) for key, value in items if key.startswith(start) and "/.lithax/" not in f"/{key}")
+        return [(k, value) for k, value in items if k.startswith(start) and "/.lithax/" not in f"/{k}"]
 
 
 class _StoreReader:

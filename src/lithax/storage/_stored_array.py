@@ -162,6 +162,15 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
             return self._objects.stored_bytes(self.path)
         return None
 
+    @property
+    def stored_units(self) -> int | None:
+        """Number of units that an array in memory, or in a local directory, holds; None for other
+        stores.
+        """
+        if isinstance(self._objects, DirectoryObjects | MemoryObjects):
+            return self._objects.stored_units(self.path)
+        return None
+
     def encoding(self) -> dict[str, Any]:
         """Return the codecs, as options for another array with other chunks."""
         if isinstance(self.zarray.serializer, ShardingCodec):  # shards within shards
