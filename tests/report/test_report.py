@@ -124,7 +124,7 @@ def test_porosities_fit_together(which, request):
 
 def test_the_demo_holds_the_methods_against_the_truth(demo):
     """A 64th part of the demo, whose criteria are for the whole: with fewer grains and pores errors are some times larger."""
-    assert len(demo.criteria) == 4
+    assert len(demo.criteria) == 5
     grains = SMALL.voxels**3
     assert demo["truth.voxelised"].kind == "simulated"
     assert demo["truth.voxelised"].value * grains == pytest.approx(round(demo["truth.voxelised"].value * grains))
@@ -145,6 +145,24 @@ def test_the_demo_holds_the_methods_against_the_truth(demo):
     ]  # fmt: skip
 
 
+def test_the_permeability_of_the_pack_stands_beside_kozeny_and_carman(demo):
+    pores = np.asarray(lx.open(demo.folder / "pores.zarr")[:63, :63, :63])
+    coarse = pores.reshape(21, 3, 21, 3, 21, 3).mean((1, 3, 5)) > 0.5  # spheres of 12 voxels
+    porosity = coarse.mean()
+    flow = lx.solve.permeability(coarse, axis="x", spacing=f"{3 * SMALL.voxel_length} um", unit="um²")
+    assert demo["pack.permeability.x"].value == pytest.approx(float(flow.value), rel=1e-5)
+    expected = porosity**3 / (1 - porosity) ** 2 * 200.0**2 / 180
+    assert demo["pack.permeability.kozeny_carman"].value == pytest.approx(expected)
+    assert (demo["pack.permeability.kozeny_carman"].kind, demo["pack.permeability.x"].kind) == ("assumed", "measured")
+    k = [demo[f"pack.permeability.{axis}"].value for axis in "xyz"]
+    assert demo["pack.permeability.ratio"].value == pytest.approx(np.mean(k) / expected)
+    # Not two spheres wide; the whole pack is within 20 %.
+    assert 0.7 < demo["pack.permeability.ratio"].value < 1.3
+    criterion = demo.as_dict()["criteria"][-1]
+    assert (criterion["unit"], criterion["limit"]) == ("%", 20)
+    assert criterion["value"] == pytest.approx(100 * abs(np.mean(k) / expected - 1))
+
+
 def test_a_scan_without_truth_says_what_it_cannot_know(scanned, grey):
     assert scanned.criteria == ()
     assert scanned.passed
@@ -162,7 +180,7 @@ def test_a_scan_without_truth_says_what_it_cannot_know(scanned, grey):
 def test_the_summary_names_the_main_numbers(demo):
     text = demo.summary()
     assert demo["porosity.total"].text in text
-    assert text.count("PASS") + text.count("FAIL") == 4
+    assert text.count("PASS") + text.count("FAIL") == 5
     assert "blurred.porosity.total" not in text
 
 

@@ -19,6 +19,7 @@ from lithax.report._folder import report_folder
 from lithax.report._input import RawLayout, open_source
 from lithax.report._number import Number
 from lithax.report._numbers import grey_numbers, image_numbers, prefixed, space_numbers, truth_numbers
+from lithax.report._pack_permeability import pack_criterion, pack_numbers, pack_permeability
 from lithax.report._page import render
 from lithax.report._picture import Picture
 from lithax.report._settings import Settings
@@ -45,7 +46,7 @@ _SUMMARY = {
     "grey.edge_width",
     "grey.contrast_to_noise",
 }
-_FAMILIES = ("porosity.percolating", "transport.formation_factor", "transport.permeability")
+_FAMILIES = ("porosity.percolating", "transport.formation_factor", "transport.permeability", "pack.permeability")
 SCHEMA = {"format": "lithax-report", "version": 1}
 
 
@@ -101,7 +102,7 @@ class Report:
             "title": self.title,
             "passed": self.passed,
             "criteria": [
-                {"name": c.name, "value": c.value, "limit": c.limit, "unit": "porosity units", "passed": c.passed}
+                {"name": c.name, "value": c.value, "limit": c.limit, "unit": c.unit, "passed": c.passed}
                 for c in self.criteria
             ],
             "warnings": list(self.warnings),
@@ -260,6 +261,9 @@ def finney_report(
             *prefixed("blurred", label, truth_numbers(blurred)),
             *prefixed("blurred", label, grey_numbers(blurred.analysis)),
         ]
+        steps("Flow: permeability of the pack, beside Kozeny and Carman's")
+        flow = pack_permeability(analysis.space.pores)
+        numbers += pack_numbers(flow)
         parts = transport_parts(analysis, steps) if transport else ()
         numbers += [number for part in parts for number in part.numbers]
         drawn = pictures(analysis)
@@ -278,7 +282,7 @@ def finney_report(
         }
         provenance = _provenance(made, analysis, settings)
         name = title or "Finney pack under a simulated scanner"
-        checks = criteria(sharp, blurred)
+        checks = (*criteria(sharp, blurred), pack_criterion(flow))
         done = Report(name, folder, tuple(numbers), checks, tuple(analysis.warnings), provenance)
         return _write(done, analysis, drawn, steps, continuous, (sharp, blurred), parts)
 

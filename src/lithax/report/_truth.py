@@ -104,14 +104,20 @@ class Criterion:
 
     name: str
     value: float | None
-    """What was found, in porosity units (percentage points)."""
+    """What was found [unit]."""
     limit: float
-    """In porosity units."""
+    """[unit]"""
     passed: bool
+    unit: str = "porosity units"
+    """Percentage points of the porosity, if not said otherwise."""
+
+    @property
+    def text(self) -> str:
+        """The value as people read it, with unit."""
+        return "not available" if self.value is None else f"{self.value:.3f} {self.unit}"
 
     def __str__(self) -> str:
-        shown = "not available" if self.value is None else f"{self.value:.3f}"
-        return f"{'PASS' if self.passed else 'FAIL'}  {self.name}: {shown} porosity units"
+        return f"{'PASS' if self.passed else 'FAIL'}  {self.name}: {self.text}"
 
 
 def criteria(sharp: Comparison, blurred: Comparison) -> tuple[Criterion, ...]:
