@@ -4,6 +4,7 @@ slices; first guesses.
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jax import numpy as jnp
@@ -24,6 +25,7 @@ def _in_order(run: Run, v: jax.Array) -> jax.Array:
     return v.transpose(np.argsort(run.order))
 
 
+@eqx.filter_jit
 def potential_of(run: Run, drive: Drive, u: jax.Array, number: int) -> jax.Array:
     """Return the potential at voxel centres, falling by one along the axis."""
     axis = _driven(run, number)
@@ -32,6 +34,7 @@ def potential_of(run: Run, drive: Drive, u: jax.Array, number: int) -> jax.Array
     return _in_order(run, 1 - (run.settings.layout.cells(u) + ramp).astype(u.dtype))
 
 
+@eqx.filter_jit
 def current_density(
     run: Run, drive: Drive, faces: Faces, u: jax.Array, scale: jax.Array, number: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -64,6 +67,7 @@ def current_density(
     return found[0], found[1], found[2]
 
 
+@eqx.filter_jit
 def relative_currents(run: Run, drive: Drive, faces: Faces, u: jax.Array, number: int) -> jax.Array:
     """Return the current through every plane of faces across the axis, relative to their mean."""
     currents = slice_currents(run.settings.layout, faces, drive, u, _driven(run, number))
@@ -95,10 +99,11 @@ def guess_from(x0: Any, run: Run, number: int, shape: tuple[int, int, int], rese
     coarse = potential.shape[axis]
     # The ramp goes, the deviation from it stays what it was: coarse voxels hold it for all of
     # theirs.
-    ramp = ((np.arange(coarse) + 0.5) / coarse).reshape([-1 if a == axis else 1 for a in range(3)])
+    dtype = np.result_type(potential.dtype, np.float32)
+    ramp = ((np.arange(coarse, dtype=dtype) + 0.5) / coarse).reshape([-1 if a == axis else 1 for a in range(3)])
     deviation = 1 - ramp - potential
     for a, factor in enumerate(factors):
-        deviation = np.repeat(deviation, factor, a)
+        deviation = np.repeat(deviation, factor, a) if factor > 1 else deviation
     turned = deviation.transpose(run.order)
     if reservoir:
         turned = np.pad(turned, [(reservoir, reservoir), (0, 0), (0, 0)])
