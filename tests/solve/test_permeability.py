@@ -256,7 +256,7 @@ def test_fields(pores, along_x):
     assert np.all(np.asarray(k.velocity[0])[~pores] == 0)
     axes = lx.viz.flow_slice(k, across="y", position=1)
     speed = np.sqrt(sum(np.asarray(v)[:, 1] ** 2 for v in k.velocity)) / np.mean(k.velocity[0])
-    assert axes.images[0].get_array().filled(0) == pytest.approx(speed.T, rel=1e-5)  # float32
+    assert axes.images[0].get_array().filled(0) == pytest.approx(np.asarray(speed.T), rel=1e-5)  # float32
     with pytest.raises(ValueError, match="position=99"):
         lx.viz.flow_slice(k, position=99)
     image = lx.from_array(np.ascontiguousarray(pores.transpose(1, 2, 0)), voxel_length=(2, 2, 2), voxel_unit="um")
