@@ -191,6 +191,7 @@ BAD = [
     (dict(tolerance=0), ValueError, "tolerance=0"),
     (dict(unit="mD"), ValueError, "no voxel_unit"),
     (dict(spacing=-1), ValueError, "spacing=-1"),
+    (dict(spacing=("2 um",) * 3), ValueError, "the unit goes with one"),
     (dict(where=np.zeros(SHAPE, bool)), ValueError, "selects no voxel"),
     (dict(where=np.ones((2, 2, 2), bool)), ValueError, "shape"),
     (dict(memory_limit=1000), MemoryError, "GB"),

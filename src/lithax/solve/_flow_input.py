@@ -257,7 +257,13 @@ def _geometry(image: Any, spacing: Any) -> tuple[Any, str]:
         if spacing.shape not in ((), (3,)):
             raise ValueError(f"spacing has shape {spacing.shape}; give one length or three.")
         return spacing, unit
-    numbers = np.asarray(spacing, float)
+    try:
+        numbers = np.asarray(spacing, float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"spacing={spacing!r} must be a length or three of them; the unit goes with one, '2 um', or with the image: "
+            f"lx.from_array(..., voxel_length=(2, 2, 3), voxel_unit='um')."
+        ) from None
     if numbers.shape not in ((), (3,)) or not np.all(np.isfinite(numbers)) or np.any(numbers <= 0):
         raise ValueError(f"spacing={spacing!r} must be a positive length, or three of them.")
     return tuple(np.broadcast_to(numbers, (3,)).tolist()), unit
