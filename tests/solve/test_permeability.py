@@ -277,7 +277,8 @@ def test_how_wide_the_widest_way_through_is(pores):
     assert wide.breakthrough_diameter == 11
     assert not any("coarsened image" in note for note in wide.notes)
     narrow = lx.solve.permeability(pores, axis="x")
-    assert narrow.breakthrough_diameter == lx.drainage(pores, entry="x-").breakthrough_diameter[0]
+    drained = lx.drainage(pores, entry="x-").breakthrough_diameter[0]
+    assert narrow.breakthrough_diameter == pytest.approx(drained, rel=1e-6)  # of float32
     assert any("coarsened image" in note for note in narrow.notes)
 
 
