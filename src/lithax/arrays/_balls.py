@@ -61,7 +61,7 @@ def draw_balls(centers: np.ndarray, core: _Box) -> np.ndarray:
     """
     begin, size = np.array([s.start for s in core]), np.array([s.stop - s.start for s in core])
     reach = math.isqrt(int(centers.max(initial=0))) // 2 + 2
-    room = np.zeros(size + 4 * reach, np.int32 if centers.dtype.itemsize < 8 else np.int64)
+    room: np.ndarray = np.zeros(size + 4 * reach, np.int32 if centers.dtype.itemsize < 8 else np.int64)
     strides = np.array([room.shape[1] * room.shape[2], room.shape[2], 1])
     sets: list[tuple[int, int, int, np.ndarray]] = []
     for kind, (places, radii, leaning) in enumerate(_not_inside_another(centers)):
@@ -145,7 +145,8 @@ def _not_inside_another(centers: np.ndarray) -> list[tuple[np.ndarray, np.ndarra
     flat, box = centers.reshape(-1), centers.shape[1:]
     strides, volume = (box[1] * box[2], box[2], 1), math.prod(box)
     stride = 1 if len(centers) == 8 else 2
-    steps = sorted((s for s in itertools.product((-stride, 0, stride), repeat=3) if any(s)), key=_length)
+    lengths = (-stride, 0, stride)
+    steps = sorted(((x, y, z) for x, y, z in itertools.product(lengths, repeat=3) if x or y or z), key=_length)
     found = []
     for kind in range(len(centers)):
         places = np.flatnonzero(centers[kind])

@@ -84,7 +84,8 @@ class Patches(Iterator):
         first = number * self._batch
         pairs = [self._patch((first + k) * self._world.count + self._world.index) for k in range(self._batch)]
         grey = np.stack([p for p, _ in pairs])
-        return grey if pairs[0][1] is None else (grey, np.stack([p for _, p in pairs]))
+        labels = [p for _, p in pairs if p is not None]
+        return (grey, np.stack(labels)) if labels else grey
 
     def _patch(self, n: int) -> tuple[np.ndarray, np.ndarray | None]:
         draw = np.random.Generator(np.random.Philox(key=[self._seed, n]))
@@ -163,7 +164,8 @@ class _Index:
         tiles: list[tuple[int, Box]] = []
         for number, scan in enumerate(scans):
             ranges = [range(0, n, TILE) for n in scan.shape]
-            tiles += [(number, tuple(slice(c, c + TILE) for c in corner)) for corner in itertools.product(*ranges)]
+            for x, y, z in itertools.product(*ranges):
+                tiles.append((number, (slice(x, x + TILE), slice(y, y + TILE), slice(z, z + TILE))))
         own = {k: _counted(scans[tiles[k][0]].labels[tiles[k][1]]) for k in range(world.index, len(tiles), world.count)}
         found: dict[int, dict[int, int]] = {}
         for part in world.gather(own):

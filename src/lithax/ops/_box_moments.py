@@ -34,7 +34,7 @@ def box_moments(a: Array, b: Array, count: Any, sizes: Halo) -> tuple[Array, Arr
         length = a.shape[axis] - size + 1
         total = count * size if uniform else windows(count, size, axis, operator.add)
 
-        def merge(x: Array, axis=axis, size=size, count=count, total=total) -> Array:
+        def merge(x: Array, axis: int = axis, size: int = size, count: Any = count, total: Any = total) -> Array:
             if uniform:
                 merged = windows(x, size, axis, operator.add) / float(size)
             else:

@@ -77,7 +77,8 @@ class Walk:
         import jax
 
         closed = jax.make_jaxpr(network)(block)
-        begin = Reach((1, 2, 3), *(((Fraction(n),) * 3) for n in (0, 0, 1)))
+        nothing, one = Fraction(0), Fraction(1)
+        begin = Reach((1, 2, 3), (nothing,) * 3, (nothing,) * 3, (one,) * 3)
         varies = [frozenset(a for a, n in enumerate(c.shape) if n != 1) for c in map(jax.numpy.asarray, closed.consts)]
         results, known = self._follow(closed.jaxpr, closed.consts, varies, [block], [begin])
         if len(results) != 1 or not isinstance(known[0], Reach):
@@ -146,12 +147,12 @@ class Walk:
             return value
         extent = self.extents[len(self.recorded)]
         self.recorded.append(extent)
-        inside = None
+        inside: Any = True
         for axis, at in enumerate(mark.axes):
             place = jnp.arange(value.shape[at]) + _divided(self.start[axis], mark.step[axis])
             flag = (place >= extra[axis]) & (place < extent[axis] - extra[axis])
             flag = flag.reshape([-1 if a == at else 1 for a in range(value.ndim)])
-            inside = flag if inside is None else inside & flag
+            inside = inside & flag
         return jnp.where(inside, value, jnp.asarray(beyond, value.dtype))
 
     def _windowed(self, mark: Reach, axes, sizes, steps, padding, dilation, spread) -> Reach:
@@ -171,9 +172,9 @@ class Walk:
         mark = marks[0]
         if not isinstance(mark, Reach) or isinstance(marks[1], Reach) or len(lhs) != 5:
             raise _refused(equation, "with weights that depend on the voxels, or of other than three axes")
-        order = [lhs[2:].index(a) if a in lhs[2:] else None for a in mark.axes]
-        if None in order:
+        if not set(mark.axes) <= set(lhs[2:]):
             raise _refused(equation, "along other axes than x, y, z")
+        order = [lhs[2:].index(a) for a in mark.axes]
         pick = lambda name: [p[name][k] for k in order]  # noqa: E731
         padding = pick("padding")
         if any(lo or hi for lo, hi in padding):

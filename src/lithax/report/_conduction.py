@@ -100,10 +100,11 @@ def _pictures(found: Conductivity, scan: VoxelImage, pores: VoxelImage) -> tuple
     x, y, z = (np.asarray(part, float) for part in found.flux[axis])
     strength = np.sqrt(x**2 + y**2 + z**2) / values[axis]
     across = 2 if axis != 2 else 1
+    first, second = "xyz".replace("xyz"[across], "")
     middle = tuple(slice(n // 2, n // 2 + 1) if a == across else slice(None) for a, n in enumerate(pores.shape))
     figure = draw_current(
         np.asarray(scan[middle]).squeeze(across), strength[middle].squeeze(across),
-        names=tuple("xyz"[a] for a in range(3) if a != across), along="xyz"[axis],
+        names=(first, second), along="xyz"[axis],
     )  # fmt: skip
     words = f"Current density along {'xyz'[axis]} in a slice through the middle, over the image."
     caption = (

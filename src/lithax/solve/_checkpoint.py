@@ -104,7 +104,7 @@ class Slot:
         """Keep a state, and forget all but the one before."""
         began = time.monotonic()
         self.of.folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{n}-{k}": np.asarray(piece.data)
             for n, leaf in enumerate(jax.tree.leaves(state))
             for k, piece in enumerate(leaf.addressable_shards)

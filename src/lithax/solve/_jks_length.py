@@ -76,7 +76,7 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
     soft = np.clip(np.asarray(gaussian(pores, sigma=smoothing), np.float64), 0, 1)
     soft = np.where(soft < _NONE, 0, soft)
     slopes = [np.gradient(soft, h, axis=a) for a, h in enumerate(source.spacing) if soft.shape[a] > 1]
-    settings = {"tolerance": 1e-3, "gradient_tolerance": 5e-3} | options
+    settings: dict[str, Any] = {"tolerance": 1e-3, "gradient_tolerance": 5e-3} | options
     found = conductivity(
         soft.astype(np.float32), axis=axis, fluid=1.0, gradient=True, spacing=source.spacing, **settings
     )

@@ -37,7 +37,7 @@ from jax import numpy as jnp
 from lithax.arrays import fence
 from lithax.grid import Index
 from lithax.solve._face_operator import FaceOperator, padded_faces
-from lithax.solve._layout import AbstractLayout, Layout
+from lithax.solve._layout import AbstractLayout
 
 OVER = 1.8
 """What weights along a coarsened axis are divided by."""
@@ -197,7 +197,7 @@ def prolonged(e: jax.Array, fine: AbstractLayout, coarse: AbstractLayout, step: 
     return fine.pad(v[:nx, :ny, :nz])
 
 
-def coarsened(operator: FaceOperator, layout: Layout, step: tuple[bool, bool, bool]) -> FaceOperator:
+def coarsened(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, bool, bool]) -> FaceOperator:
     """Return the operator of the aggregates."""
     fine = operator.layout
     faces = []
@@ -253,7 +253,7 @@ def pseudo_inverse(operator: FaceOperator) -> jax.Array:
     return jax.pure_callback(find, shape, *operator.faces, *excess, vmap_method="sequential").astype(dtype)
 
 
-def _dense_inverse(layout: Layout, *arrays: Any) -> np.ndarray:
+def _dense_inverse(layout: AbstractLayout, *arrays: Any) -> np.ndarray:
     faces = [np.asarray(c, np.float64) for c in arrays[:3]]
     number = np.arange(math.prod(layout.shape)).reshape(layout.shape)
     dense = np.zeros((number.size, number.size))

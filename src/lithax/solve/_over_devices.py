@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.arrays import is_traced
 from lithax.chunked import ChunkCache
 from lithax.geometry import Frame
 from lithax.grid import Index
@@ -35,7 +36,7 @@ def lies_over_devices(image: Any) -> bool:
         world = getattr(image, "world", None) or connected()
         _check_world(world)
         return world.count > 1 or len(device_or_devices(world) or ()) > 1
-    if isinstance(image, jax.core.Tracer) or not isinstance(image, jax.Array):
+    if is_traced(image) or not isinstance(image, jax.Array):
         return False
     if len(image.sharding.device_set) == 1 or image.sharding.is_fully_replicated:
         return False
@@ -162,7 +163,7 @@ def mesh_of(image: Any, source: Source) -> Any:
         if isinstance(sharding, jax.sharding.NamedSharding) and len(sharding.spec) == 3:
             names = [() if s is None else (s,) if isinstance(s, str) else tuple(s) for s in sharding.spec]
             if all(len(n) <= 1 for n in names):
-                devices = sharding.mesh.devices
+                devices: Any = sharding.mesh.devices
                 order = [sharding.mesh.axis_names.index(n[0]) for n in names if n]
                 if len(order) == devices.ndim:
                     counts = [sharding.mesh.shape[n[0]] if n else 1 for n in names]

@@ -97,7 +97,9 @@ def plan_parts(
     layouts: list[AbstractLayout] = []
     for k, shape in enumerate(shapes):
         if k < count:
-            layouts.append(PartLayout(part, shape, names, counts, periodic, held))
+            layouts.append(
+                PartLayout(shape=part, whole=shape, names=names, counts=counts, periodic=periodic, held=held)
+            )
             if k < len(steps):
                 a, b, c = (n // 2 if halved else n for n, halved in zip(part, steps[k], strict=True))
                 part = (a, b, c)
