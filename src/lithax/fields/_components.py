@@ -125,6 +125,8 @@ class Found:
         """Return for each voxel of a labelled block the value of its component; `values` begins
         with that of none.
         """
+        if count == 0:
+            return np.full(labels.shape, values[0], values.dtype)
         base = self.bases.get(block.place, 0)
         local = np.concatenate([values[:1], values[self.numbers[base + 1 : base + 1 + count]]])
         return local[labels]
