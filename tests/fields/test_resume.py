@@ -81,3 +81,14 @@ def test_processes_give_the_same(pore, tmp_path, count):
         np.testing.assert_array_equal(lx.open(tmp_path / f"{name}.zarr")[...], values, err_msg=name)
     for saturation in saturations:
         np.testing.assert_array_equal(saturation, drained.saturation)
+
+
+def test_scratch_that_a_complete_run_left_goes(pore, tmp_path, monkeypatch):
+    """Killed between the last word and the removal of its scratch, a run has a result, and a folder too many."""
+    image, out = lx.open(tmp_path / "pore.zarr", mode="r"), tmp_path / "d.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr("lithax.images._pass_driver._Driver._remove_scratch", lambda self: None)
+        expected = lx.distance(image, store=out, progress=False)[...]
+    assert (out / "scratch").exists()
+    np.testing.assert_array_equal(lx.distance(image, store=out, progress=False, resume=True)[...], expected)
+    assert not (out / "scratch").exists()

@@ -187,6 +187,7 @@ class _Driver:
     def drive(self, algorithm: Algorithm) -> tuple[list[VoxelImage], Any]:
         """Do the passes one after the other."""
         if self.finished:  # by an earlier call, which noted what it returned
+            on_first(self.world, self._remove_scratch)  # that call may have been killed before it did
             return self.outputs, self.outputs[0].metadata.extra.get("result")
         generator, answer, result = algorithm(self.whole), None, None
         noted = bool(self.outputs)
@@ -387,6 +388,9 @@ class _Driver:
                 state="complete", run=self.identity, provenance=self._provenance(), content_hash=None, extra=extra
             )
             journal.finish()
+        self._remove_scratch()
+
+    def _remove_scratch(self) -> None:
         for output in self.outputs[:1]:
             if not output.stored.in_memory:
                 place = locate(output.zarray).child(SCRATCH)
