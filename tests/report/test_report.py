@@ -372,6 +372,7 @@ def test_three_phases_are_a_table_and_options_that_do_not_apply_are_said_to(tmp_
     assert any("pore_phase=2" in w and "not used" in w for w in other.warnings)
 
 
+@pytest.mark.slow
 def test_transport_is_a_section_of_its_own(tmp_path):
     rng = np.random.default_rng(3)
     pore = scipy.ndimage.gaussian_filter(rng.normal(size=(16, 16, 16)), 2) < 0.05
