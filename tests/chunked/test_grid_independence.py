@@ -131,8 +131,9 @@ def test_two_lopsided_steps_with_every_pair_of_rules(first, second, rng):
     same = chain(partial(uphill, boundary=first), partial(uphill, boundary=second, boundary_value=0.5))
     for fn in (pair, back, same):
         assert_chunk_invariant(fn, x, chunks=[(2, 3, 2), (4, 1, 5), (1, 5, 7)], backend="numpy")
-    compiled = chain(partial(ahead, boundary=first), partial(ahead, boundary=second, boundary_value=0.5))
-    assert_chunk_invariant(compiled, x.astype(np.float32), chunks=[(4, 3, 5)])
+    if first == second or "wrap" in (first, second):  # each pair compiles a program; the others differ in one constant
+        compiled = chain(partial(ahead, boundary=first), partial(ahead, boundary=second, boundary_value=0.5))
+        assert_chunk_invariant(compiled, x.astype(np.float32), chunks=[(4, 3, 5)])
 
 
 def test_a_longer_chain_compiled(rng):
