@@ -32,4 +32,4 @@ def test_the_plan_counts_what_is_asked_for():
     for more in ({"fields": True}, {"gradient": True}, {"axis": "all", "ends": "periodic", "sides": "periodic"}):
         assert lx.plan(lx.solve.conductivity, rock, pore=1, **more).memory > least
     assert lx.plan(lx.solve.conductivity, np.ones((3, 100, 100, 100), "f8")).memory > least + 10**8  # twice as wide
-    assert lx.plan(lx.solve.permeability, rock, pore=1).memory > least
+    assert lx.plan(lx.solve.permeability, rock, pore=1).memory >= 100 * rock.size

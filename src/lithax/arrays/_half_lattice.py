@@ -15,7 +15,7 @@ import itertools
 
 import numpy as np
 
-PARITIES = tuple(itertools.product((0, 1), repeat=3))
+PARITIES = tuple((x, y, z) for x, y, z in itertools.product((0, 1), repeat=3))
 _TILE = 1 << 16
 
 

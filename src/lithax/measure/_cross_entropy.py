@@ -68,11 +68,12 @@ def li(image: Any, bins: Bins | None = None, where: Any = None, *, tolerance: fl
     x, n = levels.offsets, levels.counts.astype(np.float64)
     if n.size == 1:
         return levels.number(0)
-    if tolerance is None:
-        tolerance = 0.5 if levels.values.dtype.kind in "iu" else np.min(np.diff(x)) / 2
+    near = tolerance
+    if near is None:
+        near = 0.5 if levels.values.dtype.kind in "iu" else np.min(np.diff(x)) / 2
     # Up to the level that a threshold lies on or above.
     count, total = (np.concatenate([[0.0], np.cumsum(v)]) for v in (n, n * x))
-    found, _ = _settled(np.append(x, np.inf), count, total, total[-1] / count[-1], tolerance, ends=1)
+    found, _ = _settled(np.append(x, np.inf), count, total, total[-1] / count[-1], float(near), ends=1)
     return float(found + float(levels.values[0]))
 
 

@@ -34,14 +34,14 @@ def box_moments(a: Array, b: Array, count: Any, sizes: Halo) -> tuple[Array, Arr
         length = a.shape[axis] - size + 1
         total = count * size if uniform else windows(count, size, axis, operator.add)
 
-        def merge(x: Array, axis: int = axis, size: int = size, count: Any = count, total: Any = total) -> Array:
+        def merge(x: Any, axis: int = axis, size: int = size, count: Any = count, total: Any = total) -> Any:
             if uniform:
                 merged = windows(x, size, axis, operator.add) / float(size)
             else:
                 merged = windows(x * count, size, axis, operator.add) / xp.where(total > 0, total, xp.ones_like(total))
             return fence(merged) if size > CHEAP else merged
 
-        first = merge(a)
+        first: Array = merge(a)
         second = first if same else merge(b)
         summed = None if squares is None else windows(squares, size, axis, operator.add)
         for k in range(size):

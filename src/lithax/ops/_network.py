@@ -249,10 +249,10 @@ def network(*blocks: Shaped[Any, "x y z"], block: Context, model: Any, output: s
     xp = namespace(*blocks)
     values = [as_real(b) if is_jax(b) else to_numpy(as_real(b)) for b in blocks]
     scores = _scores(values, block, model, field)
-    results: tuple[Any, ...] = _results(scores, output)
+    results = _results(scores, output)
     if not is_jax(*blocks) and not any(map(is_jax, blocks)) and xp is not namespace(*results):
         results = tuple(xp.asarray(np.array(to_numpy(r))) for r in results)
-    return results if len(results) > 1 else results[0]
+    return results[0] if len(results) == 1 else results
 
 
 def _results(scores: Array, output: str) -> tuple[Array, ...]:

@@ -78,7 +78,7 @@ class Walk:
 
         closed = jax.make_jaxpr(network)(block)
         nothing, one = Fraction(0), Fraction(1)
-        begin = Reach((1, 2, 3), (nothing,) * 3, (nothing,) * 3, (one,) * 3)
+        begin = Reach((1, 2, 3), (nothing, nothing, nothing), (nothing, nothing, nothing), (one, one, one))
         varies = [frozenset(a for a, n in enumerate(c.shape) if n != 1) for c in map(jax.numpy.asarray, closed.consts)]
         results, known = self._follow(closed.jaxpr, closed.consts, varies, [block], [begin])
         if len(results) != 1 or not isinstance(known[0], Reach):

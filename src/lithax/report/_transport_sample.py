@@ -60,7 +60,7 @@ def _threshold(analysis: Analysis, scan: VoxelImage) -> tuple[tuple[Any, float, 
     if grey is None or grey.thresholds.half_contrast is None:
         return None, "The uncertainty of the threshold is not known, and with it its part of the error."
     found = grey.thresholds
-    uncertainty = 0.5 * abs(found.otsu - found.half_contrast)
+    uncertainty = 0.5 * abs(found.otsu - grey.thresholds.half_contrast)
     if uncertainty == 0:
         return None, "Otsu's threshold and half contrast agree, so they do not say how uncertain the threshold is."
     fn = make_filter(analysis.settings.filter)

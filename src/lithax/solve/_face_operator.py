@@ -115,7 +115,7 @@ def face_operator(
     return FaceOperator(layout, tuple(faces), None if excess is None else layout.pad(excess))
 
 
-def padded_faces(layout: Layout, axis: int, lower: jax.Array, upper: jax.Array | None) -> jax.Array:
+def padded_faces(layout: AbstractLayout, axis: int, lower: jax.Array, upper: jax.Array | None) -> jax.Array:
     """Return the weights of the faces along an axis in padded form: lower faces of all cells, upper
     ones of the last.
     """

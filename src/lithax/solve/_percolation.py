@@ -84,7 +84,8 @@ def joining_ends(
         return joins, touches
     if ends == "periodic":
         nowhere = np.zeros(len(groups), bool)
-        return joining(groups, wraps.any(1) if axis is None else wraps[:, axis], nowhere, nowhere, ends)
+        around = np.asarray(wraps.any(1)) if axis is None else wraps[:, axis]
+        return joining(groups, around, nowhere, nowhere, ends)
     assert axis is not None
     first, last = np.zeros(len(groups), bool), np.zeros(len(groups), bool)
     for end, seen in ((0, first), (-1, last)):
