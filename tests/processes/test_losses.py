@@ -11,6 +11,8 @@ import lithax as lx
 from lithax.errors import ProcessFailure
 from lithax.testing import on_threads
 
+LATER = pytest.mark.slow
+"""Further cases, which nox -s mpi takes but in CI."""
 DIFFERENT = r"ValueError: chunk_(loss|reduce)\(\) was called with different arguments: "
 VAIN = r"ProcessFailure: process 0 of 2 waited 2 s in chunk_loss\(\) for the others, which did not come"
 
@@ -21,15 +23,15 @@ VAIN = r"ProcessFailure: process 0 of 2 waited 2 s in chunk_loss\(\) for the oth
     ("case", "said", "times"),
     [
         ("another order", DIFFERENT + "evaluation is 'value of loss 1, evaluation 3' in process 0 and 'value of loss 2", 2),
-        ("another parameter", DIFFERENT + r"parameters is '1\.0' in process 0 and '2\.0' in process 1", 2),
-        ("a gradient", DIFFERENT + "evaluation is 'value of loss 1.* and 'gradient of loss 1", 2),
-        ("left out by the compiler", DIFFERENT + "parameters is", 2),
+        pytest.param("another parameter", DIFFERENT + r"parameters is '1\.0' in process 0 and '2\.0' in process 1", 2, marks=LATER),
+        pytest.param("a gradient", DIFFERENT + "evaluation is 'value of loss 1.* and 'gradient of loss 1", 2, marks=LATER),
+        pytest.param("left out by the compiler", DIFFERENT + "parameters is", 2, marks=LATER),
         ("one fewer, and the end", "process 1 came to the end of its program", 2),
-        ("one fewer, and something else", DIFFERENT + "function is 'chunk_loss' in process 0 and 'chunk_reduce'", 2),
-        ("one fewer, and gather", DIFFERENT + "function is 'chunk_loss' in process 0 and 'world.gather'", 2),
-        ("late", VAIN, 2),
+        pytest.param("one fewer, and something else", DIFFERENT + "function is 'chunk_loss' in process 0 and 'chunk_reduce'", 2, marks=LATER),
+        pytest.param("one fewer, and gather", DIFFERENT + "function is 'chunk_loss' in process 0 and 'world.gather'", 2, marks=LATER),
+        pytest.param("late", VAIN, 2, marks=LATER),
         ("never", VAIN, 1),  # the other one sleeps, and is ended
-        ("never, and caught", VAIN.removeprefix("ProcessFailure: "), 1),
+        pytest.param("never, and caught", VAIN.removeprefix("ProcessFailure: "), 1, marks=LATER),
     ],
 )  # fmt: skip
 def test_real_processes_all_stop(mpiexec, tmp_path, kind, case, said, times):
