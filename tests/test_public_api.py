@@ -43,6 +43,7 @@ NAMES = [
         "run_passes",
         "domain",
         "where",
+        "inscribed_cuboid",
         "connectivity",
         "report",
     ],
