@@ -93,3 +93,16 @@ def test_wrong_arguments_are_named(tmp_path):
             partial(steepest, times=3), lx.from_array(values), axis=0, store=tmp_path / "a.zarr", resume=True,
             progress=False,
         )  # fmt: skip
+
+
+def test_a_run_is_not_resumed_by_a_function_that_holds_another_array(tmp_path):
+    """The arrays differ where their text has dots."""
+    values, weights = scan(), np.ones(5000)
+    other = weights.copy()
+    other[2500] = 2
+    call = partial(lx.map_lines, image=lx.from_array(values), axis=0, store=tmp_path / "a.zarr", progress=False)
+    call(lambda lines: lines * weights[2500])
+    with pytest.raises(lx.errors.ResumeError):
+        call(lambda lines: lines * other[2500], resume=True)
+    with pytest.raises(lx.errors.ResumeError):
+        call(partial(lambda w, lines: lines * w[2500], weights), resume=True)

@@ -1,7 +1,8 @@
 """Operations along whole lines: on images, blocks become pencils that reach from face to face."""
 
 import hashlib
-from collections.abc import Callable, Collection
+import itertools
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, NamedTuple, Unpack
 
@@ -19,7 +20,7 @@ from lithax.fields._call import (
     phase_values,
     valid_array,
 )
-from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
+from lithax.images import Passes, Plan, WholeImage, described_parameters, plan_algorithm, plans, run_algorithm
 
 
 def map_lines(
@@ -329,17 +330,22 @@ def _call(lines: _Lines, where: Any, options: Any, parameters: Any) -> Any:
 
 
 def _described(function: Any) -> str:
-    """Return what tells a function from another when a run is resumed: its name and its code."""
+    """Return what tells a function from another when a run is resumed: its name, its code, and
+    what it holds, arrays by their voxels.
+    """
     if isinstance(function, partial):
-        inner = [_described(a) if callable(a) else repr(a) for a in (*function.args, *function.keywords.values())]
-        return f"{_described(function.func)}({', '.join(inner)})"
+        return f"{_described(function.func)}({', '.join(_held(function.args, function.keywords.values()))})"
     code = getattr(function, "__code__", None)
-    held = [c.cell_contents for c in getattr(function, "__closure__", None) or ()]
+    held = _held(c.cell_contents for c in getattr(function, "__closure__", None) or ())
     name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
     if code is None:
         return name
     parts = [code.co_code, code.co_names, [c for c in code.co_consts if not hasattr(c, "co_code")], held]
     return f"{name} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+
+
+def _held(*values: Iterable[Any]) -> list[str]:
+    return [_described(v) if callable(v) else described_parameters({"": v})[""] for v in itertools.chain(*values)]
 
 
 def _plan_lines(

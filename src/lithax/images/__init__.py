@@ -27,6 +27,7 @@ from lithax.images._files import export_file as export_file
 from lithax.images._files import file_format as file_format
 from lithax.images._files import import_file as import_file
 from lithax.images._groups import register_group as register_group
+from lithax.images._identity import described_parameters as described_parameters
 from lithax.images._open import open as open
 from lithax.images._open import open_image as open_image
 from lithax.images._outputs import Output as Output
