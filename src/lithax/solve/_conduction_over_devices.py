@@ -16,11 +16,11 @@ from jax import numpy as jnp
 from lithax.images import save, together
 from lithax.sharded import ShardedGrid
 from lithax.solve import _parts as parts_of
+from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_budget import ConductionBudget
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
 from lithax.solve._conduction_solve import Tolerances
-from lithax.solve._conductivity import Conductivity, Porosities
+from lithax.solve._conductivity import Conductivity
 from lithax.solve._conjugate_gradients import loop
 from lithax.solve._domain import check_loading, section_of
 from lithax.solve._over_devices import (
@@ -203,15 +203,11 @@ class _Solve:
     ) -> Conductivity:  # fmt: skip
         medium, several = self.voxels.medium, axis == "all"
         values = [run.conductivity(matrix, scale, self.fluid) for run, matrix, *_ in found]
-        tensor = values[0] if several and self.boundaries.whole else None
-        value = jnp.diagonal(tensor) if tensor is not None else jnp.stack(values) if several else values[0]
         stats = jax.tree.map(lambda *v: jnp.asarray(np.stack(v)), *(s for _, _, ended, *_ in found for s in ended))
-        if not several:
-            stats, share = jax.tree.map(lambda v: v[0], stats), share[0]
-        total, accessible, percolating = (share[..., n] for n in range(3))
-        if tensor is not None:
-            accessible, percolating = accessible[0], percolating[0]
-        total = porosity if medium.pore is not None else total[0] if several else total
+        result = assembled(
+            values, stats, share, porosity, self._bounds(inside, cells), axis=axis, boundaries=self.boundaries,
+            medium=medium, fluid=self.fluid, tolerance=self.tolerance, unit=self.unit,
+        )  # fmt: skip
         slopes, potential, currents = found[0][3], None, None
         if self.fields:
             phi = [self._returned(p, "potential", image) for *_, found_phi, _ in found for p in found_phi]
@@ -219,36 +215,12 @@ class _Solve:
             potential, currents = (phi, flows) if several else (phi[0], flows[0])
         if slopes is not None:
             slopes = self._returned(slopes, "derivative of the effective conductivity", image)
-        converged = stats.done & (stats.error <= self.tolerance)
-        if self.throw and not bool(np.all(np.asarray(converged))):
+        if self.throw and not bool(np.all(np.asarray(result.converged))):
             raise RuntimeError(
                 f"conductivity() did not converge to tolerance={self.tolerance:g} in max_iterations={self.most} steps; ask for "
-                f"less accuracy, or allow more steps. The best estimate of the error is {float(np.max(stats.error)):.2g}."
+                f"less accuracy, or allow more steps. The best estimate of the error is {float(np.max(np.asarray(result.solver_error))):.2g}."
             )
-        return Conductivity(
-            value=value,
-            tensor=tensor,
-            porosity=porosity,
-            porosities=Porosities(total, accessible, percolating),
-            bounds=self._bounds(inside, cells),
-            fluid=self.fluid,
-            converged=converged,
-            iterations=stats.iterations,
-            residual=stats.residual,
-            balance=stats.balance,
-            solver_error=stats.error,
-            gradient_error=jnp.sqrt(stats.error),
-            error_budget=ConductionBudget(solver=stats.error, balance=stats.balance),
-            currents=currents,
-            potential=potential,
-            gradient=slopes,
-            axis=axis,
-            ends=self.ends,
-            sides="linear" if self.boundaries.linear else self.boundaries.sides,
-            unit=self.unit,
-            meaning=medium.meaning,
-            insulating_grains=medium.insulating_grains,
-        )
+        return replace(result, currents=currents, potential=potential, gradient=slopes)
 
     def _returned(self, array: jax.Array, name: str, image: Any) -> Any:
         if self.source.image is None:

@@ -14,8 +14,8 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
+from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_budget import ConductionBudget
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
 from lithax.solve._conduction_solve import (
     Settings,
@@ -27,7 +27,7 @@ from lithax.solve._conduction_solve import (
     solve_compiled,
     solve_on_host,
 )
-from lithax.solve._conductivity import Conductivity, Porosities
+from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import Domain, check_section
 from lithax.solve._fields import current_density, potential_of, relative_currents
 from lithax.solve._medium import Medium, conducting_of, conducting_on_host
@@ -217,43 +217,12 @@ class ConductionSolver:
     def _result(
         self, axis: str, found: list[Any], porosity: Any, share: Any, notes: tuple[str, ...], limits: Any
     ) -> Conductivity:
-        values, tensor = [], None
-        for run, _, solved, scale, _ in found:
-            values.append(run.conductivity(solved.matrix, scale, self.fluid))
-        if axis == "all" and self.boundaries.whole:
-            tensor = values[0]
-            value = jnp.diagonal(tensor)
-        else:
-            value = jnp.stack(values) if axis == "all" else values[0]
+        values = [run.conductivity(solved.matrix, scale, self.fluid) for run, _, solved, scale, _ in found]
         stats = jax.tree.map(lambda *v: jnp.concatenate(v), *(solved.stats for _, _, solved, *_ in found))
-        if axis != "all":
-            stats, share = jax.tree.map(lambda v: v[0], stats), share[0]
-        total, accessible, percolating = (share[..., n] for n in range(3))
-        if axis == "all" and self.boundaries.whole:
-            accessible, percolating = accessible[0], percolating[0]
-        total = porosity if self.medium.pore is not None else total[0] if axis == "all" else total
-        result = Conductivity(
-            value=value,
-            tensor=tensor,
-            porosity=porosity,
-            porosities=Porosities(total, accessible, percolating),
-            bounds=limits,
-            fluid=self.fluid,
-            converged=stats.done & (stats.error <= self.tolerance),
-            iterations=stats.iterations,
-            residual=stats.residual,
-            balance=stats.balance,
-            solver_error=stats.error,
-            gradient_error=jnp.sqrt(stats.error),
-            error_budget=ConductionBudget(solver=stats.error, balance=stats.balance),
-            axis=axis,
-            ends="linear" if self.boundaries.linear else self.boundaries.ends,
-            sides="linear" if self.boundaries.linear else self.boundaries.sides,
-            unit=self.unit,
-            meaning=self.medium.meaning,
-            insulating_grains=self.medium.insulating_grains,
-            notes=notes,
-        )
+        result = assembled(
+            values, stats, share, porosity, limits, axis=axis, boundaries=self.boundaries, medium=self.medium,
+            fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
+        )  # fmt: skip
         result = self._with_gradient(self._with_fields(result, found, axis), found)
         return self._checked(result)
 

@@ -1,0 +1,72 @@
+"""What the two drivers of a conduction solve return, made of what they found."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from lithax.solve._conduction_budget import ConductionBudget
+from lithax.solve._conduction_setup import Boundaries
+from lithax.solve._conductivity import Conductivity, Porosities
+from lithax.solve._medium import Medium
+
+
+def assembled(
+    values: Sequence[jax.Array],
+    stats: Any,
+    share: Any,
+    porosity: Any,
+    limits: Any,
+    *,
+    axis: str,
+    boundaries: Boundaries,
+    medium: Medium,
+    fluid: Any,
+    tolerance: float,
+    unit: str,
+    notes: tuple[str, ...] = (),
+) -> Conductivity:
+    """Return the result, still without fields.
+
+    Parameters
+    ----------
+    values
+        Of each operator: one for all axes where the boundaries allow it, then a tensor; one a
+        number otherwise.
+    stats
+        How the solves ended, with a leading axis over what drove the current.
+    share
+        Total, accessible and percolating share of the volume, shape (operators, 3).
+    """
+    several = axis == "all"
+    tensor = values[0] if several and boundaries.whole else None
+    value = jnp.diagonal(tensor) if tensor is not None else jnp.stack(values) if several else values[0]
+    if not several:
+        stats, share = jax.tree.map(lambda v: v[0], stats), share[0]
+    total, accessible, percolating = (share[..., n] for n in range(3))
+    if tensor is not None:
+        accessible, percolating = accessible[0], percolating[0]
+    total = porosity if medium.pore is not None else total[0] if several else total
+    return Conductivity(
+        value=value,
+        tensor=tensor,
+        porosity=porosity,
+        porosities=Porosities(total, accessible, percolating),
+        bounds=limits,
+        fluid=fluid,
+        converged=stats.done & (stats.error <= tolerance),
+        iterations=stats.iterations,
+        residual=stats.residual,
+        balance=stats.balance,
+        solver_error=stats.error,
+        gradient_error=jnp.sqrt(stats.error),
+        error_budget=ConductionBudget(solver=stats.error, balance=stats.balance),
+        axis=axis,
+        ends="linear" if boundaries.linear else boundaries.ends,
+        sides="linear" if boundaries.linear else boundaries.sides,
+        unit=unit,
+        meaning=medium.meaning,
+        insulating_grains=medium.insulating_grains,
+        notes=notes,
+    )
