@@ -3,17 +3,13 @@
 Its argument is a list of runs. It imports lithax once and forks for every run, and writes how each of them ended.
 """
 
-import json
-import os
 import sys
-import traceback
-import warnings
 from pathlib import Path
 
 import lithax as lx
 
 sys.path.insert(0, str(Path(__file__).parent))
-from killed_runs import Moments, watch_storage
+from killed_runs import Moments, fork_each, watch_storage
 
 sys.path.pop(0)
 
@@ -37,23 +33,5 @@ def run(kind, folder, moment=None, count=1):
         lx.pyramid(image, *([folder / "out"] if kind == "group" else []), smallest=5, chunks=3, **options)
 
 
-def main():
-    statuses = []
-    for kind, folder, *when in json.loads(sys.argv[1]):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # JAX warns of forks; here it has not started when one is made
-            child = os.fork()
-        if child == 0:
-            status = 0
-            try:
-                run(kind, Path(folder), *when)
-            except BaseException:
-                traceback.print_exc()
-                status = 1
-            os._exit(status)
-        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    print(json.dumps(statuses))
-
-
 if __name__ == "__main__":
-    main()
+    fork_each(run)

@@ -139,6 +139,25 @@ def run(spec):
     lx.chunk_map(function, image, store=store, resume=spec.get("resume", False), **parameters, **options)
 
 
+def fork_each(run):
+    """Fork for every run ``[kind, folder, moment, count]`` that the argument lists, and print how each ended."""
+    statuses = []
+    for kind, folder, *when in json.loads(sys.argv[1]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # JAX warns of forks; here it has not started when one is made
+            child = os.fork()
+        if child == 0:
+            status = 0
+            try:
+                run(kind, Path(folder), *when)
+            except BaseException:
+                traceback.print_exc()
+                status = 1
+            os._exit(status)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(json.dumps(statuses))
+
+
 def main():
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
