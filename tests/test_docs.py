@@ -11,6 +11,7 @@ import inspect
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -59,12 +60,21 @@ def blocks(page, kind="run"):
     return found
 
 
+def run(page):
+    """Execute the Python of a page in the working folder, and close the figures that it leaves open."""
+    scope = {"__name__": "__main__"}
+    try:
+        for line, code in blocks(page):
+            exec(compile("\n" * line + code, page, "exec"), scope)
+    finally:
+        if "matplotlib.pyplot" in sys.modules:
+            sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page)], ids=name_of)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    scope = {"__name__": "__main__"}
-    for line, code in blocks(page):
-        exec(compile("\n" * line + code, page, "exec"), scope)
+    run(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -9,7 +9,7 @@ import pytest
 import lithax as lx
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_docs import GUIDES, TUTORIALS, blocks, name_of
+from test_docs import GUIDES, TUTORIALS, blocks, name_of, run
 
 RUNNING = [page for page in (*GUIDES, *TUTORIALS) if blocks(page)]
 WRITING = [page for page in RUNNING if any("overwrite=True" in code for _, code in blocks(page))]
@@ -69,6 +69,4 @@ def test_all_pages_twice_in_one_folder_and_once_more_with_other_data(tmp_path, m
             for file in tmp_path.glob("*.raw"):
                 file.write_bytes(file.read_bytes()[:-100])
         for page in WRITING:  # the others neither make nor meet anything
-            scope = {"__name__": "__main__"}
-            for line, code in blocks(page):
-                exec(compile("\n" * line + code, str(page), "exec"), scope)
+            run(page)
