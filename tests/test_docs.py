@@ -195,7 +195,10 @@ def examples():
     """Yield every docstring of the library that has an example, with its module."""
     for path in sorted((ROOT / "src" / "lithax").rglob("*.py")):
         dotted = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        if ">>>" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node)
                 if text and ">>>" in text:

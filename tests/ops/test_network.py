@@ -10,8 +10,27 @@ import lithax as lx
 from lithax.arrays import to_numpy
 from lithax.ops._network import receptive_field
 
-KEYS = jax.random.split(jax.random.key(0), 8)
 SHAPE = (22, 18, 20)
+
+
+def drawn(kind, *sizes, seed, **options):
+    """Return a layer with weights that NumPy draws: JAX would compile a generator for every shape of them."""
+    layer = eqx.filter_eval_shape(lambda: kind(*sizes, key=jax.random.key(0), **options))
+    draw = np.random.default_rng(seed).uniform
+
+    def weights(part):
+        bound = 1 / np.sqrt(max(np.prod(part.shape[1:]), 1))
+        return jnp.asarray(draw(-bound, bound, part.shape), part.dtype)
+
+    return jax.tree.map(weights, layer)
+
+
+def conv(inputs, outputs, size, seed, **options):
+    return drawn(eqx.nn.Conv3d, inputs, outputs, size, seed=seed, **options)
+
+
+def function(fn):
+    return eqx.nn.Lambda(fn)
 
 
 class Layers(eqx.Module):
@@ -35,24 +54,16 @@ class Hourglass(eqx.Module):
     last: eqx.nn.Conv3d
 
     def __init__(self):
-        self.first = eqx.nn.Conv3d(1, 3, 3, padding=1, key=KEYS[0])
+        self.first = conv(1, 3, 3, 0, padding=1)
         self.down = eqx.nn.MaxPool3d(2, 2)
-        self.middle = eqx.nn.Conv3d(3, 4, 3, padding=1, key=KEYS[1])
-        self.up = eqx.nn.ConvTranspose3d(4, 3, 2, stride=2, key=KEYS[2])
-        self.last = eqx.nn.Conv3d(6, 2, 3, padding=1, key=KEYS[3])
+        self.middle = conv(3, 4, 3, 1, padding=1)
+        self.up = drawn(eqx.nn.ConvTranspose3d, 4, 3, 2, seed=2, stride=2)
+        self.last = conv(6, 2, 3, 3, padding=1)
 
     def __call__(self, x):
         fine = jax.nn.relu(self.first(x))
         coarse = jax.nn.gelu(self.middle(self.down(fine)))
         return jax.nn.log_softmax(self.last(jnp.concatenate([fine, self.up(coarse)])), axis=0)
-
-
-def conv(inputs, outputs, size, key, **options):
-    return eqx.nn.Conv3d(inputs, outputs, size, key=KEYS[key], **options)
-
-
-def function(fn):
-    return eqx.nn.Lambda(fn)
 
 
 PADDED = Layers([
@@ -154,7 +165,7 @@ REFUSED = {
     "positions": ([conv(1, 4, 1, 0), function(lambda x: x + jnp.arange(x.shape[3]))], "differs from place to place"),
     "coarser": ([conv(1, 4, 2, 0, stride=2)], "one class per voxel"),
     "between voxels": ([conv(1, 4, 2, 0)], "between voxels"),
-    "two dimensions": ([eqx.nn.Conv2d(1, 4, 3, key=KEYS[0])], "Conv3d"),
+    "two dimensions": ([drawn(eqx.nn.Conv2d, 1, 4, 3, seed=0)], "Conv3d"),
     "no channels": ([function(jnp.tanh)], "in_channels"),
     "no voxels": ([conv(1, 4, 1, 0), function(jnp.zeros_like)], "does not depend on the voxels"),
 }  # fmt: skip

@@ -24,9 +24,9 @@ def mpiexec():
         count: int, program: str, *arguments: object, patience: float = 120, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         command = [launcher, "-n", str(count), sys.executable, str(PROGRAMS / f"{program}.py"), *map(str, arguments)]
-        return subprocess.run(
-            command, env=os.environ | environment, capture_output=True, text=True, timeout=patience, check=False
-        )
+        # Where Python does not buffer, a line and its end are written apart, and another process's line between them.
+        own = os.environ | {"PYTHONUNBUFFERED": ""} | environment
+        return subprocess.run(command, env=own, capture_output=True, text=True, timeout=patience, check=False)
 
     return start
 
