@@ -64,10 +64,12 @@ from lithax.arrays._taps import fold_taps as fold_taps
 from lithax.arrays._taps import neighbour_starts as neighbour_starts
 from lithax.arrays._taps import put_inside as put_inside
 from lithax.arrays._taps import repeat_times as repeat_times
+from lithax.arrays._watershed import NO_EDGES as NO_EDGES
 from lithax.arrays._watershed import Basins as Basins
 from lithax.arrays._watershed import Edges as Edges
 from lithax.arrays._watershed import find_basins as find_basins
 from lithax.arrays._watershed import flood as flood
+from lithax.arrays._watershed import lowest_passes as lowest_passes
 from lithax.arrays._watershed import persistent_minima as persistent_minima
 from lithax.arrays._wide import split_integers as split_integers
 from lithax.arrays._wide import wide_scope as wide_scope

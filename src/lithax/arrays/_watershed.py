@@ -17,9 +17,12 @@ finds it. A voxel has the label of the seed of its tree.
   it.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+
+_HALF = np.uint64(32)
 
 
 class Edges(NamedTuple):
@@ -33,6 +36,9 @@ class Edges(NamedTuple):
     """Its place in C order."""
     low: np.ndarray
     low_at: np.ndarray
+
+
+NO_EDGES = Edges(*(np.zeros(0, np.int64) for _ in Edges._fields))
 
 
 class Basins(NamedTuple):
@@ -56,6 +62,8 @@ def find_basins(
     core: tuple[slice, slice, slice],
     begin: tuple[int, ...],
     shape: tuple[int, ...],
+    *,
+    joined: bool = True,
 ) -> Basins:
     """Return the basins of a block.
 
@@ -69,71 +77,103 @@ def find_basins(
         The block in these arrays.
     begin, shape
         Image index of the first voxel of the arrays, and shape of the image.
+    joined
+        Whether the edges between the basins are wanted, too.
     """
-    padded = tuple(s.stop - s.start + 2 for s in core)
-    field, inside = np.zeros(padded, values.dtype), np.zeros(padded, bool)
-    into = tuple(slice(1 - s.start, 1 - s.start + n) for s, n in zip(core, values.shape, strict=True))
-    field[into], inside[into] = values, taken
-    inner = (slice(1, -1),) * 3
-    total = field.size
-    flat = field.reshape(-1)
-    present = np.flatnonzero(inside)
-    order = present[np.argsort(flat[present], kind="stable")].astype(np.int32)
-    rank = np.full(total, total, np.int32)
-    rank[order] = np.arange(order.size, dtype=np.int32)
-    ranks = rank.reshape(padded)
-    lowest = ranks[inner].copy()
-    for axis in range(3):
-        for step in (-1, 1):
-            moved = tuple(slice(1 + step, n - 1 + step) if a == axis else slice(1, -1) for a, n in enumerate(padded))
-            np.minimum(lowest, ranks[moved], out=lowest)
-    place = np.arange(total, dtype=np.int32).reshape(padded)
-    own = place[inner][inside[inner]]
-    below = order[lowest[inside[inner]]]
-    in_block = np.zeros(padded, bool)
-    in_block[inner] = True
-    stops = ~in_block.reshape(-1)[below]
-    seed = np.zeros(total, np.int64)
-    if seeds is not None:
-        seed.reshape(padded)[into] = seeds
-        stops |= seed[own] > 0
-    toward = np.arange(total, dtype=np.int32)
+    # Voxels that take part, those around the block included, have numbers in C order; the one
+    # after the last stands for none.
+    padded = tuple(n + 2 for n in taken.shape)
+    at = np.flatnonzero(np.pad(taken, 1))
+    count = at.size
+    number = np.full(math.prod(padded), count, np.int32 if count < 2**31 else np.int64)
+    number[at] = np.arange(count)
+    keys = np.append(_ordered(values[taken]) << _HALF | np.arange(count, dtype=np.uint64), ~np.uint64(0))
+    in_block = np.zeros(taken.shape, bool)
+    in_block[core] = True
+    in_block = np.append(in_block[taken], False)
+    own = np.flatnonzero(in_block)
+    at = at[own]
+    lowest, ahead = keys[own], []
+    for stride in (padded[1] * padded[2], padded[2], 1):
+        ahead.append(np.take(number, at + stride))
+        for neighbours in (np.take(number, at - stride), ahead[-1]):
+            np.minimum(lowest, np.take(keys, neighbours), out=lowest)
+    below = _numbers(lowest)
+    stops = ~in_block[below]
+    seed = None if seeds is None else seeds[core][taken[core]].astype(np.int64)
+    if seed is not None:
+        stops |= seed > 0
+    toward = np.arange(count)
     toward[own] = np.where(stops, own, below)
     while True:  # doubling strides down to the bottom
-        further = toward[toward]
+        further = np.take(toward, toward)
         if np.array_equal(further, toward):
             break
         toward = further
-    bottoms = own[toward[own] == own]
-    number = np.zeros(total, np.int32)
-    number[bottoms] = np.arange(1, bottoms.size + 1, dtype=np.int32)
-    nodes = np.zeros(total, np.int32)
-    nodes[own] = number[toward[own]]
+    bottoms = np.flatnonzero(toward[own] == own)  # places among the voxels of the block
+    basin = np.zeros(count + 1, np.int32)
+    basin[own[bottoms]] = np.arange(1, bottoms.size + 1)
+    basin[own] = basin[toward[own]]
+    nodes = np.zeros([c.stop - c.start for c in core], np.int32)
+    nodes[taken[core]] = basin[own]
+    flat, places = values[core][taken[core]], np.flatnonzero(taken[core])
 
-    def image_place(at: np.ndarray) -> np.ndarray:
-        index = np.unravel_index(at, padded)
-        moved = [i.astype(np.int64) - 1 + b + s.start for i, b, s in zip(index, begin, core, strict=True)]
-        return np.asarray(np.ravel_multi_index(tuple(moved), shape))
+    def image_place(of: np.ndarray) -> np.ndarray:
+        index = np.unravel_index(places[of], nodes.shape)
+        moved = [i.astype(np.int64) + b + s.start for i, b, s in zip(index, begin, core, strict=True)]
+        return np.asarray(np.ravel_multi_index(tuple(moved), shape), np.int64)
 
-    basins = nodes.reshape(padded)
-    first, second, key = _between(basins, ranks, bottoms.size)
-    high, low = order[key >> 32], order[key & 0xFFFFFFFF]
-    edges = Edges(first, second, flat[high], image_place(high), flat[low], image_place(low))
-    return Basins(np.ascontiguousarray(basins[inner]), flat[bottoms], image_place(bottoms), seed[bottoms], edges)
+    edges = NO_EDGES
+    if joined:
+        first, second, high, low = _between(basin, own, ahead, keys, bottoms.size)
+        place = np.cumsum(in_block) - 1
+        high, low = place[_numbers(high)], place[_numbers(low)]
+        edges = Edges(first, second, flat[high], image_place(high), flat[low], image_place(low))
+    seeds_of = np.zeros(bottoms.size, np.int64) if seed is None else seed[bottoms]
+    return Basins(nodes, flat[bottoms], image_place(bottoms), seeds_of, edges)
 
 
-def _between(basins: np.ndarray, ranks: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the edges of a least spanning tree of the basins of a block."""
+def _ordered(values: np.ndarray) -> np.ndarray:
+    """Return numbers of 32 bits in the order of the values: their bits, or their ranks."""
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if size > 4:
+        return np.unique(values, return_inverse=True)[1].astype(np.uint64)
+    if kind == "f":
+        bits = values.astype(np.float32, copy=False).view(np.uint32)
+        return np.where(bits >> 31, ~bits, bits | np.uint32(2**31)).astype(np.uint64)
+    return values.astype(np.uint64) if kind in "bu" else (values.astype(np.int64) + 2**31).astype(np.uint64)
+
+
+def _numbers(keys: np.ndarray) -> np.ndarray:
+    """Return the numbers of the voxels that have these keys."""
+    return (keys & np.uint64(2**32 - 1)).astype(np.int64)
+
+
+def _between(
+    basin: np.ndarray, own: np.ndarray, ahead: list[np.ndarray], keys: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the edges of a least spanning tree of the basins of a block, with the keys of their
+    two voxels.
+    """
     found = []
-    for axis in range(3):
-        a = tuple(slice(1, -2) if k == axis else slice(1, -1) for k in range(3))
-        b = tuple(slice(2, -1) if k == axis else slice(1, -1) for k in range(3))
-        across = (basins[a] != basins[b]) & (basins[a] > 0) & (basins[b] > 0)
-        x, y = ranks[a][across].astype(np.int64), ranks[b][across].astype(np.int64)
-        found.append((basins[a][across], basins[b][across], np.maximum(x, y) << 32 | np.minimum(x, y)))
-    u, v, key = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    chosen = spanning_edges(u.astype(np.int64), v.astype(np.int64), np.argsort(key, kind="stable"), count + 1)
-    return u[chosen].astype(np.int64), v[chosen].astype(np.int64), key[chosen]
+    for neighbours in ahead:
+        u, v = basin[own], np.take(basin, neighbours)
+        across = np.flatnonzero((u != v) & (v > 0))
+        found.append((u[across], v[across], keys[own[across]], keys[neighbours[across]]))
+    u, v, x, y = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    high, low = np.maximum(x, y), np.minimum(x, y)
+    chosen = spanning_edges(u.astype(np.int64), v.astype(np.int64), _sorted(high, low), count + 1)
+    return u[chosen].astype(np.int64), v[chosen].astype(np.int64), high[chosen], low[chosen]
+
+
+def _sorted(high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Return edges from the least to the largest; `numpy.lexsort` takes several times as long."""
+    order = np.argsort(high)
+    ordered = high[order]
+    same = ordered[1:] == ordered[:-1]
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    order[tied] = order[tied][np.lexsort((low[order[tied]], ordered[tied]))]
+    return order
 
 
 def spanning_edges(first: np.ndarray, second: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
@@ -150,9 +190,13 @@ def spanning_edges(first: np.ndarray, second: np.ndarray, order: np.ndarray, cou
     from scipy.sparse.csgraph import minimum_spanning_tree
 
     low, high = np.minimum(first, second)[order], np.maximum(first, second)[order]
-    distinct = low != high
-    order, low, high = order[distinct], low[distinct], high[distinct]
-    _, least = np.unique(low * count + high, return_index=True)
+    pair = low * count + high
+    grouped = np.argsort(pair)
+    ordered = pair[grouped]
+    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(pair)])
+    # The first in the order of each pair.
+    least = np.minimum.reduceat(grouped, begins) if len(pair) else grouped
+    least = least[low[least] != high[least]]
     # Weights are places in the order, from 1: a weight of 0 would be no edge.
     graph = coo_array((least + 1.0, (low[least], high[least])), shape=(count, count)).tocsr()
     tree = minimum_spanning_tree(graph)
@@ -228,3 +272,52 @@ def persistent_minima(values: np.ndarray, places: np.ndarray, edges: Edges, heig
         parent[younger] = elder
         lasts[younger] = saddle - lowest[younger] > height
     return lasts
+
+
+def lowest_passes(starts: np.ndarray, edges: Edges) -> np.ndarray:
+    """Return the lowest level at which the bottom of each basin is reached from where one may
+    start.
+
+    The level of a way is that of its highest voxel. A voxel of a basin is reached at the higher of
+    this level and its own, since values only fall from it to the bottom.
+
+    Parameters
+    ----------
+    starts
+        Value of the lowest voxel of each basin where one may start, shape (k, n): basins from
+        number 0 (which is no basin) on, `k` cases apart; the largest of the type where there is
+        none.
+    edges
+        Between the basins.
+
+    Returns
+    -------
+        Levels in the shape of `starts`; the largest of the type where nothing is reached.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import breadth_first_order
+
+    count, none = starts.shape[1], np.iinfo(starts.dtype).max
+    levels = np.full(starts.shape, none, starts.dtype)
+    tree = spanning_edges(edges.first, edges.second, np.argsort(edges.high), count)
+    for start, level in zip(starts, levels, strict=True):
+        # All starts hang from a root, the number 0.
+        begins = np.flatnonzero(start[1:] < none) + 1
+        a = np.concatenate([edges.first[tree], np.zeros_like(begins)])
+        b = np.concatenate([edges.second[tree], begins])
+        high = np.concatenate([edges.high[tree].astype(starts.dtype), start[begins]])
+        chosen = spanning_edges(a, b, np.argsort(high), count)
+        a, b, high = a[chosen], b[chosen], high[chosen]
+        graph = coo_array((np.ones(len(a), bool), (a, b)), shape=(count, count)).tocsr()
+        reached, before = breadth_first_order(graph, 0, directed=False)
+        parent = np.arange(count)
+        parent[reached[1:]] = before[reached[1:]]
+        child = np.where(parent[b] == a, b, a)
+        level[child] = high
+        level[0] = np.iinfo(starts.dtype).min
+        level[np.setdiff1d(np.arange(count), reached)] = none
+        while np.any(parent[parent] != parent):  # doubling strides up to the root
+            np.maximum(level, level[parent], out=level)
+            parent = parent[parent]
+        level[0] = none
+    return levels

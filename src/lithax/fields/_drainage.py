@@ -1,19 +1,20 @@
 """Drainage of a pore space by balls: which pores a non-wetting fluid enters at which pressure."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from lithax.arrays import largest_balls, no_source, reconstruct_block
-from lithax.chunked import Field, FoldPass, MapPass, PassBlock, SettlePass
+from lithax.arrays import Basins, largest_balls, lowest_passes, no_source
+from lithax.chunked import Field, FoldPass, MapPass, PassBlock
+from lithax.fields._basins import BasinGraph, Relief, basin_pass, graph_of_array
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, phase_values, valid_array
 from lithax.fields._distance import DistanceSettings, distance_of_array, distance_passes, distance_settings
-from lithax.fields._thickness import ASSUMED_RADIUS, cubic_length, diameters_of, largest_fold
+from lithax.fields._thickness import ASSUMED_RADIUS, cubic_length, diameters_of
 from lithax.geometry import length_factor
-from lithax.grid import triple
+from lithax.grid import Box, triple
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
@@ -245,11 +246,6 @@ def _face(entry: str) -> tuple[int, bool]:
     return "xyz".index(entry[0]), entry[1] == "+"
 
 
-def _layer(shape: tuple[int, ...], axis: int, last: bool) -> tuple[slice, ...]:
-    side = slice(-1, None) if last else slice(0, 1)
-    return tuple(side if a == axis else slice(None) for a in range(len(shape)))
-
-
 def entries_of(entry: str, begin: Any, shape: Any, size: tuple[int, ...], valid: np.ndarray | None) -> np.ndarray:
     """Return where the fluid enters a part of the image: on its faces, and beside voxels that are
     left out.
@@ -270,46 +266,108 @@ def entries_of(entry: str, begin: Any, shape: Any, size: tuple[int, ...], valid:
     return found
 
 
-def _in_array(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
-    squared, _ = distance_of_array(settings.distance, values, valid)
-    shape = values.shape
-    if valid is not None:
-        squared = np.where(settings.distance.phase(values), squared, squared.dtype.type(0))
-
-    def reached(entry: str) -> np.ndarray:
-        marker = np.where(entries_of(entry, (0, 0, 0), shape, shape, valid), squared, squared.dtype.type(0))
-        return reconstruct_block(marker, squared, 6)
-
-    passage = reached(settings.entry)
-    through = [int(reached(f"{axis}-")[_layer(shape, k, True)].max(initial=0)) for k, axis in enumerate("xyz")]
-    if np.any(squared == no_source(squared.dtype)):
-        entered = passage
-    else:
-        entered = largest_balls(passage, triple(slice(0, n) for n in shape))
-    if valid is not None:
-        entered = np.where(valid & settings.distance.phase(values), entered, entered.dtype.type(0))
-    if settings.trapping:
-        axis, last = _face(settings.entry)
-        outlet = np.zeros(shape, bool)
-        outlet[_layer(shape, axis, not last)] = True
-        open_space = settings.distance.phase(values) if valid is None else valid & settings.distance.phase(values)
-        start, limit = _escape(entered, outlet, open_space)
-        entered = _untrapped(entered, reconstruct_block(start, limit, 6, downward=True))
-    return diameters_of(entered, settings.length), through
+def _depths(settings: _Settings, values: np.ndarray, squared: np.ndarray, valid: np.ndarray | None) -> Relief:
+    """Return the relief whose valleys are the wide pores: minus the squared distance."""
+    pore = _pore(settings, values, valid)
+    return Relief(np.where(pore, -squared, squared.dtype.type(0)), pore & (squared > 0))
 
 
-def _escape(entered: np.ndarray, outlet: np.ndarray, open_space: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return marker and mask of the ball that cuts each voxel off from the outlet: the largest on
-    its best way there.
+def _pore(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    pore = settings.distance.phase(values)
+    return pore if valid is None else pore & valid
+
+
+def _lowest_at(
+    entries: Sequence[str], relief: Relief, basins: Basins, core: Box, begin: Any, shape: Any, valid: np.ndarray | None
+) -> np.ndarray:
+    """Return the value of the lowest voxel of each basin at each of some entries; the largest
+    number where there is none.
     """
-    largest = np.iinfo(entered.dtype).max
-    limit = np.where(open_space, entered, largest)
-    return np.where(outlet, limit, largest), limit
+    own = relief.values[core]
+    found = np.full((len(basins.places), len(entries)), np.iinfo(own.dtype).max, own.dtype)
+    for k, entry in enumerate(entries):
+        at = entries_of(entry, begin, shape, relief.values.shape, valid)[core] & (basins.nodes > 0)
+        np.minimum.at(found[:, k], basins.nodes[at] - 1, own[at])
+    return found
+
+
+class _Passages(NamedTuple):
+    """How wide a ball may be that reaches the bottom of each basin."""
+
+    levels: np.ndarray
+    """From the entry: minus its squared radius; the largest number where none does."""
+    through: list[int]
+    """Squared radius of the largest ball that passes along each axis."""
+
+    @property
+    def largest(self) -> int:
+        """The largest squared radius of all; 0 where there is no background to limit it."""
+        reached = self.levels[self.levels > -no_source(self.levels.dtype)]
+        return max(0, -int(reached.min(initial=0)))
+
+
+def _passages_of(graph: BasinGraph, entry: str) -> _Passages:
+    """Return the passages from an entry, and along the axes: all are found in one graph.
+
+    The widest passage to a voxel is the lowest way in the relief of `_depths`.
+    """
+    none = np.iinfo(graph.marks.dtype).max
+    starts = graph.marks.T
+    ways = [FACES.index(f"{axis}-") for axis in "xyz"]
+    levels = lowest_passes(starts[[*ways, len(FACES)]], graph.edges)
+    through = []
+    for k, start in enumerate(ways):
+        ends = np.maximum(levels[k], starts[start + 1])[1:]
+        lowest = ends.min(initial=none)
+        through.append(0 if lowest == none else -int(lowest))
+    return _Passages(levels[-1], through)
+
+
+def _passable(relief: Relief, core: Box, levels: np.ndarray) -> np.ndarray:
+    """Return the squared radius of the largest ball that reaches each voxel."""
+    own = relief.values[core]
+    return np.where(relief.taken[core], np.maximum(-np.maximum(own, levels), 0), own.dtype.type(0))
+
+
+def _cut_off(relief: Relief, core: Box, levels: np.ndarray) -> np.ndarray:
+    """Return the ball that cuts each voxel off from the outlet: the largest on its best way there."""
+    largest = np.iinfo(levels.dtype).max
+    return np.where(relief.taken[core], np.maximum(relief.values[core], levels), largest)
 
 
 def _untrapped(entered: np.ndarray, cut_off: np.ndarray) -> np.ndarray:
     """Leave out what was cut off by a larger ball than the one that would have entered it."""
     return np.where(cut_off > entered, entered.dtype.type(0), entered)
+
+
+def _outlet(entry: str) -> str:
+    axis, last = _face(entry)
+    return f"{'xyz'[axis]}{'-' if last else '+'}"
+
+
+def _in_array(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
+    squared, _ = distance_of_array(settings.distance, values, valid)
+    shape = triple(values.shape)
+    whole = triple(slice(0, n) for n in shape)
+
+    def graph(relief: Relief, entries: Sequence[str]) -> tuple[np.ndarray, BasinGraph]:
+        noted = lambda basins: _lowest_at(entries, relief, basins, whole, (0, 0, 0), shape, valid)  # noqa: E731
+        basins, found = graph_of_array(relief, noted)
+        return basins.nodes, found
+
+    relief = _depths(settings, values, squared, valid)
+    nodes, found = graph(relief, (*FACES, settings.entry))
+    passages = _passages_of(found, settings.entry)
+    passage = _passable(relief, whole, passages.levels[nodes])
+    entered = passage if np.any(squared == no_source(squared.dtype)) else largest_balls(passage, whole)
+    pore = _pore(settings, values, valid)
+    entered = np.where(pore, entered, entered.dtype.type(0))
+    if settings.trapping:
+        relief = Relief(entered, pore)
+        nodes, found = graph(relief, (_outlet(settings.entry),))
+        levels = lowest_passes(found.marks.T, found.edges)[0]
+        entered = _untrapped(entered, _cut_off(relief, whole, levels[nodes]))
+    return diameters_of(entered, settings.length), passages.through
 
 
 def _passes(whole: WholeImage, settings: _Settings) -> Passes:
@@ -318,32 +376,28 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
     kind = np.dtype(squared.dtype)
     scratch = Field(kind, scratch=True)
 
-    def begin_at(entry: str) -> Any:
-        def begin(block: PassBlock) -> list[np.ndarray]:
-            values, far = block.arrays
-            pore = distance.phase(values) if block.valid is None else distance.phase(values) & block.valid
-            far = np.where(pore, far, kind.type(0))
-            at = entries_of(entry, block.begin, shape, far.shape, block.valid)
-            return [block.inner(np.where(at, far, kind.type(0))), block.inner(far)]
+    def depths(block: PassBlock) -> Relief:
+        return _depths(settings, *block.arrays, block.valid)
 
-        return begin
-
-    def rise(block: PassBlock) -> np.ndarray:
-        return block.inner(reconstruct_block(block.arrays[0], block.arrays[1], 6))
-
-    def reached(entry: str, name: str) -> Any:
-        state, limit = yield MapPass(
-            f"enter {name}", begin_at(entry), (image, squared), [scratch] * 2, halo=(1, 1, 1), voxel_bytes=32
+    def noted(*entries: str) -> Any:
+        return lambda block, relief, basins: _lowest_at(
+            entries, relief, basins, block.core, block.begin, shape, block.valid
         )
-        yield SettlePass(f"spread {name}", rise, state, (limit,), voxel_bytes=56)
-        return state
 
-    through = []
-    for axis, name in enumerate("xyz"):
-        state = yield from reached(f"{name}-", f"along {name}")
-        through.append((yield _last_layer(state, axis, shape)))
-    passage = yield from reached(settings.entry, f"from {settings.entry}")
-    largest = yield largest_fold("find the largest ball", passage)
+    graph = yield from basin_pass(
+        "find passages", (image, squared), whole.layout(), depths, noted(*FACES, settings.entry)
+    )
+    planned = not graph.bases
+    passages = _Passages(np.zeros(1, kind), [0, 0, 0]) if planned else _passages_of(graph, settings.entry)
+
+    def follow(block: PassBlock) -> list[np.ndarray]:
+        relief = depths(block)
+        return [_passable(relief, block.core, graph.local(block, relief.basins(block), passages.levels))]
+
+    (passage,) = yield MapPass(
+        f"follow passages from {settings.entry}", follow, (image, squared), [scratch], halo=(1, 1, 1), voxel_bytes=90
+    )
+    largest = ASSUMED_RADIUS**2 if planned else passages.largest
     # Containment is judged by neighbours, one voxel further out than the balls that count.
     reach = math.isqrt(max(largest - 1, 0)) + 1
 
@@ -353,7 +407,7 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
             return np.zeros(block.size, kind)
         if np.any(sizes == no_source(kind)):
             return block.inner(sizes)
-        pore = block.inner(distance.phase(values) if block.valid is None else distance.phase(values) & block.valid)
+        pore = block.inner(_pore(settings, values, block.valid))
         return np.where(pore, largest_balls(sizes, block.core), kind.type(0))
 
     results = [Field(np.dtype(np.float32))]
@@ -364,51 +418,26 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
         )  # fmt: skip
     else:
         (sizes,) = yield MapPass(
-            "draw balls",
-            lambda block: [draw(block)],
-            (image, passage),
-            [scratch],
-            halo=(reach, reach, reach),
+            "draw balls", lambda block: [draw(block)], (image, passage), [scratch], halo=(reach, reach, reach),
             voxel_bytes=24,
-        )
-        axis, last = _face(settings.entry)
-        outlet = f"{'xyz'[axis]}{'-' if last else '+'}"
+        )  # fmt: skip
 
-        def begin_escape(block: PassBlock) -> list[np.ndarray]:
+        def filled(block: PassBlock) -> Relief:
             values, found = block.arrays
-            pore = distance.phase(values) if block.valid is None else distance.phase(values) & block.valid
-            return list(_escape(found, entries_of(outlet, block.begin, shape, found.shape, None), pore))
+            return Relief(found, _pore(settings, values, block.valid))
 
-        blocked = Field(kind, scratch=True, fill=np.iinfo(kind).max)
-        state, limit = yield MapPass("find the way out", begin_escape, (image, sizes), [blocked] * 2, voxel_bytes=32)
-        yield SettlePass(
-            "spread from the outlet", lambda block: block.inner(reconstruct_block(block.arrays[0], block.arrays[1], 6, downward=True)),
-            state, (limit,), voxel_bytes=56,
-        )  # fmt: skip
-        (entered,) = yield MapPass(
-            "trap", lambda block: [diameters_of(_untrapped(block.arrays[0], block.arrays[1]), settings.length)], (sizes, state), results,
-            voxel_bytes=24,
-        )  # fmt: skip
+        outlet = _outlet(settings.entry)
+        ways_out = yield from basin_pass("find ways out", (image, sizes), whole.layout(), filled, noted(outlet))
+        levels = lowest_passes(ways_out.marks.T, ways_out.edges)[0] if ways_out.bases else np.zeros(1, kind)
+
+        def trap(block: PassBlock) -> list[np.ndarray]:
+            relief = filled(block)
+            cut_off = _cut_off(relief, block.core, ways_out.local(block, relief.basins(block), levels))
+            return [diameters_of(_untrapped(block.inner(relief.values), cut_off), settings.length)]
+
+        (entered,) = yield MapPass("trap", trap, (image, sizes), results, halo=(1, 1, 1), voxel_bytes=90)
     sizes, counts = yield _count(image, entered, distance)
-    return sizes.tolist(), counts.tolist(), through
-
-
-def _last_layer(state: Any, axis: int, shape: Any) -> FoldPass:
-    """Return the pass that finds the largest number in the last layer along an axis."""
-    found = [0]
-
-    def kernel(block: PassBlock) -> int:
-        layer = _layer(shape, axis, True)
-        at_end = block.box[axis].stop == shape[axis]
-        return int(block.inner(block.arrays[0])[layer].max(initial=0)) if at_end else 0
-
-    def take(_: PassBlock, largest: int) -> None:
-        found[0] = max(found[0], largest)
-
-    return FoldPass(
-        f"read the end along {'xyz'[axis]}", kernel, take, lambda world: world.reduce(found[0], max), (state,),
-        selects=False, assumed=ASSUMED_RADIUS**2,
-    )  # fmt: skip
+    return sizes.tolist(), counts.tolist(), passages.through
 
 
 def _count(image: Any, entered: Any, distance: DistanceSettings) -> FoldPass:

@@ -1,21 +1,14 @@
 """Watersheds, seeded and unseeded, the same for every chunk grid."""
 
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
-from lithax.arrays import Basins, Edges, find_basins, flood, persistent_minima
-from lithax.chunked import FaceExchange, Field, FoldPass, MapPass, PassBlock, toward
+from lithax.arrays import flood, persistent_minima
+from lithax.chunked import Field, MapPass, PassBlock
+from lithax.fields._basins import BasinGraph, Relief, basin_pass, graph_of_array
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, valid_array
-from lithax.grid import Index, World, triple
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
-
-
-class _Flooded(NamedTuple):
-    labels: np.ndarray
-    """Label of each basin, from number 0, which is none."""
-    bases: dict[int, int]
-    """Number before the first basin of a block, by the place of the block."""
 
 
 def watershed(
@@ -91,11 +84,10 @@ def watershed(
     values = host_array("watershed", image, options)
     seeds = None if markers is None else host_array("watershed", markers, options, "markers")
     valid = valid_array(where, values.shape)
-    shape = triple(values.shape)
-    taken = np.ones(shape, bool) if valid is None else valid
+    taken = np.ones(values.shape, bool) if valid is None else valid
     seeds = seeds if seeds is None or valid is None else np.where(valid, seeds, 0)
-    basins = find_basins(relief(values, taken), taken, seeds, triple(slice(0, n) for n in shape), (0, 0, 0), shape)
-    labels = _labels(_numbered([basins]), basins.edges, height, seeds is not None)
+    basins, graph = graph_of_array(Relief(relief(values, taken), taken, seeds))
+    labels = _labels(graph, height, seeds is not None)
     kind = np.min_scalar_type(int(labels.max(initial=0))) if dtype is None else dtype
     return like_input(image, labels.astype(kind)[basins.nodes])
 
@@ -139,133 +131,42 @@ def _check(image: Any, markers: Any, height: Any) -> np.dtype | None:
     return dtype
 
 
-class _Nodes(NamedTuple):
-    values: np.ndarray
-    places: np.ndarray
-    seeds: np.ndarray
-
-
-def _numbered(parts: list[Any]) -> _Nodes:
-    """Return the lowest voxels and seeds of basins in the order of their numbers, 0 for the number
-    0.
-    """
-    if not parts:
-        return _Nodes(np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    columns = [np.concatenate([getattr(p, name) for p in parts]) for name in _Nodes._fields]
-    return _Nodes(*(np.concatenate([np.zeros(1, c.dtype), c]) for c in columns))
-
-
-def _labels(nodes: _Nodes, edges: Edges, height: float, seeded: bool) -> np.ndarray:
+def _labels(graph: BasinGraph, height: float, seeded: bool) -> np.ndarray:
     """Return the label of every basin."""
-    seeds = nodes.seeds
+    seeds = graph.seeds
     if not seeded:
-        lasting = np.flatnonzero(persistent_minima(nodes.values, nodes.places, edges, height))
-        seeds = np.zeros(len(nodes.places), np.int64)
-        seeds[lasting[np.argsort(nodes.places[lasting])]] = np.arange(1, len(lasting) + 1)
+        lasting = np.flatnonzero(persistent_minima(graph.values, graph.places, graph.edges, height))
+        seeds = np.zeros(len(graph.places), np.int64)
+        seeds[lasting[np.argsort(graph.places[lasting])]] = np.arange(1, len(lasting) + 1)
     if np.any(seeds < 0):
         raise ValueError(f"markers holds {int(seeds.min())}; labels are positive, and 0 where there is no seed.")
-    return flood(seeds, edges)
+    return flood(seeds, graph.edges)
 
 
 def _passes(whole: WholeImage, height: float, dtype: np.dtype | None) -> Passes:
-    seeded = dtype is not None
-    layout, inputs = whole.layout(), whole.inputs.images
-    grid, shape = layout.grid, layout.shape
+    inputs = whole.inputs.images
 
-    def basins_of(block: PassBlock) -> Basins:
+    def seen(block: PassBlock) -> Relief:
         taken = block.valid_or_all()
-        seeds = np.where(taken, block.arrays[1], 0) if seeded else None
         values = relief(block.arrays[0], taken)
-        if seeds is not None and seeds.min(initial=0) < 0:
+        if dtype is None:
+            return Relief(values, taken)
+        seeds = np.where(taken, block.arrays[1], 0)
+        if seeds.min(initial=0) < 0:
             raise ValueError(f"markers holds {int(seeds.min())}; labels are positive, and 0 where there is no seed.")
-        return find_basins(values, taken, seeds, block.core, block.begin, shape)
+        return Relief(values, taken, seeds)
 
-    bases: dict[int, int] = {}
-    kept: list[_Nodes] = []
-    edges: list[Edges] = []
-    total = 0
-
-    def meet(low: Any, high: Any, offset: Any, periods: Any) -> None:
-        edges.append(_across(low, high))
-
-    exchange = FaceExchange(grid, meet)
-
-    def kernel(block: PassBlock) -> Any:
-        basins = basins_of(block)
-        at = triple(b.start // n for b, n in zip(block.box, layout.block, strict=True))
-        own = block.inner(relief(block.arrays[0], block.valid_or_all()))
-        faces = {}
-        for offset in exchange.offsets:
-            if exchange.neighbour(at, offset) is not None:
-                side = toward(offset)
-                faces[offset] = own[side].copy(), basins.nodes[side].astype(np.int64), _places(block, side, shape)
-        return _Nodes(basins.values, basins.places, basins.seeds), basins.edges, faces
-
-    def take(block: PassBlock, found: Any) -> None:
-        nonlocal total
-        nodes, inner, faces = found
-        bases[block.place] = total
-        exchange.add(grid.index(block.place), {o: _raised(face, total) for o, face in faces.items()})
-        kept.append(nodes)
-        edges.append(inner._replace(first=inner.first + total, second=inner.second + total))
-        total += len(nodes.places)
-
-    def finish(world: World) -> _Flooded:
-        counts = world.gather(total) if world.count > 1 else [total]
-        before = sum(counts[: world.index])
-        own = [e._replace(first=e.first + before, second=e.second + before) for e in edges]
-        edges.clear()
-        exchange.finish(world, lambda face: _raised(face, before))
-        everything = kept, [*own, *edges], {k: b + before for k, b in bases.items()}
-        parts = world.gather(everything) if world.count > 1 else [everything]
-        nodes = _numbered([n for some, *_ in parts for n in some])
-        every = [e for _, some, _ in parts for e in some]
-        joined = Edges(*(np.concatenate(column) for column in zip(*every, strict=True))) if every else _NO_EDGES
-        return _Flooded(_labels(nodes, joined, height, seeded), {k: b for *_, some in parts for k, b in some.items()})
-
-    nothing = _Flooded(np.zeros(1, np.int64), {})
-    flooded = yield FoldPass(
-        "find basins", kernel, take, finish, inputs, halo=(1, 1, 1), voxel_bytes=90, kept_bytes=4.0, assumed=nothing
-    )
-    count = int(flooded.labels.max(initial=0))
-    kind = dtype if dtype is not None else np.min_scalar_type(count) if flooded.bases else np.dtype(np.uint32)
-    labels = flooded.labels.astype(kind)
+    graph = yield from basin_pass("find basins", inputs, whole.layout(), seen)
+    labels = _labels(graph, height, dtype is not None)
+    planned = not graph.bases
+    kind = dtype if dtype is not None else np.min_scalar_type(int(labels.max())) if not planned else np.dtype(np.uint32)
+    labels = labels.astype(kind)
 
     def write(block: PassBlock) -> list[np.ndarray]:
-        basins, base = basins_of(block), flooded.bases.get(block.place, 0)
-        local = np.concatenate([labels[:1], labels[base + 1 : base + 1 + len(basins.places)]])
-        return [local[basins.nodes]]
+        return [graph.local(block, seen(block).basins(block), labels)]
 
     yield MapPass("write labels", write, inputs, [Field(kind)], halo=(1, 1, 1), voxel_bytes=90)
     return None
-
-
-_NO_EDGES = Edges(*(np.zeros(0, np.int64) for _ in range(6)))
-
-
-def _places(block: PassBlock, side: tuple[slice, slice, slice], shape: Index) -> np.ndarray:
-    """Return the places in C order of the voxels of one side of a block."""
-    axes = [np.arange(b.start, b.stop)[s] for b, s in zip(block.box, side, strict=True)]
-    x, y, z = np.ix_(*axes)
-    return (x * shape[1] + y) * shape[2] + z
-
-
-def _raised(face: tuple[Any, Any, Any], base: int) -> tuple[Any, Any, Any]:
-    values, nodes, places = face
-    return values, np.where(nodes > 0, nodes + base, 0), places
-
-
-def _across(low: tuple[Any, Any, Any], high: tuple[Any, Any, Any]) -> Edges:
-    """Return the least edge between each two basins that meet at a face."""
-    both = (low[1] > 0) & (high[1] > 0)
-    a, u, i = (part[both] for part in low)
-    b, v, j = (part[both] for part in high)
-    up = (b > a) | ((b == a) & (j > i))
-    edges = Edges(u, v, np.where(up, b, a), np.where(up, j, i), np.where(up, a, b), np.where(up, i, j))
-    order = np.lexsort((edges.low_at, edges.low, edges.high_at, edges.high, v, u))
-    same = (u[order][1:] == u[order][:-1]) & (v[order][1:] == v[order][:-1])
-    least = order[np.concatenate([np.ones(min(1, len(order)), bool), ~same])]
-    return Edges(*(part[least] for part in edges))
 
 
 def _call(markers: Any, height: float, where: Any, options: Any) -> Any:
