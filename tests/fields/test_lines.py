@@ -106,3 +106,27 @@ def test_a_run_is_not_resumed_by_a_function_that_holds_another_array(tmp_path):
         call(lambda lines: lines * other[2500], resume=True)
     with pytest.raises(lx.errors.ResumeError):
         call(partial(lambda w, lines: lines * w[2500], weights), resume=True)
+
+
+FACTORS = {"gain": 2}
+
+
+def test_a_run_is_not_resumed_by_a_function_that_reads_other_values(tmp_path, monkeypatch):
+    """What a function names outside itself, what its helpers name, and its defaults."""
+
+    def helper(lines, shift=1):
+        return lines * FACTORS["gain"] + shift
+
+    def function(lines):
+        return (lambda inner: helper(inner))(lines)
+
+    image = lx.from_array(scan())
+    call = partial(lx.map_lines, function, image, axis=0, store=tmp_path / "a.zarr", progress=False)
+    first = call()
+    np.testing.assert_array_equal(call(resume=True)[...], first[...])
+    for target, name, value in ((FACTORS, "gain", 3), (helper, "__defaults__", (2,))):
+        with monkeypatch.context() as changed:
+            (changed.setitem if isinstance(target, dict) else changed.setattr)(target, name, value)
+            with pytest.raises(lx.errors.ResumeError):
+                call(resume=True)
+    np.testing.assert_array_equal(call(resume=True)[...], first[...])

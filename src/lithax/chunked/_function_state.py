@@ -86,7 +86,7 @@ class _State:
         read = []
         for name in names:
             value = function.__globals__.get(name)
-            if isinstance(value, types.ModuleType) and not _is_library(value.__name__):
+            if isinstance(value, types.ModuleType) and not is_library(value.__name__):
                 read += [self.of(getattr(value, n, None), depth) for n in names]
             else:
                 read.append(self.of(value, depth))
@@ -104,12 +104,13 @@ class _State:
         return tuple(found)
 
 
-def _is_library(module: str) -> bool:
+def is_library(module: str) -> bool:
+    """Return whether a module belongs to a library, into whose functions nobody looks."""
     return module.partition(".")[0] in _LIBRARIES
 
 
 def _of_library(value: Any) -> bool:
-    return _is_library(getattr(value, "__module__", None) or "builtins")
+    return is_library(getattr(value, "__module__", None) or "builtins")
 
 
 def _open_to_view(value: Any) -> bool:

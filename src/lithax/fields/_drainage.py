@@ -330,7 +330,7 @@ def _passable(relief: Relief, core: Box, levels: np.ndarray) -> np.ndarray:
 
 
 def _cut_off(relief: Relief, core: Box, levels: np.ndarray) -> np.ndarray:
-    """Return the ball that cuts each voxel off from the outlet: the largest on its best way there."""
+    """Return the largest ball on the best way from each voxel to the outlet, which cuts it off."""
     largest = np.iinfo(levels.dtype).max
     return np.where(relief.taken[core], np.maximum(relief.values[core], levels), largest)
 

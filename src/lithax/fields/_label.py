@@ -9,6 +9,7 @@ from lithax.arrays import neighbours_of
 from lithax.chunked import Field, MapPass, PassBlock
 from lithax.fields._call import (
     ImageOptions,
+    axes_of,
     host_array,
     image_call,
     is_image,
@@ -113,15 +114,6 @@ def array_values(values: np.ndarray, phases: Any, valid: np.ndarray | None) -> n
     """Return the numbers of an array that are labelled."""
     chosen = values if phases is None else phase_function("label", values.dtype, phases)(values)
     return chosen if valid is None else np.where(valid, chosen, chosen.dtype.type(0))
-
-
-def axes_of(axes: Any, argument: str) -> tuple[int, ...]:
-    """Return axes given by number or name."""
-    given = (axes,) if isinstance(axes, int | np.integer | str) else tuple(axes)
-    names = {"x": 0, "y": 1, "z": 2, 0: 0, 1: 1, 2: 2}
-    if wrong := [a for a in given if isinstance(a, bool) or a not in names]:
-        raise ValueError(f"{argument}={wrong[0]!r} must be an axis: 0, 1 or 2, or 'x', 'y' or 'z'.")
-    return tuple(sorted({names[a] for a in given}))
 
 
 def _passes(whole: WholeImage, selected: Selected) -> Passes:

@@ -1,8 +1,6 @@
 """Operations along whole lines: on images, blocks become pencils that reach from face to face."""
 
-import hashlib
-import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple, Unpack
 
@@ -12,6 +10,7 @@ from lithax.arrays import distance_dtype, line_distance, no_source
 from lithax.chunked import Field, FoldPass, MapPass, PassBlock
 from lithax.fields._call import (
     ImageOptions,
+    axis_of,
     host_array,
     image_call,
     is_image,
@@ -20,7 +19,8 @@ from lithax.fields._call import (
     phase_values,
     valid_array,
 )
-from lithax.images import Passes, Plan, WholeImage, described_parameters, plan_algorithm, plans, run_algorithm
+from lithax.fields._described_function import described_function
+from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
 
 def map_lines(
@@ -175,7 +175,7 @@ def first_and_last(
     >>> first.tolist(), last.tolist()
     ([[1]], [[3]])
     """
-    number = _axis(axis)
+    number = axis_of(axis)
     phase = phase_function("first_and_last", image.dtype, phases)
     if is_image(image):
         call = image_call("first_and_last", {"axis": number}, where, options)
@@ -224,7 +224,7 @@ def _lines(name: str, function: Any, image: Any, axis: Any, left_out: Any) -> _L
         raise TypeError(f"function is a {type(function).__name__}; give a function of lines (lines, voxels).")
     if not (hasattr(image, "shape") and hasattr(image, "dtype")):
         raise TypeError(f"image is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array.")
-    number = _axis(axis)
+    number = axis_of(axis)
     if len(image.shape) != 3:
         raise ValueError(f"image has shape {tuple(image.shape)}; it must have three axes, x, y and z.")
     kind = np.dtype(str(image.dtype).rsplit(".", 1)[-1])
@@ -232,14 +232,6 @@ def _lines(name: str, function: Any, image: Any, axis: Any, left_out: Any) -> _L
     shape = [image.shape[a] if a == number else 1 for a in range(3)]
     # One line tells the type of the result, and a wrong shape before any work.
     return trial._replace(dtype=trial.apply(np.zeros(shape, kind), None).dtype)
-
-
-def _axis(axis: int | str) -> int:
-    if isinstance(axis, str) and axis in ("x", "y", "z"):
-        return "xyz".index(axis)
-    if isinstance(axis, bool) or not isinstance(axis, int | np.integer) or axis not in (0, 1, 2):
-        raise ValueError(f"axis={axis!r} must be 0, 1 or 2, or 'x', 'y' or 'z'.")
-    return int(axis)
 
 
 def _sums(lines: np.ndarray) -> np.ndarray:
@@ -325,27 +317,8 @@ def _ends_passes(whole: WholeImage, axis: int, phase: Any) -> Passes:
 
 
 def _call(lines: _Lines, where: Any, options: Any, parameters: Any) -> Any:
-    own = {"axis": lines.axis, "function": _described(lines.function), "left_out": repr(lines.left_out)}
+    own = {"axis": lines.axis, "function": described_function(lines.function), "left_out": repr(lines.left_out)}
     return image_call(lines.name, own | parameters, where, options)
-
-
-def _described(function: Any) -> str:
-    """Return what tells a function from another when a run is resumed: its name, its code, and
-    what it holds, arrays by their voxels.
-    """
-    if isinstance(function, partial):
-        return f"{_described(function.func)}({', '.join(_held(function.args, function.keywords.values()))})"
-    code = getattr(function, "__code__", None)
-    held = _held(c.cell_contents for c in getattr(function, "__closure__", None) or ())
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-    if code is None:
-        return name
-    parts = [code.co_code, code.co_names, [c for c in code.co_consts if not hasattr(c, "co_code")], held]
-    return f"{name} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
-
-
-def _held(*values: Iterable[Any]) -> list[str]:
-    return [_described(v) if callable(v) else described_parameters({"": v})[""] for v in itertools.chain(*values)]
 
 
 def _plan_lines(
@@ -379,6 +352,6 @@ def _plan_distance(image: Any, *, axis: Any, phases: Any = None, where: Any = No
 
 @plans(first_and_last)
 def _plan_ends(image: Any, *, axis: Any, phases: Any = None, where: Any = None, **options: Any) -> Plan:
-    number, phase = _axis(axis), phase_function("first_and_last", image.dtype, phases)
+    number, phase = axis_of(axis), phase_function("first_and_last", image.dtype, phases)
     call = image_call("first_and_last", {"axis": number}, where, options)
     return plan_algorithm(call, (image,), lambda whole: _ends_passes(whole, number, phase))

@@ -11,6 +11,7 @@ import numpy as np
 from lithax.chunked import Field, MapPass, PassBlock
 from lithax.fields._call import (
     ImageOptions,
+    axes_of,
     host_array,
     image_call,
     is_image,
@@ -20,7 +21,7 @@ from lithax.fields._call import (
     valid_array,
 )
 from lithax.fields._components import Found, Selected, find_in_array, find_pass, label_selected
-from lithax.fields._label import axes_of, label_selection
+from lithax.fields._label import label_selection
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
 AXES = "xyz"
