@@ -14,7 +14,6 @@ from typing import Any
 from lithax.chunked import is_library
 from lithax.images import described_parameters
 
-
 _HOLDERS = (functools.partial, types.BuiltinMethodType, dict, tuple, list, set, frozenset)
 """Of a library, and yet what they hold is the user's."""
 
