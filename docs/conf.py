@@ -75,6 +75,7 @@ def as_function(op):
     @functools.wraps(op)
     def function(*arrays, **parameters): ...
 
+    function.__doc__ = (op.__doc__ or "").partition("\n\n")[2]  # its first line is the call, for `help`
     return function
 
 

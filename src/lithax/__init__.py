@@ -101,9 +101,12 @@ def _open_study(place: _typing.Any, world: _typing.Any) -> _typing.Any:
 _register_group(_is_study, _open_study)
 
 
+_LOADED_LATER = ("dect", "solve", "viz")
+
+
 def __getattr__(name: str) -> _typing.Any:
     # What most programs do not need, solvers, tables and pictures, is loaded with the first use.
-    if name in ("dect", "solve", "viz"):
+    if name in _LOADED_LATER:
         from importlib import import_module
 
         return import_module(f"lithax.{name}")
@@ -117,4 +120,4 @@ def __getattr__(name: str) -> _typing.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "dect", "__version__"})
+    return sorted({*globals(), *_LOADED_LATER, "__version__"})

@@ -1,12 +1,14 @@
 """What a user reads when a command fails: words of the command line, no names of Python."""
 
 import re
+import warnings
 
 import click
 import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
+from PIL import Image
 
 import lithax as lx
 from lithax.cli import main
@@ -31,6 +33,15 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "damaged.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "array", "shape": [0]}')
     (tmp_path / "empty").mkdir()
     np.save("flat.npy", np.zeros((4, 4)))
+    np.save("none.npy", np.zeros((0, 4, 4)))
+    np.save("records.npy", np.zeros((2, 2, 2), [("a", "u1")]))
+    np.save("objects.npy", np.array([{}], object), allow_pickle=True)
+    (tmp_path / "rock.npy").write_bytes((tmp_path / "rock.tif").read_bytes())
+    (tmp_path / "none.tif").touch()
+    Image.fromarray(values[0]).save("lzw.tif", compression="tiff_lzw")
+    (tmp_path / "slices").mkdir()
+    for n in (0, 1, 3):
+        tifffile.imwrite(f"slices/s{n}.tif", values[n % 3])
     return tmp_path
 
 
@@ -50,7 +61,19 @@ FAILING = [
     "info rock.zarr --path scan",
     "info rock.tif --voxel-length 0",
     "info rock.tif --voxel-length 2 --unit kg",
+    "info none.npy",
+    "info records.npy",
+    "info objects.npy",
+    "info rock.npy",
+    "info none.tif",
+    "info lzw.tif",
+    "info slices",
+    "info rock.raw --dtype u2",
+    "info rock.tif --voxel-length 2,5um",
     "import rock.raw a.zarr",
+    "import slices a.zarr --shape 3,4,5",
+    "convert rock.zarr a.raw --chunks 2",
+    "export rock.zarr a.raw.gz",
     "import rock.raw a.zarr --shape 3,4,5",
     "import rock.raw a.zarr --shape 3,4,6 --dtype u2",
     "import rock.raw a.zarr --shape 3,4,5 --dtype nonsense",
@@ -122,8 +145,63 @@ def test_options_stand_once_in_a_command():
         ("import rock.raw rock.zarr --shape 3,4,5 --dtype u2", "pass --overwrite"),
         ("import rock.raw a.zarr --shape 3,4,6 --dtype u2", "is too short: it has 120 bytes"),
         ("info rock.tif --voxel-length 0", "--voxel-length"),
+        ("info none.npy", "an image has at least one voxel"),
+        ("info records.npy", "an image holds numbers or booleans"),
+        ("info objects.npy", "holds Python objects; an image holds numbers"),
+        ("info rock.npy", "it does not begin like one"),
+        ("info none.tif", "it is empty"),
+        ("info slices", "between the slices s1.tif and s3.tif is a gap"),
+        ("info empty", "neither a Zarr store nor one of TIFF slices"),
+        ("info rock.raw --dtype u2", "--shape is missing"),
+        ("info rock.tif --voxel-length 2 --unit kg", "--unit 'kg' is no unit of length (it measures [mass])"),
+        ("info rock.tif --voxel-length 2,5um", "with a decimal point: 2.5um, or 2.5,2.5,5um"),
+        ("pyramid rock.tif", "name a TARGET, such as rock.ome.zarr"),
         ("convert rock.zarr a.vti", "'a.vti' ends with '.vti', which no format has that is written"),
     ],
 )
 def test_what_is_said(folder, command, words):
     assert words in CliRunner().invoke(main, command.split()).output
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "import rock.tif new.zarr --voxel-length 2,2,5um",
+            "new.zarr: 5 x 4 x 3 voxels of uint16, each 2 x 2 x 5 um, chunks",
+        ),
+        (
+            "convert rock.raw new.zarr --shape 3,4,5 --dtype u2",
+            "new.zarr: 3 x 4 x 5 voxels of uint16, chunks 3 x 4 x 5",
+        ),
+        ("rechunk rock.zarr new.zarr --chunks 2", "new.zarr: 3 x 4 x 5 voxels of uint16, each 2 um, chunks 2 x 2 x 2"),
+        ("verify rock.zarr", "rock.zarr: no defects"),
+        ("info rock.tif --voxel-length 2.5Å", "2.5 x 2.5 x 2.5 Å"),
+    ],
+)
+def test_no_python_in_an_answer(folder, command, words):
+    done = CliRunner().invoke(main, [*command.split(), *(["--quiet"] if command[0] in "cr" else [])])
+    assert done.exit_code == 0, done.output
+    assert words in done.output
+    found = PYTHON.search(done.output)
+    assert found is None, f"{found[0]!r} in {done.output}"
+
+
+def test_what_a_damaged_store_is_told(folder):
+    image = lx.from_array(np.arange(4096, dtype="u2").reshape(16, 16, 16), store="levels.zarr", chunks=8)
+    lx.pyramid(image, smallest=8, progress=False)
+    image[0, 0, 0] = 9
+    done = CliRunner().invoke(main, ["verify", "levels.zarr"])
+    assert done.exit_code == 1
+    assert "make them again with lithax pyramid --overwrite" in done.output
+    assert PYTHON.search(done.output) is None, done.output
+
+
+def test_a_warning_is_a_line(folder):
+    # What a shell shows; in this process a warning is an error.
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        done = CliRunner().invoke(main, ["convert", "rock.zarr", "a.npy", "--quiet"])
+    assert done.exit_code == 0
+    assert "Warning: a.npy: a .npy file has no place for voxel_length, voxel_unit" in done.output
+    assert ".py" not in done.output.replace("npy", "")

@@ -46,8 +46,8 @@ def test_the_table_of_api():
         ({"voxel_length": (1, 1)}, ValueError, "voxel_length=.*three numbers"),
         ({"voxel_length": "long"}, TypeError, "voxel_length='long'"),
         ({"voxel_origin": (0, np.inf, 0)}, ValueError, "voxel_origin=.*finite"),
-        ({"voxel_unit": "kg"}, ValueError, "voxel_unit='kg' must be a length"),
-        ({"voxel_unit": "u.a."}, ValueError, "voxel_unit='u.a.' must be a length"),
+        ({"voxel_unit": "kg"}, ValueError, "voxel_unit='kg' is no unit of length"),
+        ({"voxel_unit": "u.a."}, ValueError, "voxel_unit='u.a.' is no unit of length"),
         ({"voxel_unit": 3}, TypeError, "voxel_unit=3 must be the name"),
     ],
 )

@@ -42,7 +42,7 @@ def written(suffix, values, folder, **known):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.filterwarnings("ignore:.*TIFF has no place")
+@pytest.mark.filterwarnings("ignore:.* has no place")
 def test_one_door(suffix, values, tmp_path):
     file = written(suffix, values, tmp_path, **KEPT)
     names = {path.name for path in tmp_path.iterdir()}
@@ -77,6 +77,20 @@ def test_types_of_nrrd_and_metaimage(rng, tmp_path, suffix, dtype, compress):
     with pytest.raises(FileExistsError):
         image.export(tmp_path / f"a.{suffix}")
     image.export(tmp_path / f"a.{suffix}", compress=compress, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lost"),
+    [("npy", "voxel_length, voxel_unit, field_name, field_unit, description"), ("mha", "field_name, field_unit")],
+)
+def test_what_a_format_has_no_place_for_is_named(values, tmp_path, suffix, lost):
+    known = {"voxel_length": 2.5, "voxel_unit": "um", "field_name": "a", "field_unit": "m", "description": "Berea"}
+    with pytest.warns(
+        UserWarning, match=rf"a\.{suffix}: .* has no place for {lost}, which the file now lacks; NRRD keeps"
+    ):
+        lx.from_array(values, **known).export(tmp_path / f"a.{suffix}")
+    lx.from_array(values, **known).export(tmp_path / "a.nrrd")
+    lx.from_array(values).export(tmp_path / f"b.{suffix}")  # nothing is lost
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -317,6 +331,7 @@ def test_suffixes_that_are_not_known_are_refused(values, tmp_path):
     np.testing.assert_array_equal(lx.open(tmp_path / "c.ome.zarr")[...], values)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no place")
 def test_from_every_format_to_every_other(values, tmp_path):
     first = written("nrrd", values, tmp_path, voxel_length=2.5, voxel_unit="um")
     source = first

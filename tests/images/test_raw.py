@@ -140,7 +140,7 @@ def test_complex_in_two_files(tmp_path, rng):
         ({"shape": (9, 7, 7)}, ValueError, "too long"),
         ({"dtype": "u16"}, TypeError, "128-bit integer"),
         ({"dtype": np.longdouble}, TypeError, "extended precision"),
-        ({"dtype": None}, ValueError, r"shape=.* and dtype=None must be given together"),
+        ({"dtype": None}, ValueError, "dtype is missing; shape and dtype must be given together"),
         ({"shape": None, "dtype": None}, ValueError, r"no .*rock\.raw\.json says"),
         ({"offset": -1}, ValueError, "offset=-1 must not be negative"),
         ({"order": "K"}, ValueError, "order='K'"),

@@ -158,6 +158,7 @@ def test_the_permeability_of_the_pack_stands_beside_kozeny_and_carman(demo):
     assert demo["pack.permeability.ratio"].value == pytest.approx(np.mean(k) / expected)
     # Not two spheres wide; the whole pack is within 20 %.
     assert 0.7 < demo["pack.permeability.ratio"].value < 1.3
+    assert 0.05 < float(flow.narrow_share) <= demo["pack.narrow_share"].value + 1e-5 < 1
     criterion = demo.as_dict()["criteria"][-1]
     assert (criterion["unit"], criterion["limit"]) == ("%", 20)
     assert criterion["value"] == pytest.approx(100 * abs(np.mean(k) / expected - 1))

@@ -79,7 +79,7 @@ def test_opening_something_else(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     with pytest.raises(MetadataError, match=r"is a file, not a Zarr store; lx\.open reads files of other formats"):
         open_array(locate(tmp_path / "file"))
-    with pytest.raises(MetadataError, match="is a directory, but not a Zarr store"):
+    with pytest.raises(MetadataError, match="is a folder, but neither a Zarr store"):
         open_array(locate(tmp_path))
     create_array(locate(tmp_path / "g", "one"), **ARRAY)
     create_array(locate(tmp_path / "g", "sub/two"), **ARRAY)

@@ -23,12 +23,15 @@ const parts = {
   "lithax-slices-text": { textContent: "The viewer is starting" },
   "lithax-slices-viewer": element(),
 };
-const waiting = [], loaded = [];
+const waiting = [], loaded = [], bars = [];
+// Answers at once, and from the second END on no more.
+globalThis.fetch = () => ({ then: (well, badly) => (now < END ? well : badly)() });
 globalThis.performance = { now: () => now };
 globalThis.document = {
   getElementById: (id) => parts[id],
   querySelectorAll: () => [panel],
-  createElement: () => ({ getContext: () => (WEBGL ? {} : null) }),
+  createElement: () => ({ getContext: () => (WEBGL ? {} : null), setAttribute: () => {}, style: {} }),
+  body: { append: (bar) => bars.push(bar.textContent) },
   currentScript: { dataset: { viewer: "a.js b.js" } },
   head: { append: (script) => loaded.push(script.src) },
 };
@@ -47,19 +50,29 @@ for (now = 0; now <= 10000; now += 1000) {
   waiting.splice(0).forEach((work) => work());
   texts.push(parts["lithax-slices-text"].textContent);
 }
-console.log(JSON.stringify([removed, !parts["lithax-slices-viewer"].hidden, texts, asked, loaded]));
+console.log(JSON.stringify([removed, !parts["lithax-slices-viewer"].hidden, texts, asked, loaded, bars]));
 """
+
+
+def visited(webgl, moved, end=99_000):
+    program = PAGE.replace("WEBGL", json.dumps(webgl)).replace("MOVED", json.dumps(moved)).replace("END", str(end))
+    program = program.replace("SCRIPT", SCRIPT.decode())
+    return json.loads(subprocess.run(["node", "-e", program], capture_output=True, check=True, timeout=60).stdout)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="the script runs in a browser, or in node")
+def test_a_server_that_has_ended_is_said():
+    removed, _, texts, _, _, bars = visited(True, False, end=4000)
+    assert not removed
+    assert [text.startswith("lithax view has ended") for text in texts] == [False] * 5 + [True] * 6  # asked twice
+    assert bars == ["lithax view has ended, so nothing more is loaded. Start it again, and open its new address."]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="the script runs in a browser, or in node")
 @pytest.mark.parametrize(("webgl", "moved"), [(True, False), (True, True), (False, True)])
 def test_what_the_page_says_while_it_waits(webgl, moved):
-    program = PAGE.replace("WEBGL", json.dumps(webgl)).replace("MOVED", json.dumps(moved))
-    done = subprocess.run(
-        ["node", "-e", program.replace("SCRIPT", SCRIPT.decode())],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-    removed, button, texts, asked, loaded = json.loads(done.stdout)
+    removed, button, texts, asked, loaded, bars = visited(webgl, moved)
+    assert not bars
     assert removed is (webgl and not moved)  # nobody's slices are taken away
     assert button is webgl  # once the viewer takes long, or is ready
     assert loaded == (["a.js", "b.js"] if webgl else [])

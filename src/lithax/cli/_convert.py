@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from lithax.cli._describe import describe
 from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, alone, raw_layout, tell
 
 
@@ -43,4 +44,4 @@ def convert_command(source: str, target: str, path: str | None, overwrite: bool,
 
     given = {name: value for name, value in options.items() if value is not None}
     made = convert(source, target, path=path, overwrite=overwrite, progress=not quiet, **given)
-    click.echo(repr(made) if isinstance(made, VoxelImage) else str(made))
+    click.echo(describe(made) if isinstance(made, VoxelImage) else str(made))

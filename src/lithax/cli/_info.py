@@ -17,9 +17,9 @@ from lithax.cli._parameters import PATH, alone, raw_layout, tell
 def info_command(store: str, path: str | None, statistics: bool, **options: Any) -> None:
     """Show what an image is, without reading its voxels.
 
-    IMAGE is a folder such as rock.zarr, a URL, or a file: TIFF, raw, .npy, NRRD, MetaImage. Of
-    Zarr, images of lithax and RockVerse, three-dimensional arrays and levels of OME-Zarr are
-    understood.
+    IMAGE is a folder such as rock.zarr, a URL, a file (TIFF, raw, .npy, NRRD, MetaImage), or a
+    folder of TIFF slices. Of Zarr, images of lithax and RockVerse, three-dimensional arrays and
+    levels of OME-Zarr are understood.
 
     \b
     lithax info rock.zarr
@@ -44,7 +44,8 @@ def info_command(store: str, path: str | None, statistics: bool, **options: Any)
         "description": image.description,
         "shape": " x ".join(map(str, image.shape)),
         "dtype": str(image.dtype),
-        "size": f"{image.nbytes / 2**20:.4g} MiB uncompressed",
+        "size": (f"{image.nbytes / 2**20:.4g} MiB" if image.nbytes >= 2**20 else f"{image.nbytes:,} bytes")
+        + " uncompressed",
         "chunks": " x ".join(map(str, image.chunks)) + f" ({image.nchunks})",
         "shards": "" if image.shards is None else " x ".join(map(str, image.shards)),
         "levels": "; ".join(

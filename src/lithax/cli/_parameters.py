@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,8 @@ class Triple(click.ParamType):
     between, "100x100x80".
     """
 
-    def __init__(self, number: Callable[[str], Any], name: str, single: bool = True):
-        self.number, self.name, self.single = number, name, single
+    def __init__(self, number: Callable[[str], Any], name: str, example: str, single: bool = True):
+        self.number, self.name, self.example, self.single = number, name, example, single
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -31,10 +32,7 @@ class Triple(click.ParamType):
         if len(parts) == 1 and self.single:
             return parts * 3
         if len(parts) != 3:
-            one = "one number, or " if self.single else ""
-            self.fail(
-                f"{value!r} is not a {self.name}: write {one}three along x, y and z, such as 100,100,80.", param, ctx
-            )
+            self.fail(f"{value!r} is not a {self.name}: write {self.example}.", param, ctx)
         return parts
 
 
@@ -48,12 +46,11 @@ class Length(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
-        match = re.fullmatch(r"(.*?[\d.])\s*([A-Za-z\u00b5\u03bc]+)", value.strip())
+        match = re.fullmatch(r"(.*?[\d.])\s*([A-Za-z\u00b5\u03bc\u00c5\u00e5\u212b]+)", value.strip())
         number, unit = (value, None) if match is None else match.groups()
-        if unit is None:
-            return Triple(float, self.name).convert(number, param, ctx)
-        lengths = Triple(float, self.name).convert(number, param, ctx)
-        if ctx is not None:
+        example = "one number, or three along x, y and z, with a decimal point: 2.5um, or 2.5,2.5,5um"
+        lengths = Triple(float, self.name, example).convert(number, param, ctx)
+        if unit is not None and ctx is not None:
             ctx.meta[_UNIT] = unit
         return lengths
 
@@ -72,8 +69,8 @@ QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 PATH = click.option("--path", help="Path of the image inside the store.")
 
-SHAPE = Triple(int, "shape", single=False)
-CHUNKS = Triple(int, "chunk shape")
+SHAPE = Triple(int, "shape", "three whole numbers along x, y and z, such as 100,100,80", single=False)
+CHUNKS = Triple(int, "chunk shape", "one whole number, or three along x, y and z, such as 64 or 64,64,32")
 LENGTH = Length()
 
 
@@ -147,20 +144,24 @@ def alone(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _WORDS = (
     ("shape and dtype must", "--shape and --dtype must"),
+    ("shape is missing", "--shape is missing"),
+    ("dtype is missing", "--dtype is missing"),
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),
     ("part='real'", "--part 'real'"),
+    ("make them again with pyramid(overwrite=True)", "make them again with lithax pyramid --overwrite"),
+    ("pass store= to make an OME-Zarr group with a copy of it elsewhere", "name a TARGET, such as rock.ome.zarr"),
 )
 """Words of the library's errors that name no argument, and what they are on the command line."""
 
 _PYTHON = re.compile(
     r"\b(?:lx|lithax|np|numpy|zarr|tifffile|shutil)\.\w+|\b\w+\([^)]*\)|\b\w+=|\bfrom_array\b|\bimport_raw\b"
+    r"|^(?:its options are|there are field_name)"
 )
 
 
-def _worded(error: BaseException) -> str:
-    """Return the text of an error in words of the command line: options, and no Python."""
-    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+def worded(text: str) -> str:
+    """Return a message of the library in words of the command line: options, and no Python."""
     for word, option in _WORDS:
         text = text.replace(word, option)
     context = click.get_current_context(silent=True)
@@ -172,10 +173,17 @@ def _worded(error: BaseException) -> str:
             text = re.sub(rf"\b{name}=(?=[^\s.,;)])", f"{option} ", text)
             text = re.sub(rf"\b{name}=", option, text)
             text = re.sub(rf"(?<![-\w])((?:--[\w-]+, )*){name}(?=(?:, [a-z_]+)*: )", rf"\g<1>{option}", text, count=1)
-    text = re.sub(r"(--[\w-]+) \(\1\)", r"\1", text)  # the library names both forms
+            text = re.sub(rf"(?<![-\w]){name} \({option}\)", option, text)  # the library names both forms
+    text = re.sub(r" \((--[\w-]+(?:, --[\w-]+)*)\)", lambda m: _unless_named(m, text), text)
     # What is left of this form are arguments, whose value says enough.
     text = re.sub(r"\b(?:store|file|target|source|image|folder|directory)=(?=\S)", "", text)
     return "\n".join(_without_python(line) for line in text.split("\n"))
+
+
+def _unless_named(options: re.Match[str], text: str) -> str:
+    """Return options in parentheses, or nothing if the words before them name them already."""
+    before = text[: options.start()].rpartition("\n")[2]
+    return "" if all(option in before for option in options[1].split(", ")) else options[0]
 
 
 def _without_python(line: str) -> str:
@@ -186,9 +194,13 @@ def _without_python(line: str) -> str:
     return text if text.endswith((".", "!", "?", ":")) or not rest else f"{text}."
 
 
+def _show_warning(message: Warning | str, *where: Any, **options: Any) -> None:
+    click.echo(f"Warning: {worded(str(message))}", err=True)
+
+
 def tell(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Show an expected error as one line; with LITHAX_TRACEBACK=1 in the environment as Python
-    shows it.
+    """Show an expected error, and a warning, as one line; with LITHAX_TRACEBACK=1 in the
+    environment as Python shows it.
     """
 
     @functools.wraps(command)
@@ -196,8 +208,11 @@ def tell(command: Callable[..., Any]) -> Callable[..., Any]:
         if os.environ.get("LITHAX_TRACEBACK") == "1":
             return command(*arguments, **options)
         try:
-            return command(*arguments, **options)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return command(*arguments, **options)
         except EXPECTED as error:
-            raise click.ClickException(_worded(error)) from error
+            text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+            raise click.ClickException(worded(text)) from error
 
     return run

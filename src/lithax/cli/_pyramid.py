@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from lithax.cli._describe import describe
 from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, connect, say, tell
 
 
@@ -68,4 +69,4 @@ def pyramid_command(
     if not made.levels:
         say(world, f"No axis has more than {smallest} voxels: no coarser levels are needed (see --smallest).")
     for level in (made, *made.levels):
-        say(world, repr(level))
+        say(world, describe(level))

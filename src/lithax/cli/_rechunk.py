@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from lithax.cli._describe import describe
 from lithax.cli._parameters import CHUNKS, OVERWRITE, PATH, QUIET, connect, say, tell
 
 
@@ -34,4 +35,4 @@ def rechunk_command(
     world = connect()
     image = open_image(store, path=path, mode="r", world=world)
     made = image.copy(target, chunks=chunks or "auto", shards=shards, overwrite=overwrite, progress=not quiet)
-    say(world, repr(made))
+    say(world, describe(made))

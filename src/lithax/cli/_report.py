@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import alone, raw_layout, tell
+from lithax.cli._parameters import alone, raw_layout, tell, worded
 
 
 @click.command("report")
@@ -106,7 +106,7 @@ def report_command(
         overwrite=overwrite,
         progress=not quiet,
     )
-    click.echo(made.summary())
+    click.echo(worded(made.summary()))
     click.echo(f"  {made.path}")
     if not made.passed:
         raise click.exceptions.Exit(1)

@@ -2,7 +2,7 @@
 
 import click
 
-from lithax.cli._parameters import PATH, QUIET, connect, say, tell
+from lithax.cli._parameters import PATH, QUIET, connect, say, tell, worded
 
 
 @click.command("verify")
@@ -37,6 +37,6 @@ def verify_command(store: str, path: str | None, no_hash: bool, record: bool, qu
 
     world = connect()
     found = verify(store, path, content=not no_hash, record=record, progress=not quiet, world=world)
-    say(world, str(found))
+    say(world, worded(str(found)))
     if not found.sound:
         raise click.exceptions.Exit(1)

@@ -71,6 +71,8 @@ def _pint_metres(unit: str) -> float:
     registry = pint.get_application_registry()
     try:
         return float(registry.Quantity(1.0, registry.Unit(unit)).to("meter").magnitude)
+    except pint.DimensionalityError as error:
+        raise ValueError(f"it measures {error.dim1}") from error
     except Exception as error:  # a parser of free text raises a dozen unrelated kinds
         raise ValueError(str(error)) from error
 
@@ -105,8 +107,7 @@ def validate_unit(unit: Any, name: str = "voxel_unit") -> str:
         _pint_metres(unit)
     except ValueError as error:
         raise ValueError(
-            f"{name}={_short(unit)!r} must be a length that pint understands ({error}); "
-            "use for example 'um', 'mm', or '' for none."
+            f"{name}={_short(unit)!r} is no unit of length ({error}); use for example 'um', 'mm', or '' for none."
         ) from error
     return unit
 

@@ -54,11 +54,19 @@ def crop_box(frame: Frame, selection: tuple[Any, ...]) -> Box:
     if sum(item is Ellipsis for item in selection) > 1 or len([s for s in selection if s is not Ellipsis]) > 3:
         raise ValueError(f"crop({shown!r}) has too many slices; an image has three axes, x, y and z.")
     for item in selection:
-        if item is not Ellipsis and not isinstance(item, slice):
-            hint = f"{item}:{item} + 1" if isinstance(item, int | np.integer) else "for example np.s_[10:50, :, 20:]"
-            raise TypeError(
-                f"crop({shown!r}) holds a {type(item).__name__}; give a region, or slices of a range of voxels along each axis, {hint}."
-            )
+        if item is Ellipsis:
+            continue
+        if not isinstance(item, slice):
+            one = isinstance(item, int | np.integer) and not isinstance(item, bool)
+            got = f"the number {item}" if one else f"an object of type {type(item).__name__}"
+            hint = f"slice({item}, {item + 1}) for one layer" if one else "for example np.s_[10:50, :, 20:]"
+            raise TypeError(f"crop() got {got}; give a region, or slices of a range of voxels along each axis, {hint}.")
+        for bound in (item.start, item.stop, item.step):
+            if bound is not None and not hasattr(bound, "__index__"):
+                raise TypeError(
+                    f"crop({shown!r}) has the bound {bound!r}; slices count whole voxels. For lengths give a region: "
+                    "crop(lx.regions.Box(lower, upper))."
+                )
     at = next((n for n, item in enumerate(selection) if item is Ellipsis), len(selection))
     given = [item for item in selection if item is not Ellipsis]
     slices = [*given[:at], *[slice(None)] * (3 - len(given)), *given[at:]]

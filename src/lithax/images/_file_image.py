@@ -12,12 +12,12 @@ from lithax.images._collective import together, world_or_connected
 from lithax.images._raw import RAW_SUFFIXES  # noqa: F401 (registers the format)
 from lithax.images._voxel_image import DESCRIBED, VoxelImage, metadata_changes
 from lithax.storage import FileArray, Metadata
-from lithax.storage.formats import FileFormat, file_formats, format_of, known_suffixes, sidecar_path
+from lithax.storage.formats import FileFormat, file_formats, format_of, format_of_folder, known_suffixes, sidecar_path
 
 
 def file_to_open(store: Any) -> FileFormat | None:
-    """Return the format of a path that is a file, or should be one by its name; None if it means a
-    store.
+    """Return the format of a path that is a file, a folder of slices, or should be a file by its
+    name; None if it means a store.
 
     Raises
     ------
@@ -33,7 +33,9 @@ def file_to_open(store: Any) -> FileFormat | None:
         return None
     place = Path(name).expanduser()
     found = format_of(place)
-    if place.is_dir() or (place.suffix.lower() == ".zip" and found is None):
+    if place.is_dir():
+        return format_of_folder(place)
+    if place.suffix.lower() == ".zip" and found is None:
         return None
     if not place.exists():
         if found is not None:
@@ -45,7 +47,7 @@ def file_to_open(store: Any) -> FileFormat | None:
             return found if place.is_file() else None
     if found.open is None:
         raise FileFormatError(
-            f"file={name!r} is a {found.name} file, which is written but not read; read are {known_suffixes('open')}."
+            f"file={name!r} is a {found.noun}, which is written but not read; read are {known_suffixes('open')}."
         )
     return found
 
@@ -71,7 +73,7 @@ def open_file(format: FileFormat, file: Any, world: Any = None, options: dict[st
         array = FileArray(
             functools.partial(open_source, format, file, layout),
             file,
-            format.name,
+            format.noun,
             functools.partial(_metadata, given=options),
         )
         array.metadata = _checked(array, file)
@@ -82,11 +84,11 @@ def check_options(format: FileFormat, options: dict[str, Any], known: tuple[str,
     """Refuse options that neither the format nor the image knows."""
     layout = [n for n in ("shape", "dtype", "order", "offset") if n in options and n not in known]
     if layout:
-        raise ValueError(f"{', '.join(layout)}: a {format.name} file says itself what it holds; leave it out.")
+        raise ValueError(f"{', '.join(layout)}: a {format.noun} says itself what it holds; leave it out.")
     unknown = [name for name in options if name not in known]
     if unknown:
         raise TypeError(
-            f"{', '.join(unknown)}: no option for a {format.name} file; there are {', '.join((*format.open_options, *known))}."
+            f"{', '.join(unknown)}: no option for a {format.noun}; there are {', '.join((*format.open_options, *known))}."
         )
 
 

@@ -14,7 +14,7 @@ from lithax.images._pyramid import pyramid
 from lithax.images._raw import fill_from_file, import_raw
 from lithax.images._voxel_image import DESCRIBED, VoxelImage
 from lithax.runtime import SerialWorld
-from lithax.storage.formats import check_store_name, format_of, known_suffixes
+from lithax.storage.formats import check_store_name, format_of, format_of_folder, known_suffixes
 
 _CREATION = ("store", "path", "chunks", "shards", "overwrite", "world", "storage_options")
 _CREATION += ("compressors", "filters", "serializer", "fill_value", "order", "chunk_key_encoding", "attributes")
@@ -24,7 +24,8 @@ def file_format(name: Any) -> str:
     """Return what a name stands for, by its ending: the name of a format in lower case, "ome-zarr",
     or "zarr".
 
-    A file that is there and has no known suffix is raw; URLs and stores are Zarr.
+    A file that is there and has no known suffix is raw; a folder of slices has the format of its
+    files; URLs and stores are Zarr.
 
     Examples
     --------
@@ -36,10 +37,11 @@ def file_format(name: Any) -> str:
     text = os.fspath(name).lower().rstrip("/")
     if text.endswith(".ome.zarr"):
         return "ome-zarr"
-    found = None if "://" in text else format_of(text)
-    if found is not None and not Path(os.fspath(name)).is_dir():
+    place = Path(os.fspath(name))
+    found = None if "://" in text else format_of_folder(place) if place.is_dir() else format_of(text)
+    if found is not None:
         return found.name.lower()
-    return "raw" if Path(os.fspath(name)).is_file() and not text.endswith(".zip") else "zarr"
+    return "raw" if place.is_file() and not text.endswith(".zip") else "zarr"
 
 
 def import_file(file: Any, store: Any = None, *, progress: bool = False, **options: Any) -> VoxelImage:
@@ -49,8 +51,10 @@ def import_file(file: Any, store: Any = None, *, progress: bool = False, **optio
     Parameters
     ----------
     file
-        Path of the file: raw, TIFF, ``.npy``, NRRD, MetaImage, or another format of `file_formats`.
-        A ``.npy`` file has the axes x, y, z; the pages of a TIFF stack are z.
+        Path of the file: raw, TIFF, ``.npy``, NRRD, MetaImage, or another format of `file_formats`;
+        or of a folder of TIFF files with one page each. A ``.npy`` file has the axes x, y, z; the
+        pages of a TIFF stack are z, and so are the files of a folder, in the order of the numbers
+        in their names.
     store
         Where the image goes, as for `create`; None for memory.
     progress
@@ -97,7 +101,7 @@ def import_file(file: Any, store: Any = None, *, progress: bool = False, **optio
             open_source(format, file, layout).close()  # says what is missing
         return import_raw(file, store=store, progress=progress, **layout, **options)
     if "order" in options and "order" not in format.open_options:
-        raise ValueError(f"order: a {format.name} file says itself what it holds; leave it out.")
+        raise ValueError(f"order: a {format.noun} says itself what it holds; leave it out.")
     check_options(format, options, (*DESCRIBED, *_CREATION))
     check_store_name(store)
     world = world_or_connected(options.get("world"))
@@ -134,7 +138,7 @@ def export_file(
         raise _unknown_target("file", file)
     if unknown := [option for option in options if option not in format.write_options]:
         known = f"; its options are {', '.join(format.write_options)}" if format.write_options else ""
-        raise ValueError(f"{', '.join(unknown)}: no option for {file.name}, a {format.name} file{known}.")
+        raise ValueError(f"{', '.join(unknown)}: no option for {file.name}, a {format.noun}{known}.")
     write = format.write
     if format.collective:
         write(image, file, overwrite=overwrite, progress=progress, **options)

@@ -27,9 +27,10 @@ def open(
     Zarr v2 arrays, and the levels of OME-Zarr, whose axes z, y, x are taken as x, y, z when voxels
     are read, can be read and copied.
 
-    Files of other formats (`file_formats`: TIFF, raw, ``.npy``, NRRD, MetaImage) are opened lazily,
-    too: nothing is copied, voxels are read from the file when they are needed. `import_file` makes
-    a store of one, which is faster to work with where a file is compressed, or read more than once.
+    Files of other formats (`file_formats`: TIFF, raw, ``.npy``, NRRD, MetaImage), and folders of
+    TIFF files with one page each, are opened lazily, too: nothing is copied, voxels are read from
+    the file when they are needed. `import_file` makes a store of one, which is faster to work with
+    where a file is compressed, or read more than once.
 
     Parameters
     ----------

@@ -155,7 +155,8 @@ def _layout(
             raise ValueError("shape and dtype must be given for two files.")
         return (file[0], file[1]), layout, {}
     if (shape is None) != (dtype is None):
-        raise ValueError(f"shape={shape!r} and dtype={dtype!r} must be given together, or both left to {file}.json.")
+        missing = "shape" if shape is None else "dtype"
+        raise ValueError(f"{missing} is missing; shape and dtype must be given together, or both left to {file}.json.")
     if shape is not None:
         return file, layout, {}
     told = read_sidecar(file)

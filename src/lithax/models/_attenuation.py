@@ -17,9 +17,9 @@ from lithax.models._material import Material
 class Spectrum(eqx.Module):
     """How much each photon energy counts in a scan: detected signal per energy, of any scale."""
 
-    energies: Float[np.ndarray, "lines"]
+    energies: Float[np.ndarray, " lines"]
     """[keV]"""
-    weights: Float[np.ndarray, "lines"]
+    weights: Float[np.ndarray, " lines"]
     """[-]"""
 
     def __init__(self, energies: Any, weights: Any):

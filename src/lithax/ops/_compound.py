@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from lithax.ops._call_shown import call_shown
 from lithax.typing import Array
 
 
@@ -23,6 +24,7 @@ class Compound:
         self.__signature__ = own.replace(
             parameters=[array, *own.parameters.values(), *added], return_annotation=kinds.empty
         )
+        self.__doc__ = call_shown(self)
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lithax.arrays import is_array
+from lithax.ops._call_shown import call_shown
 
 
 class OpMaker:
@@ -21,6 +22,7 @@ class OpMaker:
         functools.update_wrapper(self, make)
         self.make = make
         self.__signature__ = inspect.signature(make)
+        self.__doc__ = call_shown(self)
 
     def __repr__(self) -> str:
         return f"<op_maker {self.make.__name__}>"

@@ -8,6 +8,7 @@ from typing import Any
 
 from lithax.arrays import gaps_named, is_array, is_traced, refuse_masked
 from lithax.grid import Halo, as_halos
+from lithax.ops._call_shown import call_shown
 from lithax.ops._program import Program
 from lithax.ops._step import AbstractOperation, Step
 from lithax.typing import Array
@@ -56,6 +57,7 @@ class VoxelOp(AbstractOperation):
         self.inputs = None if variadic else len(positional)
         self._asked = _asked_by(halo)
         self.__signature__ = _public_signature(signature, taken)
+        self.__doc__ = call_shown(self)
         for name in self.static:
             if name not in self._parameters and not self._any_parameter:
                 raise ValueError(

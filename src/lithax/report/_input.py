@@ -83,15 +83,18 @@ def open_source(
 
 def _from_path(path: str, folder: Path, layout: RawLayout, geometry: dict[str, Any], overwrite: bool) -> Source:
     local = Path(path)
-    if "://" in path or local.is_dir():
+    if "://" in path or (local.is_dir() and file_format(local) == "zarr"):
         _refuse_layout(layout, f"the store {path}")
         return _described(open_image(path, mode="r"), {"store": path}, geometry, folder, overwrite)
-    if not local.is_file():
+    if not local.exists():
         raise FileNotFoundError(f"image={path!r} does not exist; give the path of a file, or of a Zarr store.")
-    record: dict[str, Any] = {"file": path, "bytes": local.stat().st_size}
-    if local.stat().st_size <= HASHED:
-        with local.open("rb") as stream:
-            record["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
+    if local.is_dir():
+        record: dict[str, Any] = {"folder": path}
+    else:
+        record = {"file": path, "bytes": local.stat().st_size}
+        if local.stat().st_size <= HASHED:
+            with local.open("rb") as stream:
+                record["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
     target = {"store": folder / "scan.zarr", "overwrite": overwrite, **geometry}
     if file_format(local) != "raw":
         _refuse_layout(layout, f"{local.name}, which says itself what it holds")

@@ -89,8 +89,8 @@ class Report:
     def summary(self) -> str:
         """Return the main numbers, criteria and warnings as lines of text."""
         numbers = [n for n in self.numbers if n.key in _SUMMARY or n.key.startswith(_FAMILIES)]
-        width = max(len(n.name) for n in numbers)
-        lines = [self.title, *(f"  {n.name:<{width}}  {n.text:<18} {n.kind}" for n in numbers)]
+        width, room = max(len(n.name) for n in numbers), max(len(n.text) for n in numbers)
+        lines = [self.title, *(f"  {n.name:<{width}}  {n.text:<{room}}  {n.kind}" for n in numbers)]
         lines += [f"  {criterion}" for criterion in self.criteria]
         lines += [f"  Please note: {warning}" for warning in self.warnings]
         return "\n".join(lines)

@@ -33,7 +33,7 @@ class FileArray(AbstractStoredArray):
     file
         The file, for messages.
     kind
-        The name of its format.
+        What it is, for messages: "TIFF file".
     metadata
         Says what is known of the image, from the open file.
     """
@@ -103,7 +103,7 @@ class FileArray(AbstractStoredArray):
 
     def check_writable(self) -> None:
         raise PermissionError(
-            f"the image at {self.where} is a {self.kind} file, which is read but not changed; copy() it to a store, or import "
+            f"the image at {self.where} is a {self.kind}, which is read but not changed; copy() it to a store, or import "
             "the file, first."
         )
 

@@ -392,5 +392,5 @@ def require_node(location: Location) -> Node:
             held = f"; the store holds {', '.join(map(repr, names[:10]))}" if names else ""
             raise FileNotFoundError(f"path={location.path!r} does not exist in the store {location.label}{held}.")
     if directory is not None and directory.is_dir():
-        raise MetadataError(f"store={location.label} is a directory, but not a Zarr store.")
+        raise MetadataError(f"store={location.label} is a folder, but neither a Zarr store nor one of TIFF slices.")
     raise FileNotFoundError(f"store={location.label} does not exist, or holds no Zarr array.")

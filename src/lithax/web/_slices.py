@@ -110,6 +110,24 @@ SCRIPT = b"""// Slices that the server draws. They go when the viewer has drawn,
   let used = false, ended = false;
   const say = (words) => { if (!ended) text.textContent = words; };
 
+  // The viewer does not say when nobody answers any more, so the page asks now and then; once more before it believes it.
+  const alive = () => fetch("slices.js", { method: "HEAD", cache: "no-store" });
+  const end = () => {
+    if (ended) return;
+    say("lithax view has ended: nothing more can be shown.");
+    ended = true;
+    const bar = document.createElement("div");
+    bar.setAttribute("role", "alert");
+    bar.style.cssText = "position:fixed;top:0;left:0;right:0;z-index:1001;padding:0.6em;text-align:center;" +
+      "background:#9c5a12;color:#fff;font:15px sans-serif";
+    bar.textContent = "lithax view has ended, so nothing more is loaded. Start it again, and open its new address.";
+    document.body.append(bar);
+  };
+  const ask = (failures) => alive().then(
+    () => setTimeout(() => ask(0), 3000),
+    () => failures > 0 ? end() : setTimeout(() => ask(1), 1000));
+  setTimeout(() => ask(0), 3000);
+
   for (const panel of document.querySelectorAll(".lithax-slice")) {
     const picture = panel.querySelector("img"), slider = panel.querySelector("input"), shown = panel.querySelector("output");
     let loading = false, at = slider.value;
@@ -123,9 +141,7 @@ SCRIPT = b"""// Slices that the server draws. They go when the viewer has drawn,
     const came = () => { loading = false; draw(); };
     picture.addEventListener("load", came);
     picture.addEventListener("error", () => {
-      fetch("slices.js", { cache: "no-store" }).then(
-        () => say("Slice " + at + " across " + panel.dataset.axis + " cannot be read."),
-        () => { say("lithax view has ended: nothing more can be shown."); ended = true; });
+      alive().then(() => say("Slice " + at + " across " + panel.dataset.axis + " cannot be read."), end);
       came();
     });
     slider.addEventListener("input", () => { used = true; draw(); });

@@ -10,6 +10,7 @@ from lithax.storage.formats._format import FileSource as FileSource
 from lithax.storage.formats._format import check_store_name as check_store_name
 from lithax.storage.formats._format import file_formats as file_formats
 from lithax.storage.formats._format import format_of as format_of
+from lithax.storage.formats._format import format_of_folder as format_of_folder
 from lithax.storage.formats._format import known_suffixes as known_suffixes
 from lithax.storage.formats._format import register_format as register_format
 from lithax.storage.formats._new_file import check_new_file as check_new_file

@@ -31,11 +31,25 @@ def readable(file: str | os.PathLike[str], kind: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             raise
         text = " ".join(str(error).split()) or type(error).__name__
+        if "mmap length" in text:
+            text = "it is shorter than its header says"
         text = text if len(text) <= 200 else text[:197] + "..."
         raise FileFormatError(
             f"file={os.fspath(file)!r} is not {kind} that can be read: {text.rstrip('.')}. It is damaged, was cut off, "
             "or has another format than its name says."
         ) from error
+
+
+def check_beginning(file: str | os.PathLike[str], signatures: tuple[bytes, ...]) -> None:
+    """Refuse a file that does not begin with one of the signatures of its format; to be called
+    inside `readable`.
+    """
+    with Path(file).open("rb") as stream:
+        head = stream.read(max(map(len, signatures)))
+    if not head:
+        raise ValueError("it is empty")
+    if not head.startswith(signatures):
+        raise ValueError("it does not begin like one")
 
 
 def check_file(file: str | os.PathLike[str]) -> None:

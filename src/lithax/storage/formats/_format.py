@@ -4,7 +4,7 @@ written.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,6 +59,9 @@ class FileFormat:
     collective
         Whether `write` is called on every process, and they share the work; else the first one
         writes alone. `progress` is then whether a bar is shown.
+    open_folder
+        As `open`, for a folder of such files that are the slices of one image; None if there are no
+        such folders.
     """
 
     name: str
@@ -68,6 +71,7 @@ class FileFormat:
     open_options: tuple[str, ...] = ()
     write_options: tuple[str, ...] = ()
     collective: bool = False
+    open_folder: Callable[..., FileSource] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.suffixes, str) or not all(s.startswith(".") and s == s.lower() for s in self.suffixes):
@@ -76,6 +80,12 @@ class FileFormat:
             )
         if self.open is None and self.write is None:
             raise ValueError(f"the format {self.name!r} is neither opened nor written; give open=, write=, or both.")
+
+    @property
+    def noun(self) -> str:
+        """What messages call one: "TIFF file", "folder of TIFF files"."""
+        folder = self.open is not None and self.open == self.open_folder
+        return f"folder of {self.name} files" if folder else f"{self.name} file"
 
 
 _FORMATS: dict[str, FileFormat] = {}
@@ -120,11 +130,30 @@ def format_of(file: str | os.PathLike[str]) -> FileFormat | None:
     return _FORMATS[max(fitting)[1]] if fitting else None
 
 
+def format_of_folder(folder: str | os.PathLike[str]) -> FileFormat | None:
+    """Return the format whose slices lie in a folder, as one that opens it; None if it holds none,
+    or is a Zarr store.
+    """
+    names = [entry.name.lower() for entry in os.scandir(folder)]
+    if any(name in ("zarr.json", ".zarray", ".zgroup", ".zattrs") for name in names):
+        return None
+    for known in _FORMATS.values():
+        if known.open_folder is not None and any(n.endswith(known.suffixes) and n[0] != "." for n in names):
+            return replace(known, open=known.open_folder, write=None)
+    return None
+
+
 def known_suffixes(use: str) -> str:
     """Return the suffixes of all formats that are opened ("open"), or written ("write"), for
-    messages.
+    messages; of compressed twins, .raw.gz beside .raw, only where they are opened.
     """
-    return ", ".join(s for f in _FORMATS.values() if getattr(f, use) is not None for s in f.suffixes)
+    return ", ".join(
+        s
+        for f in _FORMATS.values()
+        if getattr(f, use) is not None
+        for s in f.suffixes
+        if use == "open" or s.removesuffix(".gz") == s or s.removesuffix(".gz") not in f.suffixes
+    )
 
 
 # Formats of other programs whose files are often taken for the place of a store.

@@ -16,6 +16,7 @@ from lithax.errors import FileFormatError
 from lithax.geometry import unit_in_file
 from lithax.storage.formats._attached import beside, by_name, check_new_files, diagonal, read_header, voxels_of
 from lithax.storage.formats._damage import check_file, readable
+from lithax.storage.formats._lost import warn_of_lost
 from lithax.storage.formats._new_file import written_whole
 from lithax.storage.formats._planes import Count, planes_of
 from lithax.storage.formats._raw_source import RawSource
@@ -121,7 +122,7 @@ def write_metaimage(
     compress: bool = False,
 ) -> Path:
     """Write an image with its geometry, whole or not at all; a name that ends with ".mhd" is
-    written as two files.
+    written as two files. One warning names what MetaImage has no place for.
 
     Parameters
     ----------
@@ -174,4 +175,5 @@ def write_metaimage(
     if detached:
         with written_whole(file) as temporary:
             temporary.write_bytes(header)
+    warn_of_lost(image, file, "MetaImage", ("voxel_length", "voxel_unit", "voxel_origin", "description"))
     return file

@@ -11,7 +11,7 @@ import numpy as np
 
 from lithax.errors import FileFormatError
 from lithax.grid import Box, Index
-from lithax.storage.formats._damage import check_file, readable
+from lithax.storage.formats._damage import check_beginning, check_file, readable
 from lithax.storage.formats._raw_source import RawSource
 from lithax.storage.formats._tiff_metadata import described
 from lithax.storage.formats._transpose import copy_reversed
@@ -63,6 +63,7 @@ class TiffSource:
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._raw: RawSource | None = None
         with readable(file, "a TIFF file"):
+            check_beginning(file, (b"II", b"MM"))
             self._tiff = tifffile.TiffFile(file)
             try:
                 self._open()
@@ -102,6 +103,20 @@ class TiffSource:
                 f"file={str(self.file)!r} says that it has {depth} pages, and {len(self._pages)} are there; it was cut off, "
                 "or its other files are missing."
             )
+        else:
+            self._check_codec(series.keyframe)
+
+    def _check_codec(self, page: Any) -> None:
+        """Say now which package is missing, and not when the first page is decoded."""
+        codecs = tifffile_module().TIFF
+        try:
+            codecs.DECOMPRESSORS[page.compression]
+            codecs.UNPREDICTORS[page.predictor]
+        except KeyError as error:
+            name = getattr(page.compression, "name", page.compression)
+            raise ModuleNotFoundError(
+                f"file={str(self.file)!r} is compressed by {name}, which needs the package imagecodecs; pip install imagecodecs."
+            ) from error
 
     def _check_chain(self) -> None:
         """Refuse a file whose last page points to another one: tifffile takes the pages that it
@@ -124,6 +139,11 @@ class TiffSource:
     def dtype(self) -> np.dtype:
         """Type of a voxel."""
         return self.stored_dtype
+
+    @property
+    def compressed(self) -> bool:
+        """Whether pages have to be decoded as a whole."""
+        return self._raw is None
 
     def described(self) -> dict[str, Any]:
         """Return what the file says of the size of its voxels, as arguments of `create`."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lithax.geometry import length_factor
+from lithax.storage.formats._lost import without_place
 from lithax.storage.formats._new_file import check_new_file, written_whole
 from lithax.storage.formats._planes import Count, planes_of
 from lithax.storage.formats._tiff import tifffile_module
@@ -18,6 +19,8 @@ from lithax.storage.formats._tiff_metadata import NOTE
 
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
+
+_NOTED = ("voxel_length", "voxel_unit", "voxel_origin", "field_name", "field_unit", "description")
 
 LARGEST_IMAGEJ = 2**31
 """Files of ImageJ's form up to this size are read by every program; larger ones are written as
@@ -57,7 +60,7 @@ def write_tiff(
     stored = np.dtype("uint8") if dtype.kind == "b" else dtype.newbyteorder("=")
     nx, ny, nz = image.shape
     options, held = _form(image, stored, nx * ny * nz * stored.itemsize)
-    lost = [name for name, value in _values(image).items() if value and name not in held]
+    lost = without_place(image, held)
     with written_whole(file) as temporary:
         planes = planes_of(image, progress, dtype=stored)
         tifffile.imwrite(temporary, planes, shape=(nz, ny, nx), dtype=stored, photometric="minisblack", **options)
@@ -70,22 +73,10 @@ def write_tiff(
     return file
 
 
-def _values(image: Any) -> dict[str, Any]:
-    """Return what is not the default, by name."""
-    return {
-        "voxel_length": any(h != 1 for h in image.voxel_length),
-        "voxel_unit": str(image.voxel_unit),
-        "voxel_origin": any(image.voxel_origin),
-        "field_name": image.field_name,
-        "field_unit": image.field_unit,
-        "description": image.description,
-    }
-
-
 def _form(image: Any, stored: np.dtype, nbytes: int) -> tuple[dict[str, Any], set[str]]:
     """Return the options of tifffile, and the names of what other programs read in the file."""
     (hx, hy, hz), unit = image.voxel_length, str(image.voxel_unit)
-    note = json.dumps({name: getattr(image, name) for name in _values(image)} | {"voxel_unit": unit})
+    note = json.dumps({name: getattr(image, name) for name in _NOTED} | {"voxel_unit": unit})
     resolution = (1 / hx, 1 / hy)
     if not all(1e-9 < r < 1e9 for r in resolution):  # the range of a TIFF rational
         resolution = (1.0, 1.0)
