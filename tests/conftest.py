@@ -1,15 +1,21 @@
-"""The harness: annotations checked at every call, one fixture for all array libraries, marks that are off at first."""
+"""The harness: annotations checked as functions are first called, a fixture for all array libraries, marks that are off at first."""
 
 import ctypes
+import functools
 import gc
 import importlib
+import importlib.metadata
+import inspect
 import json
+import math
 import os
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import hypothesis
+import jaxtyping
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
@@ -21,8 +27,44 @@ COMPUTING = [
 ]
 OVERRIDES = "beartype.FrozenDict({__import__('typing').Self: object})"
 CHECKER = f"beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides={OVERRIDES}))"
-if os.environ.get("LITHAX_CHECK_TYPES") != "0":
+CHECKED_CALLS = {"0": 0, "all": math.inf}.get(os.environ.get("LITHAX_CHECK_TYPES", ""), 100)
+"""How many calls of a function are checked: a check takes longer than most functions that are called ten thousand times."""
+
+_left: dict[Any, float] = {}
+
+
+def checked_at_first(jaxtyped, fn, **options):
+    """Decorate a function as jaxtyping does, but leave its later calls unchecked; closures of one text count as one."""
+    if not inspect.isfunction(fn):
+        return jaxtyped(fn, **options)
+    code = fn.__code__
+    checked = None
+
+    @functools.wraps(fn)
+    def call(*arguments, **parameters):
+        nonlocal checked
+        left = _left.get(code, CHECKED_CALLS)
+        if left <= 0:
+            return fn(*arguments, **parameters)
+        _left[code] = left - 1
+        checked = checked or jaxtyped(fn, **options)
+        return checked(*arguments, **parameters)
+
+    return call
+
+
+if CHECKED_CALLS:
     install_import_hook(COMPUTING, CHECKER)
+    if CHECKED_CALLS < math.inf:
+        jaxtyping.jaxtyped = functools.partial(functools.partial, checked_at_first, jaxtyping.jaxtyped)
+
+# Compiling is most of what the tests cost, and without optimisations a third of it is left; arithmetic and rounding of
+# single operations stay. `nox -s optimised` and `slow` compile as users do, and so do documentation and benchmarks.
+PLAIN = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+if importlib.metadata.version("jax").startswith("0.10."):
+    PLAIN.append("--xla_cpu_use_fusion_emitters=false")  # XLA ends the process where it does not know a flag
+if os.environ.get("LITHAX_TESTS_OPTIMISED") != "1" and PLAIN[0] not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *PLAIN]).strip()
 
 BACKENDS = {
     "numpy": "array_api_compat.numpy",

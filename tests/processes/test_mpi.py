@@ -95,7 +95,7 @@ def test_everything_that_images_can_do(mpiexec, succeeded, everything_alone, tmp
 @pytest.mark.mpi
 def test_processes_that_compute_on_several_devices_each(mpiexec, succeeded, everything_alone, tmp_path):
     expected, folder = everything_alone
-    flags = "--xla_force_host_platform_device_count=3"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=3"
     (line,) = succeeded(mpiexec(2, "everything", "mpi", tmp_path, "1,2", XLA_FLAGS=flags))
     assert json.loads(line) == expected
     assert chunks_of(tmp_path) == chunks_of(folder)

@@ -21,7 +21,7 @@ def test_eight_devices(request):
         # Annotations are checked by the other tests; here that would take a third of the time.
         env=os.environ
         | {
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8",
             "JAX_PLATFORMS": "cpu",
             "LITHAX_CHECK_TYPES": "0",
         },
