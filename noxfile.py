@@ -177,12 +177,22 @@ def strict(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the tests that take minutes or gigabytes, and those of the solvers with all optimisations of the compiler."""
+    """Run the tests that take minutes or gigabytes, with all optimisations of the compiler."""
     session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
     environment = CACHE | {"LITHAX_TESTS_OPTIMISED": "1"}
     session.run("pytest", "--run-slow", "-m", "slow", "--durations=10", *session.posargs, env=environment)
-    if not session.posargs:
-        session.run("pytest", "tests/solve", "--durations=10", env=environment)
+
+
+@nox.session
+def optimised(session: nox.Session) -> None:
+    """Run the tests as users compile, and with annotations checked at every call; CI takes the promise on chunk grids."""
+    session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
+    install_torch(session)
+    environment = CACHE | {
+        "LITHAX_TESTS_OPTIMISED": "1",
+        "LITHAX_CHECK_TYPES": os.environ.get("LITHAX_CHECK_TYPES", "all"),
+    }
+    session.run("pytest", *workers(), *session.posargs, env=environment)
 
 
 @nox.session

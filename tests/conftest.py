@@ -55,11 +55,11 @@ def checked_at_first(jaxtyped, fn, **options):
 
 if CHECKED_CALLS:
     install_import_hook(COMPUTING, CHECKER)
-    if CHECKED_CALLS < math.inf:
+    if not math.isinf(CHECKED_CALLS):
         jaxtyping.jaxtyped = functools.partial(functools.partial, checked_at_first, jaxtyping.jaxtyped)
 
 # Compiling is most of what the tests cost, and without optimisations a third of it is left; arithmetic and rounding of
-# single operations stay. `nox -s optimised` and `slow` compile as users do, and so do documentation and benchmarks.
+# single operations stay. `nox -s optimised` and `nox -s slow` compile as users do, and so do the documentation and the benchmarks.
 PLAIN = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 if importlib.metadata.version("jax").startswith("0.10."):
     PLAIN.append("--xla_cpu_use_fusion_emitters=false")  # XLA ends the process where it does not know a flag
