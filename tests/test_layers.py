@@ -45,6 +45,7 @@ OUTSIDE = {  # a package, and the rooms that may import it
     "cc3d": {"arrays"},
     "edt": {"arrays"},
     "skimage": {"arrays"},
+    "sklearn": {"images"},
     "matplotlib": {"viz", "report"},
     "hypothesis": {"testing"},
     "pytest": set(),

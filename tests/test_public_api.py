@@ -29,6 +29,7 @@ NAMES = [
     *["FileFormat", "file_formats", "register_format", "import_file"],
     *["open", "import_raw", "simulated_scan", "sphere_pack", "pyramid", "verify", "VoxelImage", "shard", "save"],
     *["voxel_op", "chain", "Context", "patches", "save_network", "load_network"],
+    *["train_classifier", "save_classifier", "load_classifier"],
     *["distance", "label", "remove_small", "keep_largest", "keep_percolating", "clear_border", "fill_holes"],
     *["local_thickness", "reconstruct", "drainage", "watershed", "hysteresis", "h_maxima", "h_minima"],
     *["regional_maxima", "regional_minima", "pore_sizes", "grain_sizes"],

@@ -53,6 +53,7 @@ from lithax.images import full as full
 from lithax.images import full_like as full_like
 from lithax.images import import_file as import_file
 from lithax.images import import_raw as import_raw
+from lithax.images import load_classifier as load_classifier
 from lithax.images import load_network as load_network
 from lithax.images import ones as ones
 from lithax.images import ones_like as ones_like
@@ -64,10 +65,12 @@ from lithax.images import register_format as register_format
 from lithax.images import register_group as _register_group
 from lithax.images import run_passes as run_passes
 from lithax.images import save as save
+from lithax.images import save_classifier as save_classifier
 from lithax.images import save_network as save_network
 from lithax.images import shard as shard
 from lithax.images import simulated_scan as simulated_scan
 from lithax.images import sphere_pack as sphere_pack
+from lithax.images import train_classifier as train_classifier
 from lithax.images import verify as verify
 from lithax.images import zeros as zeros
 from lithax.images import zeros_like as zeros_like

@@ -9,6 +9,7 @@ from lithax.arrays._bincount import count_not_above as count_not_above
 from lithax.arrays._bincount import lookup as lookup
 from lithax.arrays._bincount import maximum_by as maximum_by
 from lithax.arrays._bincount import minimum_by as minimum_by
+from lithax.arrays._bincount import pick as pick
 from lithax.arrays._boundary import BOUNDARIES as BOUNDARIES
 from lithax.arrays._boundary import boundary_index as boundary_index
 from lithax.arrays._boundary import check_boundary as check_boundary

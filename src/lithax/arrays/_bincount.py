@@ -104,6 +104,16 @@ def lookup(table: Array, index: Array) -> Array:
     return xp.reshape(xp.take(table, xp.reshape(xp.astype(index, xp.int64), (-1,))), index.shape)
 
 
+def pick(rows: Array, which: Array) -> Array:
+    """Return ``rows[which[k], k]`` for every column k of a two-dimensional array."""
+    xp = namespace(rows, which)
+    size = rows.shape[1]
+    if is_jax(rows, which):  # an index of each axis: their product may exceed 32 bits
+        return rows.at[which, xp.arange(size)].get(mode="promise_in_bounds")
+    columns = xp.arange(size, dtype=which.dtype, device=which.device)
+    return lookup(xp.reshape(rows, (-1,)), which * size + columns)
+
+
 def count_not_above(edges: Array, values: Array) -> Array:
     """Return how many of the ascending `edges` are not above each value: ``searchsorted(...,
     side="right")``, as int32.

@@ -34,6 +34,9 @@ from lithax.images._outputs import Output as Output
 from lithax.images._pass_driver import run_algorithm as run_algorithm
 from lithax.images._patches import Patches as Patches
 from lithax.images._patches import patches as patches
+from lithax.images._pixel_classifier import PixelClassifier as PixelClassifier
+from lithax.images._pixel_classifier import load_classifier as load_classifier
+from lithax.images._pixel_classifier import save_classifier as save_classifier
 from lithax.images._plan import Plan as Plan
 from lithax.images._plan import plan as plan
 from lithax.images._plan import plans as plans
@@ -57,6 +60,7 @@ from lithax.images._sharded import save as save
 from lithax.images._sharded import shard as shard
 from lithax.images._simulated_scan import simulated_scan as simulated_scan
 from lithax.images._sphere_pack import sphere_pack as sphere_pack
+from lithax.images._train_classifier import train_classifier as train_classifier
 from lithax.images._verify import Verification as Verification
 from lithax.images._verify import verify as verify
 from lithax.images._voxel_image import VoxelImage as VoxelImage

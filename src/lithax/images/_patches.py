@@ -10,14 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from lithax.grid import Box, Index, triple
+from lithax.grid import Index, triple
 from lithax.images._call import refuse_tracers, world_of
+from lithax.images._labelled_scans import LabelCounts, Scan, pair_scans
 from lithax.images._voxel_image import VoxelImage
-
-TILE = 64
-"""Edge of the tiles in which the index of a balanced sample counts labels [voxel]: the same for
-every chunking.
-"""
 
 
 class Patches(Iterator):
@@ -25,7 +21,7 @@ class Patches(Iterator):
 
     def __init__(
         self,
-        scans: "Sequence[_Scan]",
+        scans: Sequence[Scan],
         shape: Index,
         batch: int,
         seed: int,
@@ -37,7 +33,7 @@ class Patches(Iterator):
     ):
         self._scans, self._shape, self._batch, self._seed = scans, shape, batch, seed
         self._changes, self._world, self._prefetch = changes, world, prefetch
-        self._index = None if shares is None else _Index(scans, shares, world)
+        self._index = None if shares is None else _Balanced(scans, shares, world)
         self._next = start
         self._waiting: collections.deque[Future] = collections.deque()
         self._pool = (
@@ -103,39 +99,6 @@ class Patches(Iterator):
         return self._changes(grey, labels, draw)
 
 
-class _Scan:
-    """One scan: its channels, and its labels."""
-
-    def __init__(self, images: Any, labels: Any, number: int, shape: Index):
-        self.images = tuple(images) if isinstance(images, tuple) else (images,)
-        self.labels = labels
-        for name, image in [*((f"images[{number}]", i) for i in self.images), (f"labels[{number}]", labels)]:
-            if image is None:
-                continue
-            if not hasattr(image, "shape") or len(image.shape) != 3:
-                raise TypeError(
-                    f"{name} is a {type(image).__name__}; give an image (lx.open), or an array with three axes."
-                )
-            if tuple(image.shape) != tuple(self.images[0].shape):
-                raise ValueError(
-                    f"{name} has shape {tuple(image.shape)}, the first channel {tuple(self.images[0].shape)}; crop one of them."
-                )
-        self.shape = triple(self.images[0].shape)
-        if any(n > size for n, size in zip(shape, self.shape, strict=True)):
-            raise ValueError(
-                f"shape={shape} is larger than images[{number}] of shape {self.shape}; use smaller patches."
-            )
-        if any(np.dtype(i.dtype).kind not in "buif" for i in self.images):
-            raise TypeError(f"images[{number}] is {self.images[0].dtype}; grey levels are real numbers.")
-        if labels is not None and np.dtype(labels.dtype).kind not in "bui":
-            raise TypeError(f"labels[{number}] is {labels.dtype}; labels are integers, or booleans.")
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        first = self.images[0]
-        return tuple(first.voxel_length) if isinstance(first, VoxelImage) else (1.0, 1.0, 1.0)
-
-
 class _Changes:
     """What is done to a patch so that a network does not learn what does not matter."""
 
@@ -157,46 +120,30 @@ class _Changes:
         return np.ascontiguousarray(grey), labels
 
 
-class _Index:
-    """How many voxels of each label every tile holds: one pass over the labels."""
+class _Balanced:
+    """Voxels drawn by the shares of their labels."""
 
-    def __init__(self, scans: Sequence[_Scan], shares: Mapping[int, float], world: Any):
-        tiles: list[tuple[int, Box]] = []
-        for number, scan in enumerate(scans):
-            ranges = [range(0, n, TILE) for n in scan.shape]
-            for x, y, z in itertools.product(*ranges):
-                tiles.append((number, (slice(x, x + TILE), slice(y, y + TILE), slice(z, z + TILE))))
-        own = {k: _counted(scans[tiles[k][0]].labels[tiles[k][1]]) for k in range(world.index, len(tiles), world.count)}
-        found: dict[int, dict[int, int]] = {}
-        for part in world.gather(own):
-            found |= part
-        counts = [found[k] for k in range(len(tiles))]
-        known = sorted({value for tile in counts for value in tile})
+    def __init__(self, scans: Sequence[Scan], shares: Mapping[int, float], world: Any):
+        self._counts = LabelCounts(scans, world)
+        known = self._counts.labels
         if not shares:
             shares = {value: 1.0 for value in known}
         if missing := sorted(set(shares) - set(known)):
             raise ValueError(f"balance names the labels {missing}, which no voxel has; the labels are {known[:20]}.")
-        self._scans, self._tiles = scans, tiles
         self._labels = list(shares)
         self._shares = np.cumsum([shares[v] for v in self._labels]) / sum(shares.values())
-        self._sums = {v: np.cumsum([tile.get(v, 0) for tile in counts]) for v in self._labels}
+        self._sums = {v: self._counts.up_to(v) for v in self._labels}
 
-    def voxel(self, draw: np.random.Generator) -> tuple[_Scan, tuple[int, ...]]:
+    def voxel(self, draw: np.random.Generator) -> tuple[Scan, tuple[int, ...]]:
         """Return a voxel of a label drawn by its share, each of the label's voxels as likely."""
         label = self._labels[int(np.searchsorted(self._shares, draw.random(), side="right"))]
         sums = self._sums[label]
         rank = int(draw.integers(int(sums[-1])))
         tile = int(np.searchsorted(sums, rank, side="right"))
         rank -= int(sums[tile - 1]) if tile else 0
-        number, box = self._tiles[tile]
-        values = np.asarray(self._scans[number].labels[box])
-        place = np.unravel_index(np.flatnonzero(values == label)[rank], values.shape)
-        return self._scans[number], tuple(int(p) + s.start for p, s in zip(place, box, strict=True))
-
-
-def _counted(labels: Any) -> dict[int, int]:
-    values, counts = np.unique(np.asarray(labels), return_counts=True)
-    return {int(v): int(c) for v, c in zip(values, counts, strict=True)}
+        number, box = self._counts.tiles[tile]
+        (place,) = self._counts.places(tile, label, [rank])
+        return self._counts.scans[number], tuple(int(p) + s.start for p, s in zip(place, box, strict=True))
 
 
 def _room(whole: Sequence[int], part: Sequence[int]) -> list[int]:
@@ -287,14 +234,6 @@ def patches(
     ((4, 1, 8, 8, 8), (4, 8, 8, 8))
     """
     refuse_tracers("patches", (images, labels))
-    given = list(images) if isinstance(images, list) else [images]
-    truths = list(labels) if isinstance(labels, list) else [labels] * (1 if isinstance(images, list) else len(given))
-    if isinstance(images, list) and labels is None:
-        truths = [None] * len(given)
-    if not given or len(given) != len(truths):
-        raise ValueError(
-            f"{len(given)} images and {len(truths)} labels were given; give one image of labels for each scan."
-        )
     edges = shape if isinstance(shape, tuple | list) else (shape,) * 3
     if len(edges) != 3 or any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in edges):
         raise ValueError(f"shape={shape!r} must be a positive number of voxels, or three of them.")
@@ -304,11 +243,9 @@ def patches(
     for name, number in (("gain", gain), ("shift", shift)):
         if not (math.isfinite(number) and number >= 0):
             raise ValueError(f"{name}={number!r} must be finite and not negative.")
-    scans = [_Scan(image, truth, k, triple(edges)) for k, (image, truth) in enumerate(zip(given, truths, strict=True))]
+    scans = pair_scans(images, labels, triple(edges))
     if balance is not False and labels is None:
         raise ValueError(f"balance={balance!r} needs labels to balance by; give labels=.")
-    if len({len(scan.images) for scan in scans}) != 1:
-        raise ValueError("the scans have different numbers of channels; give the same channels for each.")
     handles = [i for scan in scans for i in (*scan.images, scan.labels) if isinstance(i, VoxelImage)]
     equal = tuple(
         edges[a] == edges[b] and all(math.isclose(scan.spacing[a], scan.spacing[b]) for scan in scans)

@@ -1,19 +1,14 @@
 """The weights of a network, kept with the segmentation that it made."""
 
-import base64
-import hashlib
 import io
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from lithax.errors import MetadataError
+from lithax.images._kept import keep, kept_with
 from lithax.images._voxel_image import VoxelImage
 
 KEY = "network"
-LARGEST = 32 * 2**20
-"""Weights up to this size are kept with the metadata [byte]."""
 
 
 def save_network(image: VoxelImage, model: Any, **notes: Any) -> None:
@@ -41,29 +36,11 @@ def save_network(image: VoxelImage, model: Any, **notes: Any) -> None:
     """
     import equinox as eqx
 
-    if not isinstance(image, VoxelImage):
-        raise TypeError(
-            f"image is a {type(image).__name__}; give the segmentation that the network made, a stored image."
-        )
     buffer = io.BytesIO()
     eqx.tree_serialise_leaves(buffer, model)
-    weights = buffer.getvalue()
-    if len(weights) > LARGEST:
-        raise ValueError(
-            f"the weights take {len(weights)} bytes, metadata hold at most {LARGEST}; write them to a file of their own with "
-            f"equinox.tree_serialise_leaves, and keep its name in image.attrs."
-        )
-    if image.world.first:
-        image.attrs[KEY] = {
-            "structure": _structure(model),
-            "sha256": hashlib.sha256(weights).hexdigest(),
-            "lithax": version("lithax"),
-            "equinox": version("equinox"),
-            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
-            "notes": dict(notes),
-            "weights": base64.b64encode(weights).decode("ascii"),
-        }
-    image.world.barrier()
+    way_out = "write them to a file of their own with equinox.tree_serialise_leaves, and keep its name in image.attrs"
+    facts = {"structure": _structure(model), "equinox": version("equinox")}
+    keep(image, KEY, buffer.getvalue(), facts, notes, way_out)
 
 
 def load_network(image: VoxelImage, model: Any) -> tuple[Any, Mapping[str, Any]]:
@@ -87,18 +64,11 @@ def load_network(image: VoxelImage, model: Any) -> tuple[Any, Mapping[str, Any]]
     """
     import equinox as eqx
 
-    if KEY not in image.attrs:
-        raise KeyError(f"image.attrs holds no {KEY!r}; the network of this image was not kept by lx.save_network.")
-    kept = image.attrs[KEY]
+    kept, weights = kept_with(image, KEY, "lx.save_network")
     if kept["structure"] != _structure(model):
         raise ValueError(
             f"model is built otherwise than the network that was kept: {_structure(model)} and {kept['structure']}; build it with "
             f"the same arguments."
-        )
-    weights = base64.b64decode(kept["weights"])
-    if hashlib.sha256(weights).hexdigest() != kept["sha256"]:
-        raise MetadataError(
-            f"the weights in image.attrs[{KEY!r}] are damaged: their SHA-256 is not the one beside them."
         )
     return eqx.tree_deserialise_leaves(io.BytesIO(weights), model), kept["notes"]
 

@@ -18,6 +18,8 @@ from lithax.ops._displaced import displaced as displaced
 from lithax.ops._displaced import fold_displacements as fold_displacements
 from lithax.ops._extremum import maximum as maximum
 from lithax.ops._extremum import minimum as minimum
+from lithax.ops._features import feature_names as feature_names
+from lithax.ops._features import features as features
 from lithax.ops._gaussian import gaussian as gaussian
 from lithax.ops._gaussian import gaussian_radius as gaussian_radius
 from lithax.ops._gradient_magnitude import gradient_magnitude as gradient_magnitude
@@ -66,9 +68,13 @@ from lithax.ops._step import PlainFunction as PlainFunction
 from lithax.ops._step import Step as Step
 from lithax.ops._structure import hessian_eigenvalues as hessian_eigenvalues
 from lithax.ops._structure import structure_tensor_eigenvalues as structure_tensor_eigenvalues
+from lithax.ops._tensor_diffusion import tensor_diffusion as tensor_diffusion
 from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold
+from lithax.ops._trees import Trees as Trees
+from lithax.ops._trees import classify_by_trees as classify_by_trees
+from lithax.ops._trees import tree_probabilities as tree_probabilities
 from lithax.ops._uniform import uniform as uniform
 from lithax.ops._voxel_op import VoxelOp as VoxelOp
 from lithax.ops._voxel_op import voxel_op as voxel_op

@@ -279,7 +279,7 @@ class Program:
         if not isinstance(out, tuple | list):
             return [out]
         following = self.steps[k + 1]
-        if not isinstance(following.op, PlainFunction) and following.op.inputs == len(out):
+        if not isinstance(following.op, PlainFunction) and following.op.inputs in (None, len(out)):
             return list(out)
         if self._stencil(k + 1) or valid is not None:
             raise TypeError(
