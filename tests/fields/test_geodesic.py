@@ -83,8 +83,8 @@ def test_images_give_what_arrays_give(grid):
 def test_blocks_that_would_share_a_shard():
     """Blocks are changed in place by several threads: none may lose what another wrote."""
     rng = np.random.default_rng(0)
-    pore, sources = rng.random((24, 24, 24)) < 0.7, rng.random((24, 24, 24)) < 0.001
-    made = [lx.from_array(a, chunks=4, shards=12) for a in (pore, sources)]
+    pore, sources = rng.random((16, 16, 16)) < 0.7, rng.random((16, 16, 16)) < 0.003
+    made = [lx.from_array(a, chunks=4, shards=8) for a in (pore, sources)]
     for _ in range(2):
         found = lx.geodesic_distance(*made, workers=4, progress=False)
         np.testing.assert_array_equal(found[...], lx.geodesic_distance(pore, sources))
