@@ -131,10 +131,9 @@ def test_the_lines_of_the_budget_that_take_further_solves():
     rock = testing.conduction_spheres(N, 0.343).voxels
     result = lx.solve.conductivity(rock, budget=("grid", "resolution"), tolerance=1e-4)
     assert 0 < float(result.error_budget.grid) < 0.1  # a finer grid of the same staircase conducts more
-    (two, first), (three, second) = result.error_budget.resolution
-    assert (two, three) == (2, 3)
-    assert abs(float(first)) < 0.3
-    assert abs(float(second)) < 0.5
+    trend = result.error_budget.resolution
+    assert abs(float(trend[2])) < 0.3
+    assert abs(float(trend[3])) < 0.5
     assert "image coarsened): 2×" in str(result)
     with pytest.raises(ValueError, match="must name some of"):
         lx.solve.conductivity(rock, budget="grid")

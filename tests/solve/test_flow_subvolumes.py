@@ -28,7 +28,7 @@ def test_each_cube_has_its_permeability(table):
 
 def test_the_picture(table):
     axes = lx.viz.permeability_crossplot(table, laboratory=(0.3, 1e-12))
-    assert axes.get_legend_handles_labels()[1] == ["8 voxels", "laboratory", "nothing joins the ends"]
+    assert axes.get_legend_handles_labels()[1] == ["8 voxels", "nothing joins the ends", "laboratory"]
     drawn = axes.lines[0].get_xydata()
     assert drawn == pytest.approx(np.stack([table.porosity, table.permeability], 1)[:2])
 

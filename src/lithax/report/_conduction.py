@@ -38,7 +38,12 @@ def conduction_part(sample: TransportSample, steps: Steps) -> TransportPart:
         *found.notes,
     )
     return TransportPart(
-        TITLE, text, tuple(_numbers(found)), _pictures(found, sample.scan, sample.pores), _budget(found), notes
+        TITLE,
+        text,
+        tuple(_numbers(found)),
+        _pictures(found, sample.scan, sample.pores),
+        found.error_budget.lines(),
+        notes,
     )
 
 
@@ -84,11 +89,6 @@ def _numbers(found: Conductivity) -> Any:
             "transport.formation_factor.bound", "F at least", 1 / upper, "-", "measured",
             method="Hashin & Shtrikman's bound for isotropic rock of this porosity",
         )  # fmt: skip
-
-
-def _budget(found: Conductivity) -> tuple[tuple[str, str], ...]:
-    lines = (line.partition(": ") for line in str(found.error_budget).splitlines()[1:])
-    return tuple((cause.strip(), size) for cause, _, size in lines)
 
 
 def _pictures(found: Conductivity, scan: VoxelImage, pores: VoxelImage) -> tuple[tuple[Picture, str], ...]:

@@ -46,7 +46,9 @@ def permeability_part(sample: TransportSample, steps: Steps) -> TransportPart:
     ]
     if not np.all(np.asarray(found.converged)):
         notes.insert(0, "Not converged: the line of the solver says how far the estimates of k still differ.")
-    return TransportPart(TITLE, text, tuple(_numbers(found)), _pictures(found), _budget(found), tuple(notes))
+    return TransportPart(
+        TITLE, text, tuple(_numbers(found)), _pictures(found), found.error_budget.lines(), tuple(notes)
+    )
 
 
 def _numbers(found: Permeability) -> Iterator[Number]:
@@ -93,11 +95,6 @@ def _numbers(found: Permeability) -> Iterator[Number]:
             "transport.permeability.kozeny_carman", "Kozeny–Carman, beside k", rule, unit, "measured",
             method="φ³/(5 S²), S by counting voxel faces times 2/3: a rule of thumb",
         )  # fmt: skip
-
-
-def _budget(found: Permeability) -> tuple[tuple[str, str], ...]:
-    lines = (line.partition(": ") for line in str(found.error_budget).split("; "))
-    return tuple((cause, size) for cause, _, size in lines)
 
 
 def _pictures(found: Permeability) -> tuple[tuple[Picture, str], ...]:

@@ -5,10 +5,10 @@ solvers stand on.
 from lithax.solve import _plan_solves as _plan_solves
 from lithax.solve._bounds import Bounds as Bounds
 from lithax.solve._conduction import conductivity as conductivity
-from lithax.solve._conduction_budget import ConductionBudget as ConductionBudget
 from lithax.solve._conductivity import Conductivity as Conductivity
 from lithax.solve._conductivity import Porosities as Porosities
 from lithax.solve._conjugate_gradients import State as State
+from lithax.solve._error_budget import ErrorBudget as ErrorBudget
 from lithax.solve._face_operator import FaceOperator as FaceOperator
 from lithax.solve._face_operator import face_operator as face_operator
 from lithax.solve._jks_length import jks_length as jks_length
@@ -19,7 +19,6 @@ from lithax.solve._multigrid import Multigrid as Multigrid
 from lithax.solve._multigrid import multigrid as multigrid
 from lithax.solve._permeability import permeability as permeability
 from lithax.solve._permeability import threshold_sensitivity as threshold_sensitivity
-from lithax.solve._permeability_result import ErrorBudget as ErrorBudget
 from lithax.solve._permeability_result import FlowPorosity as FlowPorosity
 from lithax.solve._permeability_result import Permeability as Permeability
 from lithax.solve._subvolumes import SubVolumes as SubVolumes

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lithax.solve._conduction_budget import ConductionBudget
 from lithax.solve._conduction_setup import Boundaries
 from lithax.solve._conductivity import Conductivity, Porosities
+from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._medium import Medium
 
 
@@ -61,7 +61,7 @@ def assembled(
         balance=stats.balance,
         solver_error=stats.error,
         gradient_error=jnp.sqrt(stats.error),
-        error_budget=ConductionBudget(solver=stats.error, balance=stats.balance),
+        error_budget=ErrorBudget(solver=stats.error, balance=stats.balance),
         axis=axis,
         ends="linear" if boundaries.linear else boundaries.ends,
         sides="linear" if boundaries.linear else boundaries.sides,

@@ -42,13 +42,13 @@ def grid_change(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solv
     return _relative(finer, value)
 
 
-def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solve) -> tuple[Any, ...]:
-    """Return (factor, change of the value) for the image coarsened two- and three-fold.
+def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solve) -> dict[int, Any]:
+    """Return the change of the value on the image coarsened two- and three-fold, by the factor.
 
     A coarse voxel is of the phase that most of its voxels have (the pore in a tie), or has their
     mean conductivity. Voxels beyond the last whole one are left out. A trend, not extrapolated.
     """
-    found = []
+    found = {}
     data = np.asarray(medium.data)
     for factor in (2, 3):
         if min(n for n in medium.shape if n > 1) < 2 * factor:
@@ -64,8 +64,8 @@ def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve:
         else:
             coarse = _mean(data, factors)
         inside = None if mask is None else 2 * _mean(mask, factors) >= 1
-        found.append((factor, _relative(solve(coarse, medium.table, inside, float(factor)), value)))
-    return tuple(found)
+        found[factor] = _relative(solve(coarse, medium.table, inside, float(factor)), value)
+    return found
 
 
 def sample_size(pores: np.ndarray, mask: np.ndarray | None, exponent: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from lithax.arrays import is_traced
 from lithax.solve._bounds import Bounds
-from lithax.solve._conduction_budget import ConductionBudget
+from lithax.solve._error_budget import ErrorBudget
 
 
 class Porosities(eqx.Module):
@@ -62,7 +62,7 @@ class Conductivity(eqx.Module):
     """Estimate of the relative error of `value` that the solver leaves [-]."""
     gradient_error: Any
     """Estimate of the relative error (L2) of the derivative of `value` [-]."""
-    error_budget: ConductionBudget
+    error_budget: ErrorBudget
     currents: Any = None
     """On request: current through each plane of voxel faces across the axis, relative to their mean
     [-].

@@ -50,7 +50,7 @@ def grid_change(given: FlowInput, solve: Callable[[FlowInput, str], Any]) -> Any
 
 
 def resolution_trend(given: FlowInput, k: Any, rule: str, solve: Callable[[FlowInput, str], Any]) -> dict[int, Any]:
-    """Return k of the image coarsened two- and three-fold, over k, by the same rule.
+    """Return k of the image coarsened two- and three-fold, over k, minus one, by the same rule.
 
     A coarse voxel is open if at least half of its voxels are. Voxels beyond the last whole one are
     left out.
@@ -63,13 +63,13 @@ def resolution_trend(given: FlowInput, k: Any, rule: str, solve: Callable[[FlowI
         pores = _mostly(given.open, factor)
         pores = pores if inside is None else pores & inside
         if not pores.any():
-            found[factor] = 0 * k
+            found[factor] = 0 * k - 1
             continue
         coarse = replace(
             given, shape=pores.shape, open=pores, free=pores, inside=inside,
             spacing=tuple(factor * h for h in given.spacing),
         )  # fmt: skip
-        found[factor] = solve(coarse, rule) / np.where(k == 0, 1, k)
+        found[factor] = solve(coarse, rule) / np.where(k == 0, 1, k) - 1
     return found
 
 

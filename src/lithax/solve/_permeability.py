@@ -14,6 +14,7 @@ from lithax.arrays import is_traced
 from lithax.errors import MemoryLimitError
 from lithax.geometry import Frame
 from lithax.solve._area_unit import square_metres
+from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
 from lithax.solve._flow_input import AXES, FlowInput, area_of, read_input, turned
 from lithax.solve._flow_problem import FlowProblem, fields_with_derivative, prepare, solve_problem, value_of
@@ -21,7 +22,7 @@ from lithax.solve._flow_solve import FlowSettings
 from lithax.solve._mac import shifted
 from lithax.solve._mac_walls import WALLS, Boundary
 from lithax.solve._permeability_of_flow import Direction, as_images, make_result, plain_numbers, tensor_of
-from lithax.solve._permeability_result import ErrorBudget, Permeability
+from lithax.solve._permeability_result import Permeability
 
 ENDS = ("pressure", "periodic")
 SIDES: dict[str, Boundary] = {"symmetric": "mirror", "no_slip": "wall", "periodic": "periodic"}

@@ -11,11 +11,12 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced, joins_ends
 from lithax.geometry import Frame
 from lithax.images import from_array
+from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
 from lithax.solve._flow_resolution import breakthrough_diameter, narrow_share, wall_area
 from lithax.solve._flow_solve import Flow
-from lithax.solve._permeability_result import ErrorBudget, FlowPorosity, Permeability
+from lithax.solve._permeability_result import FlowPorosity, Permeability
 
 RESOLVED = 10
 """Voxels across a throat from which on its k is that of the throat, within a few percent."""
@@ -118,7 +119,7 @@ def make_result(
         porosity=None if shares is None else shares.total,
         porosities=shares,
         narrow_share=narrow if every or narrow is None else narrow[0],
-        error_budget=ErrorBudget(solver=jnp.maximum(residual, balance)),
+        error_budget=ErrorBudget(solver=residual, balance=balance),
         wall=wall,
         ends=ends,
         sides=sides,

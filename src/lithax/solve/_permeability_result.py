@@ -7,6 +7,7 @@ import numpy as np
 
 from lithax.arrays import is_traced
 from lithax.solve._area_unit import square_metres
+from lithax.solve._error_budget import ErrorBudget
 
 AXES = ("x", "y", "z")
 
@@ -26,40 +27,6 @@ class FlowPorosity(eqx.Module):
     """In clusters that join the ends: what carries flow."""
     isolated: float
     """In clusters that touch no end."""
-
-
-class ErrorBudget(eqx.Module):
-    """Relative errors of k, each of its own kind; they are never added. None: not estimated."""
-
-    solver: Any
-    """Largest of ``|k_F − k_L| / k_L``, ``|k_E − k_L| / k_L`` and the spread of the flux over
-    slices.
-    """
-    grid: Any = None
-    """k on voxels split in two (half-voxel rule, same voxel shapes: a staircase) over k, minus one.
-    """
-    resolution: Any = None
-    """k of the image coarsened 2× and 3×, over k."""
-    segmentation: Any = None
-    """d ln k / d threshold times the uncertainty of the threshold."""
-
-    def __str__(self) -> str:
-        def line(name: str, value: Any) -> str:
-            if value is None:
-                return f"{name}: not estimated"
-            numbers = ", ".join(f"{100 * float(v):+.2g} %" for v in np.atleast_1d(np.asarray(value)))
-            return f"{name}: {numbers}"
-
-        rows = [line("solver", self.solver), line("grid", self.grid)]
-        if self.resolution is None:
-            rows.append("resolution: not estimated")
-        else:
-            pairs = ", ".join(
-                f"{factor}×: k × {', '.join(f'{r:.3g}' for r in np.atleast_1d(np.asarray(ratio, float)))}"
-                for factor, ratio in self.resolution.items()
-            )
-            rows.append(f"resolution (coarsened image): {pairs}")
-        return "; ".join([*rows, line("segmentation", self.segmentation)])
 
 
 class Permeability(eqx.Module):
@@ -193,6 +160,7 @@ class Permeability(eqx.Module):
         budget = self.error_budget
         found["error_budget"] = {
             "solver": plain(budget.solver),
+            "balance": plain(budget.balance),
             "grid": plain(budget.grid),
             "resolution": None
             if budget.resolution is None

@@ -17,7 +17,6 @@ from lithax.viz._dual_energy_crossplot import draw_crossplot as draw_crossplot
 from lithax.viz._figure import encode as encode
 from lithax.viz._figure import load_matplotlib as load_matplotlib
 from lithax.viz._flow import flow_slice as flow_slice
-from lithax.viz._formation_factor import formation_factor_crossplot as formation_factor_crossplot
 from lithax.viz._histogram import Mark as Mark
 from lithax.viz._histogram import draw_histogram as draw_histogram
 from lithax.viz._levels import levels_of as levels_of
@@ -27,7 +26,6 @@ from lithax.viz._orthogonal import cut as cut
 from lithax.viz._orthogonal import draw_slices as draw_slices
 from lithax.viz._orthogonal import orthogonal as orthogonal
 from lithax.viz._orthogonal import slice_pixels as slice_pixels
-from lithax.viz._permeability import permeability_crossplot as permeability_crossplot
 from lithax.viz._phase_colors import OKABE_ITO as OKABE_ITO
 from lithax.viz._phase_colors import default_color as default_color
 from lithax.viz._picture import Picture as Picture
@@ -42,6 +40,8 @@ from lithax.viz._scale_bar import draw_scale_bar as draw_scale_bar
 from lithax.viz._scale_bar import round_length as round_length
 from lithax.viz._side_by_side import side_by_side as side_by_side
 from lithax.viz._size_distribution import size_distribution as size_distribution
+from lithax.viz._subvolumes import formation_factor_crossplot as formation_factor_crossplot
+from lithax.viz._subvolumes import permeability_crossplot as permeability_crossplot
 from lithax.viz._unit import unit_symbol as unit_symbol
 from lithax.viz._view_state import ViewState as ViewState
 from lithax.viz._viewer import OrthogonalViewer as OrthogonalViewer
