@@ -60,3 +60,28 @@ def fence(x: Array) -> Array:
         return lax.cond(lax.optimization_barrier(jnp.asarray(True)), lambda w: w, jnp.zeros_like, v)
 
     return lax.platform_dependent(x, cpu=fenced, default=lambda v: v)
+
+
+def stage(function: Callable[..., Array], *operands: Any) -> Array:
+    """Return ``function(*operands)``, one array, which the compiler does not fuse into what uses
+    it.
+
+    The function is the branch of the `fence`, so that what it makes is written once, where it
+    stays; a fence around the result copies it.
+    """
+    if not any(map(is_traced, operands)):
+        return function(*operands)
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    def run(*operands: Any) -> Array:  # a plain function: methods of modules of arrays cannot be hashed
+        return function(*operands)
+
+    made = jax.eval_shape(run, *operands)
+
+    def staged(*operands: Any) -> Array:
+        nothing = lambda *_: jnp.zeros(made.shape, made.dtype)  # noqa: E731
+        return lax.cond(lax.optimization_barrier(jnp.asarray(True)), run, nothing, *operands)
+
+    return lax.platform_dependent(*operands, cpu=staged, default=run)

@@ -21,7 +21,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.solve._face_operator import FaceOperator, padded_faces
-from lithax.solve._layout import Layout
+from lithax.solve._layout import Layout, summed_apart
 
 Faces = tuple[jax.Array, jax.Array, jax.Array]
 
@@ -135,15 +135,15 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
 def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array) -> jax.Array:
     """Return Σ c (step + Δu)(step' + Δv)."""
     u, v = layout.filled(u), layout.filled(v)
-    x, y, z = (
-        layout.total(
-            face_values(layout, faces[axis], axis)
-            * drive.differences(layout, u, axis)
-            * other.differences(layout, v, axis)
-        )
-        for axis in range(3)
-    )
-    return x + y + z
+
+    def power(axis: int) -> jax.Array:
+        def along(c: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
+            drops = drive.differences(layout, u, axis) * other.differences(layout, v, axis)
+            return face_values(layout, c, axis) * drops
+
+        return summed_apart(layout.total, along, faces[axis], u, v)
+
+    return power(0) + power(1) + power(2)
 
 
 @eqx.filter_custom_jvp
@@ -172,12 +172,18 @@ def _stationary_energy_jvp(primals: Any, tangents: Any) -> Any:
 
 def slice_currents(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, axis: int) -> jax.Array:
     """Return the current through every plane of faces across an axis."""
-    drop = drive.differences(layout, layout.filled(u), axis)
-    current = jnp.moveaxis(face_values(layout, faces[axis], axis) * drop, axis, 0)
-    if layout.wide:
-        with jax.enable_x64(True):
-            return jnp.sum(current.astype(jnp.float64), axis=(1, 2)).astype(current.dtype)
-    return jnp.sum(jnp.sum(current, 2), 1)
+
+    def along(c: jax.Array, u: jax.Array) -> jax.Array:
+        return face_values(layout, c, axis) * drive.differences(layout, u, axis)
+
+    def through_planes(current: jax.Array) -> jax.Array:
+        current = jnp.moveaxis(current, axis, 0)
+        if layout.wide:
+            with jax.enable_x64(True):
+                return jnp.sum(current.astype(jnp.float64), axis=(1, 2)).astype(current.dtype)
+        return jnp.sum(jnp.sum(current, 2), 1)
+
+    return summed_apart(through_planes, along, faces[axis], layout.filled(u))
 
 
 def spread(currents: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ loops around it.
 Every step lowers the energy by α rᵀz, exactly the squared error it removes (Hestenes & Stiefel, J.
 Res. NBS 49 (1952), theorem 6:1): the decreases are a series whose rest is the error of the value.
 The rest is estimated as geometric, with the larger of the last two ratios, as Strakoš & Tichý (ETNA
-13 (2002)) justify in finite precision.
+13 (2002)) justify in finite precision; after two steps with their only ratio, or a third.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from lithax.arrays import fence
+from lithax.arrays import stage
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._multigrid import Multigrid
 
@@ -74,8 +74,8 @@ def step(
     z = cycle(state.r)
     product = layout.dot(state.r, z)
     beta = jnp.where(state.product > 0, product / jnp.where(state.product > 0, state.product, 1), 0)
-    q = fence(z + beta * state.q)
-    image = fence(operator(q))
+    q = stage(lambda z, q: z + beta * q, z, state.q)
+    image = stage(operator, q)
     curvature = layout.dot(q, image)
     going = (product > 0) & (curvature > 0)  # otherwise nothing is left to solve, or rounding is all there is
     alpha = jnp.where(going, product / jnp.where(going, curvature, 1), 0)
@@ -84,10 +84,12 @@ def step(
     energy = state.energy - decrease
     ratio = jnp.where(state.decrease > 0, decrease / jnp.where(state.decrease > 0, state.decrease, 1), 1)
     ratios = jnp.stack([state.ratios[1], ratio])
-    worst = jnp.clip(jnp.max(ratios), 0.1, 0.98)
+    # After two steps there is one ratio, and later ones have been seen to be larger.
+    worst = jnp.where(state.count == 1, jnp.maximum(ratio, 1 / 3), jnp.max(ratios))
+    worst = jnp.clip(worst, 0.1, 0.98)
     error = jnp.where(going, decrease * worst / (1 - worst) / jnp.where(energy > 0, energy, 1), 0)
-    # A geometric rest needs two ratios; nothing left to solve needs none.
-    error = jnp.where((state.count < 2) & going, jnp.inf, error)
+    # A geometric rest needs a ratio; nothing left to solve needs none.
+    error = jnp.where((state.count < 1) & going, jnp.inf, error)
     small = error <= tolerance
     unbalanced = lax.cond(small, balance, lambda u, r: jnp.full((), jnp.inf, u.dtype), u, r)
     first = jnp.where(state.count == 0, product, state.first)

@@ -63,19 +63,18 @@ class FaceOperator(eqx.Module):
     def scaled(self, r: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return weight · D⁻¹ r: one step of Jacobi's method from zero."""
         lay = self.layout
-        return lay.widened(weight * lay.shifted(r, 0, 0) * self._inverse(r))
+        return lay.widened(self._divided(weight * lay.shifted(r, 0, 0)))
 
     def relaxed(self, v: jax.Array, b: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return v + weight · D⁻¹ (b − K v): one step of Jacobi's method."""
         lay = self.layout
         v = lay.filled(v)
-        step = (lay.shifted(b, 0, 0) - self.flat(v)) * self._inverse(v)
-        return lay.widened(lay.shifted(v, 0, 0) + weight * step)
+        return lay.widened(lay.shifted(v, 0, 0) + self._divided(weight * (lay.shifted(b, 0, 0) - self.flat(v))))
 
-    def _inverse(self, v: jax.Array) -> jax.Array:
+    def _divided(self, flat: jax.Array) -> jax.Array:
         # Cells that nothing joins to another (solids, ghosts) are left as they are.
         diagonal = self.diagonal()
-        return jnp.where(diagonal > 0, 1 / jnp.where(diagonal > 0, diagonal, 1), 0).astype(v.dtype)
+        return jnp.where(diagonal > 0, flat / jnp.where(diagonal > 0, diagonal, 1), 0).astype(flat.dtype)
 
 
 def face_operator(

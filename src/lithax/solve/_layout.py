@@ -9,11 +9,13 @@ are held at zero. Ghost cells along a periodic axis hold copies; elsewhere zeros
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 from jax import numpy as jnp
 
+from lithax.arrays import stage
 from lithax.grid import Index
 
 
@@ -123,9 +125,9 @@ class Layout(AbstractLayout):
 
     def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """Return the sum of products over the cells, in the type of `a`."""
-        if self.ghosts != (1, 0, 0):  # ghost cells along x are zero
-            a, b = self.cells(a), self.cells(b)
-        return self.total(a * b)
+        if self.ghosts == (1, 0, 0):  # ghost cells along x are zero
+            return self.total(a * b)
+        return summed_apart(self.total, lambda a, b: self.cells(a) * self.cells(b), a, b)
 
     def total(self, v: jax.Array) -> jax.Array:
         """Return the sum of an array, in its type; partial sums in double precision where
@@ -152,3 +154,11 @@ class Layout(AbstractLayout):
     def own(self, cells: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
         """Return the aggregates as they are."""
         return cells
+
+
+def summed_apart(total: Callable[..., jax.Array], of: Callable[..., jax.Array], *operands: jax.Array) -> jax.Array:
+    """Return ``total(of(*operands))``, one after the other, and after what else is summed.
+
+    The compiler would write down every slice that a sum has in it, and all sums' slices at once.
+    """
+    return stage(lambda *operands: total(stage(of, *operands)), *operands)

@@ -17,7 +17,7 @@ pore space that is not joined stays apart until a coarse cell holds both. What m
 - *The last few cells* are solved by a pseudo-inverse: parts that nothing holds (one constant for
   each part of a periodic image) are projected out, all at once.
 
-Each stage stands behind a fence (`lithax.arrays.fence`); the two visits of a W-cycle are a loop, so
+Each step is a stage of its own (`lithax.arrays.stage`); the two visits of a W-cycle are a loop, so
 the compiled program grows with the levels, not with the visits. The cycle is a linear function of
 its argument and carries no derivative.
 """
@@ -34,7 +34,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from lithax.arrays import fence
+from lithax.arrays import stage
 from lithax.grid import Index
 from lithax.solve._face_operator import FaceOperator, padded_faces
 from lithax.solve._layout import AbstractLayout
@@ -75,28 +75,29 @@ class Multigrid(eqx.Module):
             layout = operator.layout
             return layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape))
         first, *others = self.weights[level]
-        z = _smoothed(operator, fence(operator.scaled(r, first)), r, others)
+        z = _smoothed(operator, stage(operator.scaled, r, first), r, others)
         step, coarse = self.steps[level], self.levels[level + 1]
-        target = fence(restricted(fence(operator.residual(z, r)), operator.layout, coarse.layout, step))
+        left = stage(operator.residual, z, r)
+        target = stage(lambda v: restricted(v, operator.layout, coarse.layout, step), left)
         if level + 1 == len(self.levels) - 1:
             e = self._cycle(target, level + 1)
         else:
 
             def visit(_: Any, e: jax.Array) -> jax.Array:
-                return e + self._cycle(fence(coarse.residual(e, target)), level + 1)
+                return e + self._cycle(stage(coarse.residual, e, target), level + 1)
 
             e = lax.fori_loop(0, self.visits, visit, jnp.zeros_like(target))
-        z = fence(z + prolonged(fence(e), operator.layout, coarse.layout, step))
+        z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
         return _smoothed(operator, z, r, self.weights[level])
 
 
 def _smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Sequence[float]) -> jax.Array:
     if len(weights) <= 2:
         for weight in weights:
-            z = fence(operator.relaxed(z, r, weight))
+            z = stage(operator.relaxed, z, r, weight)
         return z
     steps = jnp.asarray(weights, z.dtype)  # a loop, so that the program does not grow with the steps
-    return lax.fori_loop(0, len(weights), lambda n, z: fence(operator.relaxed(z, r, steps[n])), z)
+    return lax.fori_loop(0, len(weights), lambda n, z: stage(operator.relaxed, z, r, steps[n]), z)
 
 
 def multigrid(
@@ -200,28 +201,34 @@ def prolonged(e: jax.Array, fine: AbstractLayout, coarse: AbstractLayout, step: 
 def coarsened(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, bool, bool]) -> FaceOperator:
     """Return the operator of the aggregates."""
     fine = operator.layout
-    faces = []
-    for axis, c in enumerate(operator.faces):
+
+    def along(axis: int) -> jax.Array:
         others = tuple(halved and other != axis for other, halved in enumerate(step))
-        cells, ends = fine.cells(c), None
-        if fine.held[axis]:
-            above = [slice(g, g + n) for g, n in zip(fine.ghosts, fine.shape, strict=True)]
-            above[axis] = slice(fine.shape[axis] + 1, fine.shape[axis] + 2)
-            ends = c[tuple(above)]
-        if step[axis]:
-            # Faces between aggregates are the lower faces of their first cells; those within
-            # vanish.
-            cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / OVER
-            ends = None if ends is None else ends / OVER
-        ends = None if ends is None else summed(ends, others)
-        faces.append(fence(padded_faces(layout, axis, summed(cells, others), ends)))
+
+        def aggregated(c: jax.Array) -> jax.Array:
+            cells, ends = fine.cells(c), None
+            if fine.held[axis]:
+                above = [slice(g, g + n) for g, n in zip(fine.ghosts, fine.shape, strict=True)]
+                above[axis] = slice(fine.shape[axis] + 1, fine.shape[axis] + 2)
+                ends = c[tuple(above)]
+            if step[axis]:
+                # Faces between aggregates are the lower faces of their first cells; those within
+                # vanish.
+                cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / OVER
+                ends = None if ends is None else ends / OVER
+            ends = None if ends is None else summed(ends, others)
+            return padded_faces(layout, axis, summed(cells, others), ends)
+
+        return stage(aggregated, operator.faces[axis])
+
+    x, y, z = (along(axis) for axis in range(3))
     excess = None
     if operator.excess is not None:
         # What leaves through walls is a coupling, too: too stiff like the others once all axes are
         # halved.
         everywhere = all(halved for halved, n in zip(step, fine.shape, strict=True) if n > 1)
         excess = layout.pad(summed(fine.cells(operator.excess), step) / (OVER if everywhere else 1.0))
-    return FaceOperator(layout, tuple(faces), excess)
+    return FaceOperator(layout, (x, y, z), excess)
 
 
 def summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
