@@ -197,6 +197,29 @@ def test_what_a_damaged_store_is_told(folder):
     assert PYTHON.search(done.output) is None, done.output
 
 
+def test_an_import_that_was_cut_off(folder):
+    document = folder / "rock.zarr" / "zarr.json"
+    document.write_text(document.read_text().replace('"complete"', '"writing"'))
+    for command in ("export rock.zarr a.npy", "report rock.zarr", "verify rock.zarr"):
+        done = CliRunner().invoke(main, [*command.split(), "--quiet"])
+        assert done.exit_code == 1
+        assert "was cut off while it was written; repeat what was writing it." in done.output
+        assert PYTHON.search(done.output) is None, done.output
+
+
+def test_a_full_or_read_only_disk_is_named(folder, monkeypatch):
+    def full(*arguments, **options):
+        words = (
+            "Read-only file system while this file was written; the file system is mounted read-only: write elsewhere"
+        )
+        raise OSError(30, words, "out/a.zarr/zarr.json")
+
+    monkeypatch.setattr("lithax.images.convert", full)
+    done = CliRunner().invoke(main, ["convert", "rock.raw", "a.tif", "--quiet"])
+    assert done.output.startswith("Error: out/a.zarr/zarr.json: Read-only file system")
+    assert "write elsewhere" in done.output
+
+
 def test_a_warning_is_a_line(folder):
     # What a shell shows; in this process a warning is an error.
     with warnings.catch_warnings():

@@ -83,6 +83,11 @@ def test_a_name_that_stood_for_another_step(store, tmp_path, x):
     lx.chunk_map(plus_one, lx.open(store), out=lx.open(store), resume=True, resume_key="a", **OPTIONS)
     with pytest.raises(ResumeError, match=r"resume_key='a' was applied .* other parameters or other inputs"):
         step(store, lambda v, *, by: v + by, "a", by=2)
+    # Where the function itself can be known, its name does not hide a change.
+    step(store, lambda v: v + 0, "b", backend="jax")
+    step(store, lambda v: v + 0, "b", backend="jax")
+    with pytest.raises(ResumeError, match=r"resume_key='b' was applied .* with another function"):
+        step(store, lambda v: v * 2, "b", backend="jax")
     other = lx.from_array(x, chunks=4, store=tmp_path / "other.zarr")
 
     def add():

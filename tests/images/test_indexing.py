@@ -141,6 +141,14 @@ def test_what_is_no_selection_is_an_index_error(image, selection):
     np.testing.assert_array_equal(image[...], VALUES)
 
 
+@pytest.mark.parametrize("selection", [np.s_[:4, :4, :3], np.s_[[0, 1]], np.s_[VALUES > 100]])
+def test_values_of_another_shape_are_refused(image, selection):
+    voxels = VALUES[selection].shape
+    with pytest.raises(ValueError, match=r"values have the shape .5, 2., and the voxels selected ") as caught:
+        image[selection] = np.ones((5, 2), "i4")
+    assert str(voxels) in str(caught.value)
+
+
 def test_only_chunks_that_are_touched_are_read():
     image = lx.zeros((40_000, 40_000, 40_000), "u1", chunks=128)
     assert image[[0, 39_999], [5, 7], [1, 39_000]].tolist() == [0, 0]

@@ -149,13 +149,19 @@ _WORDS = (
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),
     ("part='real'", "--part 'real'"),
+    (
+        "was cut off while it was written. Repeat",
+        "was cut off while it was written; repeat what was writing it. Repeat",
+    ),
+    ("cut off while it was made; make it with resume=True", "cut off while it was made; repeat it with --resume"),
+    ("; repeat the call that made it, with resume=True", "; repeat what was writing it"),
     ("make them again with pyramid(overwrite=True)", "make them again with lithax pyramid --overwrite"),
     ("pass store= to make an OME-Zarr group with a copy of it elsewhere", "name a TARGET, such as rock.ome.zarr"),
 )
 """Words of the library's errors that name no argument, and what they are on the command line."""
 
 _PYTHON = re.compile(
-    r"\b(?:lx|lithax|np|numpy|zarr|tifffile|shutil)\.\w+|\b\w+\([^)]*\)|\b\w+=|\bfrom_array\b|\bimport_raw\b"
+    r"(?<![/\w.])(?:lx|lithax|np|numpy|zarr(?!\.json)|tifffile|shutil)\.\w+|\b\w+\([^)]*\)|\b\w+=|\bfrom_array\b|\bimport_raw\b"
     r"|^(?:its options are|there are field_name)"
 )
 
@@ -212,7 +218,10 @@ def tell(command: Callable[..., Any]) -> Callable[..., Any]:
                 warnings.showwarning = _show_warning
                 return command(*arguments, **options)
         except EXPECTED as error:
-            text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+            text = str(error)
+            if isinstance(error, OSError) and error.filename is not None and error.strerror:
+                text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+            text = "\n".join([text, *getattr(error, "__notes__", ())])
             raise click.ClickException(worded(text)) from error
 
     return run

@@ -63,7 +63,7 @@ def _pint_metres(unit: str) -> float:
     is no length.
     """
     if unit.strip().lower() in PIXELS:
-        raise ValueError("it counts picture elements, and is no length")
+        raise ValueError("it counts picture elements")
     if len(unit) > _LONGEST or not _UNIT.fullmatch(unit.strip()):
         raise ValueError("a unit is a name, such as 'um', or a few with one-digit powers")
     import pint

@@ -52,10 +52,11 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool, recorded: b
     """
     computation = prepared.function.computation
     program: Program = prepared.program
-    if resume_key is not None:
-        computation = f"key:{resume_key}"
-    elif computation is None and all(map(_is_ours, program.leaves)):
+    if computation is None and all(map(_is_ours, program.leaves)):
         computation = _digest(repr(program))
+    if resume_key is not None:
+        # The name stands for the function only where that cannot be known itself.
+        computation = f"key:{resume_key}" + (f" {computation}" if computation else "")
     elif computation is None and needed:
         raise ResumeError(
             f"resume=True with backend={prepared.backend!r} cannot tell whether {program!r} is the same function as before; "

@@ -97,8 +97,21 @@ def _by_chunk(numbers: np.ndarray, shape: Index, chunks: Index) -> Any:
         yield int(chunk[where[0]]), where, box, tuple(axis - a for axis, a in zip(index, low, strict=True))
 
 
-def trimmed(values: np.ndarray, ndim: int) -> np.ndarray:
-    """Drop leading axes of length one, as assignment in NumPy does."""
-    while values.ndim > ndim and values.shape[0] == 1:
-        values = values[0]
-    return values
+def spread(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return values as they are assigned to a selection of a shape: leading axes of length one are
+    dropped, as NumPy does, and the rest is broadcast.
+
+    Raises
+    ------
+    ValueError
+        If the values do not fit.
+    """
+    trimmed = values
+    while trimmed.ndim > len(shape) and trimmed.shape[0] == 1:
+        trimmed = trimmed[0]
+    try:
+        return np.broadcast_to(trimmed, shape)
+    except ValueError:
+        raise ValueError(
+            f"values have the shape {values.shape}, and the voxels selected {shape}; they must agree, or be broadcast to it."
+        ) from None

@@ -80,11 +80,13 @@ class Verification:
         lines.append(
             f"  {_count(self.images, 'array')}, {_count(self.chunks, 'chunk')} decoded, {self.empty} of them not stored (fill value)"
         )
+        if not self.chunks:
+            return "\n".join(lines)
         if self.compared == self.chunks:
             lines.append("  every chunk was compared with the digest recorded when it was written")
         elif self.compared:
             lines.append(
-                f"  {self.compared} chunks were compared with the digest recorded when they were written, of the rest none was"
+                f"  {_count(self.compared, 'chunk')} compared with the digest recorded when it was written; of the others none is recorded"
             )
         else:
             lines.append(

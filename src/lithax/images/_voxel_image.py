@@ -14,7 +14,7 @@ from lithax.grid import Box, ChunkGrid, Index
 from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import check_same, on_first, world_or_connected
 from lithax.images._handle import HandleMixin
-from lithax.images._indexing import as_arrays, read_numbers, trimmed, voxel_numbers
+from lithax.images._indexing import as_arrays, read_numbers, spread, voxel_numbers
 from lithax.images._operators import OperatorsMixin
 from lithax.images._values import basic_selection, check_values
 from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes, handle_write
@@ -363,14 +363,12 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
             ranges, keep = basic
             shape = tuple(len(r) for r in ranges)
             target = tuple(n for n, k in zip(shape, keep, strict=True) if k != 0)
-            values = np.broadcast_to(trimmed(values, len(target)), target).reshape(shape) if values.ndim else values
+            values = spread(values, target).reshape(shape) if values.ndim else values
             with handle_write(self._stored):
                 self._stored.write_selection(ranges, values, casting="unsafe")
             return
         numbers = voxel_numbers(as_arrays(selection), self.shape)
-        values = (
-            np.broadcast_to(trimmed(values, numbers.ndim), numbers.shape).reshape(-1).astype(self.dtype, copy=False)
-        )
+        values = spread(values, numbers.shape).reshape(-1).astype(self.dtype, copy=False)
         points = np.stack(np.unravel_index(numbers.reshape(-1), self.shape), axis=-1)
         with handle_write(self._stored):
             self._stored.write_points(points.astype(np.intp, copy=False), values)

@@ -38,9 +38,9 @@ def check_buffer(header: np.ndarray, length: int, held: int | None = None, most:
         If it is damaged.
     """
     if length < _HEADER:
-        raise ValueError(f"it has {length} bytes, and says nothing")
+        raise ValueError(f"it is cut off after {length} bytes, before its header ends")
     if _number(header, 12) != length:
-        raise ValueError(f"it has {length} bytes, and says {_number(header, 12)}")
+        raise ValueError(f"it has {length} bytes, and its header says {_number(header, 12)}")
     if held is not None and _number(header, 4) != held:
         raise ValueError(f"it holds {_number(header, 4)} bytes instead of {held}")
     if most is not None and _number(header, 4) > most:
