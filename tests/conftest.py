@@ -75,8 +75,8 @@ BACKENDS = {
 INSTALL = {"torch": "run LITHAX_TESTS_TORCH=1 nox -s tests, or pip install torch"}
 OPTIONAL = {"gpu": "needs a GPU that JAX can see", "mpi": "starts MPI processes", "slow": "takes minutes or gigabytes"}
 
-RELEASED_ABOVE = 8e8
-"""Bytes that a worker may hold at the end of a file: two workers, and what they start, stay below 4 GiB."""
+RELEASED_ABOVE = {"module": 8e8, "function": 1.4e9}
+"""Bytes that a worker may hold at the end of a file, and of a test: two workers, and what they start, stay below 4 GiB."""
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
@@ -120,10 +120,21 @@ def xp(request):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def compiled_programs_are_released():
+def released_after_a_file():
     """Free what was compiled as soon as it fills a share of the memory: files of tests share programs until then."""
     yield
-    if "jax" in sys.modules and resident() > RELEASED_ABOVE:
+    release_above(RELEASED_ABOVE["module"])
+
+
+@pytest.fixture(autouse=True)
+def released_after_a_test():
+    """Free it before the end of the file where it grows fast."""
+    yield
+    release_above(RELEASED_ABOVE["function"])
+
+
+def release_above(limit):
+    if "jax" in sys.modules and resident() > limit:
         sys.modules["jax"].clear_caches()
         if "lithax.chunked" in sys.modules:
             sys.modules["lithax.chunked"].forget_programs()

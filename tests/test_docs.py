@@ -71,7 +71,12 @@ def run(page):
             sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page)], ids=name_of)
+# Half a minute of compiling each; what their calls do is tested elsewhere, and `nox -s docs` draws the gallery.
+LONG = {ROOT / "docs" / "gallery.md", ROOT / "docs" / "guides" / "permeability.md"}
+RUN = [pytest.param(page, marks=[pytest.mark.slow] * (page in LONG), id=name_of(page)) for page in GUIDES if blocks(page)]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(page)
