@@ -73,7 +73,9 @@ def run(page):
 
 # Half a minute of compiling each; what their calls do is tested elsewhere, and `nox -s docs` draws the gallery.
 LONG = {ROOT / "docs" / "gallery.md", ROOT / "docs" / "guides" / "permeability.md"}
-RUN = [pytest.param(page, marks=[pytest.mark.slow] * (page in LONG), id=name_of(page)) for page in GUIDES if blocks(page)]
+RUN = [
+    pytest.param(page, marks=[pytest.mark.slow] * (page in LONG), id=name_of(page)) for page in GUIDES if blocks(page)
+]
 
 
 @pytest.mark.parametrize("page", RUN)
