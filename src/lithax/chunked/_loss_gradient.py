@@ -201,7 +201,7 @@ class LossOverBlocks:
             parameters = eqx.combine(differ, fixed)
             if model is not None:
                 at = (offset[0], offset[1], offset[2])
-                program = Program(as_steps(model(parameters))).fitted(frame.shape)
+                program = Program(as_steps(model(parameters))).in_voxels(frame).fitted(frame.shape)
                 blocks = [predicted(program, blocks[:1], frame, at, valid_padded, donor_voxel), *blocks[1:]]
             if method == "residuals":
                 residuals = loss.residuals(parameters, *blocks)

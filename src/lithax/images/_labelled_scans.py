@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.geometry import Frame
 from lithax.grid import Box, Index, triple
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
@@ -44,9 +45,10 @@ class Scan:
             raise TypeError(f"labels[{number}] is {labels.dtype}; labels are integers, or booleans.")
 
     @property
-    def spacing(self) -> tuple[float, ...]:
+    def frame(self) -> Frame:
+        """Where the voxels are; for arrays without a unit."""
         first = self.images[0]
-        return tuple(first.voxel_length) if isinstance(first, VoxelImage) else (1.0, 1.0, 1.0)
+        return first.frame if isinstance(first, VoxelImage) else Frame(self.shape)
 
 
 def pair_scans(images: Any, labels: Any, shape: Index = (1, 1, 1)) -> list[Scan]:

@@ -248,7 +248,8 @@ def patches(
         raise ValueError(f"balance={balance!r} needs labels to balance by; give labels=.")
     handles = [i for scan in scans for i in (*scan.images, scan.labels) if isinstance(i, VoxelImage)]
     equal = tuple(
-        edges[a] == edges[b] and all(math.isclose(scan.spacing[a], scan.spacing[b]) for scan in scans)
+        edges[a] == edges[b]
+        and all(math.isclose(scan.frame.voxel_length[a], scan.frame.voxel_length[b]) for scan in scans)
         for a in range(3)
         for b in range(3)
     )

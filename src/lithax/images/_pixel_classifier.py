@@ -25,8 +25,8 @@ class PixelClassifier:
     """What `train_classifier` learned: features of every voxel, and decision trees over them."""
 
     trees: Trees
-    sigmas: tuple[float, ...]
-    """Widths of the filters [voxel]."""
+    sigmas: tuple[float | str, ...]
+    """Widths of the filters, in voxels or with a unit."""
     kinds: tuple[str, ...]
     """The filters; see `lithax.ops.features`."""
     channels: int

@@ -184,7 +184,7 @@ def _program(
         raise ValueError(f"where_input={where_input!r} must be 'exclude' or 'keep'.")
     count = len(inputs.images)
     program = Program(as_steps(fn, parameters, halo=halo, boundary=boundary, boundary_value=boundary_value))
-    program = program.on_images(inputs.frame.shape)
+    program = program.in_voxels(inputs.frame).on_images(inputs.frame.shape)
     step = program.steps[0]
     if isinstance(step.op, PlainFunction) and isinstance(halo, list) and len(halo) != count:
         raise ValueError(f"halo={halo!r} lists {len(halo)} halos for {count} images; give one per image.")

@@ -350,7 +350,7 @@ def _program_on(inputs: Inputs, name: str, operation: Any) -> Program:
     """Return the program of an operation that is applied to the first image before it is
     measured.
     """
-    program = Program(as_steps(operation)).fitted(inputs.frame.shape)
+    program = Program(as_steps(operation)).in_voxels(inputs.frame).fitted(inputs.frame.shape)
     if program.scale != (1, 1, 1):
         raise ValueError(
             f"{name} gives {program!r}, whose result is on another grid than the image; use chunk_map first."

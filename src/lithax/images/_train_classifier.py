@@ -1,12 +1,13 @@
 """Teach decision trees what phases look like, by voxels that somebody has labelled."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lithax.arrays import to_numpy
-from lithax.grid import Box, Halo
+from lithax.grid import Box
 from lithax.images._call import refuse_tracers, world_of
 from lithax.images._collective import on_first
 from lithax.images._labelled_scans import TILE, LabelCounts, Scan, pair_scans
@@ -47,7 +48,8 @@ def train_classifier(
         The labels of the scan, integers from 0 to 65535 or booleans of its shape, or a list of as
         many.
     sigmas, kinds
-        The features, as for `lithax.ops.features`: widths of the filters [voxel], and which.
+        The features, as for `lithax.ops.features`: widths of the filters, in voxels or with a unit
+        ("5 um": then they fit the voxels of every image), and which.
     model
         An untrained RandomForestClassifier, ExtraTreesClassifier or GradientBoostingClassifier of
         scikit-learn. By default a forest of 50 trees, 12 steps deep, with at least 5 voxels in a
@@ -93,14 +95,16 @@ def train_classifier(
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**31:
             raise ValueError(f"{name}={value!r} must be an integer, {least} or more.")
     sigmas, kinds = tuple(sigmas) if isinstance(sigmas, list) else sigmas, tuple(kinds)
-    halo = features.halos({"sigmas": sigmas, "kinds": kinds}, 1)[0]
     model = _untrained(model, int(seed))
     scans = pair_scans(images, labels)
+    filters = [features.in_voxels({"sigmas": sigmas, "kinds": kinds}, scan.frame) for scan in scans]
+    for parameters in filters:
+        features.halos(parameters, 1)
     handles = [i for scan in scans for i in (*scan.images, scan.labels) if isinstance(i, VoxelImage)]
     world = world_of("train_classifier", handles, world)
     chosen, known = _chosen(LabelCounts(scans, world), int(voxels), unlabelled, int(seed))
     own = {
-        tile: _features_at(scans[number], box, places, halo, sigmas, kinds)
+        tile: _features_at(scans[number], box, places, filters[number])
         for turn, (tile, (number, box, places, _)) in enumerate(chosen.items())
         if turn % world.count == world.index
     }
@@ -156,7 +160,7 @@ def _chosen(counts: LabelCounts, most: int, unlabelled: int | None, seed: int) -
     return chosen, known
 
 
-def _features_at(scan: Scan, box: Box, places: np.ndarray, halo: Halo, sigmas: Any, kinds: Any) -> np.ndarray:
+def _features_at(scan: Scan, box: Box, places: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
     """Return the features of voxels of a tile, float32 of shape (voxels, features).
 
     What is read has one shape for all tiles of a scan, so that it is compiled once: at the faces of
@@ -164,13 +168,14 @@ def _features_at(scan: Scan, box: Box, places: np.ndarray, halo: Halo, sigmas: A
     """
     import jax
 
+    halo = features.halos(parameters, 1)[0]
     edges = [min(n, TILE + 2 * h) for n, h in zip(scan.shape, halo, strict=True)]
     starts = [min(max(s.start - h, 0), n - e) for s, h, n, e in zip(box, halo, scan.shape, edges, strict=True)]
     window = tuple(slice(s, s + e) for s, e in zip(starts, edges, strict=True))
     values = [np.asarray(image[window]) for image in scan.images]
     at = tuple(p + s.start - w for p, s, w in zip(places.T, box, starts, strict=True))
     with jax.enable_x64(True):  # 64-bit images stay so
-        made = _compiled(sigmas, kinds)(*map(jax.numpy.asarray, values))
+        made = _compiled(**parameters)(*map(jax.numpy.asarray, values))
         return np.stack([to_numpy(feature)[at].astype(np.float32) for feature in made], axis=1)
 
 

@@ -104,7 +104,12 @@ def _bilateral_masked(
     return _bilateral(as_real(block), valid, sigma_color, sigma_spatial, win_size, radius)
 
 
-@voxel_op(halo=bilateral_radius, static=("win_size", "radius"), masked=_bilateral_masked)
+@voxel_op(
+    halo=bilateral_radius,
+    static=("win_size", "radius"),
+    masked=_bilateral_masked,
+    lengths={"sigma_spatial": "width", "win_size": "window", "radius": "reach"},
+)
 def bilateral(
     block: Shaped[Any, "x y z"],
     *,

@@ -45,7 +45,7 @@ def central_difference(x: Array, axis: int, spacing: Any) -> Array:
     return correlate(x, (0.0, 0.5 / cast(spacing, x.dtype)), axis, odd=True)
 
 
-@voxel_op(halo=derivative_halo, static="axis")
+@voxel_op(halo=derivative_halo, static="axis", lengths={"spacing": "spacing"})
 def derivative(block: Shaped[Any, "x y z"], *, axis: Any, spacing: Any = 1.0) -> Inexact[Any, "_ _ _"]:
     """Take the first derivative along an axis by central differences, of second order;
     `numpy.gradient` away from the faces.
@@ -102,7 +102,7 @@ def sobel(block: Shaped[Any, "x y z"], *, axis: Any) -> Inexact[Any, "x-2 y-2 z-
     return sobel_component(as_real(block), axis_number(axis))
 
 
-@voxel_op(halo=1)
+@voxel_op(halo=1, lengths={"spacing": "spacing"})
 def laplacian(block: Shaped[Any, "x y z"], *, spacing: Any = 1.0) -> Inexact[Any, "x-2 y-2 z-2"]:
     """Sum the second differences along the axes (7 points); `scipy.ndimage.laplace`.
 
@@ -162,7 +162,12 @@ def gaussian_pass(x: Array, sigma: Any, radius: int, axis: int, order: int, spac
     return correlate(x, weights, axis, odd=order % 2 == 1)
 
 
-@voxel_op(halo=smoothing_radius, static=("order", "radius", "truncate"), fit=folding(smoothing_radius))
+@voxel_op(
+    halo=smoothing_radius,
+    static=("order", "radius", "truncate"),
+    fit=folding(smoothing_radius),
+    lengths={"sigma": "width", "radius": "reach", "spacing": "spacing"},
+)
 def gaussian_derivative(
     block: Shaped[Any, "x y z"],
     *,

@@ -75,7 +75,13 @@ def _maximum_masked(
     return _box_masked(block, valid, window_size(size, radius), larger)
 
 
-@voxel_op(halo=window_halo, static=("size", "radius"), masked=_minimum_masked, fit=clipped_window)
+@voxel_op(
+    halo=window_halo,
+    static=("size", "radius"),
+    masked=_minimum_masked,
+    fit=clipped_window,
+    lengths={"size": "window", "radius": "reach"},
+)
 def minimum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Take the smallest value in a box; `scipy.ndimage.minimum_filter`.
 
@@ -107,7 +113,13 @@ def minimum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
     return on_ordered(block, lambda x: _box(x, sizes, smaller))
 
 
-@voxel_op(halo=window_halo, static=("size", "radius"), masked=_maximum_masked, fit=clipped_window)
+@voxel_op(
+    halo=window_halo,
+    static=("size", "radius"),
+    masked=_maximum_masked,
+    fit=clipped_window,
+    lengths={"size": "window", "radius": "reach"},
+)
 def maximum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Take the largest value in a box; `scipy.ndimage.maximum_filter`.
 

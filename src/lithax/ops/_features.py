@@ -52,12 +52,12 @@ def _halo(kind: str, sigma: float) -> Halo:
 
 def feature_names(sigmas: Any = SIGMAS, kinds: Any = USUAL, channels: int = 1) -> tuple[str, ...]:
     """Return the names of the features, in the order in which `features` gives them."""
-    features_halo(sigmas, kinds)
-    of_one = ["grey", *(f"{name}, {sigma:g}" for sigma in sigmas for kind in kinds for name in KINDS[kind][2])]
+    widths = [sigma if isinstance(sigma, str) else f"{sigma:g}" for sigma in sigmas]
+    of_one = ["grey", *(f"{name}, {width}" for width in widths for kind in kinds for name in KINDS[kind][2])]
     return tuple(name if channels == 1 else f"{name}, channel {c}" for c in range(channels) for name in of_one)
 
 
-@voxel_op(halo=features_halo, static=("sigmas", "kinds"))
+@voxel_op(halo=features_halo, static=("sigmas", "kinds"), lengths={"sigmas": "scales"})
 def features(
     *blocks: Shaped[Any, "x y z"], sigmas: Any = SIGMAS, kinds: Any = USUAL
 ) -> tuple[Float[Any, "_ _ _"], ...]:

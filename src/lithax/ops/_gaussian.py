@@ -123,7 +123,13 @@ def _gaussian_masked(
     return normalised(_smooth(x, sigma, radii, fold), _smooth(weight, sigma, radii, fold))
 
 
-@voxel_op(halo=gaussian_radius, static=("radius", "truncate"), masked=_gaussian_masked, fit=folding(gaussian_radius))
+@voxel_op(
+    halo=gaussian_radius,
+    static=("radius", "truncate"),
+    masked=_gaussian_masked,
+    fit=folding(gaussian_radius),
+    lengths={"sigma": "width", "radius": "reach"},
+)
 def gaussian(
     block: Shaped[Any, "x y z"], *, sigma: Any, radius: Any = None, truncate: float | int = 4.0, fold: Any = None
 ) -> Inexact[Any, "_ _ _"]:

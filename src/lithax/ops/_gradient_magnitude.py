@@ -26,7 +26,12 @@ def _magnitude(x: Array, y: Array, z: Array) -> Array:
     return smooth_root(x * x + y * y + z * z)
 
 
-@voxel_op(halo=gradient_halo, static=("radius", "truncate"), fit=folding(gradient_halo))
+@voxel_op(
+    halo=gradient_halo,
+    static=("radius", "truncate"),
+    fit=folding(gradient_halo),
+    lengths={"sigma": "width", "radius": "reach", "spacing": "spacing"},
+)
 def gradient_magnitude(
     block: Shaped[Any, "x y z"],
     *,

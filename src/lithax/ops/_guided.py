@@ -84,7 +84,7 @@ def _guided_masked(
     return _guided(block, guide, valid, epsilon, radius)
 
 
-@voxel_op(halo=guided_halo, static="radius", masked=_guided_masked)
+@voxel_op(halo=guided_halo, static="radius", masked=_guided_masked, lengths={"radius": "reach"})
 def guided(
     block: Shaped[Any, "x y z"], guide: Shaped[Any, "x y z"], *, epsilon: Any, radius: Any = 2
 ) -> Float[Any, "_ _ _"]:

@@ -76,7 +76,12 @@ def _entropy_masked(
     return _entropy(block, valid, range, bins, window_size(size, radius))
 
 
-@voxel_op(halo=window_halo, static=("range", "bins", "size", "radius"), masked=_entropy_masked)
+@voxel_op(
+    halo=window_halo,
+    static=("range", "bins", "size", "radius"),
+    masked=_entropy_masked,
+    lengths={"size": "window", "radius": "reach"},
+)
 def local_entropy(
     block: Shaped[Any, "x y z"], *, range: Any, bins: Any = 16, size: Any = None, radius: Any = None
 ) -> Float[Any, "_ _ _"]:

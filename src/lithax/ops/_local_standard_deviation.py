@@ -53,7 +53,12 @@ def _standard_deviation_masked(
     return where_present(count > 0, smooth_root(variance))
 
 
-@voxel_op(halo=deviation_halo, static=("size", "radius"), masked=_standard_deviation_masked)
+@voxel_op(
+    halo=deviation_halo,
+    static=("size", "radius"),
+    masked=_standard_deviation_masked,
+    lengths={"size": "window", "radius": "reach"},
+)
 def local_standard_deviation(
     block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
 ) -> Float[Any, "_ _ _"]:

@@ -110,7 +110,12 @@ def _adaptive_masked(
     return _adaptive(block, valid, block_size, method, offset, sigma)
 
 
-@voxel_op(halo=adaptive_halo, static=("block_size", "method", "sigma"), masked=_adaptive_masked)
+@voxel_op(
+    halo=adaptive_halo,
+    static=("block_size", "method", "sigma"),
+    masked=_adaptive_masked,
+    lengths={"block_size": "window", "sigma": "width"},
+)
 def adaptive(
     block: Shaped[Any, "x y z"],
     *,
@@ -157,7 +162,7 @@ def _niblack_masked(
     return _niblack(block, valid, window_size, k)
 
 
-@voxel_op(halo=local_halo, static="window_size", masked=_niblack_masked)
+@voxel_op(halo=local_halo, static="window_size", masked=_niblack_masked, lengths={"window_size": "window"})
 def niblack(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2) -> Float[Any, "_ _ _"]:
     """Return the threshold ``m - k s`` per voxel, m and s the mean and deviation of a box;
     `skimage.filters.threshold_niblack`.
@@ -197,7 +202,7 @@ def _sauvola_masked(
     return _sauvola(block, valid, window_size, k, r)
 
 
-@voxel_op(halo=local_halo, static="window_size", masked=_sauvola_masked)
+@voxel_op(halo=local_halo, static="window_size", masked=_sauvola_masked, lengths={"window_size": "window"})
 def sauvola(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2, r: Any = None) -> Float[Any, "_ _ _"]:
     """Return the threshold ``m (1 + k (s/r - 1))`` per voxel; `skimage.filters.threshold_sauvola`.
 
@@ -268,7 +273,12 @@ def _local_threshold_masked(
     return _above(block, valid, method, window_size, k, r, offset)
 
 
-@voxel_op(halo=local_threshold_halo, static=("method", "window_size"), masked=_local_threshold_masked)
+@voxel_op(
+    halo=local_threshold_halo,
+    static=("method", "window_size"),
+    masked=_local_threshold_masked,
+    lengths={"window_size": "window"},
+)
 def local_threshold(
     block: Shaped[Any, "x y z"],
     *,

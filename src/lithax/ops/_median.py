@@ -56,7 +56,7 @@ def _median_masked(
     return where_present(count > 0, found)
 
 
-@voxel_op(halo=median_halo, static=("radius", "footprint"), masked=_median_masked)
+@voxel_op(halo=median_halo, static=("radius", "footprint"), masked=_median_masked, lengths={"radius": "reach"})
 def median(block: Shaped[Any, "x y z"], *, radius: Any = 1, footprint: str = "cube") -> Shaped[Any, "_ _ _"]:
     """Take the median of a neighbourhood; `scipy.ndimage.median_filter`.
 

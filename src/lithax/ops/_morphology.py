@@ -103,7 +103,7 @@ def _dilation_masked(
     return _combined_masked(block, valid, _runs(connectivity, radius), larger)
 
 
-@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_erosion_masked)
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_erosion_masked, lengths={"radius": "ball"})
 def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Erode: True where the whole structuring element is True; `scipy.ndimage.binary_erosion`.
 
@@ -139,7 +139,7 @@ def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: An
     return on_ordered(block, lambda x: _combined(x, runs, smaller))
 
 
-@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_dilation_masked)
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_dilation_masked, lengths={"radius": "ball"})
 def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Dilate: True where any voxel of the structuring element is True;
     `scipy.ndimage.binary_dilation`.

@@ -137,7 +137,12 @@ def _non_local_means_masked(
     return _filtered(as_real(block), valid, patch_size, patch_distance, h, sigma)
 
 
-@voxel_op(halo=non_local_halo, static=("patch_size", "patch_distance"), masked=_non_local_means_masked)
+@voxel_op(
+    halo=non_local_halo,
+    static=("patch_size", "patch_distance"),
+    masked=_non_local_means_masked,
+    lengths={"patch_size": "window", "patch_distance": "reach"},
+)
 def non_local_means(
     block: Shaped[Any, "x y z"],
     *,

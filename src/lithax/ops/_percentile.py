@@ -72,7 +72,12 @@ def _constant(table: np.ndarray, like: Array) -> Array:
     return xp.asarray(table, device=like.device)
 
 
-@voxel_op(halo=neighbourhood_halo, static=("percentile", "size", "radius", "footprint"), masked=_percentile_masked)
+@voxel_op(
+    halo=neighbourhood_halo,
+    static=("percentile", "size", "radius", "footprint"),
+    masked=_percentile_masked,
+    lengths={"size": "window", "radius": "reach"},
+)
 def percentile(
     block: Shaped[Any, "x y z"], *, percentile: Any, size: Any = None, radius: Any = None, footprint: str = "cube"
 ) -> Shaped[Any, "_ _ _"]:
@@ -118,7 +123,11 @@ def percentile(
     return on_ordered(block, partial(value_of_rank, rank=percentile_rank(percentile, len(offsets)), hood=hood))
 
 
-@voxel_op(halo=neighbourhood_halo, static=("rank", "size", "radius", "footprint"))
+@voxel_op(
+    halo=neighbourhood_halo,
+    static=("rank", "size", "radius", "footprint"),
+    lengths={"size": "window", "radius": "reach"},
+)
 def rank(
     block: Shaped[Any, "x y z"], *, rank: int, size: Any = None, radius: Any = None, footprint: str = "cube"
 ) -> Shaped[Any, "_ _ _"]:

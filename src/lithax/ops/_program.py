@@ -32,6 +32,7 @@ from lithax.arrays import (
     wide_scope,
 )
 from lithax.errors import MemoryLimitError
+from lithax.geometry import Frame
 from lithax.grid import Halo, Index, add_halos, triple
 from lithax.ops._context import Context
 from lithax.ops._step import AbstractRepetition, PlainFunction, Step, crop, widest_halo
@@ -75,6 +76,10 @@ class Program:
             return replace(step, parameters=step.op.fitted(step.parameters, shape, step.boundary))
 
         return self.map_leaves(fit) if any(step.op.fit for step in self.leaves) else self
+
+    def in_voxels(self, frame: Frame) -> "Program":
+        """Return the program with all lengths in voxels of an image."""
+        return self.map_leaves(lambda step: replace(step, parameters=step.op.in_voxels(step.parameters, frame)))
 
     @functools.cached_property
     def leaves(self) -> tuple[Step, ...]:

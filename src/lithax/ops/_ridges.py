@@ -59,7 +59,7 @@ def _larger(a: Array | None, b: Array) -> Array:
     return b if a is None else namespace(a).maximum(a, b)
 
 
-@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"))
+@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"), lengths={"sigmas": "scales"})
 def sato(block: Shaped[Any, "x y z"], *, sigmas: Any = SIGMAS, black_ridges: bool = True) -> Float[Any, "_ _ _"]:
     """Measure how much of a tube there is: sigma² times the geometric mean of the two largest
     eigenvalues of the Hessian, the largest over all scales; `skimage.filters.sato`.
@@ -103,7 +103,7 @@ def sato(block: Shaped[Any, "x y z"], *, sigmas: Any = SIGMAS, black_ridges: boo
     return best
 
 
-@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"))
+@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"), lengths={"sigmas": "scales"})
 def frangi(
     block: Shaped[Any, "x y z"],
     *,

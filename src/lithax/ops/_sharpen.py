@@ -39,7 +39,7 @@ def _unsharp_masked(
     return where_present(present, core + cast(amount, x.dtype) * (core - smooth))
 
 
-@voxel_op(halo=unsharp_halo, static="radius", masked=_unsharp_masked)
+@voxel_op(halo=unsharp_halo, static="radius", masked=_unsharp_masked, lengths={"radius": "width"})
 def unsharp_mask(block: Shaped[Any, "x y z"], *, radius: Any = 1.0, amount: Any = 1.0) -> Float[Any, "_ _ _"]:
     """Add what a Gaussian takes away: ``x + amount (x - gaussian(x))``;
     `skimage.filters.unsharp_mask`.
@@ -102,7 +102,7 @@ def zinger_halo(radius: Any = 1) -> Halo:
     return as_halo(radius, "radius")
 
 
-@voxel_op(halo=zinger_halo, static="radius", masked=_zingers_masked)
+@voxel_op(halo=zinger_halo, static="radius", masked=_zingers_masked, lengths={"radius": "reach"})
 def remove_zingers(block: Shaped[Any, "x y z"], *, threshold: Any, radius: Any = 1) -> Shaped[Any, "_ _ _"]:
     """Replace voxels far brighter than the median of their surroundings by that median; others stay
     as they are.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lithax.arrays import check_boundary, gaps_named, is_array
+from lithax.geometry import Frame
 from lithax.grid import Halo, as_halos, triple
 from lithax.ops._context import Context
 from lithax.typing import Array
@@ -57,6 +58,10 @@ class AbstractOperation(abc.ABC):
         """Return parameters that give the same on an image of one shape, with a halo that is not
         wider than it has to be.
         """
+        return dict(parameters)
+
+    def in_voxels(self, parameters: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+        """Return the parameters with all lengths in voxels of an image."""
         return dict(parameters)
 
     def with_defaults(self, parameters: Mapping[str, Any]) -> dict[str, Any]:

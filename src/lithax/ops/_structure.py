@@ -84,7 +84,7 @@ def _real(block: Array) -> Array:
     return as_real(block)
 
 
-@voxel_op(halo=hessian_halo, static=("sigma", "truncate"))
+@voxel_op(halo=hessian_halo, static=("sigma", "truncate"), lengths={"sigma": "width", "spacing": "spacing"})
 def hessian_eigenvalues(
     block: Shaped[Any, "x y z"], *, sigma: Any, spacing: Any = 1.0, truncate: float | int = 6.0
 ) -> Eigenvalues:
@@ -130,7 +130,7 @@ def structure_halo(sigma: Any = 1.0) -> Halo:
     return x + 1, y + 1, z + 1
 
 
-@voxel_op(halo=structure_halo, static="sigma")
+@voxel_op(halo=structure_halo, static="sigma", lengths={"sigma": "width"})
 def structure_tensor_eigenvalues(block: Shaped[Any, "x y z"], *, sigma: Any = 1.0) -> Eigenvalues:
     """Take the eigenvalues of the smoothed products of the gradient's components, the largest
     first.

@@ -65,7 +65,7 @@ def _diffusivity(x: Array, sigma: float, rho: float, contrast: Any, enhance: str
     }
 
 
-@voxel_op(halo=tensor_halo, static=("iterations", "sigma", "rho", "enhance"))
+@voxel_op(halo=tensor_halo, static=("iterations", "sigma", "rho", "enhance"), lengths={"sigma": "ball", "rho": "ball"})
 def tensor_diffusion(
     block: Shaped[Any, "x y z"],
     *,

@@ -54,7 +54,13 @@ def _uniform_masked(
     return normalised(_box_sum(x, sizes, fold), _box_sum(weight, sizes, fold)) / unit
 
 
-@voxel_op(halo=uniform_halo, static=("size", "radius"), masked=_uniform_masked, fit=folding(uniform_halo))
+@voxel_op(
+    halo=uniform_halo,
+    static=("size", "radius"),
+    masked=_uniform_masked,
+    fit=folding(uniform_halo),
+    lengths={"size": "window", "radius": "reach"},
+)
 def uniform(
     block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None, fold: Any = None
 ) -> Inexact[Any, "_ _ _"]:

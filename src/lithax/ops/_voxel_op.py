@@ -7,8 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 from lithax.arrays import gaps_named, is_array, is_traced, refuse_masked
+from lithax.geometry import Frame
 from lithax.grid import Halo, as_halos
 from lithax.ops._call_shown import call_shown
+from lithax.ops._lengths import KINDS, lengths_in_voxels, unit_needed
 from lithax.ops._program import Program
 from lithax.ops._step import AbstractOperation, Step
 from lithax.typing import Array
@@ -30,6 +32,7 @@ class VoxelOp(AbstractOperation):
         scale: Any = 1,
         host: bool = False,
         fit: Callable | None = None,
+        lengths: Mapping[str, str] | None = None,
     ):
         functools.update_wrapper(self, body)
         self.body = body
@@ -39,6 +42,7 @@ class VoxelOp(AbstractOperation):
         self.context = bool(context)
         self.host = bool(host)
         self.fit = fit
+        self.lengths = dict(lengths or {})
         self.scale = _as_scale(scale)
         signature = inspect.signature(body)
         taken = ({"block"} if self.context else set()) | ({"fold"} if fit else set())
@@ -62,6 +66,11 @@ class VoxelOp(AbstractOperation):
             if name not in self._parameters and not self._any_parameter:
                 raise ValueError(
                     f"static={self.static!r} names {name!r}, which is not a keyword-only parameter of {self.name}."
+                )
+        for name, kind in self.lengths.items():
+            if name not in self._parameters or kind not in KINDS:
+                raise ValueError(
+                    f"lengths={self.lengths!r} must map keyword-only parameters of {self.name} to one of {', '.join(map(repr, KINDS))}."
                 )
 
     @property
@@ -94,8 +103,21 @@ class VoxelOp(AbstractOperation):
         """Return parameters that give the same on an image of one shape, with a halo that is not
         wider than it has to be.
         """
+        self._refuse_units(parameters)
         changed = None if self.fit is None else self.fit(tuple(shape), boundary, **self._of_halo(parameters))
         return dict(parameters) | (changed or {})
+
+    def in_voxels(self, parameters: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+        """Return the parameters with all lengths in voxels of an image."""
+        return lengths_in_voxels(parameters, self.lengths, frame, self.name)
+
+    def _refuse_units(self, parameters: Mapping[str, Any]) -> None:
+        for name, kind in self.lengths.items():
+            if name in parameters and unit_needed(parameters[name], kind):
+                raise ValueError(
+                    f"{name}={parameters[name]!r} of {self.name}() is known only with the voxels of an image; give numbers of voxels "
+                    f"here, or the operation and an image to lx.chunk_map."
+                )
 
     def _of_halo(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         given = self.with_defaults(parameters)
@@ -103,6 +125,7 @@ class VoxelOp(AbstractOperation):
 
     def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
         """Return the halo of each input for these parameters."""
+        self._refuse_units(parameters)
         rule = self.halo_rule
         if callable(rule):
             rule = rule(**self._of_halo(parameters))
@@ -168,6 +191,7 @@ def voxel_op(
     scale: Any = 1,
     host: bool = False,
     fit: Callable | None = None,
+    lengths: Mapping[str, str] | None = None,
 ) -> Any:
     """Make a voxel operation from a body: the padded block in, the core out.
 
@@ -198,6 +222,12 @@ def voxel_op(
         ``fit(shape, boundary, **parameters)`` with the parameters of the halo: parameters that give
         the same on an image of this shape with a smaller halo, or None. A filter wider than the
         image folds itself onto it (``fold=``).
+    lengths
+        Which parameters are lengths, so that an image's user may say them with a unit ("5 um") and
+        the body gets voxels: "width", a real number along each axis; "reach", whole voxels to both
+        sides along each axis; "window", the odd edge of a box along each axis; "ball", a real
+        number, refused unless voxels are cubes; "scales", a tuple of these; "spacing", for which
+        the text "image" becomes the voxel length.
 
     Examples
     --------
@@ -216,6 +246,7 @@ def voxel_op(
         "scale": scale,
         "host": host,
         "fit": fit,
+        "lengths": lengths,
     }
     if body is None:
         return lambda function: VoxelOp(function, **options)
