@@ -36,7 +36,7 @@ from lithax.arrays._half_lattice import half_lattice_distances as half_lattice_d
 from lithax.arrays._half_lattice import half_lattice_reach as half_lattice_reach
 from lithax.arrays._label import CONNECTIVITIES as CONNECTIVITIES
 from lithax.arrays._label import HALF_OFFSETS as HALF_OFFSETS
-from lithax.arrays._label import bounding_boxes as bounding_boxes
+from lithax.arrays._label import extents as extents
 from lithax.arrays._label import first_voxels as first_voxels
 from lithax.arrays._label import joined_around as joined_around
 from lithax.arrays._label import joining as joining

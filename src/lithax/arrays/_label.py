@@ -24,7 +24,7 @@ def neighbours_of(connectivity: Any) -> int:
     return CONNECTIVITIES[int(connectivity)]
 
 
-def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, int]:
+def label_block(phase: np.ndarray, connectivity: int = 6, *, smallest: bool = False) -> tuple[np.ndarray, int]:
     """Number the connected components of an array; neighbours belong together if their values are
     equal and not 0.
 
@@ -34,6 +34,8 @@ def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, i
         Booleans, or integers, one number per phase.
     connectivity
         6, 18 or 26 neighbours.
+    smallest
+        Return the smallest unsigned integers that hold the labels, in place of those of 32 bits.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, i
     import cc3d
 
     if not phase.any():
-        return np.zeros(phase.shape, np.uint32), 0
+        return np.zeros(phase.shape, np.uint8 if smallest else np.uint32), 0
     phase = np.require(phase, requirements=("C", "W"))  # the library asks for memory that it could write to
     options: Any = {"connectivity": connectivity, "return_N": True, "out_dtype": np.uint32}
     try:
@@ -53,10 +55,12 @@ def label_block(phase: np.ndarray, connectivity: int = 6) -> tuple[np.ndarray, i
         # arrays (True, False, True on a line), and notices; as numbers they are labelled by another
         # of its algorithms.
         labels, count = cc3d.connected_components(phase.view(np.uint8), **options)
+    dtype = np.min_scalar_type(int(count)) if smallest else np.dtype(np.uint32)
+    labels = labels.astype(dtype, copy=False)
     if _in_order(labels):
         return labels, int(count)
     first = first_voxels(labels, int(count))
-    number = np.zeros(int(count) + 1, np.uint32)
+    number = np.zeros(int(count) + 1, dtype)
     number[1 + np.argsort(first)] = np.arange(1, int(count) + 1)
     return number[labels], int(count)
 
@@ -70,7 +74,7 @@ def _in_order(labels: np.ndarray) -> bool:
         largest = int(layer.max())
         if largest > known:
             highest = np.maximum.accumulate(layer[layer > known])
-            if highest[0] != known + 1 or np.any(np.diff(highest) > 1):
+            if highest[0] != known + 1 or np.any(highest[1:] - highest[:-1] > 1):
                 return False
             known = largest
     return True
@@ -87,17 +91,23 @@ def first_voxels(labels: np.ndarray, count: int) -> np.ndarray:
     return first[1:]
 
 
-def bounding_boxes(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and one past the last index of each of the labels 1 to `count` along every
-    axis.
+def extents(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the voxels of each of the labels 1 to `count`, and its first and one past its last
+    index along every axis.
     """
-    from scipy import ndimage
+    import cc3d
 
+    sizes = np.zeros(count, np.int64)
     lower, upper = np.zeros((count, 3), np.int64), np.zeros((count, 3), np.int64)
-    for k, box in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False), count)):
-        if box is not None:
-            lower[k], upper[k] = [s.start for s in box], [s.stop for s in box]
-    return lower, upper
+    if count and labels.size:
+        labels = np.require(labels, np.uint32, ("C", "W"))
+        known = cc3d.statistics(labels, no_slice_conversion=True)
+        found = known["voxel_counts"][1 : count + 1]
+        sizes[: len(found)] = found
+        there = np.flatnonzero(found)
+        boxes = known["bounding_boxes"][1:][there].astype(np.int64)
+        lower[there], upper[there] = boxes[:, 0::2], boxes[:, 1::2] + 1
+    return sizes, lower, upper
 
 
 def merge_labels(pairs: np.ndarray, count: int) -> tuple[np.ndarray, int]:

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from lithax.arrays import bounding_boxes
+from lithax.arrays import extents
 from lithax.chunked import FoldPass, PassBlock
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, valid_array
 from lithax.fields._components import ComponentTable
@@ -228,12 +228,11 @@ def _part(values: np.ndarray, begin: Any, shape: Any) -> Any:
     local = place.reshape(values.shape) + (0 if own[0] == 0 else 1)
     own = own[own > 0].astype(np.int64)
     count = len(own)
-    lower, upper = bounding_boxes(local, count)
+    sizes, lower, upper = extents(local, count)
     flat = local.reshape(-1)
     first = np.zeros(count + 1, np.int64)
     first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
     at = np.stack(np.unravel_index(first[1:], values.shape), axis=1) + np.array(begin)
-    sizes = np.bincount(flat, minlength=count + 1)[1:]
     places = np.ravel_multi_index(tuple(at.T), shape) if count else np.zeros(0, np.int64)
     return own, sizes, places, lower + np.array(begin), upper + np.array(begin)
 
