@@ -293,10 +293,10 @@ def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Gene
     none = _together([])
     table = joined(none, pairs[0])[1]
     nothing = Found(table, none.flags, np.zeros(1, np.int64), {}, pairs[0], winding[0], planned=True)
-    # What is kept is counted for a component in 2000 voxels, of 80 bytes, and thrice as much when
+    # What is kept is counted for a component in 1000 voxels, of 80 bytes, and thrice as much when
     # they are joined; noise has more.
     found = yield FoldPass(
-        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=12, kept_bytes=0.12,
+        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=12, kept_bytes=0.25,
         kept_of_stored=True, assumed=nothing,
     )  # fmt: skip
     return found
