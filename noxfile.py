@@ -185,7 +185,7 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def optimised(session: nox.Session) -> None:
-    """Run the tests as users compile, and with annotations checked at every call; CI takes the promise on chunk grids."""
+    """Run the tests as users compile, and with annotations checked at every call; CI takes chunk grids and pages."""
     session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
     install_torch(session)
     environment = CACHE | {

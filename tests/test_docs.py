@@ -60,19 +60,22 @@ def blocks(page, kind="run"):
     return found
 
 
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 def run(page):
-    """Execute the Python of a page in the working folder, and close the figures that it leaves open."""
+    """Execute the Python of a page in the working folder."""
     scope = {"__name__": "__main__"}
-    try:
-        for line, code in blocks(page):
-            exec(compile("\n" * line + code, page, "exec"), scope)
-    finally:
-        if "matplotlib.pyplot" in sys.modules:
-            sys.modules["matplotlib.pyplot"].close("all")
+    for line, code in blocks(page):
+        exec(compile("\n" * line + code, page, "exec"), scope)
 
 
-# Half a minute of compiling each; what their calls do is tested elsewhere, and `nox -s docs` draws the gallery.
-LONG = {ROOT / "docs" / "gallery.md", ROOT / "docs" / "guides" / "permeability.md"}
+# They compile much, or compute much, which takes long without the compiler's optimisations: CI has `nox -s optimised` run them.
+LONG = {ROOT / "docs" / page for page in ("gallery.md", "voxel-images.md", "guides/permeability.md")}
 RUN = [
     pytest.param(page, marks=[pytest.mark.slow] * (page in LONG), id=name_of(page)) for page in GUIDES if blocks(page)
 ]
