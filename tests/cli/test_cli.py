@@ -89,7 +89,7 @@ def test_numpy_files_are_images(run, voxels, tmp_path):
     image = lx.open(tmp_path / "rock.zarr")
     assert (image.voxel_length, image.chunks, image.field_name) == ((1.0, 2.0, 3.0), (4, 4, 4), "grey")
     refused = run("import", "rock.npy", "other.zarr", "--shape", "9x8x7")
-    assert (refused.exit_code, "--shape: a .npy file says itself" in refused.output) == (2, True)
+    assert (refused.exit_code, "--shape: a .npy file says so itself" in refused.output) == (2, True)
 
 
 def test_info(run, voxels):

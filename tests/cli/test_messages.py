@@ -156,7 +156,7 @@ def test_options_stand_once_in_a_command():
         ("info rock.tif --voxel-length 2 --unit kg", "--unit 'kg' is no unit of length (it measures [mass])"),
         ("info rock.tif --voxel-length 2,5um", "with a decimal point: 2.5um, or 2.5,2.5,5um"),
         ("pyramid rock.tif", "name a TARGET, such as rock.ome.zarr"),
-        ("convert rock.zarr a.vti", "'a.vti' ends with '.vti', which no format has that is written"),
+        ("convert rock.zarr a.vti", "'a.vti': lithax does not write .vti files; use one of .zarr"),
     ],
 )
 def test_what_is_said(folder, command, words):

@@ -74,12 +74,12 @@ def test_what_is_no_stack(tmp_path, values):
     lx.from_array(values.astype(complex), store=tmp_path / "c.zarr")
     with pytest.raises(ValueError, match="an image is one stack of pages"):
         import_file(tmp_path / "rgb.tif", store=tmp_path / "x.zarr")
-    with pytest.raises(ValueError, match="is not a TIFF file"):
+    with pytest.raises(ValueError, match="cannot be read as a TIFF file"):
         import_file(tmp_path / "text.tif", store=tmp_path / "x.zarr")
     with pytest.raises(TypeError, match="complex128 cannot be written to a TIFF file"):
         convert(tmp_path / "c.zarr", tmp_path / "c.tif")
     np.save(tmp_path / "a.npy", values)
-    with pytest.raises(ValueError, match="shape: a npy file says itself"):
+    with pytest.raises(ValueError, match="shape: a npy file says so itself"):
         import_file(tmp_path / "a.npy", shape=(1, 2, 3))
     assert not (tmp_path / "x.zarr").exists()
     assert not (tmp_path / "c.tif").exists()

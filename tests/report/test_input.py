@@ -88,7 +88,7 @@ def test_what_is_no_image_is_named(tmp_path, voxels):
     with pytest.raises(ValueError, match="three axes"):
         opened(tmp_path / "flat.npy", tmp_path)
     (tmp_path / "scan.tif").write_bytes(b"II*\0")
-    with pytest.raises(ValueError, match="is not a TIFF file that can be read"):
+    with pytest.raises(ValueError, match="cannot be read as a TIFF file"):
         opened(tmp_path / "scan.tif", tmp_path)
     with pytest.raises(TypeError, match="image is a int"):
         opened(5, tmp_path)

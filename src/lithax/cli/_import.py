@@ -44,5 +44,5 @@ def import_command(file: str, store: str, overwrite: bool, quiet: bool, chunks: 
         layout := [f"--{name}" for name in ("shape", "dtype", "order", "offset") if name in given]
     ):
         kind = f"a .{file.rpartition('.')[2]} file" if Path(file).is_file() else f"the folder {file}"
-        raise click.UsageError(f"{', '.join(layout)}: {kind} says itself what it holds; leave it out.")
+        raise click.UsageError(f"{', '.join(layout)}: {kind} says so itself; leave it out.")
     say(world, describe(import_file(file, progress=not quiet, **given)))

@@ -28,18 +28,18 @@ def main() -> None:
     chunks, and what is known of them: voxel length and unit, place, name.
 
     \b
-    lithax report                      show what a report is, on a scan whose porosity is known
-    lithax report rock.raw ...         of your scan: porosity, connectivity, REV, one page to send
-    lithax import rock.raw rock.zarr   a file (raw, TIFF, NRRD, ...) becomes an image
-    lithax info rock.zarr              what an image is
-    lithax solve conductivity rock.zarr --pore 0   formation factor, tortuosity, diffusivity
-    lithax solve permeability rock.zarr --pore 0   k by Stokes flow
-    lithax view rock.zarr              look at it; --web: in a browser
-    lithax pyramid rock.zarr           coarser levels, so that large images are seen at once
-    lithax rechunk rock.zarr new.zarr  other chunks
-    lithax verify rock.zarr            is every chunk there and sound?
-    lithax export rock.zarr rock.raw   and back
-    lithax convert rock.zarr rock.tif  any of these formats into another
+    lithax report                        show what a report is, on a scan of known porosity
+    lithax report rock.raw ...           of your scan: porosity, connectivity, REV; one page to send
+    lithax import rock.raw rock.zarr     a file (raw, TIFF, NRRD, ...) becomes an image
+    lithax info rock.zarr                what an image is
+    lithax solve conductivity rock.zarr  formation factor, tortuosity, diffusivity
+    lithax solve permeability rock.zarr  permeability by Stokes flow
+    lithax view rock.zarr                look at it; --web: in a browser
+    lithax pyramid rock.zarr             coarser levels, so that large images open at once
+    lithax rechunk rock.zarr new.zarr    other chunks
+    lithax verify rock.zarr              is every chunk there and sound?
+    lithax export rock.zarr rock.raw     write it to a file
+    lithax convert rock.zarr rock.tif    any of these formats into another
 
     Exit codes: 0 all is well; 1 a defect or a failed criterion was found, or the work failed; 2 the
     command was not understood.

@@ -12,9 +12,10 @@ from lithax.grid import Box, ChunkGrid, Index, World, box_shape, shift
 from lithax.images._call import size_text
 from lithax.images._collective import share_of
 from lithax.images._create import new_image, refuse_itself
+from lithax.images._described import description_of
 from lithax.images._run import limit_or_default, workers_or_default
 from lithax.images._values import check_values
-from lithax.images._voxel_image import VoxelImage, description_of
+from lithax.images._voxel_image import VoxelImage
 from lithax.runtime import default_of
 from lithax.storage import AbstractStoredArray, StoredArray, locate, map_threads, same_encoding
 

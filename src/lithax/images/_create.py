@@ -23,8 +23,9 @@ from lithax.images._collective import (
     world_or_connected,
 )
 from lithax.images._derived_array import stored_origins
+from lithax.images._described import description_of, geometry_of, metadata_changes
 from lithax.images._values import check_values
-from lithax.images._voxel_image import VoxelImage, description_of, geometry_of, metadata_changes
+from lithax.images._voxel_image import VoxelImage
 from lithax.runtime import check_launcher
 from lithax.storage import (
     AbstractStoredArray,

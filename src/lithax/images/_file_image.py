@@ -9,8 +9,9 @@ from typing import Any
 from lithax.errors import FileFormatError
 from lithax.geometry import Frame
 from lithax.images._collective import together, world_or_connected
+from lithax.images._described import DESCRIBED, metadata_changes
 from lithax.images._raw import RAW_SUFFIXES  # noqa: F401 (registers the format)
-from lithax.images._voxel_image import DESCRIBED, VoxelImage, metadata_changes
+from lithax.images._voxel_image import VoxelImage
 from lithax.storage import FileArray, Metadata
 from lithax.storage.formats import FileFormat, file_formats, format_of, format_of_folder, known_suffixes, sidecar_path
 
@@ -84,11 +85,11 @@ def check_options(format: FileFormat, options: dict[str, Any], known: tuple[str,
     """Refuse options that neither the format nor the image knows."""
     layout = [n for n in ("shape", "dtype", "order", "offset") if n in options and n not in known]
     if layout:
-        raise ValueError(f"{', '.join(layout)}: a {format.noun} says itself what it holds; leave it out.")
+        raise ValueError(f"{', '.join(layout)}: a {format.noun} says so itself; leave it out.")
     unknown = [name for name in options if name not in known]
     if unknown:
         raise TypeError(
-            f"{', '.join(unknown)}: no option for a {format.noun}; there are {', '.join((*format.open_options, *known))}."
+            f"{', '.join(unknown)}: no option of a {format.noun}; there are {', '.join((*format.open_options, *known))}."
         )
 
 
@@ -97,8 +98,8 @@ def open_source(format: FileFormat, file: Path, layout: dict[str, Any]) -> Any:
     assert format.open is not None
     if format.name == "raw" and not layout and format_of(file) is None and not sidecar_path(file).exists():
         raise FileFormatError(
-            f"file={str(file)!r} has no suffix of a format that is read ({known_suffixes('open')}); shape and dtype must be given "
-            "if it holds raw voxels."
+            f"file={str(file)!r}: its suffix names no format that lithax reads ({known_suffixes('open')}); shape and dtype must "
+            "be given if it holds raw voxels."
         )
     return format.open(file, **layout)
 

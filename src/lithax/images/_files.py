@@ -8,11 +8,12 @@ from typing import Any
 from lithax.images._collective import on_first, together, world_or_connected
 from lithax.images._copy import copy_image, progress_of, transfer
 from lithax.images._create import new_image
+from lithax.images._described import DESCRIBED
 from lithax.images._file_image import check_options, described, file_to_open, open_file, open_source
 from lithax.images._open import open_image
 from lithax.images._pyramid import pyramid
 from lithax.images._raw import fill_from_file, import_raw
-from lithax.images._voxel_image import DESCRIBED, VoxelImage
+from lithax.images._voxel_image import VoxelImage
 from lithax.runtime import SerialWorld
 from lithax.storage.formats import check_store_name, format_of, format_of_folder, known_suffixes
 
@@ -101,7 +102,7 @@ def import_file(file: Any, store: Any = None, *, progress: bool = False, **optio
             open_source(format, file, layout).close()  # says what is missing
         return import_raw(file, store=store, progress=progress, **layout, **options)
     if "order" in options and "order" not in format.open_options:
-        raise ValueError(f"order: a {format.noun} says itself what it holds; leave it out.")
+        raise ValueError(f"order: a {format.noun} says so itself; leave it out.")
     check_options(format, options, (*DESCRIBED, *_CREATION))
     check_store_name(store)
     world = world_or_connected(options.get("world"))
@@ -138,7 +139,7 @@ def export_file(
         raise _unknown_target("file", file)
     if unknown := [option for option in options if option not in format.write_options]:
         known = f"; its options are {', '.join(format.write_options)}" if format.write_options else ""
-        raise ValueError(f"{', '.join(unknown)}: no option for {file.name}, a {format.noun}{known}.")
+        raise ValueError(f"{', '.join(unknown)}: no option of {file.name}, a {format.noun}{known}.")
     write = format.write
     if format.collective:
         write(image, file, overwrite=overwrite, progress=progress, **options)
@@ -153,8 +154,8 @@ def export_file(
 
 
 def _unknown_target(argument: str, file: Path) -> ValueError:
-    ending = f"ends with {file.suffix!r}, which no format has that is written" if file.suffix else "has no suffix"
-    return ValueError(f"{argument}={str(file)!r} {ending}; give one of .zarr, .ome.zarr, {known_suffixes('write')}.")
+    problem = f"lithax does not write {file.suffix} files" if file.suffix else "a suffix must name the format"
+    return ValueError(f"{argument}={str(file)!r}: {problem}; use one of .zarr, .ome.zarr, {known_suffixes('write')}.")
 
 
 def convert(

@@ -14,7 +14,8 @@ from lithax.grid import Index, World
 from lithax.images._call import Inputs
 from lithax.images._collective import on_first, open_shared_array, refuse_memory, together
 from lithax.images._derived_array import stored_origins
-from lithax.images._voxel_image import VoxelImage, geometry_of, metadata_changes
+from lithax.images._described import geometry_of, metadata_changes
+from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import Domain
 from lithax.storage import (
     Location,

@@ -17,6 +17,7 @@ from lithax.errors import IncompleteImageError, MemoryLimitError, ResumeError
 from lithax.images._call import size_text, world_of
 from lithax.images._collective import check_same, on_first, open_shared_array, refuse_memory, together
 from lithax.images._create import new_image
+from lithax.images._described import geometry_of
 from lithax.images._identity import call_of, comparable, describe_places, made_by, version
 from lithax.images._input_state import changed_while_read, input_states, without_times
 from lithax.images._outputs import Form, new_outputs, refuse_damaged, spread
@@ -24,7 +25,7 @@ from lithax.images._pass_group import PassGroup
 from lithax.images._plan_passes import Algorithm, ImageCall, PlannedPasses, first_place
 from lithax.images._prepare_pass import PreparedPass, WholeImage, prepare_pass
 from lithax.images._run import Run
-from lithax.images._voxel_image import VoxelImage, geometry_of
+from lithax.images._voxel_image import VoxelImage
 from lithax.storage import (
     SCRATCH,
     Location,

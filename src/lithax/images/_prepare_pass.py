@@ -34,11 +34,12 @@ from lithax.chunked import (
 from lithax.grid import Halo, Index, triple
 from lithax.images._call import Inputs, cache_bytes
 from lithax.images._copy import copy_block, copy_memory
+from lithax.images._described import geometry_of
 from lithax.images._outputs import Form, Output
 from lithax.images._prepare_map import prepare_map
 from lithax.images._reduce import measured_at_random, prepare_reduce
 from lithax.images._run import Run
-from lithax.images._voxel_image import VoxelImage, geometry_of
+from lithax.images._voxel_image import VoxelImage
 from lithax.storage import Metadata, creating, locate, resolve_chunks
 
 

@@ -14,7 +14,8 @@ from lithax.grid import Box, ChunkGrid, Index, World, shift
 from lithax.images._collective import check_same, cleared_together, on_first, together, world_or_connected
 from lithax.images._copy import progress_of
 from lithax.images._create import new_image
-from lithax.images._voxel_image import DESCRIBED, VoxelImage, description_of
+from lithax.images._described import DESCRIBED, description_of
+from lithax.images._voxel_image import VoxelImage
 from lithax.storage import AbstractStoredArray, StoredArray, map_threads
 from lithax.storage.formats import (
     FileFormat,

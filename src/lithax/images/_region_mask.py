@@ -6,7 +6,8 @@ import numpy as np
 
 from lithax.geometry import AbstractRegion
 from lithax.images._chunk_map import chunk_map
-from lithax.images._voxel_image import VoxelImage, geometry_of
+from lithax.images._described import geometry_of
+from lithax.images._voxel_image import VoxelImage
 from lithax.storage import Metadata, create_array, locate
 
 

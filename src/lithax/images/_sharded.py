@@ -9,7 +9,8 @@ import numpy as np
 from lithax.grid import Box, Index
 from lithax.images._collective import together, world_or_connected
 from lithax.images._create import new_image
-from lithax.images._voxel_image import VoxelImage, description_of
+from lithax.images._described import description_of
+from lithax.images._voxel_image import VoxelImage
 from lithax.sharded import load, make_mesh
 
 _CHUNK = 128

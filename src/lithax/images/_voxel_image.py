@@ -1,8 +1,6 @@
 """The image that users hold: a thin handle on one Zarr array and its place in space."""
 
-import dataclasses
 import os
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,6 +11,7 @@ from lithax.geometry import Frame, UnknownUnit
 from lithax.grid import Box, ChunkGrid, Index
 from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import check_same, on_first, world_or_connected
+from lithax.images._described import metadata_changes
 from lithax.images._handle import HandleMixin
 from lithax.images._indexing import as_arrays, read_numbers, spread, voxel_numbers
 from lithax.images._operators import OperatorsMixin
@@ -20,11 +19,6 @@ from lithax.images._values import basic_selection, check_values
 from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttributes, handle_write
 
 Triple = tuple[float, float, float]
-
-_TEXTS = ("field_name", "field_unit", "description")
-_GEOMETRY = ("voxel_origin", "voxel_length", "voxel_unit")
-DESCRIBED = (*_TEXTS, *_GEOMETRY)
-"""What is known of an image besides its voxels; arguments of `create`."""
 
 
 class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
@@ -558,57 +552,3 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
         from lithax.images._display import html
 
         return html(self)
-
-
-def description_of(image: Any) -> dict[str, Any]:
-    """Return what is known of an image, or of a raw file, besides its voxels."""
-    return {name: getattr(image, name) for name in DESCRIBED}
-
-
-def geometry_of(frame: Frame) -> dict[str, Any]:
-    """Return where a frame lies and how large its voxels are, in the words of `create`."""
-    return {name: getattr(frame, name) for name in _GEOMETRY}
-
-
-def metadata_changes(frame: Frame, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Check changes of metadata against a frame and return them in the form that is stored.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a name is unknown or a value wrong.
-    """
-    unknown = set(changes) - set(DESCRIBED)
-    if unknown:
-        raise TypeError(
-            f"{', '.join(sorted(unknown))} cannot be updated; what can is {', '.join(DESCRIBED)}. "
-            "Use image.attrs for metadata of your own."
-        )
-    for name in _TEXTS:
-        if name in changes and not isinstance(changes[name], str):
-            raise TypeError(f"{name}={changes[name]!r} must be text.")
-    geometry = {name: changes[name] for name in _GEOMETRY if name in changes}
-    dataclasses.replace(frame, **geometry)
-    geometry = _in_one_unit(frame, geometry)
-    checked = dataclasses.replace(frame, **geometry) if geometry else frame
-    return {
-        **{name: changes[name] for name in _TEXTS if name in changes},
-        **{name: getattr(checked, name) for name in geometry},
-    }
-
-
-def _in_one_unit(frame: Frame, geometry: dict[str, Any]) -> dict[str, Any]:
-    """Return changes of a frame so that lengths and origin are in the unit it will have."""
-    unit = geometry.get("voxel_unit", frame.voxel_unit)
-    names = ("voxel_length", "voxel_origin")
-    missing = [name for name in names if name not in geometry]
-    if str(unit) == str(frame.voxel_unit) or len(missing) != 1 or not any(getattr(frame, missing[0])):
-        return geometry
-    (name,) = missing
-    try:
-        return {**geometry, name: getattr(frame.to(unit), name)}
-    except ValueError as error:
-        raise ValueError(
-            f"voxel_unit={unit!r} with {names[name == names[0]]}= alone leaves {name}={getattr(frame, name)} in "
-            f"{str(frame.voxel_unit)!r}, which cannot be converted; give {name}= in {unit!r} as well."
-        ) from error

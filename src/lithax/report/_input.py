@@ -97,7 +97,7 @@ def _from_path(path: str, folder: Path, layout: RawLayout, geometry: dict[str, A
                 record["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
     target = {"store": folder / "scan.zarr", "overwrite": overwrite, **geometry}
     if file_format(local) != "raw":
-        _refuse_layout(layout, f"{local.name}, which says itself what it holds")
+        _refuse_layout(layout, f"{local.name}, which says so itself")
     record["layout"] = {k: str(v) if k == "dtype" else v for k, v in layout.given.items()}
     return Source(import_file(local, **layout.given, **target), record)
 

@@ -35,7 +35,7 @@ def readable(file: str | os.PathLike[str], kind: str) -> Iterator[None]:
             text = "it is shorter than its header says"
         text = text if len(text) <= 200 else text[:197] + "..."
         raise FileFormatError(
-            f"file={os.fspath(file)!r} is not {kind} that can be read: {text.rstrip('.')}. It is damaged, was cut off, "
+            f"file={os.fspath(file)!r} cannot be read as {kind}: {text.rstrip('.')}. It is damaged, was cut off, "
             "or has another format than its name says."
         ) from error
 
