@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import lithax as lx
 from lithax.testing import (
@@ -182,6 +183,19 @@ def test_a_truncated_solve_says_so(rng):
     assert float(short.balance) > 0.1
     with pytest.raises(RuntimeError, match="did not converge"):
         lx.solve.conductivity(rock, max_iterations=1, throw=True)
+
+
+def test_a_solve_that_ends_after_two_steps_keeps_its_tolerance(rng):
+    """The energy comes down on the value from above, and what is left of it is less than the budget says."""
+    steps = []
+    for share in (0.4, 0.5, 0.6, 0.7):
+        smooth = gaussian_filter(rng.standard_normal((24, 24, 24)), 2)
+        rock = smooth > np.quantile(smooth, 1 - share)
+        quick, exact = lx.solve.conductivity(rock), lx.solve.conductivity(rock, **TIGHT)
+        error = float(quick.value) / float(exact.value) - 1
+        assert -2e-6 <= error <= float(quick.error_budget.solver) + 2e-6  # float32
+        steps.append(int(quick.iterations))
+    assert min(steps) == 2
 
 
 def test_images_refuse_a_trace():

@@ -12,7 +12,7 @@ c_f (step + Δu)² is the current for a drop of one, and stationary at the solut
 square of that of u.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -52,18 +52,19 @@ def _along(layout: Layout, axis: int, field: jax.Array, geometry: float, keep: j
     first, last = (tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(0, 1), slice(-1, None)))
     lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
     upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-    inner = _harmonic_mean(s[lower], s[upper])
+    inner = harmonic_mean(s[lower], s[upper])
     end = None
     if layout.held[axis]:
         begin, end = 2 * s[first], 2 * geometry * s[last]
     elif layout.periodic[axis]:
-        begin = _harmonic_mean(s[last], s[first])
+        begin = harmonic_mean(s[last], s[first])
     else:
         begin = jnp.zeros_like(s[first])
     return padded_faces(layout, axis, geometry * jnp.concatenate([begin, inner], axis), end)
 
 
-def _harmonic_mean(a: jax.Array, b: jax.Array) -> jax.Array:
+def harmonic_mean(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return 2ab/(a + b), zero where both are."""
     both = a + b
     return jnp.where(both > 0, 2 * a * b / jnp.where(both > 0, both, 1), 0)
 
@@ -184,6 +185,17 @@ def slice_currents(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, axi
         return jnp.sum(jnp.sum(current, 2), 1)
 
     return summed_apart(through_planes, along, faces[axis], layout.filled(u))
+
+
+def symmetric(entry: Callable[[int, int], jax.Array], count: int) -> jax.Array:
+    """Return the symmetric matrix whose entries on and above the diagonal are given."""
+    upper = {(i, j): entry(i, j) for i in range(count) for j in range(i, count)}
+    return jnp.stack([jnp.stack([upper[min(i, j), max(i, j)] for j in range(count)]) for i in range(count)])
+
+
+def lost_power(lost: jax.Array, power: jax.Array) -> jax.Array:
+    """Return what the residual adds to the power at the surface, relative to the power."""
+    return jnp.abs(lost) / jnp.where(power > 0, power, 1)
 
 
 def spread(currents: jax.Array) -> jax.Array:

@@ -19,12 +19,14 @@ from jax import numpy as jnp
 from lithax.solve._conduction_problem import (
     Drive,
     Faces,
+    lost_power,
     mixed_energy,
     operator_of,
     right_hand_side,
     slice_currents,
     spread,
     stationary_energy,
+    symmetric,
 )
 from lithax.solve._conjugate_gradients import State, loop, start, step
 from lithax.solve._face_operator import FaceOperator
@@ -84,8 +86,7 @@ def imbalance(settings: Settings, faces: Faces, drive: Drive, u: jax.Array, r: j
     for axis, n in enumerate(layout.shape):
         ramp = ramp + (drive.steps[axis] * (jnp.arange(n) + 0.5)).reshape([-1 if a == axis else 1 for a in range(3)])
     power = mixed_energy(layout, faces, drive, u, drive, u)
-    lost = jnp.abs(layout.dot(layout.pad(ramp), r))
-    return lost / jnp.where(power > 0, power, 1)
+    return lost_power(layout.dot(layout.pad(ramp), r), power)
 
 
 @partial(jax.jit, static_argnums=3, donate_argnums=0)
@@ -122,12 +123,17 @@ advance = partial(jax.jit, static_argnums=4, donate_argnums=3)(_step)
 def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings) -> Stats:
     """Return how a solve ended."""
     layout, faces = settings.layout, cycle.levels[0].faces
-    ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
-    # The mean current is another number for the value: equal to the energy at the solution only.
     power = mixed_energy(layout, faces, drive, state.u, drive, state.u)
     current = mixed_energy(layout, faces, drive, state.u, drive, jnp.zeros_like(state.u))
+    return ended(state, power, current, imbalance(settings, faces, drive, state.u, state.r))
+
+
+def ended(state: State, power: jax.Array, current: jax.Array, balance: jax.Array) -> Stats:
+    """Return how a solve ended: `current`, the mean one, is another number for the value, equal to
+    the power at the solution only.
+    """
+    ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
     apart = jnp.abs(current - power) / jnp.where(power > 0, power, 1)
-    balance = imbalance(settings, faces, drive, state.u, state.r)
     error = jnp.maximum(jnp.where(jnp.isfinite(state.error), state.error, 1), apart)
     return Stats(state.count, error, balance, jnp.sqrt(jnp.maximum(ratio, 0)), state.done)
 
@@ -228,13 +234,9 @@ def energies(layout: Layout, faces: Faces, steps: jax.Array, u: Any) -> jax.Arra
     """Return the symmetric matrix of the currents along every drive for a drop along every
     other.
     """
-    count = steps.shape[0]
-    upper = {
-        (i, j): stationary_energy(layout, faces, Drive(steps[i]), u[i], Drive(steps[j]), u[j])
-        for i in range(count)
-        for j in range(i, count)
-    }
-    return jnp.stack([jnp.stack([upper[min(i, j), max(i, j)] for j in range(count)]) for i in range(count)])
+    return symmetric(
+        lambda i, j: stationary_energy(layout, faces, Drive(steps[i]), u[i], Drive(steps[j]), u[j]), steps.shape[0]
+    )
 
 
 @eqx.filter_custom_jvp

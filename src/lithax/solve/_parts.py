@@ -20,8 +20,8 @@ from jax.sharding import PartitionSpec
 
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
-from lithax.solve._conduction_problem import spread
-from lithax.solve._conduction_solve import Stats, Tolerances
+from lithax.solve._conduction_problem import harmonic_mean, lost_power, spread, symmetric
+from lithax.solve._conduction_solve import Stats, Tolerances, ended
 from lithax.solve._conjugate_gradients import State, start, step
 from lithax.solve._face_operator import FaceOperator, padded_faces
 from lithax.solve._layout import AbstractLayout, Layout
@@ -115,11 +115,6 @@ def _flat_positions(layout: PartLayout, axis: int) -> jax.Array:
     return jnp.broadcast_to(place, (layout.shape[0], y, z)).reshape(-1)
 
 
-def _harmonic_mean(a: jax.Array, b: jax.Array) -> jax.Array:
-    both = a + b
-    return jnp.where(both > 0, 2 * a * b / jnp.where(both > 0, both, 1), 0)
-
-
 def _face_weights(parts: Parts, fields: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the weights of the lower faces, padded; `fields`: padded, filled, one, or one for each
     axis.
@@ -129,7 +124,7 @@ def _face_weights(parts: Parts, fields: tuple[jax.Array, ...]) -> tuple[jax.Arra
     for axis in range(3):
         s = fields[axis % len(fields)]
         below, here = layout.shifted(s, axis, -1), layout.shifted(s, axis, 0)
-        c, place = _harmonic_mean(below, here), _flat_positions(layout, axis)
+        c, place = harmonic_mean(below, here), _flat_positions(layout, axis)
         if layout.held[axis]:
             c = jnp.where(place == 0, 2 * here, jnp.where(place == layout.whole[axis], 2 * below, c))
         elif not layout.periodic[axis]:
@@ -199,8 +194,7 @@ def _imbalance(parts: Parts, faces: Any, steps: jax.Array, u: jax.Array, r: jax.
     for axis in range(3):
         ramp = ramp + steps[axis] * (layout.positions(axis) + 0.5).astype(u.dtype)
     power = _energy(layout, faces, steps, u, steps, u)
-    lost = jnp.abs(layout.dot(layout.pad(jnp.broadcast_to(ramp, layout.shape)), r))
-    return lost / jnp.where(power > 0, power, 1)
+    return lost_power(layout.dot(layout.pad(jnp.broadcast_to(ramp, layout.shape)), r), power)
 
 
 def _aggregate_faces(operator: FaceOperator, axis: int, step: tuple[bool, bool, bool]) -> jax.Array:
@@ -324,13 +318,9 @@ def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State) -> St
 
     def make(faces: Any, steps: jax.Array, state: State) -> Stats:
         layout, u = parts.layout, state.u
-        ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
         power = _energy(layout, faces, steps, u, steps, u)
         current = _energy(layout, faces, steps, u, steps, jnp.zeros_like(u))
-        apart = jnp.abs(current - power) / jnp.where(power > 0, power, 1)
-        error = jnp.maximum(jnp.where(jnp.isfinite(state.error), state.error, 1), apart)
-        balance = _imbalance(parts, faces, steps, u, state.r)
-        return Stats(state.count, error, balance, jnp.sqrt(jnp.maximum(ratio, 0)), state.done)
+        return ended(state, power, current, _imbalance(parts, faces, steps, u, state.r))
 
     into = ((parts.own,) * 3, PartitionSpec(), _state_specs(parts))
     return parts.run(make, into, levels[0][0], steps, state, out=Stats(*[PartitionSpec()] * 5))
@@ -344,12 +334,7 @@ def energies(parts: Parts, levels: Levels, rows: jax.Array, u: tuple[jax.Array, 
     count = len(u)
 
     def make(faces: Any, rows: jax.Array, *u: jax.Array) -> jax.Array:
-        upper = {
-            (i, j): _energy(parts.layout, faces, rows[i], u[i], rows[j], u[j])
-            for i in range(count)
-            for j in range(i, count)
-        }
-        return jnp.stack([jnp.stack([upper[min(i, j), max(i, j)] for j in range(count)]) for i in range(count)])
+        return symmetric(lambda i, j: _energy(parts.layout, faces, rows[i], u[i], rows[j], u[j]), count)
 
     into = ((parts.own,) * 3, PartitionSpec(), *(parts.own,) * count)
     return parts.run(make, into, levels[0][0], rows, *u, out=PartitionSpec())
@@ -377,7 +362,7 @@ def slopes(parts: Parts, fields: tuple[jax.Array, ...], steps: jax.Array, u: jax
                 s, mine, n = around[axis % len(around)], own[axis % len(own)], layout.whole[axis]
                 below, above = layout.shifted(s, axis, -1), layout.shifted(s, axis, 1)
                 here, place = layout.shifted(mine, axis, 0), _flat_positions(layout, axis)
-                lower, upper = _harmonic_mean(below, here), _harmonic_mean(here, above)
+                lower, upper = harmonic_mean(below, here), harmonic_mean(here, above)
                 if layout.held[axis]:
                     lower, upper = jnp.where(place == 0, 2 * here, lower), jnp.where(place == n - 1, 2 * here, upper)
                 elif not layout.periodic[axis]:
