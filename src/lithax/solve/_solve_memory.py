@@ -1,8 +1,8 @@
 """What a conduction solve needs in memory: said before any voxel is read, refused before anything
 is labelled.
 
-Bytes per voxel are what the memory of a process grew by at its peak, with images of 160³ and 224³
-voxels, and a margin of a fifth.
+Bytes per voxel are what the memory of a process grew by at its peak, with images of 128³ and 192³
+voxels, the larger of the two, and a margin of a fifth.
 """
 
 import math
@@ -15,7 +15,7 @@ from lithax.arrays import is_traced
 from lithax.errors import MemoryLimitError
 from lithax.runtime import connected, default_of, size_in_bytes
 
-SOLVE, FIELD, DIRECTED, POTENTIAL, GRADIENT = 80, 4, 24, 4, 60
+SOLVE, FIELD, DIRECTED, POTENTIAL, GRADIENT = 64, 4, 24, 4, 60
 """Of a solve in single precision [byte per voxel]; what conductivities as floats, along three axes,
 every potential that is kept, and the derivative for every voxel add.
 """
