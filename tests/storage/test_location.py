@@ -37,6 +37,7 @@ def test_the_home_directory():
 @pytest.mark.parametrize(
     ("store", "path", "error", "message"),
     [
+        (np.zeros((2, 2, 2)), None, TypeError, "store is an array of type ndarray; lx.from_array makes an image of it"),
         (3, None, TypeError, "store=3 must be a path, a URL, a Zarr store, or None"),
         ("", None, ValueError, "store='' must not be empty"),
         ("nonsense://x", None, ValueError, "unknown protocol 'nonsense'"),

@@ -146,6 +146,7 @@ _WORDS = (
     ("shape and dtype must", "--shape and --dtype must"),
     ("shape is missing", "--shape is missing"),
     ("dtype is missing", "--dtype is missing"),
+    ("values={0: 5.0, 1: 0} (the conductivity of each)", "--value, once for each phase"),
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),
     ("part='real'", "--part 'real'"),

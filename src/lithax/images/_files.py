@@ -15,7 +15,7 @@ from lithax.images._pyramid import pyramid
 from lithax.images._raw import fill_from_file, import_raw
 from lithax.images._voxel_image import VoxelImage
 from lithax.runtime import SerialWorld
-from lithax.storage.formats import check_store_name, format_of, format_of_folder, known_suffixes
+from lithax.storage.formats import ZARR_NODES, check_store_name, format_of, format_of_folder, known_suffixes
 
 _CREATION = ("store", "path", "chunks", "shards", "overwrite", "world", "storage_options")
 _CREATION += ("compressors", "filters", "serializer", "fill_value", "order", "chunk_key_encoding", "attributes")
@@ -219,9 +219,11 @@ def _target_kind(target: Any) -> str:
     if text.lower().endswith(".ome.zarr"):
         return "ome-zarr"
     place = Path(text)
-    if "://" in text or place.is_dir() or place.suffix.lower() in ("", ".zarr"):
-        return "zarr"
     found = format_of(text)
+    # A folder that is there, whatever it is called, if it is a store or no format has its name.
+    is_store = place.is_dir() and (found is None or any((place / name).exists() for name in ZARR_NODES))
+    if "://" in text or is_store or place.suffix.lower() in ("", ".zarr"):
+        return "zarr"
     if found is None or found.write is None:
         raise _unknown_target("target", place)
     return "file"

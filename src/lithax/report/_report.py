@@ -354,7 +354,7 @@ def _provenance(described: dict[str, Any], analysis: Analysis, settings: Setting
 
 
 def _title(described: dict[str, Any]) -> str:
-    place = described.get("file") or described.get("store")
+    place = described.get("file") or described.get("folder") or described.get("store")
     return f"Porosity of {Path(str(place)).name}" if place else "Porosity of an image"
 
 

@@ -96,7 +96,7 @@ def read_medium(array: Any, pore: Any, values: Mapping[int, Any] | None) -> Medi
             return Medium(array, None, None, "pore = True", True)
         raise ValueError(
             f"image has dtype {array.dtype}, and what its numbers mean is not known: a segmentation is no conductivity. Pass "
-            f"pore=0 (which value is pore), values={{0: 5.0, 1: 0}} (the conductivity of each), or image.astype('f4') for a field."
+            "pore=0 (which value is pore) or values={0: 5.0, 1: 0} (the conductivity of each); for a field image.astype('f4')."
         )
     present = _present(array)
     chosen = None if pore is None else _phases(pore, present)

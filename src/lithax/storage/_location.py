@@ -209,7 +209,13 @@ def _store(store: Any, read_only: bool, storage_options: Mapping[str, Any] | Non
             return ZipStore(place, mode="r", read_only=True)
         # Absolute, so that the same place is known as the same, and stays when the working
         # directory changes.
-        return LocalStore(place.resolve(), read_only=read_only)
+        try:
+            place = place.resolve()
+        except RuntimeError as error:  # of Python before 3.13
+            raise FileNotFoundError(f"store={os.fspath(store)!r} is a symbolic link that leads to itself.") from error
+        return LocalStore(place, read_only=read_only)
+    if hasattr(store, "shape") and hasattr(store, "dtype"):
+        raise TypeError(f"store is an array of type {type(store).__name__}; lx.from_array makes an image of it.")
     raise TypeError(
         f"store={store!r} must be a path, a URL, a Zarr store, or None for memory, not {type(store).__name__}."
     )

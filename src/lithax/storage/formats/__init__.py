@@ -5,6 +5,7 @@ from lithax.storage.formats._damage import readable as readable
 from lithax.storage.formats._exact_cast import cast_exactly as cast_exactly
 from lithax.storage.formats._fiji import fiji_macro as fiji_macro
 from lithax.storage.formats._fiji import fiji_type as fiji_type
+from lithax.storage.formats._format import ZARR_NODES as ZARR_NODES
 from lithax.storage.formats._format import FileFormat as FileFormat
 from lithax.storage.formats._format import FileSource as FileSource
 from lithax.storage.formats._format import check_store_name as check_store_name

@@ -90,6 +90,9 @@ class FileFormat:
 
 _FORMATS: dict[str, FileFormat] = {}
 
+ZARR_NODES = frozenset(("zarr.json", ".zarray", ".zgroup", ".zattrs"))
+"""Files that make a folder a Zarr store, of version 3 or 2."""
+
 
 def register_format(format: FileFormat, *, replace: bool = False) -> FileFormat:
     """Let `lithax.open`, `import_file`, `VoxelImage.export` and the command line know a format.
@@ -135,7 +138,7 @@ def format_of_folder(folder: str | os.PathLike[str]) -> FileFormat | None:
     or is a Zarr store.
     """
     names = [entry.name.lower() for entry in os.scandir(folder)]
-    if any(name in ("zarr.json", ".zarray", ".zgroup", ".zattrs") for name in names):
+    if not ZARR_NODES.isdisjoint(names):
         return None
     for known in _FORMATS.values():
         if known.open_folder is not None and any(n.endswith(known.suffixes) and n[0] != "." for n in names):
