@@ -65,17 +65,22 @@ def draw_balls(centers: np.ndarray, core: _Box) -> np.ndarray:
     strides = np.array([room.shape[1] * room.shape[2], room.shape[2], 1])
     sets: list[tuple[int, int, int, np.ndarray]] = []
     for kind, (places, radii, leaning) in enumerate(_not_inside_another(centers)):
-        at = np.stack(np.unravel_index(places, centers.shape[1:]), axis=1) - 1 - begin
-        # The distance of a centre from the core decides whether its ball reaches in.
-        doubled = 2 * at + PARITIES[kind]
-        gap = np.maximum(np.maximum(-doubled, doubled - 2 * (size - 1)), 0)
-        reaches = np.flatnonzero((gap * gap).sum(axis=1) < radii)
+        gaps, flat = np.zeros(len(places), np.int64), np.zeros(len(places), np.int64)
+        at = np.unravel_index(places, centers.shape[1:])
+        for index, first, n, odd, stride in zip(at, begin, size, PARITIES[kind], strides, strict=True):
+            index = index - (1 + first)
+            # The distance of a centre from the core decides whether its ball reaches in.
+            doubled = 2 * index + odd
+            gap = np.maximum(np.maximum(-doubled, doubled - 2 * (n - 1)), 0)
+            gaps += gap * gap
+            flat += (index + 2 * reach) * stride
+        reaches = np.flatnonzero(gaps < radii)
         key = radii[reaches] * 8 + leaning[reaches]
         order = np.argsort(key, kind="stable")
-        distinct, starts = np.unique(key[order], return_index=True)
-        flat = (at[reaches[order]] + 2 * reach) @ strides
-        ends = np.append(starts[1:], len(flat))[: len(starts)]
-        for k, a, b in zip(distinct.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        key, flat = key[order], flat[reaches[order]]
+        starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+        ends = np.append(starts[1:], len(flat))
+        for k, a, b in zip(key[starts].tolist(), starts.tolist(), ends.tolist(), strict=False):
             sets.append((k >> 3, kind, k & 7, flat[a:b]))
     flat = room.reshape(-1)
     part_of = _Parts(strides, 2 if len(centers) == 1 else 1)
@@ -149,8 +154,8 @@ def _not_inside_another(centers: np.ndarray) -> list[tuple[np.ndarray, np.ndarra
     steps = sorted(((x, y, z) for x, y, z in itertools.product(lengths, repeat=3) if x or y or z), key=_length)
     found = []
     for kind in range(len(centers)):
-        places = np.flatnonzero(centers[kind])
-        own = flat[places + kind * volume].astype(np.int64)
+        places = np.flatnonzero(centers[kind] > 0)
+        own = np.take(centers[kind], places).astype(np.int64)
 
         def shift(step: tuple[int, int, int], kind: int = kind) -> int:
             to = [PARITIES[kind][a] + step[a] for a in range(3)]
@@ -159,11 +164,11 @@ def _not_inside_another(centers: np.ndarray) -> list[tuple[np.ndarray, np.ndarra
 
         for step in steps:
             need = _containing(own, PARITIES[kind], (abs(step[0]), abs(step[1]), abs(step[2])))
-            keep = flat[places + shift(step)] < need
-            places, own = places[keep], own[keep]
+            keep = np.flatnonzero(np.take(flat, places + shift(step), mode="clip") < need)
+            places, own = np.take(places, keep), np.take(own, keep)
         leaning, best = np.zeros(len(places), np.int64), own.copy()
         for k, step in enumerate(_AXIS_STEPS[1:], 1):
-            other = flat[places + shift((step[0] * stride, step[1] * stride, step[2] * stride))]
+            other = np.take(flat, places + shift((step[0] * stride, step[1] * stride, step[2] * stride)), mode="clip")
             # Of balls of one size on a row, all lean the same way.
             larger = (other > best) | ((other == best) & (leaning == 0) & (sum(step) > 0))
             leaning[larger] = k
@@ -180,7 +185,7 @@ def _containing(own: np.ndarray, parity: tuple[int, int, int], step: tuple[int, 
     """Return the smallest squared radius of a ball one step away that holds a ball."""
     largest = int(own.max(initial=0))
     if largest < _LOOKED_UP:
-        return _table(parity, step, 1 << largest.bit_length())[own]
+        return np.take(_table(parity, step, 1 << largest.bit_length()), own, mode="clip")
     # Beyond that the balls themselves are compared: r + d <= r'.
     return np.floor((np.sqrt(own) + math.sqrt(sum(s * s for s in step))) ** 2).astype(np.int64) + 1
 

@@ -16,7 +16,7 @@ import itertools
 import numpy as np
 
 PARITIES = tuple((x, y, z) for x, y, z in itertools.product((0, 1), repeat=3))
-_TILE = 1 << 16
+_TILE = 1 << 17
 
 
 def half_lattice_bound(largest: int) -> int:
