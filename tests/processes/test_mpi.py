@@ -269,6 +269,23 @@ def test_conduction_over_processes(mpiexec, succeeded, tmp_path, rng):
 
 
 @pytest.mark.mpi
+def test_permeability_over_processes(mpiexec, succeeded, tmp_path, rng):
+    """Each process reads, labels and walls its own part; what is found is that of one process."""
+    values = (rng.random((13, 10, 11)) < 0.4).astype("u1")
+    values[:, :3, :2] = 2
+    lx.from_array(values, 8, tmp_path / "rock")
+    options = {"pore": 0, "permeability": {2: 0.01}, "axis": "y", "tolerance": 1e-3}
+    alone = lx.solve.permeability(lx.open(tmp_path / "rock"), **options)
+    expected = [float(alone.value), int(alone.iterations), alone.porosities.percolating, float(alone.narrow_share)]
+    for count in (2, 3):
+        *_, line = succeeded(mpiexec(count, "permeability", tmp_path, "jax"))
+        # Rounding of sums that are taken in another order, in float32, and of some iterations.
+        assert [float(v) for v in line.split()] == pytest.approx(expected, rel=1e-5)
+    (line,) = succeeded(mpiexec(2, "permeability", tmp_path, "mpi"))
+    assert "connect('jax')" in line
+
+
+@pytest.mark.mpi
 def test_cells_of_a_notebook_on_four_engines(stored):
     """As `%%px --block` runs them: ipyparallel starts the engines with mpiexec, and each cell runs on all."""
     pytest.importorskip("ipyparallel", reason="needs ipyparallel: run nox -s mpi, or pip install ipyparallel")

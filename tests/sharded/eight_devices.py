@@ -395,7 +395,7 @@ def test_products_leave_filler_out(ragged):
 )
 def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
     """Filler on every axis, NaN in it, two levels over the devices."""
-    monkeypatch.setattr("lithax.solve._parts.REPLICATED", 100)
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
     shape = (9, 13, 11)
     field = np.random.default_rng(5).random(shape, "f4") + 0.05
     field[2:4, 3:7, 1:9] = 0
@@ -416,6 +416,41 @@ def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
         array = np.asarray(getattr(found, name))
         assert not np.isnan(array).any()
         np.testing.assert_allclose(array[inside][conducts], getattr(alone, name)[conducts], atol=atol)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"axis": "y", "fields": True},
+        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.mpi),
+        pytest.param({"wall": "half_voxel", "sides": "no_slip"}, marks=pytest.mark.mpi),
+    ],
+)
+def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
+    """Filler on every axis, levels over the devices and below; walls of rows that cross devices."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape = (9, 13, 11)
+    rock = (np.random.default_rng(5).random(shape) < 0.6).astype("u1")
+    x = lx.shard(lx.from_array(rock), make_mesh((2, 2, 2)), pad=1)
+    alone = lx.solve.permeability(rock, pore=1, **options)
+    found = lx.solve.permeability(x, shape=shape, pore=1, **options)
+    # Sums in another order, in float32, and what a few iterations make of them.
+    np.testing.assert_allclose(found.value, alone.value, rtol=1e-5)
+    np.testing.assert_array_equal(found.iterations, alone.iterations)
+    np.testing.assert_allclose(found.narrow_share, alone.narrow_share, rtol=1e-4)
+    assert found.porosities == alone.porosities
+    assert found.surface == pytest.approx(alone.surface)
+    if alone.tensor is not None:
+        np.testing.assert_allclose(found.tensor, alone.tensor, atol=1e-5 * np.max(alone.value))
+    if "fields" in options:
+        inside = tuple(slice(0, n) for n in shape)
+        for one, other in zip((*found.velocity, found.pressure), (*alone.velocity, alone.pressure), strict=True):
+            assert one.sharding == x.sharding
+            np.testing.assert_allclose(np.asarray(one)[inside], other, atol=1e-4 * np.max(np.abs(other)))
+    with pytest.raises(ValueError, match="reservoir= is not available over several devices"):
+        lx.solve.permeability(x, shape=shape, pore=1, reservoir=2)
+    with pytest.raises(MemoryLimitError, match=r"needs up to 0\.00 GB"):
+        lx.solve.permeability(x, shape=shape, pore=1, memory_limit=1000)
 
 
 @pytest.mark.parametrize("ends", ["potential", "periodic", "linear"])

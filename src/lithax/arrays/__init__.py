@@ -19,6 +19,7 @@ from lithax.arrays._control import cond as cond
 from lithax.arrays._control import fence as fence
 from lithax.arrays._control import fori_loop as fori_loop
 from lithax.arrays._control import repeat_loop as repeat_loop
+from lithax.arrays._control import settled as settled
 from lithax.arrays._control import stage as stage
 from lithax.arrays._derivative import with_derivative as with_derivative
 from lithax.arrays._distance import METRICS as METRICS

@@ -44,15 +44,29 @@ def repeat_loop(times: int, body: Callable[[Any], Any], state: tuple[Any, ...]) 
     return state
 
 
+def settled(x: Array) -> Array:
+    """Wait for an array that lies over several CPU devices, outside of compiled functions.
+
+    Their threads take part in one program at a time: two that are begun together may wait for each
+    other's messages for ever.
+    """
+    sharding = None if is_traced(x) else getattr(x, "sharding", None)
+    devices = () if sharding is None else sharding.device_set
+    if len(devices) > 1 and next(iter(devices)).platform == "cpu":
+        x.block_until_ready()
+    return x
+
+
 def fence(x: Array) -> Array:
     """Keep the compiler from fusing what made `x` into what uses it.
 
     XLA on the CPU fuses a stencil into every shifted use of its result and computes it again for
     each. A branch whose outcome it does not see through is a border that it keeps; an optimisation
     barrier around the result itself is not.
+    Outside of a compiled function what `settled` does.
     """
     if not is_traced(x):
-        return x
+        return settled(x)
     from jax import lax
     from jax import numpy as jnp
 

@@ -56,7 +56,7 @@ def _numbers(found: Permeability) -> Iterator[Number]:
     values = np.asarray(found.millidarcy if in_darcy else found.value_voxel, float)
     unit = "mD" if in_darcy else "voxel²"
     for n, axis in enumerate("xyz"):
-        width, narrow = (float(np.asarray(v)[n]) for v in (found.breakthrough_diameter, found.narrow_share))
+        narrow = float(np.asarray(found.narrow_share)[n])
         if values[n] == 0:
             evidence = "nothing joins the two ends through voxel faces"
         else:
@@ -68,10 +68,12 @@ def _numbers(found: Permeability) -> Iterator[Number]:
             f"transport.permeability.{axis}", f"k along {axis}", float(values[n]), unit, "measured",
             method=f"Stokes flow, walls {found.wall}, ends {found.ends}, sides {found.sides}", evidence=evidence,
         )  # fmt: skip
-        yield Number(
-            f"transport.breakthrough_diameter.{axis}", f"Breakthrough diameter along {axis}", width, "voxel", "measured",
-            method="largest ball that passes from end to end", evidence="below about 10, voxels decide k",
-        )  # fmt: skip
+        if found.breakthrough_diameter is not None:  # not found over devices
+            width = float(np.asarray(found.breakthrough_diameter)[n])
+            yield Number(
+                f"transport.breakthrough_diameter.{axis}", f"Breakthrough diameter along {axis}", width, "voxel", "measured",
+                method="largest ball that passes from end to end", evidence="below about 10, voxels decide k",
+            )  # fmt: skip
         yield Number(
             f"transport.narrow_share.{axis}", f"Flux through narrow throats along {axis}", narrow, "-", "measured",
             denominator="flux through the slice where the share is largest", percent=True,

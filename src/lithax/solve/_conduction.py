@@ -23,7 +23,7 @@ from lithax.solve._domain import domain_of
 from lithax.solve._medium import Medium, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._solve_memory import check_memory, memory_of_conduction
-from lithax.solve._source import read_source
+from lithax.solve._source import read_source, without_filler
 from lithax.solve._watch import watch_of
 
 _MOST = 400
@@ -198,7 +198,7 @@ def conductivity(
             [name for name, given in refused.items() if given],
         )  # fmt: skip
     if shape is not None:
-        image = _without_filler(image, shape)
+        image = without_filler(image, shape)
     source = read_source(image, spacing)
     medium = read_medium(source.array, pore, values)
     guest = _under_a_transformation(medium, fluid)
@@ -255,21 +255,6 @@ def conductivity(
     if levels is not None:
         found["segmentation"] = again.segmentation(*levels, gradient_tolerance)
     return dataclasses.replace(result, error_budget=dataclasses.replace(result.error_budget, **found))
-
-
-def _without_filler(image: Any, shape: Any) -> Any:
-    size = tuple(shape)
-    if (
-        hasattr(image, "frame")
-        or len(size) != 3
-        or any(not 0 < n <= m for n, m in zip(size, image.shape[-3:], strict=True))
-    ):
-        raise ValueError(
-            f"shape={shape!r} must be three numbers, none beyond image's {tuple(image.shape)}, and is for arrays with filler; "
-            "leave it out."
-        )
-    x, y, z = size
-    return image[..., :x, :y, :z]
 
 
 def _under_a_transformation(medium: Medium, fluid: Any) -> bool:

@@ -32,6 +32,7 @@ from lithax.solve._over_devices import (
     source_over_devices,
     volume_of,
 )
+from lithax.solve._part_levels import plan_levels
 from lithax.solve._part_percolation import percolation_of_parts
 from lithax.solve._watch import Watch
 
@@ -73,7 +74,7 @@ def conductivity_over_devices(
         raise ValueError(f"fluid={fluid!r} must be finite and above 0, the conductivity of the pore fluid.")
     whole = axis == "all" and boundaries.whole
     first = plan_run(size, None if whole else wanted[0], boundaries, source.spacing, 1.0, 0)
-    levels = parts_of.plan_levels(size, _in_order(first, first.settings.strengths))
+    levels = plan_levels(size, _in_order(first, first.settings.strengths))
     held = [any(boundaries.held(a)[b] for a in wanted) for b in range(3)]
     grid = ShardedGrid(size, mesh_of(image, source), levels[3], [int(h) for h in held])
     with together(world):

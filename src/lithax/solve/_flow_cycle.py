@@ -14,10 +14,17 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.arrays import fence, is_traced
+from lithax.arrays import fence, is_traced, settled
 from lithax.solve._face_operator import face_operator
-from lithax.solve._mac import shifted, viscous
-from lithax.solve._multigrid import Multigrid, chebyshev_weights, multigrid
+from lithax.solve._flow_levels_over_devices import (
+    LevelsOverDevices,
+    correction_over_devices,
+    levels_over_devices,
+    shapes_of,
+)
+from lithax.solve._mac import viscous
+from lithax.solve._multigrid import Multigrid, chebyshev_weights, multigrid, smoothing, summed
+from lithax.solve._one_voxel_further import Axes, PartedAxis, shifted
 from lithax.typing import Array
 
 _SWEEPS = 2
@@ -30,7 +37,7 @@ class VelocityLevel(eqx.Module):
     diagonal: Array
     half: Array | None
     weights: tuple[Any, Any, Any]
-    wrap: tuple[bool, bool, bool] = eqx.field(static=True)
+    wrap: Axes = eqx.field(static=True)
 
     @property
     def active(self) -> Array:
@@ -52,7 +59,7 @@ class PressureLevel(eqx.Module):
     given: tuple[Array, Array, Array]
     open: Array
     half: Array | None
-    wrap: tuple[bool, bool, bool] = eqx.field(static=True)
+    wrap: Axes = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
 
     @property
@@ -95,7 +102,7 @@ Level = VelocityLevel | PressureLevel
 class FlowCycle(eqx.Module):
     """A W-cycle, z ≈ K⁻¹ r, as a function of r and of the finest level; made by `flow_cycle`."""
 
-    coarse: Multigrid
+    coarse: Multigrid | LevelsOverDevices
     """All levels below the finest; all levels where there is but one."""
     step: tuple[bool, bool, bool] | None = eqx.field(static=True)
     """Which axes are halved below the finest level; None if there is but one."""
@@ -109,8 +116,12 @@ class FlowCycle(eqx.Module):
         z = fence(_scaled(r, level, first))
         for weight in others:
             z = fence(_relaxed(z, r, level, weight))
-        target = fence(_restricted(fence(_rest(z, r, level)), self.step))
-        z = fence(_prolonged(z, fence(_corrected(self.coarse, target)), level, self.step))
+        rest = fence(_rest(z, r, level))
+        if isinstance(self.coarse, LevelsOverDevices):
+            z = fence(_added(z, fence(correction_over_devices(self.coarse, rest)), level))
+        else:
+            e = fence(_corrected(self.coarse, fence(_restricted(rest, self.step))))
+            z = fence(_prolonged(z, e, level, self.step))
         for weight in (first, *others):
             z = fence(_relaxed(z, r, level, weight))
         return z
@@ -126,23 +137,40 @@ def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
     strengths
         As for `multigrid`.
     """
-    built = multigrid(_stored(level), strengths=strengths, sweeps=_SWEEPS, visits=_VISITS)
-    if not built.steps:
-        return FlowCycle(built, None)
     # Conduction smooths longer below its finest level; flow gains no iteration by it, unless cells
     # are stretched.
     short = chebyshev_weights(_SWEEPS)
-    weights = tuple(long if len(long) > 2 * _SWEEPS else short for long in built.weights[1:])
-    coarse = Multigrid(built.levels[1:], built.inverse, built.steps[1:], weights, built.visits)
+
+    def below(weights: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        return tuple(long if len(long) > 2 * _SWEEPS else short for long in weights[1:])
+
+    first = level.wrap[0]
+    if isinstance(first, PartedAxis):
+        x, y, z = (bool(axis) for axis in level.wrap)
+        shapes, steps = shapes_of(first.grid, strengths)
+        weights = below(smoothing(shapes, steps, _SWEEPS))
+        finest = jax.tree.map(settled, _faces_and_excess(level))
+        coarse = levels_over_devices(first.grid, (x, y, z), strengths, finest, weights, _VISITS)
+        return FlowCycle(coarse, steps[0])
+    built = multigrid(_stored(level), strengths=strengths, sweeps=_SWEEPS, visits=_VISITS)
+    if not built.steps:
+        return FlowCycle(built, None)
+    coarse = Multigrid(built.levels[1:], built.inverse, built.steps[1:], below(built.weights), built.visits)
     return FlowCycle(coarse, built.steps[0])
 
 
 @jax.jit
 def _stored(level: Level) -> Any:
     """Return the finest level as a `FaceOperator`, of which the next one is made."""
+    faces, excess = _faces_and_excess(level)
+    return face_operator(*faces, periodic=level.wrap, excess=excess)
+
+
+@jax.jit
+def _faces_and_excess(level: Level) -> tuple[Any, Array]:
     faces, diagonal = level.faces()
     joined = sum(c + shifted(c, axis, 1, level.wrap[axis]) for axis, c in enumerate(faces))
-    return face_operator(*faces, periodic=level.wrap, excess=jnp.maximum(diagonal - joined, 0))
+    return faces, jnp.maximum(diagonal - joined, 0)
 
 
 @partial(jax.jit, static_argnames="wrap")
@@ -189,26 +217,14 @@ def _over(v: Array, diagonal: Array) -> Array:
 @partial(jax.jit, static_argnames="step")
 def _restricted(v: Array, step: tuple[bool, bool, bool]) -> Array:
     """Sum the cells of each aggregate."""
-    for axis, halved in enumerate(step):
-        if halved:
-            if v.shape[axis] % 2:
-                v = jnp.pad(v, [(0, int(a == axis)) for a in range(3)])
-            even, odd = (jax.lax.slice_in_dim(v, first, None, stride=2, axis=axis) for first in (0, 1))
-            v = even + odd
-    return v
+    return summed(v, step)
 
 
 @jax.jit
 def _corrected(coarse: Multigrid, target: Array) -> Array:
     """Return what the coarser levels make of a right-hand side."""
     layout = coarse.levels[0].layout
-    b = layout.pad(target)
-    e = coarse(b)
-    if len(coarse.levels) > 1:  # a single level is solved at once
-        for _ in range(_VISITS - 1):
-            e = fence(e)
-            e = e + coarse(fence(coarse.levels[0].residual(e, b)))
-    return layout.cells(e)
+    return layout.cells(coarse.visited(layout.pad(target)))
 
 
 @partial(jax.jit, static_argnames="step", donate_argnums=0)
@@ -221,3 +237,9 @@ def _prolonged(z: Array, e: Array, level: Level, step: tuple[bool, bool, bool]) 
             e = twice.reshape(*before, 2 * e.shape[axis], *after)
     x, y, z_ = z.shape
     return jnp.where(level.active, z + e[:x, :y, :z_], 0)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _added(z: Array, e: Array, level: Level) -> Array:
+    """Add to every active cell its correction."""
+    return jnp.where(level.active, z + e, 0)

@@ -61,21 +61,21 @@ def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: An
         raise TypeError(f"image is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array.")
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"image has shape {tuple(shape)}; give three axes, each of at least one voxel.")
-    lengths, unit = _geometry(image, spacing)
+    lengths, unit = geometry_of(image, spacing)
     is_image = isinstance(getattr(image, "frame", None), Frame)
     if is_image:
         _refuse_transformations(permeability, spacing)
-    frame = _frame(image, tuple(shape), lengths, unit)
+    frame = frame_of(image, tuple(shape), lengths, unit)
     inside = region_voxels(where, frame)
     if inside is not None and not inside.any():
         raise ValueError(f"where={where!r} selects no voxel; give a region that meets the image.")
     kind = np.dtype(str(image.dtype).rsplit(".", 1)[-1]).kind
     if kind == "f":
-        return _soft(image, pore, permeability, inside, lengths, unit)
+        return read_soft(image, pore, permeability, inside, lengths, unit)
     if kind not in "biu":
         raise TypeError(f"image has dtype {image.dtype}; give booleans, a segmentation, or pore fractions (floats).")
     values = np.asarray(image[...]) if is_image else image if is_traced(image) else to_numpy(image)
-    return _sharp(values, kind, pore, permeability, inside, lengths, unit)
+    return read_sharp(values, kind, pore, permeability, inside, lengths, unit)
 
 
 def _refuse_transformations(permeability: Any, spacing: Any) -> None:
@@ -89,7 +89,8 @@ def _refuse_transformations(permeability: Any, spacing: Any) -> None:
         )
 
 
-def _sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str) -> FlowInput:
+def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str) -> FlowInput:
+    """Say which voxels of booleans or of a segmentation are open, and which are porous."""
     porous = {} if permeability is None else permeability
     if not isinstance(porous, dict):
         raise TypeError(
@@ -143,7 +144,8 @@ def _sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any, le
     return FlowInput(values.shape, everything, free, inside, None, tuple(phases), lengths, unit, meaning, tuple(porous))
 
 
-def _soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str) -> FlowInput:
+def read_soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: Any, unit: str) -> FlowInput:
+    """Check pore fractions, and say which voxels are open where they are porosities."""
     if pore is not None:
         raise ValueError(
             f"pore={pore!r} names a value of a segmentation, but the image holds floats: pore fractions, 1 in pores and 0 in "
@@ -237,7 +239,8 @@ def _within(region: AbstractRegion, frame: Frame) -> np.ndarray:
     return np.broadcast_to(np.asarray(region.contains(*lines)), frame.shape)
 
 
-def _geometry(image: Any, spacing: Any) -> tuple[Any, str]:
+def geometry_of(image: Any, spacing: Any) -> tuple[Any, str]:
+    """Return the voxel lengths and their unit."""
     frame = getattr(image, "frame", None)
     if spacing is None:
         if isinstance(frame, Frame):
@@ -269,7 +272,8 @@ def _geometry(image: Any, spacing: Any) -> tuple[Any, str]:
     return tuple(np.broadcast_to(numbers, (3,)).tolist()), unit
 
 
-def _frame(image: Any, shape: tuple[int, ...], lengths: Any, unit: str) -> Frame:
+def frame_of(image: Any, shape: tuple[int, ...], lengths: Any, unit: str) -> Frame:
+    """Return where the voxels lie."""
     own = getattr(image, "frame", None)
     origin = own.voxel_origin if isinstance(own, Frame) else (0, 0, 0)
     if not isinstance(lengths, tuple):

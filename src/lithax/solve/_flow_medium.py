@@ -20,9 +20,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced
-from lithax.solve._mac import MacOperator, shifted
-from lithax.solve._mac_walls import Boundary, active_faces, wall_diagonal
+from lithax.arrays import is_traced, settled
+from lithax.solve._mac import MacOperator
+from lithax.solve._mac_walls import AbstractLines, Boundary, HostLines, active_faces, wall_diagonal
+from lithax.solve._one_voxel_further import Axes, shifted
 from lithax.typing import Array
 
 
@@ -38,6 +39,8 @@ class FlowGeometry(eqx.Module):
     boundaries: tuple[Boundary, Boundary, Boundary] = eqx.field(static=True)
     length: int = eqx.field(static=True)
     """Voxels along axis 0 between the two ends."""
+    wrap: Axes = eqx.field(static=True)
+    """Which axes are periodic, and how they lie over devices."""
 
 
 class FlowMedium(eqx.Module):
@@ -76,48 +79,65 @@ def make_geometry(
     choose
         Takes away, on the host, what carries no flow.
     """
-    length, half = open_voxels.shape[0], None
-    if boundaries[0] == "pressure":
-        half = np.ones((length + 1, 1, 1), dtype)
-        half[0] = half[-1] = 0.5
+    length = open_voxels.shape[0]
+    extra = int(boundaries[0] == "pressure")
 
     def find(found: Any) -> Any:
         return _on_host(choose(np.asarray(found, bool)), boundaries, rule, weights, dtype)
 
     if is_traced(open_voxels):
-        shape = (length + (half is not None), *open_voxels.shape[1:])
+        shape = (length + extra, *open_voxels.shape[1:])
         one, flags = jax.ShapeDtypeStruct(shape, dtype), jax.ShapeDtypeStruct(shape, bool)
         walls = (one,) * 3 if weights is not None else ((one,) * 3,) * 3
         walls, filled = jax.pure_callback(find, (walls, flags), open_voxels, vmap_method="sequential")
     else:
         walls, filled = jax.tree.map(jnp.asarray, find(open_voxels))
-    return FlowGeometry(walls, filled, None if half is None else jnp.asarray(half), boundaries, length)
+    x, y, z = (boundary == "periodic" for boundary in boundaries)
+    half = None
+    if extra:
+        half = jnp.asarray(half_at_ends(np.arange(length + 1), length, dtype)).reshape(-1, 1, 1)
+    return FlowGeometry(walls, filled, half, boundaries, length, (x, y, z))
+
+
+def half_at_ends(places: Any, length: int, dtype: Any) -> Any:
+    """Return which share of a voxel the planes of faces own between two held pressures."""
+    return np.where((places == 0) | (places == length), dtype(0.5), dtype(1))
 
 
 def _on_host(
     open_voxels: np.ndarray, boundaries: tuple[Boundary, Boundary, Boundary], rule: str, weights: Any, dtype: Any
 ) -> tuple[tuple[Any, ...], np.ndarray]:
     """Return walls, and 1 in open voxels, on the grid of the faces."""
+    x, y, z = open_voxels.shape
     if boundaries[0] == "pressure":
         open_voxels = np.concatenate([open_voxels, np.zeros_like(open_voxels[:1])])
-    active = active_faces(open_voxels, boundaries)
+    lines = HostLines(open_voxels.shape, (x, y, z))
+    return walls_of(lines, open_voxels, boundaries, rule, weights, dtype), open_voxels
+
+
+def walls_of(
+    lines: AbstractLines, open_voxels: Any, boundaries: tuple[Boundary, ...], rule: str, weights: Any, dtype: Any
+) -> tuple[Any, Any, Any]:
+    """Return what walls add to the diagonal for each velocity component: their sum, or without
+    weights what each axis adds.
+    """
+    active = active_faces(lines, open_voxels, boundaries)
     walls = []
     for component in range(3):
-        parts = (wall_diagonal(open_voxels, active, boundaries, component, axis, rule) for axis in range(3))
+        parts = (wall_diagonal(lines, open_voxels, active, boundaries, component, axis, rule) for axis in range(3))
         if weights is None:
             walls.append(tuple(part.astype(dtype) for part in parts))
         else:
-            total = np.zeros(open_voxels.shape, dtype)
+            total = dtype(0)
             for weight, part in zip(weights, parts, strict=True):
-                total += dtype(weight) * part
+                total = total + dtype(weight) * part
             walls.append(total)
-    return tuple(walls), open_voxels
+    return walls[0], walls[1], walls[2]
 
 
 def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:
     """Return K; differentiable in the medium."""
-    x, y, z = (boundary == "periodic" for boundary in geometry.boundaries)
-    wrap = (x, y, z)
+    wrap = geometry.wrap
     slopes = tuple(weight**0.5 for weight in medium.weights)
     diagonals = []
     for component in range(3):
@@ -125,10 +145,10 @@ def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:
         if isinstance(walls, tuple):
             walls = sum(weight * part for weight, part in zip(medium.weights, walls, strict=True))
         if medium.drag is not None:
-            walls = _with_drag(walls, medium.drag, component, wrap)
+            walls = settled(_with_drag(walls, medium.drag, component, wrap))
         if medium.solidity is not None:
-            walls = _with_soft_walls(walls, medium.solidity, half, medium.weights, component, wrap)
-        diagonals.append(walls)
+            walls = _with_soft_walls(walls, medium.solidity, half, medium.weights, component, wrap, geometry.length)
+        diagonals.append(settled(walls))
     return MacOperator(tuple(diagonals), geometry.open, medium.weights, slopes, geometry.half, wrap)
 
 
@@ -140,16 +160,17 @@ def _with_drag(walls: Array, drag: Array, component: int, wrap: tuple) -> Array:
     return jnp.where(walls > 0, walls + both, 0)
 
 
-@partial(jax.jit, static_argnames=("component", "wrap"))
+@partial(jax.jit, static_argnames=("component", "wrap", "length"))
 def _with_soft_walls(
-    walls: Array, solidity: Array, half: Array | None, weights: tuple, component: int, wrap: tuple
+    walls: Array, solidity: Array, half: Array | None, weights: tuple, component: int, wrap: Axes, length: int
 ) -> Array:
     """Add the solidity of transverse neighbours: as it grows to one, a wall half a voxel away."""
     void = 1 - _lengthened(solidity, walls)
     below = shifted(void, component, -1, wrap[component])
     if half is not None:  # mirrored at the ends
-        below = jnp.where(jnp.arange(void.shape[0])[:, None, None] == 0, void, below)
-        void = jnp.where(jnp.arange(void.shape[0])[:, None, None] == void.shape[0] - 1, below, void)
+        place = jnp.arange(void.shape[0])[:, None, None]
+        below = jnp.where(place == 0, void, below)
+        void = jnp.where(place == length, below, void)
     solid = jnp.where(walls > 0, 1 - void * below, 0)
     beside = sum(
         weights[e] * (shifted(solid, e, 1, wrap[e]) + shifted(solid, e, -1, wrap[e]))

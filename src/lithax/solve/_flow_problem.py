@@ -48,7 +48,7 @@ def prepare(
     """Set up flow along axis 0, or along all `axes` of a periodic image; without geometry if
     nothing joins the ends."""
     shape = (given.shape[0] + 2 * reservoir, *given.shape[1:])
-    reference, weights = _lengths(given.spacing)
+    reference, weights = reference_lengths(given.spacing)
     dtype = _dtype(given)
     section = _section(given, area, axes)
     clusters = None
@@ -66,7 +66,7 @@ def prepare(
             return FlowProblem(None, None, 1.0, 1.0, clusters, reference)  # pyright: ignore[reportArgumentType]
     plain = weights if all(isinstance(w, float) for w in weights) else None
     geometry = make_geometry(filled, boundaries, rule, plain, dtype, choose)
-    drag, solidity = _medium_fields(given, reference, reservoir, dtype)
+    drag, solidity = medium_fields(given, reference, reservoir, dtype)
     shortening = given.shape[0] / shape[0]
     return FlowProblem(
         geometry, FlowMedium(drag, solidity, weights), section * shape[0], shortening, clusters, reference
@@ -81,7 +81,7 @@ def _percolating(open_voxels: np.ndarray, boundaries: Any, axes: tuple[int, ...]
     return find_clusters(open_voxels, boundaries, axes).percolating
 
 
-def _medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any) -> tuple[Any, Any]:
+def medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any) -> tuple[Any, Any]:
     """Return drag and solidity on the grid of the image with its reservoirs; None where there is
     none.
     """
@@ -125,7 +125,7 @@ def _medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any)
     return pad(drag, 0.0), None
 
 
-def _lengths(spacing: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+def reference_lengths(spacing: Any) -> tuple[Any, tuple[Any, Any, Any]]:
     """Return the reference length, and (reference / length)² along each axis."""
     if isinstance(spacing, tuple):
         if len(set(spacing)) == 1:
@@ -167,14 +167,17 @@ def _section(given: FlowInput, area: float | None, axes: tuple[int, ...]) -> flo
     if inside is None:
         return float(np.prod(shape[1:]))
     for axis in axes:
-        others = tuple(a for a in range(3) if a != axis)
-        sections = inside.sum(others)
-        if sections.min() != sections.max():
-            raise ValueError(
-                f"where= has a cross-section that varies along the flow, from {sections.min()} to {sections.max()} voxels; flow "
-                f"along its axis, give area= [voxel²], or take a piece of it with straight sides."
-            )
+        check_section(inside.sum(tuple(a for a in range(3) if a != axis)))
     return float(inside[0].sum())
+
+
+def check_section(sections: np.ndarray) -> None:
+    """Raise ValueError if the region's voxels in the planes across the flow vary in number."""
+    if sections.min() != sections.max():
+        raise ValueError(
+            f"where= has a cross-section that varies along the flow, from {sections.min()} to {sections.max()} voxels; flow "
+            f"along its axis, give area= [voxel²], or take a piece of it with straight sides."
+        )
 
 
 def solve_problem(problem: FlowProblem, axis: int, settings: tuple[FlowSettings, FlowSettings], report: Any) -> Flow:

@@ -7,15 +7,19 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import across_lines, distance_dtype, label_block, line_distance
-from lithax.solve._mac_walls import run_lengths
+from lithax.solve._mac_walls import AbstractLines, run_lengths
 
 
-def wall_area(open_voxels: np.ndarray) -> float:
+def wall_area(lines: AbstractLines, open_voxels: Any) -> float:
     """Return the area of the walls [voxel²]: faces between open and closed voxels, times 2/3.
 
     A sphere's staircase has 3/2 of its area, as has that of any isotropic surface.
     """
-    faces = sum(int(np.count_nonzero(np.diff(open_voxels, axis=axis))) for axis in range(3))
+    faces = 0
+    for axis, n in enumerate(lines.lengths):
+        place = lines.places(axis)
+        unlike = open_voxels ^ lines.beside(open_voxels, axis, -1, False)
+        faces += lines.count(unlike & (place > 0) & (place < n))
     return 2 / 3 * faces
 
 
@@ -48,12 +52,14 @@ def _joins(wide: np.ndarray, axis: int) -> bool:
     return bool(np.intersect1d(first[first > 0], last).size)
 
 
-def narrow_share(velocity: np.ndarray, axis: int, voxels: int = 2) -> float:
+def narrow_share(lines: AbstractLines, velocity: Any, axis: int, voxels: int = 2) -> float:
     """Return the largest share of the flux of a slice that passes openings of up to `voxels` voxels
     [-].
 
     Parameters
     ----------
+    lines
+        Where the velocity lies.
     velocity
         Velocity along `axis` on faces, 0 where a face carries no flow.
     axis
@@ -61,11 +67,12 @@ def narrow_share(velocity: np.ndarray, axis: int, voxels: int = 2) -> float:
     voxels
         Width of an opening, along either direction across.
     """
-    active = velocity != 0
-    narrow = np.zeros(active.shape, bool)
+    xp, active = lines.xp, velocity != 0
+    narrow = xp.zeros_like(active)
     for across in range(3):
-        if across != axis and active.shape[across] > 1:
-            narrow |= run_lengths(active, across, "wall") <= voxels
+        if across != axis and lines.lengths[across] > 1:
+            narrow = narrow | (run_lengths(lines, active, across, "wall") <= voxels)
     others: Any = tuple(a for a in range(3) if a != axis)
-    passed, through = np.abs(np.where(narrow, velocity, 0)).sum(others), np.abs(velocity).sum(others)
-    return float((passed / np.where(through > 0, through, 1)).max())
+    size = xp.abs(velocity)
+    passed, through = xp.sum(xp.where(narrow, size, 0), others), xp.sum(size, others)
+    return xp.max(passed / xp.where(through > 0, through, 1))

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import jax
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced
+from lithax.arrays import is_traced, settled
 from lithax.solve import _stokes as stokes
 from lithax.solve._mac import Fields, MacOperator
+from lithax.solve._one_voxel_further import Axis, length_of
 from lithax.typing import Array
 
 LEAST_ITERATIONS = 4
@@ -90,7 +91,7 @@ def solve_flow(
     def go(carry: Any) -> Any:
         state, _, best, since = carry
         state = stokes.step(state, work, precondition)
-        spread = _spread(state.x[axis], half, axis)
+        spread = settled(_spread(state.x[axis], axis, operator.wrap[axis]))
         gap = _gap(state, spread)
         since = jnp.where(gap < best, 0, since + 1)
         return state, spread, jnp.minimum(gap, best), since
@@ -122,11 +123,16 @@ def _gap(state: stokes.FlowState, spread: Any) -> Any:
     return jnp.maximum(apart / scale, spread)
 
 
-@partial(jax.jit, static_argnames="axis")
-def _spread(u: Array, half: Array | None, axis: int) -> Array:
-    planes = jnp.moveaxis(u, axis, 0).sum(2).sum(1)
+@partial(jax.jit, static_argnames=("axis", "wrap"))
+def _spread(u: Array, axis: int, wrap: Axis) -> Array:
+    planes = planes_of(u, axis, wrap)
     mean = planes.mean()
     return jnp.abs(planes - mean).max() / jnp.maximum(jnp.abs(mean), jnp.finfo(u.dtype).tiny)
+
+
+def planes_of(u: Array, axis: int, wrap: Axis) -> Array:
+    """Return the flux through each plane of faces across an axis."""
+    return jnp.moveaxis(u, axis, 0).sum(2).sum(1)[: length_of(u, axis, wrap)]
 
 
 def _finished(state: stokes.FlowState, spread: Any, settings: FlowSettings) -> Any:
@@ -143,10 +149,10 @@ def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[in
     half = operator.half if axes[0] == 0 else None
     found = jnp.zeros((), x[0].dtype)
     for part in range(4):
-        remains = operator.part(y, part)
+        remains = settled(operator.part(y, part))
         if part == axes[1]:  # small differences first, then sums
             remains = stokes.subtract(stokes.push(jax.lax.stop_gradient(operator), part), remains)
         else:
             remains = -remains
-        found = found + stokes.dot_one(x[part], remains)
-    return pushed(y, half, axes[0]) + found
+        found = found + settled(stokes.dot_one(x[part], remains))
+    return settled(pushed(y, half, axes[0])) + found

@@ -22,6 +22,7 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
+from lithax.solve._one_voxel_further import Axes, shifted
 from lithax.typing import Array
 
 Fields = tuple[Array, ...]
@@ -41,8 +42,8 @@ class MacOperator(eqx.Module):
     """reference / voxel length along each axis: what a pressure difference is multiplied by."""
     half: Array | None
     """Share of a voxel that a face owns, by its plane along axis 0; None if all own one."""
-    wrap: tuple[bool, bool, bool] = eqx.field(static=True)
-    """Which axes are periodic."""
+    wrap: Axes = eqx.field(static=True)
+    """Which axes are periodic, and how they lie over devices."""
 
     def __call__(self, x: Fields) -> Fields:
         return tuple(self.part(x, c) for c in range(4))
@@ -67,17 +68,6 @@ class MacOperator(eqx.Module):
     def divergence(self, u: Sequence[Array]) -> Array:
         """Gᵀ u, minus the divergence, in the open voxels."""
         return divergence(tuple(u), self.open, self.slopes, self.wrap)
-
-
-def shifted(values: Array, axis: int, step: int, wrap: bool) -> Array:
-    """Return the value one voxel further along an axis; 0 beyond the faces, unless it wraps
-    around.
-    """
-    n = values.shape[axis]
-    cut = partial(jax.lax.slice_in_dim, values, axis=axis)
-    inner, beyond = (cut(1, n), cut(0, 1)) if step == 1 else (cut(0, n - 1), cut(n - 1, n))
-    beyond = beyond if wrap else jnp.zeros_like(beyond)
-    return jnp.concatenate([inner, beyond] if step == 1 else [beyond, inner], axis)
 
 
 def _viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> Array:

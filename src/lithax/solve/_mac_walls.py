@@ -16,9 +16,12 @@ Three weights of that wall are known here.
 ``"half_voxel"`` is the first; ``"accurate"`` is chord and corner together.
 """
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from typing import Any, Literal
 
 import numpy as np
+
+from lithax.grid import Index
 
 Boundary = Literal["periodic", "pressure", "mirror", "wall"]
 """What lies beyond the two faces of the image along an axis.
@@ -30,7 +33,72 @@ tangential flow. ``mirror``: no normal velocity, no shear. ``wall``: solid.
 WALLS = ("accurate", "half_voxel")
 
 
-def active_faces(open_voxels: np.ndarray, boundaries: tuple[Boundary, ...]) -> tuple[np.ndarray, ...]:
+class AbstractLines(ABC):
+    """Rows of voxels along the three axes, and how to look along them: in the host's memory
+    (`HostLines`), or over devices.
+    """
+
+    xp: Any
+    """The array library: NumPy, or JAX's."""
+    lengths: Index
+    """Voxels of the image along each axis; arrays may be longer, closed there."""
+
+    @abstractmethod
+    def places(self, axis: int) -> Any:
+        """Return where voxels lie along an axis, in a shape that broadcasts."""
+
+    @abstractmethod
+    def beside(self, values: Any, axis: int, step: int, wrap: bool) -> Any:
+        """Return the value one voxel further; False beyond the faces, unless it wraps around."""
+
+    @abstractmethod
+    def highest_before(self, values: Any, axis: int) -> Any:
+        """Return the highest value from the beginning of each row up to here."""
+
+    @abstractmethod
+    def lowest_after(self, values: Any, axis: int) -> Any:
+        """Return the lowest value from here to the end of each row."""
+
+    @abstractmethod
+    def layer(self, values: Any, axis: int, place: int) -> Any:
+        """Return one layer across an axis."""
+
+    @abstractmethod
+    def count(self, flags: Any) -> int:
+        """Return how many flags are set."""
+
+
+class HostLines(AbstractLines):
+    """Arrays of NumPy."""
+
+    xp = np
+
+    def __init__(self, shape: tuple[int, ...], lengths: Index) -> None:
+        self.shape, self.lengths = shape, lengths
+
+    def places(self, axis: int) -> np.ndarray:
+        return np.arange(self.shape[axis], dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(3)])
+
+    def beside(self, values: np.ndarray, axis: int, step: int, wrap: bool) -> np.ndarray:
+        moved = np.roll(values, -step, axis)
+        if not wrap:
+            np.moveaxis(moved, axis, 0)[-1 if step == 1 else 0] = False
+        return moved
+
+    def highest_before(self, values: np.ndarray, axis: int) -> np.ndarray:
+        return np.maximum.accumulate(values, axis=axis)
+
+    def lowest_after(self, values: np.ndarray, axis: int) -> np.ndarray:
+        return np.flip(np.minimum.accumulate(np.flip(values, axis), axis=axis), axis)
+
+    def layer(self, values: np.ndarray, axis: int, place: int) -> np.ndarray:
+        return np.take(values, [place], axis)
+
+    def count(self, flags: np.ndarray) -> int:
+        return int(np.count_nonzero(flags))
+
+
+def active_faces(lines: AbstractLines, open_voxels: Any, boundaries: tuple[Boundary, ...]) -> tuple[Any, Any, Any]:
     """Return for each axis which lower faces of voxels lie between two open ones.
 
     Along an axis with constant pressure at its ends the first and the last plane of faces are
@@ -39,112 +107,88 @@ def active_faces(open_voxels: np.ndarray, boundaries: tuple[Boundary, ...]) -> t
     """
     faces = []
     for axis, boundary in enumerate(boundaries):
-        below = _neighbour(open_voxels, axis, -1, boundary == "periodic")
+        below = lines.beside(open_voxels, axis, -1, boundary == "periodic")
         active = open_voxels & below
         if boundary == "pressure":
-            plane = _plane(axis, 0)
-            active[plane] = open_voxels[plane]
-            plane, last = _plane(axis, -1), _plane(axis, -2)
-            active[plane] = open_voxels[last]
+            place = lines.places(axis)
+            active = active | ((place == 0) & open_voxels) | ((place == lines.lengths[axis]) & below)
         faces.append(active)
-    return tuple(faces)
+    return faces[0], faces[1], faces[2]
 
 
 def wall_diagonal(
-    open_voxels: np.ndarray,
-    active: tuple[np.ndarray, ...],
+    lines: AbstractLines,
+    open_voxels: Any,
+    active: tuple[Any, Any, Any],
     boundaries: tuple[Boundary, ...],
     component: int,
     axis: int,
     rule: str,
-) -> np.ndarray:
+) -> Any:
     """Return what neighbours along `axis` add to the diagonal for the velocity `component`, for
     unit weight.
 
     Faces on a plane of constant pressure own half a voxel: their transverse neighbours count half.
     """
-    mine, boundary = active[component], boundaries[axis]
+    xp, mine, boundary = lines.xp, active[component], boundaries[axis]
+    one, two, nothing = np.float32(1), np.float32(2), np.float32(0)
     if component == axis:
-        sums = np.full(mine.shape, 2, np.float32)
+        sums = two
         if boundary == "pressure":  # nothing changes along the flow at the ends: no neighbour beyond
-            sums[_plane(axis, 0)] = sums[_plane(axis, -1)] = 1
-        return np.where(mine, sums, np.float32(0))
-    wrap = boundary == "periodic"
+            sums = xp.where(_at_ends(lines, axis), one, two)
+        return xp.where(mine, sums, nothing)
+    wrap, place = boundary == "periodic", lines.places(axis)
+    wall: Any = two
     if rule == "accurate":
-        length = run_lengths(mine, axis, boundary)
-        straight = (2 / (1 - 2 / (3 * np.arange(1, length.max(initial=1) + 1)))).astype(np.float32)
-        wall = straight[np.maximum(length, 1) - 1]
+        length = xp.maximum(run_lengths(lines, mine, axis, boundary), 1).astype(np.float32)
+        wall = 6 * length / (3 * length - 2)  # 2 / (1 − 2/(3h))
         del length
-    else:
-        wall = np.full((), 2, np.float32)
-    sums = np.zeros(mine.shape, np.float32)
+        below = lines.beside(open_voxels, component, -1, boundaries[component] == "periodic")
+    sums = nothing
     for step in (-1, 1):
-        weight = np.where(_neighbour(mine, axis, step, wrap), np.float32(1), wall)
+        active_beside = lines.beside(mine, axis, step, wrap)
+        weight = xp.where(active_beside, one, wall)
         if rule == "accurate":
-            one = _neighbour(open_voxels, axis, step, wrap)
-            other = _neighbour(
-                _neighbour(open_voxels, component, -1, boundaries[component] == "periodic"), axis, step, wrap
-            )
+            this, other = lines.beside(open_voxels, axis, step, wrap), lines.beside(below, axis, step, wrap)
+            edge = (this ^ other) & ~active_beside
             if boundaries[component] == "pressure":  # mirrored there: both voxels of such a face are the same
-                inside = _plane(component, 0)
-                other[inside] = one[inside]
-                outside, last = _plane(component, -1), _plane(component, -2)
-                one[outside] = other[outside] = one[last]
-            edge = (one ^ other) & ~_neighbour(mine, axis, step, wrap)
-            weight = np.where(edge, np.float32(1), weight)
-        if not wrap:
-            beyond = _plane(axis, 0 if step == -1 else (-2 if boundary == "pressure" else -1))
-            if boundary == "mirror":
-                weight[beyond] = 0
-            elif boundary == "pressure":  # antisymmetric beyond the plane: a ghost of opposite sign, no wall
-                weight[beyond] = 2
-        sums += weight
+                edge = edge & ~_at_ends(lines, component)
+            weight = xp.where(edge, one, weight)
+        if boundary in ("mirror", "pressure"):
+            beyond = place == (0 if step == -1 else lines.lengths[axis] - 1)
+            # Antisymmetric beyond a plane of pressure: a ghost of opposite sign, no wall.
+            weight = xp.where(beyond, nothing if boundary == "mirror" else two, weight)
+        sums = sums + weight
     if boundaries[component] == "pressure":
-        sums[_plane(component, 0)] *= np.float32(0.5)
-        sums[_plane(component, -1)] *= np.float32(0.5)
-    return np.where(mine, sums, np.float32(0))
+        sums = sums * xp.where(_at_ends(lines, component), np.float32(0.5), one)
+    return xp.where(mine, sums, nothing)
 
 
-def run_lengths(active: np.ndarray, axis: int, boundary: Boundary) -> np.ndarray:
+def _at_ends(lines: AbstractLines, axis: int) -> Any:
+    """Return which planes of faces lie at held pressures."""
+    place = lines.places(axis)
+    return (place == 0) | (place == lines.lengths[axis])
+
+
+def run_lengths(lines: AbstractLines, active: Any, axis: int, boundary: Boundary) -> Any:
     """Return for each active face how many stand in its row along an axis, without a gap [voxel].
 
     Beyond a mirror or a plane of constant pressure the row goes on as its mirror image; around a
     periodic axis it goes on. A row without end counts as a very long one.
     """
-    faces = np.moveaxis(active, axis, 0)
-    n = faces.shape[0] - (boundary == "pressure")
-    shape = (-1, 1, 1)
-    place = np.arange(n, dtype=np.int32).reshape(shape)
-    before = np.maximum.accumulate(np.where(faces[:n], np.int32(-1), place), axis=0)
-    after = np.minimum.accumulate(np.where(faces[:n], np.int32(n), place)[::-1], axis=0)[::-1]
+    xp, n, place = lines.xp, lines.lengths[axis], lines.places(axis)
+    before = lines.highest_before(xp.where(active, np.int32(-1), place), axis)
+    after = lines.lowest_after(xp.where(active, np.int32(n), xp.minimum(place, np.int32(n))), axis)
     first, last = before == -1, after == n
     length = after - before - 1
     if boundary == "periodic":
-        lead, tail = np.broadcast_to(after[:1], after.shape), n - 1 - np.broadcast_to(before[-1:], after.shape)
-        length = np.where(first ^ last, lead + tail, length)
+        lead, tail = lines.layer(after, axis, 0), n - 1 - lines.layer(before, axis, n - 1)
+        length = xp.where(first ^ last, lead + tail, length)
     elif boundary in ("pressure", "mirror"):
-        length = np.where(first | last, 2 * length, length)
+        length = xp.where(first | last, 2 * length, length)
     if boundary != "wall":
-        length = np.where(first & last, _ENDLESS, length)
-    result = np.zeros(faces.shape, np.int32)
-    result[:n] = np.where(faces[:n], length, 0)
-    return np.moveaxis(result, 0, axis)
+        length = xp.where(first & last, np.int32(_ENDLESS), length)
+    return xp.where(active, length, np.int32(0))
 
 
 _ENDLESS = 4096  # no wall at all is seen from such a row
-
-
-def _plane(axis: int, position: int) -> tuple[slice, slice, slice]:
-    cut = slice(position, position + 1 or None)
-    x, y, z = (cut if a == axis else slice(None) for a in range(3))
-    return x, y, z
-
-
-def _neighbour(values: np.ndarray, axis: int, step: int, wrap: bool) -> np.ndarray:
-    """Return the value one voxel further along an axis; False beyond the faces, unless it wraps
-    around.
-    """
-    moved = np.roll(values, -step, axis)
-    if not wrap:
-        moved[_plane(axis, -1 if step == 1 else 0)] = False
-    return moved

@@ -41,7 +41,8 @@ from lithax.solve._layout import AbstractLayout
 
 OVER = 1.8
 """What weights along a coarsened axis are divided by."""
-_FEW_CELLS = 128
+FEW_CELLS = 128
+"""At how many cells a problem is solved at once."""
 
 
 class Multigrid(eqx.Module):
@@ -61,6 +62,15 @@ class Multigrid(eqx.Module):
         # Constants for a transformation: whoever solves with the cycle owns the derivative of the
         # solution.
         return lax.stop_gradient(self._cycle(lax.stop_gradient(r), 0))
+
+    def visited(self, r: jax.Array) -> jax.Array:
+        """Return what as many cycles make of a right-hand side as a finer level would ask for."""
+        e = self(r)
+        if len(self.levels) > 1:  # a single level is solved at once
+            for _ in range(self.visits - 1):
+                e = fence(e)
+                e = e + self(fence(self.levels[0].residual(e, r)))
+        return e
 
     def on_cells(self, r: jax.Array) -> jax.Array:
         """Return the approximate solution for a right-hand side, both in the shape of the cells,
@@ -106,7 +116,7 @@ def multigrid(
     strengths: Sequence[float] = (1.0, 1.0, 1.0),
     sweeps: int = 2,
     visits: int = 2,
-    few_cells: int = _FEW_CELLS,
+    few_cells: int = FEW_CELLS,
 ) -> Multigrid:
     """Build all levels for an operator.
 
@@ -153,7 +163,7 @@ def _built(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[tuple[FaceO
 
 
 def coarsening(
-    shape: Index, strengths: Sequence[float], few_cells: int = _FEW_CELLS
+    shape: Index, strengths: Sequence[float], few_cells: int = FEW_CELLS
 ) -> tuple[tuple[Index, ...], tuple[tuple[bool, bool, bool], ...]]:
     """Return the shapes of all levels, and along which axes each is halved to make the next.
 

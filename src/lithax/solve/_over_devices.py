@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced
+from lithax.arrays import is_traced, settled
 from lithax.chunked import ChunkCache
 from lithax.geometry import Frame
 from lithax.grid import Index
@@ -54,15 +54,14 @@ def _check_world(world: Any) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Voxels:
+class AbstractVoxels:
     """The voxels on a grid, as they were given, and what is known of all of them."""
 
     raw: jax.Array
     grid: ShardedGrid
     world: AbstractWorld
-    medium: Medium
-    """Of the values that occur (fields: the extremes), as an image of shape (k, 1, 1)."""
     present: np.ndarray
+    """Values that occur; of a field the extremes."""
     tally: np.ndarray
     """How many voxels hold each of them; of a field, nothing."""
     selection: Any
@@ -71,11 +70,6 @@ class Voxels:
     def shape(self) -> Index:
         """Of the image."""
         return self.grid.shape
-
-    @property
-    def is_field(self) -> bool:
-        """Whether the voxels hold conductivities."""
-        return self.medium.data.dtype.kind == "f" and self.medium.table is None
 
     def pieces(self) -> Iterator[tuple[Index, Any, np.ndarray]]:
         """Yield of each piece of this process where it begins, the device's part, and the voxels
@@ -90,33 +84,51 @@ class Voxels:
         x, y, z = shape
         return self.selection.block(ChunkCache(0), start, (x, y, z), (0, 0, 0), "reflect", False)
 
-    def conductivity(self, voxels: np.ndarray) -> np.ndarray:
-        """Return what voxels conduct, in the type to solve in."""
-        dtype = self.medium.dtype
-        if self.is_field:
-            return voxels.astype(dtype)
-        return self._looked_up(voxels, np.asarray(self.medium.conductivities(), dtype).reshape(-1))
-
-    def pore(self, voxels: np.ndarray) -> np.ndarray:
-        """Return which voxels count as pore."""
-        if self.medium.pore is not None:
-            return self._looked_up(voxels, np.asarray(self.medium.pore).reshape(-1))
-        return self.conductivity(voxels) > 0
-
-    def _looked_up(self, voxels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    def looked_up(self, voxels: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """Return what a table says of each voxel, one entry for each value that occurs."""
         return table[np.searchsorted(self.present, voxels)]
 
-    def put(self, parts: dict[Index, tuple[Any, np.ndarray]]) -> jax.Array:
+    def placed(self, parts: dict[Index, tuple[Any, np.ndarray]], dtype: Any) -> jax.Array:
         """Return an array on the grid from the voxels of each piece; zero elsewhere."""
         buffers = []
         for piece in self.raw.addressable_shards:
             start = tuple(s.indices(n)[0] for s, n in zip(piece.index, self.grid.filled, strict=True))
-            whole = np.zeros(self.grid.part, self.medium.dtype)
+            whole = np.zeros(self.grid.part, dtype)
             if start in parts:
                 values = parts[start][1]  # pyright: ignore[reportArgumentType]
                 whole[tuple(slice(0, n) for n in values.shape)] = values
             buffers.append(jax.device_put(whole, piece.device))
         return jax.make_array_from_single_device_arrays(self.grid.filled, sharding_of(self.grid.mesh), buffers)
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels(AbstractVoxels):
+    """Voxels and what they conduct."""
+
+    medium: Medium
+    """Of the values that occur (fields: the extremes), as an image of shape (k, 1, 1)."""
+
+    @property
+    def is_field(self) -> bool:
+        """Whether the voxels hold conductivities."""
+        return self.medium.data.dtype.kind == "f" and self.medium.table is None
+
+    def conductivity(self, voxels: np.ndarray) -> np.ndarray:
+        """Return what voxels conduct, in the type to solve in."""
+        dtype = self.medium.dtype
+        if self.is_field:
+            return voxels.astype(dtype)
+        return self.looked_up(voxels, np.asarray(self.medium.conductivities(), dtype).reshape(-1))
+
+    def pore(self, voxels: np.ndarray) -> np.ndarray:
+        """Return which voxels count as pore."""
+        if self.medium.pore is not None:
+            return self.looked_up(voxels, np.asarray(self.medium.pore).reshape(-1))
+        return self.conductivity(voxels) > 0
+
+    def put(self, parts: dict[Index, tuple[Any, np.ndarray]]) -> jax.Array:
+        """Return an array on the grid from the voxels of each piece; zero elsewhere."""
+        return self.placed(parts, self.medium.dtype)
 
 
 def pieces_of(array: jax.Array, grid: ShardedGrid) -> Iterator[tuple[Index, Any, np.ndarray]]:
@@ -181,7 +193,18 @@ def read_voxels(
     """Bring the voxels onto the grid, and say what they conduct; the errors are those of
     `read_medium`.
     """
-    raw = _placed(image, grid) if source.image is None else grid.load(image.stored)
+    raw, present, tally, selection = read_values(image, source, grid, world, where)
+    medium = read_medium(present.reshape(-1, 1, 1), pore, values)
+    return Voxels(raw, grid, world, present, tally, selection, medium)
+
+
+def read_values(
+    image: Any, source: Source, grid: ShardedGrid, world: AbstractWorld, where: Any
+) -> tuple[jax.Array, np.ndarray, np.ndarray, Any]:
+    """Bring the voxels onto the grid; return them, the values that occur and how often, and the
+    selection.
+    """
+    raw = regridded(image, grid.shape, grid) if source.image is None else grid.load(image.stored)
     kind = np.dtype(raw.dtype).kind
     found = [voxels for _, _, voxels in pieces_of(raw, grid)]
     if kind == "f":
@@ -199,21 +222,23 @@ def read_voxels(
                     counted[key] = counted.get(key, 0) + number
         present = np.asarray(sorted(counted), raw.dtype)
         tally = np.asarray([counted[key] for key in sorted(counted)])
-    medium = read_medium(present.reshape(-1, 1, 1), pore, values)
     selection = make_selection(
         as_domain(where), Frame(grid.shape, source.spacing) if source.image is None else source.frame
     )
-    return Voxels(raw, grid, world, medium, present, tally, selection)
+    return raw, present, tally, selection
 
 
-def _placed(array: jax.Array, grid: ShardedGrid) -> jax.Array:
-    """Return an array with other filler, or none, on a grid."""
+def regridded(array: jax.Array, shape: Index, grid: ShardedGrid, order: tuple[int, int, int] = (0, 1, 2)) -> jax.Array:
+    """Return an array with other filler, or none, on a grid; `order`: its axes in that of the
+    grid's.
+    """
 
     def place(v: jax.Array) -> jax.Array:
-        x, y, z = grid.shape
-        return jnp.pad(v[:x, :y, :z], [(0, f - n) for f, n in zip(grid.filled, grid.shape, strict=True)])
+        x, y, z = shape
+        v = jnp.transpose(v[:x, :y, :z], order)
+        return jnp.pad(v, [(0, f - n) for f, n in zip(grid.filled, v.shape, strict=True)])
 
-    return jax.jit(place, out_shardings=sharding_of(grid.mesh))(array)
+    return settled(jax.jit(place, out_shardings=sharding_of(grid.mesh))(array))
 
 
 def returned(array: jax.Array, like: jax.Array, grid: ShardedGrid) -> jax.Array:
@@ -225,10 +250,12 @@ def returned(array: jax.Array, like: jax.Array, grid: ShardedGrid) -> jax.Array:
         x, y, z = grid.shape
         return jnp.pad(v[:x, :y, :z], [(0, f - n) for f, n in zip(like.shape, grid.shape, strict=True)])
 
-    return jax.jit(place, out_shardings=like.sharding)(array)
+    return settled(jax.jit(place, out_shardings=like.sharding)(array))
 
 
-def counted_section(voxels: Voxels, inside: dict[Index, np.ndarray | None], axis: int | None) -> np.ndarray | None:
+def counted_section(
+    voxels: AbstractVoxels, inside: dict[Index, np.ndarray | None], axis: int | None
+) -> np.ndarray | None:
     """Return how many voxels of the sample lie in each plane across an axis; None where all do."""
     if voxels.selection is None or axis is None:
         return None
@@ -240,7 +267,7 @@ def counted_section(voxels: Voxels, inside: dict[Index, np.ndarray | None], axis
     return np.sum(voxels.world.gather(counts), 0)
 
 
-def volume_of(voxels: Voxels, inside: dict[Index, np.ndarray | None]) -> int:
+def volume_of(voxels: AbstractVoxels, inside: dict[Index, np.ndarray | None]) -> int:
     """Return how many voxels the sample has."""
     if voxels.selection is None:
         return math.prod(voxels.shape)

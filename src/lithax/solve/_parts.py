@@ -7,14 +7,12 @@ are lower faces of filler cells. Fine levels lie over the devices; levels of few
 every device as a whole, which costs less than to ask the others.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
-from jax import lax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
@@ -23,13 +21,10 @@ from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._conduction_problem import harmonic_mean, lost_power, spread, symmetric
 from lithax.solve._conduction_solve import Stats, Tolerances, ended
 from lithax.solve._conjugate_gradients import State, start, step
-from lithax.solve._face_operator import FaceOperator, padded_faces
-from lithax.solve._layout import AbstractLayout, Layout
-from lithax.solve._multigrid import OVER, Multigrid, coarsened, coarsening, pseudo_inverse, smoothing, summed
+from lithax.solve._face_operator import FaceOperator
+from lithax.solve._layout import AbstractLayout
+from lithax.solve._multigrid import Multigrid, pseudo_inverse, smoothing
 from lithax.solve._part_layout import PartLayout
-
-REPLICATED = 32**3
-"""At how many cells a level is kept by every device as a whole."""
 
 
 class Parts(eqx.Module):
@@ -69,19 +64,6 @@ class Parts(eqx.Module):
         return mapped(*arguments)
 
 
-def plan_levels(
-    shape: Index, strengths: tuple[float, float, float]
-) -> tuple[tuple[Index, ...], tuple[tuple[bool, bool, bool], ...], int, Index]:
-    """Return the shapes and steps of all levels, how many of them lie over the devices, and what
-    the parts must be a multiple of.
-    """
-    shapes, steps = coarsening(shape, strengths)
-    count = next((k for k, s in enumerate(shapes) if math.prod(s) <= REPLICATED), len(shapes))
-    count = min(max(count, 1), max(1, len(shapes) - 1))
-    x, y, z = (2 ** sum(s[axis] for s in steps[:count]) for axis in range(3))
-    return shapes, steps, count, (x, y, z)
-
-
 def plan_parts(
     grid: ShardedGrid,
     levels: Any,
@@ -92,20 +74,7 @@ def plan_parts(
     linear: bool,
 ) -> Parts:
     """Lay out the levels over the devices of a grid."""
-    shapes, steps, count, _ = levels
-    names, counts, part = axis_names(grid.mesh), grid.counts, grid.part
-    layouts: list[AbstractLayout] = []
-    for k, shape in enumerate(shapes):
-        if k < count:
-            layouts.append(
-                PartLayout(shape=part, whole=shape, names=names, counts=counts, periodic=periodic, held=held)
-            )
-            if k < len(steps):
-                a, b, c = (n // 2 if halved else n for n, halved in zip(part, steps[k], strict=True))
-                part = (a, b, c)
-        else:
-            layouts.append(Layout(shape, periodic, held))
-    return Parts(grid, tuple(layouts), steps, geometry, axis, linear)
+    return Parts(grid, part_layouts(grid, levels, periodic, held), levels[1], geometry, axis, linear)
 
 
 def _flat_positions(layout: PartLayout, axis: int) -> jax.Array:
@@ -197,51 +166,6 @@ def _imbalance(parts: Parts, faces: Any, steps: jax.Array, u: jax.Array, r: jax.
     return lost_power(layout.dot(layout.pad(jnp.broadcast_to(ramp, layout.shape)), r), power)
 
 
-def _aggregate_faces(operator: FaceOperator, axis: int, step: tuple[bool, bool, bool]) -> jax.Array:
-    """Return the weights of the lower faces of a device's aggregates, as `coarsened` does."""
-    fine = operator.layout
-    assert isinstance(fine, PartLayout)
-    c, n, ghost = operator.faces[axis], fine.shape[axis], fine.ghosts[axis]
-    window = [slice(g, g + m) for g, m in zip(fine.ghosts, fine.shape, strict=True)]
-    if step[axis]:
-        window[axis] = slice(ghost, ghost + n, 2)
-        lower = c[tuple(window)]
-        if fine.held[axis] and fine.whole[axis] % 2:
-            # An odd last cell stands alone: its upper face is an even one of the aggregates.
-            window[axis] = slice(ghost - 1, ghost - 1 + n, 2)
-            place = fine.positions(axis)[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))]
-            lower = jnp.where(place == fine.whole[axis] + 1, c[tuple(window)], lower)
-        lower = lower / OVER
-    else:
-        lower = c[tuple(window)]
-    if any(p for a, p in enumerate(fine.periodic) if a != axis):  # filler holds copies there
-        halves = tuple(slice(None, None, 2 if step[axis] and a == axis else 1) for a in range(3))
-        lower = jnp.where(jnp.broadcast_to(fine.across(axis), fine.shape)[halves], lower, 0)
-    return summed(lower, tuple(halved and other != axis for other, halved in enumerate(step)))
-
-
-def _coarser(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, bool, bool]) -> FaceOperator:
-    fine = operator.layout
-    if not isinstance(fine, PartLayout):
-        assert isinstance(layout, Layout)
-        return coarsened(operator, layout, step)
-    faces = []
-    for axis in range(3):
-        lower = _aggregate_faces(operator, axis, step)
-        if isinstance(layout, PartLayout):
-            faces.append(layout.filled(layout.surrounded(lower)))
-            continue
-        assert isinstance(layout, Layout)
-        x, y, z = (n + int(layout.held[axis] and a == axis) for a, n in enumerate(layout.shape))
-        all_of_them = fine.collected(lower, (x, y, z))
-        end = None
-        if layout.held[axis]:
-            end = lax.slice_in_dim(all_of_them, layout.shape[axis], layout.shape[axis] + 1, axis=axis)
-        x, y, z = layout.shape
-        faces.append(padded_faces(layout, axis, all_of_them[:x, :y, :z], end))
-    return FaceOperator(layout, (faces[0], faces[1], faces[2]))
-
-
 Levels = tuple[tuple[tuple[jax.Array, jax.Array, jax.Array], ...], jax.Array]
 
 
@@ -279,7 +203,7 @@ def levels_of(parts: Parts, fields: tuple[jax.Array, ...]) -> Levels:
         faces = _face_weights(parts, tuple(layout.filled(layout.pad(s)) for s in fields))
         operators = [FaceOperator(layout, faces)]
         for coarse, halved in zip(parts.layouts[1:], parts.steps, strict=True):
-            operators.append(_coarser(operators[-1], coarse, halved))
+            operators.append(coarser_part(operators[-1], coarse, halved))
         return tuple(tuple(o.faces) for o in operators), pseudo_inverse(operators[-1])
 
     return parts.run(make, (parts.own,) * len(fields), *fields, out=_level_specs(parts))

@@ -1,37 +1,30 @@
 """Absolute permeability by Stokes flow on the voxels: the public function."""
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple
+import math
+from collections.abc import Collection
+from typing import Any
 
 import jax
 import numpy as np
-import psutil
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
-from lithax.errors import MemoryLimitError
 from lithax.geometry import Frame
-from lithax.solve._area_unit import square_metres
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
-from lithax.solve._flow_input import AXES, FlowInput, area_of, read_input, turned
-from lithax.solve._flow_problem import FlowProblem, fields_with_derivative, prepare, solve_problem, value_of
+from lithax.solve._flow_direction import ORDERS, Boundaries, Call, solve_direction
+from lithax.solve._flow_input import AXES, FlowInput, read_input, turned
+from lithax.solve._flow_problem import prepare
 from lithax.solve._flow_solve import FlowSettings
-from lithax.solve._mac import shifted
-from lithax.solve._mac_walls import WALLS, Boundary
+from lithax.solve._flow_words import SIDES, check_words, scale_of, wall_rule
+from lithax.solve._multigrid import FEW_CELLS
+from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability_of_flow import Direction, as_images, make_result, plain_numbers, tensor_of
+from lithax.solve._permeability_over_devices import permeability_over_devices
 from lithax.solve._permeability_result import Permeability
-
-ENDS = ("pressure", "periodic")
-SIDES: dict[str, Boundary] = {"symmetric": "mirror", "no_slip": "wall", "periodic": "periodic"}
-BYTES_PER_VOXEL = 140
-"""Measured, with two stored directions: 121 at 128³, about 110 at 220³, beside compiled programs;
-porous phases take 16 more.
-"""
-_ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
-"""The axes of the image with that of the flow first."""
+from lithax.solve._solve_memory import check_memory, memory_of_flow
+from lithax.solve._source import without_filler
 
 
 def permeability(
@@ -42,6 +35,7 @@ def permeability(
     permeability: Any = None,
     porosity: dict[int, float] | None = None,
     where: Any = None,
+    shape: Any = None,
     ends: str = "pressure",
     sides: str = "symmetric",
     reservoir: int = 0,
@@ -81,6 +75,8 @@ def permeability(
     where
         Region of interest, as for `chunk_map`. What is outside is solid *and leaves volume and
         porosity*: a `Cylinder` is a jacketed plug.
+    shape
+        Of the image, for an array with filler, as `lithax.shard` adds to lay it over devices.
     ends
         "pressure": held on the two faces of the image, without tangential flow. "periodic".
     sides
@@ -134,46 +130,53 @@ def permeability(
         leaves nothing.
     MemoryLimitError
         If the solve does not fit into memory.
+    RuntimeError
+        If several processes work together whose devices JAX does not see as one set.
+
+    Notes
+    -----
+    An image whose processes share their devices (``connect("jax")``) is divided among all of them,
+    and so is an array from `lithax.shard`; k is that of one device to rounding. Not available there
+    are `reservoir`, `budget` and `segmentation`, and the breakthrough diameter is not found.
     """
-    _check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
-    _check_memory(image, memory_limit)
-    given = read_input(image, pore, permeability, where, spacing)
-    rule = _wall_rule(wall, given)
-    scale, unit = _scale(given, unit)
+    check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
+    over_devices = lies_over_devices(image) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
+    memory = memory_of_flow(image, over_devices)
+    if memory is not None:
+        check_memory("permeability()", memory, memory_limit)
+    boundaries: Boundaries = ("pressure" if ends == "pressure" else "periodic", SIDES[sides], SIDES[sides])
     settings = (
         FlowSettings(tolerance, None, max_iterations),
         FlowSettings(tolerance, gradient_tolerance, max_iterations),
     )
+    call = Call(axis, boundaries, reservoir, area, settings, fields, progress)
+    if over_devices:
+        refused = {"reservoir": reservoir, "budget": budget, "segmentation": segmentation is not None}
+        made = permeability_over_devices(
+            image, call, shape=shape, pore=pore, permeability=permeability, porosity=porosity, where=where, wall=wall,
+            spacing=spacing, unit=unit, ends=ends, sides=sides, refused=[name for name, given in refused.items() if given],
+        )  # fmt: skip
+        return _thrown(made, throw)
+    given = read_input(image if shape is None else without_filler(image, shape), pore, permeability, where, spacing)
+    rule = wall_rule(wall, given)
+    scale, unit = scale_of(given, unit)
     asked = check_budget(budget, given)
-    boundaries: Boundaries = ("pressure" if ends == "pressure" else "periodic", SIDES[sides], SIDES[sides])
-    call = _Call(axis, boundaries, reservoir, area, settings, fields, progress)
     solved, tensor = _directions(given, rule, call)
     made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
     if asked or segmentation is not None:
         made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, segmentation))
     if fields:
         made = as_images(image, made)
+    return _thrown(made, throw)
+
+
+def _thrown(made: Permeability, throw: bool) -> Permeability:
     if throw and not is_traced(made.converged) and not bool(np.all(np.asarray(made.converged))):
         raise RuntimeError(f"the permeability did not converge: {made}")
     return made
 
 
-Boundaries = tuple[Boundary, Boundary, Boundary]
-
-
-class _Call(NamedTuple):
-    """How to solve, whatever the voxels."""
-
-    axis: str
-    boundaries: Boundaries
-    reservoir: int
-    area: float | None
-    settings: tuple[FlowSettings, FlowSettings]
-    fields: bool
-    progress: bool
-
-
-def _directions(given: FlowInput, rule: str, call: _Call) -> tuple[list[Direction], tuple[Any, Any] | None]:
+def _directions(given: FlowInput, rule: str, call: Call) -> tuple[list[Direction], tuple[Any, Any] | None]:
     """Solve for each direction asked for; return also the tensor, where the boundaries determine
     it.
     """
@@ -181,17 +184,17 @@ def _directions(given: FlowInput, rule: str, call: _Call) -> tuple[list[Directio
     if call.axis == "all" and set(call.boundaries) == {"periodic"} and call.reservoir == 0:
         problem = prepare(given, call.boundaries, rule, 0, call.area, (0, 1, 2))
         for a in range(3):
-            solved.append(_solve(problem, given, a, a, call))
+            solved.append(solve_direction(problem, given, a, a, call))
         return solved, tensor_of(problem, solved)
     for a in range(3) if call.axis == "all" else (AXES.index(call.axis),):
-        along = turned(given, _ORDERS[a])
+        along = turned(given, ORDERS[a])
         problem = prepare(along, call.boundaries, rule, call.reservoir, call.area)
-        solved.append(_solve(problem, along, a, 0, call))
+        solved.append(solve_direction(problem, along, a, 0, call))
     return solved, None
 
 
 def _budget(
-    made: Permeability, given: FlowInput, rule: str, call: _Call, asked: tuple[str, ...], segmentation: Any
+    made: Permeability, given: FlowInput, rule: str, call: Call, asked: tuple[str, ...], segmentation: Any
 ) -> ErrorBudget:
     """Solve again for the lines of the budget that were asked for."""
     plain = call._replace(fields=False, progress=False)
@@ -254,115 +257,3 @@ def threshold_sensitivity(grey: Any, threshold: float, *, width: float, **option
 
     at = jnp.asarray(threshold, np.float32)
     return plain_numbers(jax.jvp(log_k, (at,), (jnp.ones_like(at),))[1])
-
-
-@contextlib.contextmanager
-def _bar(problem: FlowProblem, axis: int, progress: bool) -> Iterator[Callable[[int, Any, float], None] | None]:
-    """Give a function that moves a bar with each iteration, or None."""
-    if not progress:
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=f"permeability along {AXES[axis]}", unit=" steps") as bar:
-
-        def see(iteration: int, state: Any, spread: float) -> None:
-            k = float(state.stationary) * problem.shortening / problem.volume
-            bar.set_postfix_str(f"k = {k:.5g} voxel², flux spread {100 * spread:.2g} %", refresh=False)
-            bar.update()
-
-        yield see
-
-
-def _solve(
-    problem: FlowProblem,
-    given: FlowInput,
-    axis: int,
-    along: int,
-    call: _Call,
-) -> Direction:
-    if problem.geometry is None:
-        return Direction(problem, None, jnp.zeros((), np.float32), None, None, axis, along, given)
-
-    with _bar(problem, axis, call.progress) as report:
-        flow = solve_problem(problem, along, call.settings, report)
-    value = value_of(problem, flow.x, axes=(along, along))
-    velocity = pressure = None
-    if call.fields:
-        x = fields_with_derivative(problem, flow.x, call.settings[1])
-        cut = slice((problem.geometry.length - given.shape[0]) // 2, None)
-        wrap = tuple(boundary == "periodic" for boundary in problem.geometry.boundaries)
-        parts = [0.5 * (x[d] + shifted(x[d], d, 1, wrap[d])) for d in range(3)]  # on two faces of a voxel
-        parts = [part[cut][: given.shape[0]] for part in (*parts, x[3])]
-        if along != axis:  # back to the order of the image's axes
-            back = [_ORDERS[axis].index(a) for a in range(3)]
-            parts = [jnp.transpose(part, back) for part in parts]
-            parts = [*(parts[b] for b in back), parts[3]]
-        velocity, pressure = tuple(parts[:3]), parts[3]
-    return Direction(problem, flow, value, velocity, pressure, axis, along, given)
-
-
-def _scale(given: FlowInput, unit: str | None) -> tuple[float, str]:
-    """Return what a permeability in the unit of length squared is multiplied by, and the unit of
-    the result.
-    """
-    area = area_of(given.voxel_unit)
-    if area is None:
-        if unit not in (None, "voxel²", "voxel2"):
-            raise ValueError(
-                f"unit={unit!r} needs the voxel length, and the image has no voxel_unit: give spacing='2 um', or "
-                f"image.update(voxel_length=..., voxel_unit=...); without it k is in voxel²."
-            )
-        unscaled = isinstance(given.spacing, tuple) and given.spacing == (1.0, 1.0, 1.0)
-        return 1.0, "voxel²" if unscaled else "length²"
-    if unit in ("voxel²", "voxel2"):
-        raise ValueError(f"unit={unit!r} is what value_voxel is in; value has a physical unit, such as 'mD' or 'm²'.")
-    wanted = "m²" if unit is None else unit
-    return area / square_metres(wanted), wanted
-
-
-def _wall_rule(wall: str | None, given: FlowInput) -> str:
-    soft = given.soft is not None or bool(given.phases)
-    if wall is None:
-        return "half_voxel" if soft else "accurate"
-    if wall not in WALLS:
-        raise ValueError(f"wall={wall!r} must be 'accurate' or 'half_voxel'.")
-    if wall == "accurate" and soft:
-        raise ValueError(
-            "wall='accurate' counts voxels between sharp walls, and the image has soft walls or porous phases; use "
-            "wall='half_voxel', or leave wall out."
-        )
-    return wall
-
-
-def _check_words(
-    axis: Any, ends: Any, sides: Any, reservoir: Any, tolerance: Any, gradient_tolerance: Any, most: Any, area: Any
-) -> None:
-    if axis not in (*AXES, "all"):
-        raise ValueError(f"axis={axis!r} must be 'x', 'y', 'z' or 'all'.")
-    if ends not in ENDS:
-        raise ValueError(f"ends={ends!r} must be 'pressure' or 'periodic'.")
-    if sides not in SIDES:
-        raise ValueError(f"sides={sides!r} must be 'symmetric', 'no_slip' or 'periodic'.")
-    if not isinstance(reservoir, int | np.integer) or reservoir < 0:
-        raise ValueError(f"reservoir={reservoir!r} must be a number of voxels >= 0.")
-    for name, value in (("tolerance", tolerance), ("gradient_tolerance", gradient_tolerance)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name}={value!r} must be a relative error between 0 and 1, such as 5e-3.")
-    if not isinstance(most, int | np.integer) or most < 1:
-        raise ValueError(f"max_iterations={most!r} must be a whole number >= 1.")
-    if area is not None and not area > 0:
-        raise ValueError(f"area={area!r} must be a positive cross-section, in the square of the unit of spacing.")
-
-
-def _check_memory(image: Any, memory_limit: int | None) -> None:
-    shape = getattr(image, "shape", None)
-    if shape is None or len(shape) != 3:
-        return  # said with more care when the image is read
-    needed = int(np.prod(shape)) * BYTES_PER_VOXEL
-    free = psutil.virtual_memory().available if memory_limit is None else memory_limit
-    if needed > free:
-        raise MemoryLimitError(
-            f"permeability of {tuple(shape)} voxels needs about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB may be used; take "
-            f"sub-volumes (lx.solve.subvolumes), coarsen the image, or raise memory_limit."
-        )

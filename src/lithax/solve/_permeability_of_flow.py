@@ -15,8 +15,9 @@ from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
 from lithax.solve._flow_resolution import breakthrough_diameter, narrow_share, wall_area
-from lithax.solve._flow_solve import Flow
-from lithax.solve._permeability_result import FlowPorosity, Permeability
+from lithax.solve._flow_solve import Flow, planes_of
+from lithax.solve._mac_walls import HostLines
+from lithax.solve._permeability_result import NARROW, FlowPorosity, Permeability
 
 RESOLVED = 10
 """Voxels across a throat from which on its k is that of the throat, within a few percent."""
@@ -93,7 +94,7 @@ def make_result(
     concrete = not is_traced(k_stationary) and not any(is_traced(one.flow.iterations) for one in solved if one.flow)
     if given.open is not None and given.free is not None and not is_traced(given.open):
         shares = _porosity(given, solved, porosity)
-        surface = wall_area(given.free) / _volume(given)
+        surface = wall_area(HostLines(given.shape, given.shape), given.free) / _volume(given)
         if concrete:
             narrow = np.array([_narrow(one) for one in solved])
             widths = np.array([breakthrough_diameter(np.asarray(one.given.free), one.along) for one in solved])
@@ -174,10 +175,11 @@ def as_images(image: Any, made: Permeability) -> Permeability:
 
 def _slices(one: Direction) -> Any:
     """Return the flux through each plane of faces of the sample, over that of k_L."""
-    velocity = jnp.moveaxis(one.flow.x[one.along], one.along, 0)  # pyright: ignore[reportOptionalMemberAccess]
-    planes = velocity.sum(2).sum(1)
-    section = one.problem.volume / one.problem.geometry.length
-    mean = one.flow.stationary / one.problem.volume  # pyright: ignore[reportOptionalMemberAccess]
+    flow, geometry, along = one.flow, one.problem.geometry, one.along
+    assert flow is not None
+    planes = planes_of(flow.x[along], along, geometry.wrap[along])
+    section = one.problem.volume / (geometry.length if along == 0 else planes.shape[0])
+    mean = flow.stationary / one.problem.volume
     return planes / section / jnp.where(mean == 0, 1, mean)
 
 
@@ -187,28 +189,37 @@ def _volume(given: FlowInput) -> int:
 
 def _porosity(given: FlowInput, solved: list[Direction], porosity: dict[int, float] | None) -> FlowPorosity:
     volume = _volume(given)
-    total = int(given.open.sum()) / volume  # pyright: ignore[reportOptionalMemberAccess]
     clusters = [one.problem.clusters for one in solved if one.problem.clusters is not None]
     least = min(clusters, key=lambda c: int(c.percolating.sum()))
-    lost, open_voxels = least.removed_voxels, int(given.open.sum())  # pyright: ignore[reportOptionalMemberAccess]
+    open_voxels = int(given.open.sum())  # pyright: ignore[reportOptionalMemberAccess]
     micro = None
     if porosity is not None:
-        micro = sum(share * int(where.sum()) / volume for where, share in _micro(given, porosity))
+        micro = sum(share * int(np.sum(where)) / volume for where, share in micro_phases(given, porosity))
     elif given.soft is not None and not is_traced(given.soft):
         values = np.asarray(jax.lax.stop_gradient(given.soft))
         micro = float(values[given.open & ~given.free].sum() / volume)  # pyright: ignore[reportOptionalOperand]
-    macro = int(given.free.sum()) / volume  # pyright: ignore[reportOptionalMemberAccess]
-    return FlowPorosity(
-        total=macro + micro if micro is not None else total,
-        macro=macro,
-        micro=micro,
-        accessible=min(least.accessible, open_voxels) / volume,
-        percolating=(open_voxels - lost) / volume,
-        isolated=(open_voxels - min(least.accessible, open_voxels)) / volume,
+    return porosity_of(
+        volume, open_voxels, int(given.free.sum()), least.accessible, open_voxels - least.removed_voxels, micro
     )
 
 
-def _micro(given: FlowInput, porosity: dict[int, float]) -> list[tuple[np.ndarray, float]]:
+def porosity_of(
+    volume: int, open_voxels: int, free: int, accessible: int, percolating: int, micro: float | None
+) -> FlowPorosity:
+    """Return shares of a sample from counts of its voxels."""
+    macro, accessible = free / volume, min(accessible, open_voxels)
+    return FlowPorosity(
+        total=open_voxels / volume if micro is None else macro + micro,
+        macro=macro,
+        micro=micro,
+        accessible=accessible / volume,
+        percolating=percolating / volume,
+        isolated=(open_voxels - accessible) / volume,
+    )
+
+
+def micro_phases(given: FlowInput, porosity: dict[int, float]) -> list[tuple[np.ndarray, float]]:
+    """Return where the phases of given porosity lie, and their porosity."""
     found = []
     for value, share in porosity.items():
         where = [w for label, (w, _, _) in zip(given.labels, given.phases, strict=True) if label == value]
@@ -223,7 +234,9 @@ def _micro(given: FlowInput, porosity: dict[int, float]) -> list[tuple[np.ndarra
 def _narrow(one: Direction) -> float:
     if one.flow is None:
         return 0.0
-    return narrow_share(np.asarray(one.flow.x[one.along]), one.along)
+    velocity = np.asarray(one.flow.x[one.along])
+    x, y, z = velocity.shape
+    return float(narrow_share(HostLines(velocity.shape, (x, y, z)), velocity, one.along))
 
 
 def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths: np.ndarray, ends: str) -> list[str]:
@@ -240,11 +253,8 @@ def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths
                 f"{name}: no path joins the ends through voxel faces, so k = 0"
                 + ("; through edges and corners one does: the throats are at the voxel's limit" if loose else "")
             )
-        elif share > 0.05:
-            notes.append(
-                f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse "
-                f"for a reliable k"
-            )
+        else:
+            notes += narrow_note(name, share)
         if one.flow is not None and 0 < width < RESOLVED:
             notes.append(
                 f"{name}: the widest way through is {width:.3g} voxels across where it is narrowest; below about {RESOLVED} the "
@@ -257,12 +267,26 @@ def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths
                     f"the faces across {AXES[one.axis]} do not match, so periodic ends make walls there: use "
                     f"ends='pressure', or a reservoir"
                 )
-    for where, drag in _matrices(given):
-        if drag is not None and drag < 0.1 and where.any():
-            notes.append(
-                f"Brinkman layers at a porous phase are {drag**0.5:.2g} voxels thin, not resolved: its k enters by Darcy flow"
-            )
-    return notes
+    return notes + layer_notes(given)
+
+
+def narrow_note(name: str, share: float) -> list[str]:
+    """Say it where much of the flux along an axis passes narrow throats."""
+    if share <= NARROW:
+        return []
+    return [
+        f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse for a "
+        f"reliable k"
+    ]
+
+
+def layer_notes(given: FlowInput) -> list[str]:
+    """Say which porous phases are so tight that the flow into them is not resolved."""
+    return [
+        f"Brinkman layers at a porous phase are {drag**0.5:.2g} voxels thin, not resolved: its k enters by Darcy flow"
+        for where, drag in _matrices(given)
+        if drag is not None and drag < 0.1 and where.any()
+    ]
 
 
 def _matrices(given: FlowInput) -> list[tuple[np.ndarray, float | None]]:

@@ -10,6 +10,8 @@ from lithax.solve._area_unit import square_metres
 from lithax.solve._error_budget import ErrorBudget
 
 AXES = ("x", "y", "z")
+NARROW = 0.05
+"""Share of the flux through throats of one or two voxels above which an image is called coarse."""
 
 
 class FlowPorosity(eqx.Module):
@@ -73,7 +75,9 @@ class Permeability(eqx.Module):
     """Total imaged porosity [-]; None inside a compiled function."""
     porosities: FlowPorosity | None
     narrow_share: Any
-    """Share of the flux through throats of one or two voxels [-]."""
+    """Share of the flux of a slice that passes throats of one or two voxels, where it is largest
+    [-].
+    """
     error_budget: ErrorBudget
     wall: str = eqx.field(static=True)
     ends: str = eqx.field(static=True)
@@ -95,7 +99,7 @@ class Permeability(eqx.Module):
     """
     breakthrough_diameter: Any = None
     """Of the largest ball that passes through the free pores from end to end [voxel]; 0 where none
-    does. Below about 10 the image is coarse for k."""
+    does. Below about 10 the image is coarse for k. None over several devices."""
 
     def to(self, unit: str) -> Any:
         """Return `value` in another unit of permeability, such as "mD".
@@ -157,6 +161,8 @@ class Permeability(eqx.Module):
             found["millidarcy"] = plain(self.millidarcy)
         if self.porosities is not None:
             found["porosities"] = {name: plain(v) for name, v in vars(self.porosities).items()}
+        for name in ("narrow_share", "breakthrough_diameter"):
+            found[name] = plain(getattr(self, name))
         budget = self.error_budget
         found["error_budget"] = {
             "solver": plain(budget.solver),
@@ -250,6 +256,12 @@ class Permeability(eqx.Module):
             rows.insert(0, f"{self.notes[0]}, porosity {100 * p.total:.1f} %")
             rows.append(
                 f"{100 * p.percolating:.2f} % of the volume joins the ends, {100 * p.isolated:.2f} % is isolated"
+            )
+        shares = np.atleast_1d(np.asarray(0.0 if self.narrow_share is None else self.narrow_share, float))
+        if self.narrow_share is not None and shares.max() <= NARROW:  # above, a note says it
+            rows.append(
+                f"at most {', '.join(f'{100 * share:.2g}' for share in shares)} % of the flux of a slice passes throats of one or two "
+                f"voxels"
             )
         if self.tensor is None and self.axis == "all":
             rows.append("off-diagonals not determined by these boundaries")

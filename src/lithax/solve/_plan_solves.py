@@ -8,8 +8,8 @@ import numpy as np
 from lithax.images import Plan, plans
 from lithax.solve._conduction import conductivity
 from lithax.solve._over_devices import lies_over_devices
-from lithax.solve._permeability import BYTES_PER_VOXEL, permeability
-from lithax.solve._solve_memory import memory_allowed, memory_of_conduction
+from lithax.solve._permeability import permeability
+from lithax.solve._solve_memory import memory_allowed, memory_of_conduction, memory_of_flow
 
 
 @plans(conductivity)
@@ -26,8 +26,10 @@ def _plan_conductivity(
 
 @plans(permeability)
 def _plan_permeability(image: Any, /, *, memory_limit: Any = None, **_: Any) -> Plan:
-    shape = tuple(image.shape)
-    return _plan("solve.permeability", image, shape, math.prod(shape) * BYTES_PER_VOXEL, memory_limit)
+    found = memory_of_flow(image, lies_over_devices(image))
+    if found is None:
+        raise TypeError("plan() of permeability needs an image, or an array of three axes.")
+    return _plan("solve.permeability", image, found[0], found[1], memory_limit)
 
 
 def _plan(name: str, image: Any, shape: tuple[int, ...], memory: int, memory_limit: Any) -> Plan:

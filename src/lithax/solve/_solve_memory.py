@@ -21,6 +21,10 @@ every potential that is kept, and the derivative for every voxel add.
 """
 LABELS = 20
 """Of the voxels while parts that join the ends are found [byte per voxel]."""
+FLOW = 140
+"""Of a Stokes solve with two stored directions [byte per voxel]: 121 at 128³, about 110 at 220³;
+porous phases take 16 more.
+"""
 PROGRAMS = 150 * 2**20
 """To compile the programs [byte]."""
 
@@ -59,6 +63,24 @@ def memory_of_conduction(
     processes = connected().count if over_devices else 1
     voxels = -(-math.prod(size[-3:]) // processes)
     return tuple(size), voxels * (max(each, LABELS) + held) + PROGRAMS
+
+
+def memory_of_flow(image: Any, over_devices: bool) -> tuple[tuple[int, ...], int] | None:
+    """Return the shape of the voxels, and what a process needs for their permeability besides what
+    it holds [byte]; None for what `permeability` refuses with more care.
+
+    Parameters
+    ----------
+    image
+        As for `permeability`.
+    over_devices
+        Whether the voxels are divided among the processes.
+    """
+    size = getattr(image, "shape", None)
+    if size is None or len(size) != 3 or not hasattr(image, "dtype"):
+        return None
+    processes = connected().count if over_devices else 1
+    return tuple(size), -(-math.prod(size) // processes) * FLOW
 
 
 def memory_allowed(memory_limit: Any) -> int:

@@ -69,6 +69,30 @@ def _boolean(image: Any) -> bool:
     return str(image.dtype).endswith("bool")
 
 
+def without_filler(image: Any, shape: Any) -> Any:
+    """Return an array without the filler beyond a shape."""
+    x, y, z = size_of(image, shape)
+    return image[..., :x, :y, :z]
+
+
+def size_of(image: Any, shape: Any) -> tuple[int, int, int]:
+    """Return the shape of an image, or, if it is given, of what an array with filler holds."""
+    size = tuple(image.shape if shape is None else shape)
+    if shape is None and len(size) != 3:
+        raise ValueError(f"image has shape {size}; give three axes, each of at least one voxel.")
+    if shape is not None and (
+        hasattr(image, "frame")
+        or len(size) != 3
+        or any(not 0 < n <= m for n, m in zip(size, image.shape[-3:], strict=True))
+    ):
+        raise ValueError(
+            f"shape={shape!r} must be three numbers, none beyond image's {tuple(image.shape)}, and is for arrays with filler; "
+            "leave it out."
+        )
+    x, y, z = (int(n) for n in size)
+    return x, y, z
+
+
 def spacing_of(spacing: Any) -> tuple[float, float, float]:
     """Return a voxel length, or three, as three; ValueError if they are not positive."""
     try:

@@ -23,7 +23,7 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.arrays import fence, is_traced
+from lithax.arrays import fence, is_traced, settled
 from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle
 from lithax.solve._mac import Fields, MacOperator
 from lithax.typing import Array
@@ -155,13 +155,13 @@ def step(state: FlowState, work: Callable[[Fields], Any], precondition: Precondi
         shares = [-s / n for s, n in zip(_products(operator, z, state.directions), state.sizes, strict=True)]
         z = tuple(fence(along(z[c], shares, [d[c] for d in state.directions])) for c in range(4))
     q = tuple(fence(operator.part(z, c)) for c in range(4))
-    size = jnp.maximum(dot(q, q), jnp.finfo(q[0].dtype).tiny)
-    length = dot(state.r, q) / size
+    size = jnp.maximum(settled(dot(q, q)), jnp.finfo(q[0].dtype).tiny)
+    length = settled(dot(state.r, q)) / size
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
     r = tuple(along(a, [-length], [b]) for a, b in zip(state.r, q, strict=True))
     del q
-    change = relative_change(x[:3], z[:3], length)
-    pushed, remains, leaks = work(x), dot(x, r), dot_one(x[3], r[3])
+    change = settled(relative_change(x[:3], z[:3], length))
+    pushed, remains, leaks = settled(work(x)), settled(dot(x, r)), settled(dot_one(x[3], r[3]))
     directions, sizes = ((*state.directions[1:], z), (*state.sizes[1:], size)) if state.directions else ((), ())
     return FlowState(
         x, r, directions, sizes, state.iteration + 1,
@@ -175,7 +175,7 @@ def _products(operator: MacOperator, z: Fields, directions: tuple[Fields, ...]) 
     for part in range(4):
         mine = fence(operator.part(z, part))
         for i, d in enumerate(directions):
-            found[i] = found[i] + dot_one(fence(operator.part(d, part)), mine)
+            found[i] = found[i] + settled(dot_one(fence(operator.part(d, part)), mine))
     return found
 
 

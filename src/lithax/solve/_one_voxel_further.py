@@ -1,0 +1,102 @@
+"""What lies one voxel further along an axis: on one device, or next door.
+
+An axis of an array is described by whether it is periodic; or, where the array lies over several
+devices, by a `PartedAxis`. Stencils are written with `shifted` and do not know which.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import equinox as eqx
+import jax
+from jax import lax
+from jax import numpy as jnp
+from jax.sharding import PartitionSpec
+
+from lithax.sharded import ShardedGrid, axis_names
+from lithax.typing import Array
+
+
+class PartedAxis(eqx.Module):
+    """One axis of a grid that lies over devices; static, so two equal ones compile once."""
+
+    grid: ShardedGrid = eqx.field(static=True)
+    axis: int = eqx.field(static=True)
+    periodic: bool = eqx.field(static=True)
+
+    def __bool__(self) -> bool:
+        return self.periodic
+
+    @property
+    def whole(self) -> int:
+        """Voxels along the axis, filler apart."""
+        return self.grid.shape[self.axis]
+
+    @property
+    def count(self) -> int:
+        """Devices along the axis."""
+        return self.grid.counts[self.axis]
+
+    @property
+    def name(self) -> str | None:
+        """That of the mesh's axis."""
+        return axis_names(self.grid.mesh)[self.axis]
+
+    def run(self, function: Callable[..., Array], *arrays: Array, thin: bool = False) -> Array:
+        """Run a function of the parts on every device; `thin`: what it returns is one voxel thick,
+        and the same on all devices along the axis.
+        """
+        names = axis_names(self.grid.mesh)
+        own = PartitionSpec(*names)
+        out = PartitionSpec(*(None if thin and a == self.axis else name for a, name in enumerate(names)))
+        return jax.shard_map(function, mesh=self.grid.mesh, in_specs=own, out_specs=out, check_vma=False)(*arrays)
+
+    def shifted(self, part: Array, step: int) -> Array:
+        """Return the value one voxel further, on one device."""
+        n = part.shape[self.axis]
+        cut = partial(lax.slice_in_dim, part, axis=self.axis)
+        owner, end = divmod(self.whole - 1, n)  # where the last voxel lies
+        here = lax.axis_index(self.name) if self.count > 1 else 0
+        sent = cut(0, 1) if step == 1 else cut(n - 1, n)
+        if self.periodic and step == -1 and end != n - 1:
+            sent = jnp.where(here == owner, cut(end, end + 1), sent)
+        ring = [(k, (k + 1) % (owner + 1)) for k in range(owner + 1)] if self.periodic else _row(self.count)
+        if self.count > 1:
+            seen = lax.ppermute(sent, self.name, ring if step == -1 else [(b, a) for a, b in ring])
+        else:
+            seen = sent if self.periodic else jnp.zeros_like(sent)
+        if step == -1:
+            return jnp.concatenate([seen, cut(0, n - 1)], self.axis)
+        moved = jnp.concatenate([cut(1, n), seen], self.axis)
+        if self.periodic and end != n - 1:  # the image ends before the part does
+            place = jnp.arange(n).reshape([-1 if a == self.axis else 1 for a in range(3)])
+            moved = jnp.where((here == owner) & (place == end), seen, moved)
+        return moved
+
+
+def _row(count: int) -> list[tuple[int, int]]:
+    return [(k, k + 1) for k in range(count - 1)]
+
+
+Axis = bool | PartedAxis
+"""Whether an axis is periodic, and how it lies over devices if it does."""
+
+Axes = tuple[Axis, Axis, Axis]
+
+
+def shifted(values: Array, axis: int, step: int, wrap: Axis) -> Array:
+    """Return the value one voxel further along an axis; 0 beyond the faces, unless it wraps
+    around.
+    """
+    if isinstance(wrap, PartedAxis):
+        return wrap.run(partial(wrap.shifted, step=step), values)
+    n = values.shape[axis]
+    cut = partial(jax.lax.slice_in_dim, values, axis=axis)
+    inner, beyond = (cut(1, n), cut(0, 1)) if step == 1 else (cut(0, n - 1), cut(n - 1, n))
+    beyond = beyond if wrap else jnp.zeros_like(beyond)
+    return jnp.concatenate([inner, beyond] if step == 1 else [beyond, inner], axis)
+
+
+def length_of(values: Array, axis: int, wrap: Axis) -> int:
+    """Return how many layers an array has along an axis, filler apart."""
+    return wrap.whole if isinstance(wrap, PartedAxis) else values.shape[axis]

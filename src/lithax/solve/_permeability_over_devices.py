@@ -1,0 +1,334 @@
+"""Permeability over several devices and processes: the host's part, the same on every process.
+
+Each process reads and labels the voxels of its own devices. From there on the solve is that of one
+device: its arrays lie over all of them, its stencils ask next door (`_one_voxel_further`), and so
+do its walls (`_device_lines`) and its multigrid (`_flow_levels_over_devices`).
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lithax.arrays import settled
+from lithax.geometry import Frame
+from lithax.grid import Index
+from lithax.images import save, together
+from lithax.runtime import connected
+from lithax.sharded import ShardedGrid
+from lithax.solve._device_lines import DeviceLines
+from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_image_order, solve_direction
+from lithax.solve._flow_input import AXES, FlowInput, frame_of, geometry_of, read_sharp, read_soft
+from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
+from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths
+from lithax.solve._flow_resolution import narrow_share, wall_area
+from lithax.solve._flow_words import scale_of, wall_rule
+from lithax.solve._mac_walls import Boundary
+from lithax.solve._one_voxel_further import PartedAxis
+from lithax.solve._over_devices import (
+    AbstractVoxels,
+    counted_section,
+    mesh_of,
+    read_values,
+    regridded,
+    returned,
+    volume_of,
+)
+from lithax.solve._part_levels import plan_levels
+from lithax.solve._part_percolation import PartPercolation, percolation_of_parts
+from lithax.solve._permeability_of_flow import (
+    Direction,
+    layer_notes,
+    make_result,
+    micro_phases,
+    narrow_note,
+    porosity_of,
+    tensor_of,
+)
+from lithax.solve._permeability_result import FlowPorosity, Permeability
+from lithax.solve._source import Source, size_of
+from lithax.typing import Array
+
+Boundaries = tuple[Boundary, Boundary, Boundary]
+
+
+@dataclass(frozen=True, eq=False)
+class _Voxels(AbstractVoxels):
+    """Voxels, and what the values that occur mean for flow."""
+
+    given: FlowInput
+    """Of the values that occur (floats: the extremes), as an image of shape (k, 1, 1)."""
+
+    def openness(self, voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return which voxels hold fluid, and which hold nothing else; None if walls are soft."""
+        if self.given.soft is None:
+            return (
+                self.looked_up(voxels, self.given.open.reshape(-1)),
+                self.looked_up(voxels, self.given.free.reshape(-1)),
+            )
+        if self.given.free is None:
+            return np.ones(voxels.shape, bool), None
+        return voxels > 0, voxels >= 1
+
+
+def permeability_over_devices(
+    image: Any, call: Call, *, shape: Any, pore: Any, permeability: Any, porosity: dict[int, float] | None, where: Any,
+    wall: str | None, spacing: Any, unit: str | None, ends: str, sides: str, refused: list[str],
+) -> Permeability:  # fmt: skip
+    """Solve as `permeability` does, on all devices that hold the voxels, or shall; its arguments.
+
+    Raises
+    ------
+    ValueError
+        Also if an option is given that is not available here (`refused`).
+    """
+    lengths, voxel_unit = geometry_of(image, spacing)
+    if refused or not isinstance(lengths, tuple):
+        raise ValueError(
+            f"{refused[0] if refused else 'an array as spacing'}= is not available over several devices; leave it out, or solve "
+            "on one device: jax.device_put(image, jax.devices()[0])."
+        )
+    size = size_of(image, shape)
+    is_image = isinstance(getattr(image, "frame", None), Frame)
+    source = Source(image, lengths, frame_of(image, size, lengths, voxel_unit), image if is_image else None, False)
+    world = image.world if is_image else connected()
+    grid = ShardedGrid(size, mesh_of(image, source))
+    with together(world):
+        raw, present, tally, selection = read_values(image, source, grid, world, where)
+        table = present.reshape(-1, 1, 1)
+        some = None if where is None else np.ones(table.shape, bool)  # so that a region may be all pore
+        if table.dtype.kind == "f":
+            given = read_soft(table.astype(np.float32), pore, permeability, some, lengths, voxel_unit)
+        else:
+            given = read_sharp(table, table.dtype.kind, pore, permeability, some, lengths, voxel_unit)
+        voxels = _Voxels(raw, grid, world, present, tally, selection, given)
+        scale, unit = scale_of(given, unit)
+        solve = _Solve(voxels, call, wall_rule(wall, given))
+    solved, tensor = solve.directions()
+    said = replace(
+        given, shape=size, open=None, free=None, inside=None, soft=None, phases=(),
+        meaning=given.meaning + ("" if where is None else ", inside where="),
+    )  # fmt: skip
+    made = make_result(said, solved, tensor, call.axis, scale, unit, solve.rule, ends, sides, porosity)
+    made = solve.described(made, solved, porosity)
+    return made if not call.fields else _as_images(image, made) if is_image else _as_arrays(image, grid, made)
+
+
+class _Solve:
+    """One call."""
+
+    def __init__(self, voxels: _Voxels, call: Call, rule: str) -> None:
+        self.voxels, self.rule = voxels, rule
+        # Fields lie on another grid than the image here: they are made below.
+        self.call, self.fields = call._replace(fields=False, progress=call.progress and voxels.world.first), call.fields
+        pieces = [(start, device, v, voxels.inside(start, v.shape)) for start, device, v in voxels.pieces()]
+        self.inside = {start: mask for start, _, _, mask in pieces}
+        self.cells = volume_of(voxels, self.inside)
+        if self.cells == 0:
+            raise ValueError("where= selects no voxel; give a region that meets the image.")
+        self.open: dict[Index, np.ndarray] = {}
+        self.free: dict[Index, np.ndarray] = {}
+        self.devices = {start: device for start, device, _, _ in pieces}
+        for start, _, v, mask in pieces:
+            filled, free = voxels.openness(v)
+            self.open[start] = filled if mask is None else filled & mask
+            if free is not None:
+                self.free[start] = free if mask is None else free & mask
+        if not sum(voxels.world.gather(sum(int(np.count_nonzero(v)) for v in self.open.values()))):
+            raise ValueError(
+                f"no pores ({voxels.given.meaning}, inside where=): no voxel carries flow; which value of the image is pore?"
+            )
+        self.joined: list[PartPercolation] = []
+
+    def directions(self) -> tuple[list[Direction], tuple[Any, Any] | None]:
+        """Solve for each direction asked for; return also the tensor, where it is determined."""
+        call, solved = self.call, []
+        if call.axis == "all" and set(call.boundaries) == {"periodic"}:
+            problem = self.problem(None)
+            for a in range(3):
+                solved.append(self.solved(problem, a, a))
+            return solved, tensor_of(problem, solved)
+        for a in range(3) if call.axis == "all" else (AXES.index(call.axis),):
+            solved.append(self.solved(self.problem(a), a, 0))
+        return solved, None
+
+    def solved(self, problem: FlowProblem, axis: int, along: int) -> Direction:
+        """Solve along an axis of the image, which is axis `along` of the problem."""
+        one = solve_direction(problem, self.voxels.given, axis, along, self.call, self.voxels.world.check)
+        if one.flow is None or not self.fields:
+            return one
+        order = back(axis) if along != axis else (0, 1, 2)
+        size = tuple(self.voxels.shape[a] for a in (ORDERS[axis] if along != axis else order))
+        x, y, z = size
+        parts = [regridded(p, (x, y, z), self.voxels.grid, order) for p in at_centres(problem, one.flow.x)]
+        velocity, pressure = in_image_order(parts, axis, along)
+        return one._replace(velocity=velocity, pressure=pressure)
+
+    def problem(self, axis: int | None) -> FlowProblem:
+        """Set up flow along an axis, or along all three of a periodic image."""
+        voxels, given, boundaries = self.voxels, self.voxels.given, self.call.boundaries
+        order = (0, 1, 2) if axis is None else ORDERS[axis]
+        a, b, c = (boundaries[order.index(a)] == "periodic" for a in range(3))
+        ends = "periodic" if boundaries[0] == "periodic" else "potential"
+        joined = percolation_of_parts(self.open, voxels.shape, axis, ends, (a, b, c), voxels.world)
+        self.joined.append(joined)
+        x, y, z = (given.spacing[a] for a in order)
+        reference, weights = reference_lengths((x, y, z))
+        if joined.percolating == 0:
+            return FlowProblem(None, None, 1.0, 1.0, None, reference)  # pyright: ignore[reportArgumentType]
+        nx, ny, nz = (voxels.shape[a] for a in order)
+        lengths, whole = (nx, ny, nz), (nx + int(boundaries[0] == "pressure"), ny, nz)
+        grid = ShardedGrid(whole, _turned(voxels.grid.mesh, order), plan_levels(whole, weights)[3])
+        place = partial(regridded, shape=voxels.shape, grid=grid, order=order)
+        open_voxels = place(self._placed(joined.keep, bool))
+        walls = jax.tree.map(settled, _walls(open_voxels, grid, lengths, boundaries, self.rule, weights))
+        half = None
+        if boundaries[0] == "pressure":
+            same = NamedSharding(grid.mesh, PartitionSpec())
+            ends_of = half_at_ends(np.arange(grid.filled[0]), nx, np.float32).reshape(-1, 1, 1)
+            half = jax.device_put(ends_of, same)
+        x, y, z = (PartedAxis(grid, a, boundary == "periodic") for a, boundary in enumerate(boundaries))
+        geometry = FlowGeometry(walls, open_voxels, half, boundaries, nx, (x, y, z))
+        return FlowProblem(
+            geometry, FlowMedium(*self._medium(place, reference), weights), self._section(axis, order) * nx, 1.0, None, reference
+        )  # fmt: skip
+
+    def _placed(self, values: dict[Index, np.ndarray], dtype: Any) -> Array:
+        return self.voxels.placed({start: (self.devices[start], v) for start, v in values.items()}, dtype)
+
+    def _medium(self, place: Any, reference: Any) -> tuple[Any, Any]:
+        """Return drag and solidity on the grid of the faces."""
+        given, voxels = self.voxels.given, self.voxels
+        if given.soft is None:
+            table, _ = medium_fields(given, reference, 0, np.float32)
+            if table is None:
+                return None, None
+            drag = np.asarray(table).reshape(-1)
+            found = {start: voxels.looked_up(v, drag) for start, _, v in voxels.pieces()}
+            return place(self._placed(found, np.float32)), None
+        soft = {start: v.astype(np.float32) for start, _, v in voxels.pieces()}
+        given = replace(given, soft=place(self._placed(soft, np.float32)), open=None, free=None)
+        if self.free:
+            given = replace(given, open=place(self._placed(self.open, bool)), free=place(self._placed(self.free, bool)))
+        return medium_fields(given, reference, 0, np.float32)
+
+    def _section(self, axis: int | None, order: tuple[int, int, int]) -> float:
+        """Return the cross-section that the flux is divided by, in voxel faces."""
+        size, spacing = self.voxels.shape, self.voxels.given.spacing
+        if self.call.area is not None:
+            return float(self.call.area / (spacing[order[1]] * spacing[order[2]]))
+        if self.voxels.selection is None:
+            return float(np.prod([size[a] for a in order[1:]]))
+        for a in range(3) if axis is None else (axis,):
+            planes = counted_section(self.voxels, self.inside, a)
+            assert planes is not None
+            check_section(planes)
+        return self.cells / size[order[0]]
+
+    def described(self, made: Permeability, solved: list[Direction], porosity: dict[int, float] | None) -> Permeability:
+        """Add porosities, walls, the share of narrow throats, and notes."""
+        if not self.free:
+            return made
+        voxels, given = self.voxels, self.voxels.given
+        notes = list(made.notes)
+        shares = np.array([0.0 if d.flow is None else self._narrow(d) for d in solved])
+        for one, joined, share in zip(
+            solved, self.joined * (3 if len(self.joined) < len(solved) else 1), shares, strict=True
+        ):
+            lost = joined.total - joined.percolating
+            if lost:
+                notes.append(f"{AXES[one.axis]}: clusters of {lost} voxels do not join the ends and were removed")
+            if one.flow is None:
+                notes.append(f"{AXES[one.axis]}: no path joins the ends through voxel faces, so k = 0")
+            notes += narrow_note(AXES[one.axis], share)
+        notes += layer_notes(given)
+        area = wall_area(DeviceLines(voxels.grid, voxels.shape), self._placed(self.free, bool))
+        found = self._porosity(porosity)
+        several = self.call.axis == "all"
+        return replace(
+            made, porosities=found, porosity=found.total, surface=area / self.cells, notes=tuple(notes),
+            narrow_share=shares if several else shares[0],
+        )  # fmt: skip
+
+    def _narrow(self, one: Direction) -> float:
+        assert one.flow is not None
+        wrap = one.problem.geometry.wrap[0]
+        assert isinstance(wrap, PartedAxis)
+        return float(_narrow_share(one.flow.x[one.along], wrap.grid, one.along))
+
+    def _porosity(self, porosity: dict[int, float] | None) -> FlowPorosity:
+        voxels, given = self.voxels, self.voxels.given
+        counts, least = self._tally(), min(self.joined, key=lambda j: j.percolating)
+        free = int(sum(voxels.world.gather(sum(int(np.count_nonzero(v)) for v in self.free.values()))))
+        micro = None
+        if porosity is not None:
+            micro = sum(share * int(counts[where.reshape(-1)].sum()) for where, share in micro_phases(given, porosity))
+        elif given.soft is not None:
+            own = [v[self.open[start] & ~self.free[start]].sum(dtype=float) for start, _, v in voxels.pieces()]
+            micro = sum(voxels.world.gather(float(sum(own))))
+        micro = None if micro is None else micro / self.cells
+        return porosity_of(self.cells, least.total, free, least.accessible, least.percolating, micro)
+
+    def _tally(self) -> np.ndarray:
+        """Return how many voxels of the sample hold each of the values that occur."""
+        voxels = self.voxels
+        if voxels.selection is None or voxels.given.soft is not None:
+            return voxels.tally
+        own = np.zeros(len(voxels.present), int)
+        for start, _, v in voxels.pieces():
+            own += np.bincount(np.searchsorted(voxels.present, v[self.inside[start]]), minlength=len(own))
+        return np.sum(voxels.world.gather(own), 0)
+
+
+def _turned(mesh: Mesh, order: tuple[int, int, int]) -> Mesh:
+    """Return the mesh that divides arrays whose axes are in another order as it divided them
+    before.
+    """
+    return Mesh(mesh.devices, tuple("xyz"[order.index(a)] for a in range(3)))
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4, 5))
+def _walls(
+    open_voxels: Array, grid: ShardedGrid, lengths: Index, boundaries: Boundaries, rule: str, weights: Any
+) -> tuple[Array, Array, Array]:
+    return walls_of(DeviceLines(grid, lengths), open_voxels, boundaries, rule, weights, np.float32)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _narrow_share(velocity: Array, grid: ShardedGrid, axis: int) -> Array:
+    return narrow_share(DeviceLines(grid, grid.shape), velocity, axis)
+
+
+def _as_arrays(image: Any, grid: ShardedGrid, made: Permeability) -> Permeability:
+    """Return the fields on the devices of the image, in its shape."""
+
+    def of(field: Any) -> Any:
+        if isinstance(field, list | tuple):
+            return type(field)(of(f) for f in field)
+        return None if field is None else returned(field, image, grid)
+
+    return replace(made, velocity=of(made.velocity), pressure=of(made.pressure))
+
+
+def _as_images(image: Any, made: Permeability) -> Permeability:
+    """Return the fields as images, in the image's unit of length."""
+    length, unit = float(np.prod(image.frame.voxel_length)) ** (1 / 3), str(image.frame.voxel_unit)
+
+    def of(field: Any, name: str, scale: float, unit: str) -> Any:
+        return None if field is None else save(scale * field, like=image, field_name=name, field_unit=unit)
+
+    def velocity(parts: Any) -> Any:
+        square = f"{unit}**2" if unit else ""
+        return tuple(of(p, f"velocity along {AXES[d]}", length**2, square) for d, p in enumerate(parts))
+
+    if made.axis == "all":
+        return replace(
+            made, velocity=[v and velocity(v) for v in made.velocity],
+            pressure=[of(p, "pressure", length, unit) for p in made.pressure],
+        )  # fmt: skip
+    return replace(
+        made, velocity=made.velocity and velocity(made.velocity), pressure=of(made.pressure, "pressure", length, unit)
+    )
