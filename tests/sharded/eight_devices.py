@@ -19,8 +19,12 @@ from lithax import arrays, runtime
 from lithax.chunked._device_turns import DeviceTurns
 from lithax.errors import MemoryLimitError
 from lithax.sharded import ShardedGrid, exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
+from lithax.solve._flow_medium import walls_of
+from lithax.solve._mac_walls import HostLines
+from lithax.solve._one_voxel_further import PartedAxis, shifted
 from lithax.solve._part_percolation import percolation_of_parts
 from lithax.solve._percolation import percolation
+from lithax.solve._permeability_over_devices import walls_over_devices
 
 BOUNDARIES = ["reflect", "nearest", "mirror", "wrap", "constant"]
 CASES = {  # counts, shape, halo; every rule goes through slabs once, and once through windows of the ring of parts
@@ -422,10 +426,11 @@ def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
     "options",
     [
         {"axis": "y", "fields": True},
-        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.mpi),
-        pytest.param({"wall": "half_voxel", "sides": "no_slip"}, marks=pytest.mark.mpi),
+        {"axis": "all", "ends": "periodic", "sides": "periodic"},
+        {"wall": "half_voxel", "sides": "no_slip"},
     ],
 )
+@pytest.mark.mpi
 def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
     """Filler on every axis, levels over the devices and below; walls of rows that cross devices."""
     monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
@@ -447,10 +452,42 @@ def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
         for one, other in zip((*found.velocity, found.pressure), (*alone.velocity, alone.pressure), strict=True):
             assert one.sharding == x.sharding
             np.testing.assert_allclose(np.asarray(one)[inside], other, atol=1e-4 * np.max(np.abs(other)))
+
+
+def test_permeability_over_devices_refuses_what_it_lacks():
+    x = lx.shard(lx.from_array(np.eye(6, dtype="u1")[None].repeat(6, 0)))
     with pytest.raises(ValueError, match="reservoir= is not available over several devices"):
-        lx.solve.permeability(x, shape=shape, pore=1, reservoir=2)
+        lx.solve.permeability(x, pore=1, reservoir=2)
     with pytest.raises(MemoryLimitError, match=r"needs up to 0\.00 GB"):
-        lx.solve.permeability(x, shape=shape, pore=1, memory_limit=1000)
+        lx.solve.permeability(x, pore=1, memory_limit=1000)
+    with pytest.raises(ValueError, match="pore is missing"):
+        lx.solve.permeability(x)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("n", [8, 9, 13])
+def test_one_voxel_further_is_that_of_the_whole(n, periodic):
+    """With filler, within a part and in parts of its own; what stands in the filler means nothing."""
+    grid = ShardedGrid((n, 2, 3), make_mesh((8, 1, 1)))
+    values = np.random.default_rng(n).random(grid.shape).astype("f4")
+    for step in (-1, 1):
+        further = jax.jit(partial(shifted, axis=0, step=step, wrap=PartedAxis(grid, 0, periodic)))
+        expected = np.roll(values, -step, 0)
+        if not periodic:
+            expected[-1 if step == 1 else 0] = 0
+        np.testing.assert_array_equal(np.asarray(further(grid.load(values)))[:n], expected)
+
+
+def test_walls_over_devices_are_those_in_memory():
+    """Runs of active faces cross devices, meet a mirror, a plane of pressure, and themselves around a period."""
+    grid = ShardedGrid((10, 9, 7), make_mesh((2, 2, 2)), multiple=2)
+    lengths, boundaries = (9, 9, 7), ("pressure", "mirror", "periodic")
+    rock = np.random.default_rng(3).random(grid.shape) < 0.8
+    rock[-1] = False  # the layer beyond the end, for the last plane of faces
+    alone = walls_of(HostLines(grid.shape, lengths), rock, boundaries, "accurate", (1.0, 1.0, 2.0), np.float32)
+    found = walls_over_devices(grid.load(rock), grid, lengths, boundaries, "accurate", (1.0, 1.0, 2.0))
+    for one, other in zip(found, alone, strict=True):
+        np.testing.assert_allclose(np.asarray(one)[:10, :9, :7], other, rtol=1e-6)
 
 
 @pytest.mark.parametrize("ends", ["potential", "periodic", "linear"])

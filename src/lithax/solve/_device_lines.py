@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+from lithax.arrays import settled
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid
 from lithax.solve._mac_walls import AbstractLines
@@ -28,7 +29,7 @@ class DeviceLines(AbstractLines):
         return place.reshape([-1 if a == axis else 1 for a in range(3)])
 
     def beside(self, values: Array, axis: int, step: int, wrap: bool) -> Array:
-        return shifted(values, axis, step, PartedAxis(self.grid, axis, wrap))
+        return _beside(values, step, PartedAxis(self.grid, axis, wrap))
 
     def highest_before(self, values: Array, axis: int) -> Array:
         return _running(values, PartedAxis(self.grid, axis, False), up=True)
@@ -51,12 +52,17 @@ class DeviceLines(AbstractLines):
 
     def count(self, flags: Array) -> int:
         with jax.enable_x64(True):
-            return int(_counted(flags))
+            return int(settled(_counted(flags)))
 
 
 @jax.jit
 def _counted(flags: Array) -> Any:
     return jnp.sum(flags, dtype=np.int64)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _beside(values: Array, step: int, parted: PartedAxis) -> Array:
+    return shifted(values, parted.axis, step, parted)
 
 
 @partial(jax.jit, static_argnames=("parted", "up"))

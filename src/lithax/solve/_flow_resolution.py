@@ -15,12 +15,14 @@ def wall_area(lines: AbstractLines, open_voxels: Any) -> float:
 
     A sphere's staircase has 3/2 of its area, as has that of any isotropic surface.
     """
-    faces = 0
-    for axis, n in enumerate(lines.lengths):
-        place = lines.places(axis)
-        unlike = open_voxels ^ lines.beside(open_voxels, axis, -1, False)
-        faces += lines.count(unlike & (place > 0) & (place < n))
-    return 2 / 3 * faces
+    return 2 / 3 * sum(lines.count(unlike_below(lines, open_voxels, axis)) for axis in range(3))
+
+
+def unlike_below(lines: AbstractLines, open_voxels: Any, axis: int) -> Any:
+    """Return which voxels differ from the one before along an axis."""
+    place = lines.places(axis)
+    unlike = open_voxels ^ lines.beside(open_voxels, axis, -1, False)
+    return unlike & (place > 0) & (place < lines.lengths[axis])
 
 
 def breakthrough_diameter(open_voxels: np.ndarray, axis: int) -> float:

@@ -9,6 +9,7 @@ fixed, the derivative of k_L = (2 b·x − x·K x) / V in the medium is that of 
 nothing unrolled. A cotangent of the fields costs one solve, through `lax.custom_linear_solve`.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -82,24 +83,23 @@ def solve_flow(
     half = operator.half if axis == 0 else None
     best: Any = jnp.full((), jnp.inf, b[0].dtype)
     traced = is_traced(operator.diagonal[0]) or is_traced(b[0])
-    carry: Any = (stokes.first_state(b, settings.stored), best, best, jnp.zeros((), jnp.int32))
+    none, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
+    carry: Any = (stokes.first_state(b, settings.stored), _Judgement(best, best, none, no, ~no))
+    slope = math.inf if settings.gradient_tolerance is None else settings.gradient_tolerance
     del b
 
     def work(x: Fields) -> Any:
         return pushed(x, half, axis)
 
     def go(carry: Any) -> Any:
-        state, _, best, since = carry
+        state, before = carry
         state = stokes.step(state, work, precondition)
         spread = settled(_spread(state.x[axis], axis, operator.wrap[axis]))
-        gap = _gap(state, spread)
-        since = jnp.where(gap < best, 0, since + 1)
-        return state, spread, jnp.minimum(gap, best), since
+        numbers = (state.flux, state.dissipation, state.stationary, state.change, state.iteration)
+        return state, _judged(numbers, spread, before, settings.tolerance, slope, settings.max_iterations)
 
     def more(carry: Any) -> Any:
-        state, spread, _, since = carry
-        done = _finished(state, spread, settings) | (since >= PATIENCE)
-        return (state.iteration < settings.max_iterations) & ~done
+        return carry[1].goes_on
 
     if traced:
         carry = jax.lax.while_loop(more, go, carry)
@@ -107,20 +107,36 @@ def solve_flow(
         carry = go(carry)
         while bool(more(carry)):
             if report is not None:
-                report(int(carry[0].iteration), carry[0], float(carry[1]))
+                report(int(carry[0].iteration), carry[0], float(carry[1].spread))
             carry = go(carry)
-    state, spread, *_ = carry
+    state, judged = carry
     return Flow(
-        state.x, state.iteration, state.flux, state.dissipation, state.stationary, spread, state.change,
-        _finished(state, spread, settings),
+        state.x, state.iteration, state.flux, state.dissipation, state.stationary, judged.spread,
+        state.change, judged.finished,
     )  # fmt: skip
 
 
-def _gap(state: stokes.FlowState, spread: Any) -> Any:
-    """Return the largest disagreement of the three values and of the slices, relative."""
-    scale = jnp.maximum(abs(state.stationary), jnp.finfo(state.stationary.dtype).tiny)
-    apart = jnp.maximum(abs(state.flux - state.stationary), abs(state.dissipation - state.stationary))
-    return jnp.maximum(apart / scale, spread)
+class _Judgement(NamedTuple):
+    """What is thought of a state."""
+
+    spread: Any
+    best: Any
+    """The smallest gap so far: the largest disagreement of the three values and of the slices."""
+    since: Any
+    """Iterations since then."""
+    finished: Any
+    goes_on: Any
+
+
+@jax.jit
+def _judged(numbers: Any, spread: Any, before: _Judgement, tolerance: Any, slope: Any, most: Any) -> _Judgement:
+    flux, dissipation, stationary, change, iteration = numbers
+    scale = jnp.maximum(abs(stationary), jnp.finfo(stationary.dtype).tiny)
+    gap = jnp.maximum(jnp.maximum(abs(flux - stationary), abs(dissipation - stationary)) / scale, spread)
+    since = jnp.where(gap < before.best, 0, before.since + 1)
+    finished = (gap <= tolerance) & (iteration >= LEAST_ITERATIONS) & (change <= slope)
+    goes_on = (iteration < most) & ~finished & (since < PATIENCE)
+    return _Judgement(spread, jnp.minimum(gap, before.best), since, finished, goes_on)
 
 
 @partial(jax.jit, static_argnames=("axis", "wrap"))
@@ -130,16 +146,10 @@ def _spread(u: Array, axis: int, wrap: Axis) -> Array:
     return jnp.abs(planes - mean).max() / jnp.maximum(jnp.abs(mean), jnp.finfo(u.dtype).tiny)
 
 
+@partial(jax.jit, static_argnames=("axis", "wrap"))
 def planes_of(u: Array, axis: int, wrap: Axis) -> Array:
     """Return the flux through each plane of faces across an axis."""
     return jnp.moveaxis(u, axis, 0).sum(2).sum(1)[: length_of(u, axis, wrap)]
-
-
-def _finished(state: stokes.FlowState, spread: Any, settings: FlowSettings) -> Any:
-    done = (_gap(state, spread) <= settings.tolerance) & (state.iteration >= LEAST_ITERATIONS)
-    if settings.gradient_tolerance is not None:
-        done = done & (state.change <= settings.gradient_tolerance)
-    return done
 
 
 def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[int, int]) -> Array:

@@ -7,6 +7,7 @@ lies on the faces of pieces are told to all.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -232,13 +233,15 @@ def regridded(array: jax.Array, shape: Index, grid: ShardedGrid, order: tuple[in
     """Return an array with other filler, or none, on a grid; `order`: its axes in that of the
     grid's.
     """
+    return settled(_placed(array, shape, grid, order))
 
-    def place(v: jax.Array) -> jax.Array:
-        x, y, z = shape
-        v = jnp.transpose(v[:x, :y, :z], order)
-        return jnp.pad(v, [(0, f - n) for f, n in zip(grid.filled, v.shape, strict=True)])
 
-    return settled(jax.jit(place, out_shardings=sharding_of(grid.mesh))(array))
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _placed(array: jax.Array, shape: Index, grid: ShardedGrid, order: tuple[int, int, int]) -> jax.Array:
+    x, y, z = shape
+    v = jnp.transpose(array[:x, :y, :z], order)
+    v = jnp.pad(v, [(0, f - n) for f, n in zip(grid.filled, v.shape, strict=True)])
+    return jax.lax.with_sharding_constraint(v, sharding_of(grid.mesh))
 
 
 def returned(array: jax.Array, like: jax.Array, grid: ShardedGrid) -> jax.Array:

@@ -24,7 +24,7 @@ from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_imag
 from lithax.solve._flow_input import AXES, FlowInput, frame_of, geometry_of, read_sharp, read_soft
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
 from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths
-from lithax.solve._flow_resolution import narrow_share, wall_area
+from lithax.solve._flow_resolution import narrow_share, unlike_below
 from lithax.solve._flow_words import scale_of, wall_rule
 from lithax.solve._mac_walls import Boundary
 from lithax.solve._one_voxel_further import PartedAxis
@@ -158,7 +158,11 @@ class _Solve:
     def solved(self, problem: FlowProblem, axis: int, along: int) -> Direction:
         """Solve along an axis of the image, which is axis `along` of the problem."""
         one = solve_direction(problem, self.voxels.given, axis, along, self.call, self.voxels.world.check)
-        if one.flow is None or not self.fields:
+        if one.flow is None:
+            return one
+        numbers = jax.tree.map(np.asarray, one.flow._replace(x=()))
+        one = one._replace(flow=numbers._replace(x=one.flow.x), value=np.asarray(one.value))
+        if not self.fields:
             return one
         order = back(axis) if along != axis else (0, 1, 2)
         size = tuple(self.voxels.shape[a] for a in (ORDERS[axis] if along != axis else order))
@@ -184,7 +188,7 @@ class _Solve:
         grid = ShardedGrid(whole, _turned(voxels.grid.mesh, order), plan_levels(whole, weights)[3])
         place = partial(regridded, shape=voxels.shape, grid=grid, order=order)
         open_voxels = place(self._placed(joined.keep, bool))
-        walls = jax.tree.map(settled, _walls(open_voxels, grid, lengths, boundaries, self.rule, weights))
+        walls = jax.tree.map(settled, walls_over_devices(open_voxels, grid, lengths, boundaries, self.rule, weights))
         half = None
         if boundaries[0] == "pressure":
             same = NamedSharding(grid.mesh, PartitionSpec())
@@ -245,7 +249,7 @@ class _Solve:
                 notes.append(f"{AXES[one.axis]}: no path joins the ends through voxel faces, so k = 0")
             notes += narrow_note(AXES[one.axis], share)
         notes += layer_notes(given)
-        area = wall_area(DeviceLines(voxels.grid, voxels.shape), self._placed(self.free, bool))
+        area = _wall_area(self._placed(self.free, bool), voxels.grid)
         found = self._porosity(porosity)
         several = self.call.axis == "all"
         return replace(
@@ -257,7 +261,7 @@ class _Solve:
         assert one.flow is not None
         wrap = one.problem.geometry.wrap[0]
         assert isinstance(wrap, PartedAxis)
-        return float(_narrow_share(one.flow.x[one.along], wrap.grid, one.along))
+        return float(settled(_narrow_share(one.flow.x[one.along], wrap.grid, one.along)))
 
     def _porosity(self, porosity: dict[int, float] | None) -> FlowPorosity:
         voxels, given = self.voxels, self.voxels.given
@@ -291,10 +295,21 @@ def _turned(mesh: Mesh, order: tuple[int, int, int]) -> Mesh:
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3, 4, 5))
-def _walls(
+def walls_over_devices(
     open_voxels: Array, grid: ShardedGrid, lengths: Index, boundaries: Boundaries, rule: str, weights: Any
 ) -> tuple[Array, Array, Array]:
+    """Return what walls add to the diagonal for each velocity component, as `walls_of` does."""
     return walls_of(DeviceLines(grid, lengths), open_voxels, boundaries, rule, weights, np.float32)
+
+
+def _wall_area(free: Array, grid: ShardedGrid) -> float:
+    lines = DeviceLines(grid, grid.shape)
+    return 2 / 3 * sum(lines.count(settled(_unlike(free, grid, axis))) for axis in range(3))
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _unlike(free: Array, grid: ShardedGrid, axis: int) -> Array:
+    return unlike_below(DeviceLines(grid, grid.shape), free, axis)
 
 
 @partial(jax.jit, static_argnums=(1, 2))

@@ -152,30 +152,52 @@ def step(state: FlowState, work: Callable[[Fields], Any], precondition: Precondi
     operator = precondition.operator
     z = precondition(state.r)
     if state.directions:
-        shares = [-s / n for s, n in zip(_products(operator, z, state.directions), state.sizes, strict=True)]
+        shares = _shares(_products(operator, z, state.directions), state.sizes)
         z = tuple(fence(along(z[c], shares, [d[c] for d in state.directions])) for c in range(4))
     q = tuple(fence(operator.part(z, c)) for c in range(4))
-    size = jnp.maximum(settled(dot(q, q)), jnp.finfo(q[0].dtype).tiny)
-    length = settled(dot(state.r, q)) / size
+    size, length, backwards = (settled(v) for v in _step_length(state.r, q))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
-    r = tuple(along(a, [-length], [b]) for a, b in zip(state.r, q, strict=True))
+    r = tuple(along(a, [backwards], [b]) for a, b in zip(state.r, q, strict=True))
     del q
     change = settled(relative_change(x[:3], z[:3], length))
     pushed, remains, leaks = settled(work(x)), settled(dot(x, r)), settled(dot_one(x[3], r[3]))
+    flux, dissipation, stationary = _values(pushed, remains, leaks)
     directions, sizes = ((*state.directions[1:], z), (*state.sizes[1:], size)) if state.directions else ((), ())
     return FlowState(
         x, r, directions, sizes, state.iteration + 1,
-        flux=pushed, dissipation=pushed - remains + 2 * leaks, stationary=pushed + remains, change=change,
+        flux=flux, dissipation=dissipation, stationary=stationary, change=change,
     )  # fmt: skip
 
 
-def _products(operator: MacOperator, z: Fields, directions: tuple[Fields, ...]) -> list[Any]:
-    """Return K z · K d for each direction, with two fields in memory at a time."""
-    found: list[Any] = [0] * len(directions)
+@jax.jit
+def _step_length(r: Fields, q: Fields) -> tuple[Any, Any, Any]:
+    """Return |q|², the length of the step along q that makes r smallest, and minus that."""
+    size = jnp.maximum(dot(q, q), jnp.finfo(q[0].dtype).tiny)
+    length = dot(r, q) / size
+    return size, length, -length
+
+
+@jax.jit
+def _values(pushed: Any, remains: Any, leaks: Any) -> tuple[Any, Any, Any]:
+    """Return k_F, k_E and k_L, times V."""
+    return pushed, pushed - remains + 2 * leaks, pushed + remains
+
+
+@jax.jit
+def _shares(products: Any, sizes: Any) -> list[Any]:
+    """Return what a new direction must be given of the stored ones to be at right angles to
+    them.
+    """
+    return [-sum(parts) / size for parts, size in zip(products, sizes, strict=True)]
+
+
+def _products(operator: MacOperator, z: Fields, directions: tuple[Fields, ...]) -> list[list[Any]]:
+    """Return K z · K d for each direction, part by part, with two fields in memory at a time."""
+    found: list[list[Any]] = [[] for _ in directions]
     for part in range(4):
         mine = fence(operator.part(z, part))
         for i, d in enumerate(directions):
-            found[i] = found[i] + settled(dot_one(fence(operator.part(d, part)), mine))
+            found[i].append(settled(dot_one(fence(operator.part(d, part)), mine)))
     return found
 
 
