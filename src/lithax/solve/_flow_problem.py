@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced
+from lithax.arrays import is_traced, settled
 from lithax.solve import _stokes as stokes
 from lithax.solve._flow_clusters import Clusters, find_clusters
 from lithax.solve._flow_input import FlowInput, area_of
@@ -111,7 +111,7 @@ def medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any) 
         fraction = jnp.where(porous, given.soft.astype(dtype), 0.5)
         matrix = in_voxels(given.matrix(fraction), None)
         fixed = jax.lax.stop_gradient(matrix)
-        if not is_traced(fixed) and not bool((fixed > 0).all() & jnp.isfinite(fixed).all()):
+        if not is_traced(fixed) and not bool(settled(((fixed > 0) & jnp.isfinite(fixed)).all())):
             raise ValueError(
                 "permeability(porosity) returned values that are not positive for porosities between 0 and 1; voxels of "
                 "porosity 0 are solid already."

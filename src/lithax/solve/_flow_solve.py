@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from lithax.arrays import is_traced, settled
 from lithax.solve import _stokes as stokes
 from lithax.solve._mac import Fields, MacOperator
-from lithax.solve._one_voxel_further import Axis, length_of
+from lithax.solve._one_voxel_further import Axis, PartedAxis, length_of
 from lithax.typing import Array
 
 LEAST_ITERATIONS = 4
@@ -149,7 +150,10 @@ def _spread(u: Array, axis: int, wrap: Axis) -> Array:
 @partial(jax.jit, static_argnames=("axis", "wrap"))
 def planes_of(u: Array, axis: int, wrap: Axis) -> Array:
     """Return the flux through each plane of faces across an axis."""
-    return jnp.moveaxis(u, axis, 0).sum(2).sum(1)[: length_of(u, axis, wrap)]
+    planes = jnp.moveaxis(u, axis, 0).sum(2).sum(1)[: length_of(u, axis, wrap)]
+    if isinstance(wrap, PartedAxis):  # every process reads all of them
+        planes = jax.lax.with_sharding_constraint(planes, NamedSharding(wrap.grid.mesh, PartitionSpec()))
+    return planes
 
 
 def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[int, int]) -> Array:

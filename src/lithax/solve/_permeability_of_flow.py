@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced, joins_ends
+from lithax.arrays import is_traced, joins_ends, settled
 from lithax.geometry import Frame
 from lithax.images import from_array
 from lithax.solve._error_budget import ErrorBudget
@@ -50,7 +50,7 @@ def tensor_of(problem: FlowProblem, solved: list[Direction]) -> tuple[Any, Any]:
     pairs = {(i, j): value_of(problem, x[i], x[j], (i, j)) for i, j in ((0, 1), (0, 2), (1, 2))}
     pairs |= {(i, i): solved[i].value for i in range(3)}
     k = jnp.stack([jnp.stack([pairs[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
-    fluxes = jnp.stack([jnp.stack([jnp.sum(x[j][i]) for j in range(3)]) for i in range(3)])
+    fluxes = jnp.stack([jnp.stack([settled(jnp.sum(x[j][i])) for j in range(3)]) for i in range(3)])
     return k, jnp.linalg.norm(fluxes - fluxes.T) / jnp.linalg.norm(fluxes)
 
 
@@ -177,7 +177,7 @@ def _slices(one: Direction) -> Any:
     """Return the flux through each plane of faces of the sample, over that of k_L."""
     flow, geometry, along = one.flow, one.problem.geometry, one.along
     assert flow is not None
-    planes = planes_of(flow.x[along], along, geometry.wrap[along])
+    planes = settled(planes_of(flow.x[along], along, geometry.wrap[along]))
     section = one.problem.volume / (geometry.length if along == 0 else planes.shape[0])
     mean = flow.stationary / one.problem.volume
     return planes / section / jnp.where(mean == 0, 1, mean)
