@@ -25,6 +25,7 @@ from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout
 from lithax.solve._multigrid import Multigrid, pseudo_inverse, smoothing
 from lithax.solve._part_layout import PartLayout
+from lithax.solve._part_levels import coarser_part, part_layouts
 
 
 class Parts(eqx.Module):
