@@ -68,8 +68,7 @@ class Multigrid(eqx.Module):
         e = self(r)
         if len(self.levels) > 1:  # a single level is solved at once
             for _ in range(self.visits - 1):
-                e = fence(e)
-                e = e + self(fence(self.levels[0].residual(e, r)))
+                e = e + self(stage(self.levels[0].residual, e, r))
         return e
 
     def on_cells(self, r: jax.Array) -> jax.Array:
