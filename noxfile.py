@@ -85,7 +85,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types with pyright."""
-    session.install(".[io,notebook,pandas,viz,volume,web,xarray,xray]", *group("types"))
+    session.install(".[classifier,io,notebook,pandas,viz,volume,web,xarray,xray]", *group("types"))
     session.run("pyright", *session.posargs)
 
 

@@ -55,6 +55,9 @@ def _apply(op: VoxelOp, block: Array, valid: Array | None, **parameters: Any) ->
     return op.masked(block, valid, **op.with_defaults(parameters))
 
 
+# These are the masked forms; without `valid` they are the bodies.
+
+
 def _adaptive(block: Array, valid: Array | None, block_size: Any, method: str, offset: Any, sigma: Any) -> Array:
     sizes = odd_size(block_size, "block_size")
     if method == "gaussian":
@@ -98,22 +101,10 @@ def _sauvola(block: Array, valid: Array | None, window_size: Any, k: Any, r: Any
     return mean * (1.0 + cast(k, mean.dtype) * (deviation / cast(r, mean.dtype) - 1.0))
 
 
-def _adaptive_masked(
-    block: Shaped[Any, "x y z"],
-    valid: Bool[Any, "x y z"],
-    *,
-    block_size: Any = 3,
-    method: str = "gaussian",
-    offset: Any = 0,
-    sigma: Any = None,
-) -> Float[Any, "_ _ _"]:
-    return _adaptive(block, valid, block_size, method, offset, sigma)
-
-
 @voxel_op(
     halo=adaptive_halo,
     static=("block_size", "method", "sigma"),
-    masked=_adaptive_masked,
+    masked=_adaptive,
     lengths={"block_size": "window", "sigma": "width"},
 )
 def adaptive(
@@ -156,13 +147,7 @@ def adaptive(
     return _adaptive(block, None, block_size, method, offset, sigma)
 
 
-def _niblack_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2
-) -> Float[Any, "_ _ _"]:
-    return _niblack(block, valid, window_size, k)
-
-
-@voxel_op(halo=local_halo, static="window_size", masked=_niblack_masked, lengths={"window_size": "window"})
+@voxel_op(halo=local_halo, static="window_size", masked=_niblack, lengths={"window_size": "window"})
 def niblack(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2) -> Float[Any, "_ _ _"]:
     """Return the threshold ``m - k s`` per voxel, m and s the mean and deviation of a box;
     `skimage.filters.threshold_niblack`.
@@ -196,13 +181,7 @@ def niblack(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2)
     return _niblack(block, None, window_size, k)
 
 
-def _sauvola_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2, r: Any = None
-) -> Float[Any, "_ _ _"]:
-    return _sauvola(block, valid, window_size, k, r)
-
-
-@voxel_op(halo=local_halo, static="window_size", masked=_sauvola_masked, lengths={"window_size": "window"})
+@voxel_op(halo=local_halo, static="window_size", masked=_sauvola, lengths={"window_size": "window"})
 def sauvola(block: Shaped[Any, "x y z"], *, window_size: Any = 15, k: Any = 0.2, r: Any = None) -> Float[Any, "_ _ _"]:
     """Return the threshold ``m (1 + k (s/r - 1))`` per voxel; `skimage.filters.threshold_sauvola`.
 
@@ -260,23 +239,10 @@ def _above(block: Array, valid: Array | None, method: str, window_size: Any, k: 
     return x > level
 
 
-def _local_threshold_masked(
-    block: Shaped[Any, "x y z"],
-    valid: Bool[Any, "x y z"],
-    *,
-    method: str = "adaptive",
-    window_size: Any = 15,
-    k: Any = 0.2,
-    r: Any = None,
-    offset: Any = 0,
-) -> Bool[Any, "_ _ _"]:
-    return _above(block, valid, method, window_size, k, r, offset)
-
-
 @voxel_op(
     halo=local_threshold_halo,
     static=("method", "window_size"),
-    masked=_local_threshold_masked,
+    masked=_above,
     lengths={"window_size": "window"},
 )
 def local_threshold(
