@@ -18,7 +18,9 @@ GREY = "grey level"
 def image_numbers(image: VoxelImage, simulated: bool) -> list[Number]:
     """Return size and voxel length: given with the image, not measured."""
     kind = "simulated" if simulated else "assumed"
-    told = "set when the scan was made" if simulated else "told by the file or the user; the image cannot confirm it"
+    source = (
+        "set when the scan was made" if simulated else "stated by the file or the user; the image cannot confirm it"
+    )
     shape = " × ".join(map(str, image.shape))
     numbers = [Number("image.shape", "Voxels", shape, "voxel", "measured", method="along x, y and z")]
     from lithax.viz import unit_symbol
@@ -32,7 +34,7 @@ def image_numbers(image: VoxelImage, simulated: bool) -> list[Number]:
     length = f"{lengths[0]:.6g}" if cubic else " × ".join(f"{h:.6g}" for h in lengths)
     edges = " × ".join(f"{d:.6g}" for d in image.dimensions)
     numbers += [
-        Number("image.voxel_length", "Voxel length", f"{length} {unit}".strip(), unit, kind, method=told),
+        Number("image.voxel_length", "Voxel length", f"{length} {unit}".strip(), unit, kind, method=source),
         Number(
             "image.dimensions", "Dimensions", f"{edges} {unit}".strip(), unit, kind, method="voxels times voxel length"
         ),

@@ -24,7 +24,7 @@ def draw_comparison(panels: Sequence[tuple[str, Sequence[Estimate]]], truth: flo
     panels
         A title and its estimates, from top to bottom.
     truth
-        The porosity that estimates are held against [-].
+        The porosity that estimates are compared with [-].
     tolerance
         Half the width of the band [-].
     """
