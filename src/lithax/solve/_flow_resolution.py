@@ -54,7 +54,7 @@ def _joins(wide: np.ndarray, axis: int) -> bool:
     return bool(np.intersect1d(first[first > 0], last).size)
 
 
-def narrow_share(lines: AbstractLines, velocity: Any, axis: int, voxels: int = 2) -> float:
+def narrow_share(lines: AbstractLines, velocity: Any, axis: int, voxels: int = 2) -> Any:
     """Return the largest share of the flux of a slice that passes openings of up to `voxels` voxels
     [-].
 
