@@ -27,7 +27,7 @@ COMPUTING = [
 ]
 OVERRIDES = "beartype.FrozenDict({__import__('typing').Self: object})"
 CHECKER = f"beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides={OVERRIDES}))"
-CHECKED_CALLS = {"0": 0, "all": math.inf}.get(os.environ.get("LITHAX_CHECK_TYPES", ""), 100)
+CHECKED_CALLS = {"0": 0, "all": math.inf}.get(os.environ.get("LITHAX_CHECK_TYPES", ""), 30)
 """How many calls of a function are checked: a check takes longer than most functions that are called ten thousand times."""
 
 _left: dict[Any, float] = {}
@@ -65,6 +65,8 @@ if importlib.metadata.version("jax").startswith("0.10."):
     PLAIN.append("--xla_cpu_use_fusion_emitters=false")  # XLA ends the process where it does not know a flag
 if os.environ.get("LITHAX_TESTS_OPTIMISED") != "1" and PLAIN[0] not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *PLAIN]).strip()
+
+gc.set_threshold(50_000, 20, 100)  # tracing makes many small objects, and nearly no cycles
 
 BACKENDS = {
     "numpy": "array_api_compat.numpy",
