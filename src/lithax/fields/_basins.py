@@ -61,9 +61,11 @@ class _Part(NamedTuple):
 def graph_of(parts: Sequence[Any], edges: Edges, bases: dict[int, int]) -> BasinGraph:
     """Return the graph of the basins of all parts of an image, in their order."""
     if not parts:
-        return BasinGraph(np.zeros(1), *np.zeros((2, 1), np.int64), np.zeros((1, 0)), edges, bases)
+        return BasinGraph(np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros((1, 0)), edges, bases)
     columns = [np.concatenate([getattr(part, name) for part in parts]) for name in _Part._fields]
-    return BasinGraph(*(np.concatenate([np.zeros((1, *c.shape[1:]), c.dtype), c]) for c in columns), edges, bases)
+    # Number 0 stands for no basin.
+    values, places, seeds, marks = (np.concatenate([np.zeros((1, *c.shape[1:]), c.dtype), c]) for c in columns)
+    return BasinGraph(values, places, seeds, marks, edges, bases)
 
 
 def graph_of_array(relief: Relief, noted: Callable[[Basins], np.ndarray] | None = None) -> tuple[Basins, BasinGraph]:

@@ -377,7 +377,8 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
     scratch = Field(kind, scratch=True)
 
     def depths(block: PassBlock) -> Relief:
-        return _depths(settings, *block.arrays, block.valid)
+        values, squared = block.arrays
+        return _depths(settings, values, squared, block.valid)
 
     def noted(*entries: str) -> Any:
         return lambda block, relief, basins: _lowest_at(

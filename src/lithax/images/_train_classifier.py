@@ -202,8 +202,9 @@ def _untrained(model: Any, seed: int) -> Any:
         raise TypeError(
             f"model is a {type(model).__name__}; give a RandomForestClassifier, ExtraTreesClassifier or GradientBoostingClassifier."
         )
-    if model.get_params().get("init") is not None:
-        raise ValueError(f"init={model.init!r} of the model is not followed here; leave it out.")
+    init = model.get_params().get("init")
+    if init is not None:
+        raise ValueError(f"init={init!r} of the model is not followed here; leave it out.")
     return clone(model)
 
 

@@ -163,7 +163,8 @@ def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
 def _stored(level: Level) -> Any:
     """Return the finest level as a `FaceOperator`, of which the next one is made."""
     faces, excess = _faces_and_excess(level)
-    return face_operator(*faces, periodic=level.wrap, excess=excess)
+    wrap: Any = level.wrap
+    return face_operator(*faces, periodic=wrap, excess=excess)
 
 
 @jax.jit

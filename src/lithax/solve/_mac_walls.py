@@ -139,6 +139,7 @@ def wall_diagonal(
         return xp.where(mine, sums, nothing)
     wrap, place = boundary == "periodic", lines.places(axis)
     wall: Any = two
+    below: Any = None
     if rule == "accurate":
         length = xp.maximum(run_lengths(lines, mine, axis, boundary), 1).astype(np.float32)
         wall = 6 * length / (3 * length - 2)  # 2 / (1 − 2/(3h))

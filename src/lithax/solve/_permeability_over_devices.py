@@ -158,16 +158,17 @@ class _Solve:
     def solved(self, problem: FlowProblem, axis: int, along: int) -> Direction:
         """Solve along an axis of the image, which is axis `along` of the problem."""
         one = solve_direction(problem, self.voxels.given, axis, along, self.call, self.voxels.world.check)
-        if one.flow is None:
+        flow = one.flow
+        if flow is None:
             return one
-        numbers = jax.tree.map(np.asarray, one.flow._replace(x=()))
-        one = one._replace(flow=numbers._replace(x=one.flow.x), value=np.asarray(one.value))
+        numbers = jax.tree.map(np.asarray, flow._replace(x=()))
+        one = one._replace(flow=numbers._replace(x=flow.x), value=np.asarray(one.value))
         if not self.fields:
             return one
         order = back(axis) if along != axis else (0, 1, 2)
         size = tuple(self.voxels.shape[a] for a in (ORDERS[axis] if along != axis else order))
         x, y, z = size
-        parts = [regridded(p, (x, y, z), self.voxels.grid, order) for p in at_centres(problem, one.flow.x)]
+        parts = [regridded(p, (x, y, z), self.voxels.grid, order) for p in at_centres(problem, flow.x)]
         velocity, pressure = in_image_order(parts, axis, along)
         return one._replace(velocity=velocity, pressure=pressure)
 
