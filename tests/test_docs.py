@@ -75,7 +75,9 @@ def run(page):
 
 
 # They compile much, or compute much, which takes long without the compiler's optimisations: CI has `nox -s optimised` run them.
-LONG = {ROOT / "docs" / page for page in ("gallery.md", "voxel-images.md", "guides/permeability.md")}
+LONG = {ROOT / "docs" / page for page in ("gallery.md", "voxel-images.md")} | {
+    ROOT / "docs" / "guides" / page for page in ("permeability.md", "conduction.md", "gradients.md")
+}
 RUN = [
     pytest.param(page, marks=[pytest.mark.slow] * (page in LONG), id=name_of(page)) for page in GUIDES if blocks(page)
 ]

@@ -82,7 +82,7 @@ def test_the_covariance_is_that_of_many_draws():
     assert fit.draw(10, seed=5).n.tobytes() == again[:10].n.tobytes()
 
 
-@pytest.mark.parametrize("names", [THREE, FOUR])
+@pytest.mark.parametrize("names", [THREE, pytest.param(FOUR, marks=pytest.mark.slow)])
 def test_derivatives_agree_with_finite_differences(names):
     standards, air = scan(names, deviation=1e-4, off=1e-4 * (len(names) > 3))
 

@@ -68,7 +68,7 @@ def run_alone(scan, folder):
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
-        ("auto", 2),
+        pytest.param("auto", 2, marks=pytest.mark.mpi),
         pytest.param("jax", 2, marks=pytest.mark.mpi),
         pytest.param("auto", 3, marks=pytest.mark.mpi),
         pytest.param("auto", 4, marks=pytest.mark.mpi),

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.mpi
 def test_eight_devices(request):
     done = subprocess.run(
         [

@@ -69,6 +69,7 @@ def test_fields_are_differentiated_by_an_adjoint_solve(field):
     assert np.count_nonzero(found) == found.size
 
 
+@pytest.mark.slow
 def test_the_tolerance_of_the_gradient_holds_at_its_default(rng):
     field = np.exp(1.5 * rng.standard_normal((12, 12, 12))).astype("f4")
     rough = jax.grad(lambda s: lx.solve.conductivity(s).value)(field)

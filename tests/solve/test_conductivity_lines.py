@@ -34,6 +34,7 @@ def test_the_length_around_a_sphere():
     assert lx.solve.jks_length(rock) == pytest.approx(exact, rel=0.1)  # 8 % at 5.5 voxels a radius, 0.4 % at 11
 
 
+@pytest.mark.slow
 def test_the_line_of_the_segmentation_is_a_finite_difference(rng):
     grey = lx.ops.gaussian(rng.standard_normal((20, 20, 20)).astype("f4"), sigma=1.5)
     grey = grey / grey.std()

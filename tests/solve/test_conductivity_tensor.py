@@ -126,6 +126,7 @@ def test_the_command(tmp_path, field):
     assert "what its numbers mean" in bare.output
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_budget_that_take_further_solves():
     """Insulating spheres: F is too high on few voxels, and comes down as they are split; the trend says the same."""
     rock = testing.conduction_spheres(N, 0.343).voxels

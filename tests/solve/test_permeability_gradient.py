@@ -71,6 +71,7 @@ def test_several_images_at_once():
     assert np.asarray(together) == pytest.approx([float(k(field)) for field in both], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_permeability_of_a_phase():
     labels = np.zeros(SMALL, np.uint8)
     labels[2:, 1:3] = 1

@@ -36,12 +36,14 @@ def pictures(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLAT)
 def test_a_picture_looks_as_it_did(name, pictures):
     difference = compare_images(str(gallery.BASELINE / f"{name}.png"), str(pictures / f"{name}.png"), tol=TOLERANCE)
     assert difference is None, f"{difference}\nIf it is meant to look so: python tests/viz/gallery.py, and look at it"
 
 
+@pytest.mark.slow
 def test_the_comparison_sees_a_difference(pictures, tmp_path):
     """A scale bar less, a guide line less: each is more than the tolerance."""
     for other in ("without-bars", "without-axes"):
