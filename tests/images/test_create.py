@@ -123,7 +123,7 @@ def test_images_like_another():
         ({"chunks": (3, 3, 3), "shards": (6, 6, 7)}, ValueError, "3 does not divide 7 along z; use chunks='auto'"),
         ({"voxel_length": (1, 1, -1)}, ValueError, "voxel_length=.* must be positive"),
         ({"voxel_origin": "here"}, TypeError, "voxel_origin="),
-        ({"voxel_unit": "second"}, ValueError, "voxel_unit='second' must be a length"),
+        ({"voxel_unit": "second"}, ValueError, "voxel_unit='second' is no unit of length"),
         ({"field_name": 3}, TypeError, "field_name=3 must be text"),
         ({"description": None}, TypeError, "description=None must be text"),
         ({"colour": "red"}, TypeError, "colour= is not an option of an image"),

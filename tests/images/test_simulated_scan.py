@@ -65,7 +65,7 @@ def test_its_porosity_can_be_found():
         ({"blur": -0.5}, ValueError, "blur=-0.5 must be finite and not negative"),
         ({"noise": float("nan")}, ValueError, "noise=nan must be finite"),
         ({"dtype": bool}, TypeError, "must be a type of real numbers"),
-        ({"voxel_unit": "second"}, ValueError, "voxel_unit='second' must be a length"),
+        ({"voxel_unit": "second"}, ValueError, "voxel_unit='second' is no unit of length"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_made(tmp_path, options, error, words):

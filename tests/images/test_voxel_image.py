@@ -234,7 +234,7 @@ def test_updates_survive_reopening(tmp_path):
         ({"field_name": 1}, TypeError, "field_name=1 must be text"),
         ({"voxel_length": 0}, ValueError, "voxel_length=0 must be positive"),
         ({"voxel_origin": (1, 2)}, ValueError, "voxel_origin"),
-        ({"voxel_unit": "second"}, ValueError, "voxel_unit='second' must be a length"),
+        ({"voxel_unit": "second"}, ValueError, "voxel_unit='second' is no unit of length"),
     ],
 )
 def test_a_wrong_update_changes_nothing(image, changes, error, message):

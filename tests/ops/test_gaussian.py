@@ -59,7 +59,7 @@ def test_complex_images_are_smoothed(rng):
         ({"sigma": -1.0}, r"sigma=-1.0 must be a finite number of voxels >= 0"),
         ({"sigma": float("nan")}, r"sigma=nan must be a finite number"),
         ({"sigma": (1.0, 2.0)}, r"sigma=\(1.0, 2.0\) must be a number, or three of them"),
-        ({"sigma": "wide"}, r"sigma='wide' must be a number"),
+        ({"sigma": "wide"}, r"sigma='wide' of gaussian\(\) is no length; give numbers of voxels"),
         ({"sigma": jax.numpy.ones(3)}, r"is an array, so the width of the filter is unknown .* give radius="),
         ({"sigma": 1.0, "radius": 1.5}, r"radius=1.5 must be a number of voxels"),
         ({"sigma": 1.0, "truncate": 0.0}, r"truncate=0.0 must be a positive number of standard deviations"),

@@ -226,7 +226,7 @@ MISTAKES = [
     (partial(ops.hessian_eigenvalues, sigma=0), "sigma=0 must be positive"),
     (partial(ops.hessian_eigenvalues, sigma=(1, 2)), "sigma"),
     (partial(ops.sato, sigmas=()), "holds no scale"),
-    (partial(ops.sato, sigmas=("a",)), "must be numbers"),
+    (partial(ops.sato, sigmas=("a",)), "is no length"),
     (partial(ops.frangi, gamma=0), "gamma=0 must be positive"),
     (partial(ops.frangi, gamma=1, beta=-1), "beta=-1 must be positive"),
     (partial(ops.local_entropy, range=(1, 0)), "range"),

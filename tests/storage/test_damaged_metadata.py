@@ -78,7 +78,7 @@ def test_a_unit_is_never_evaluated(store, unit):
         with pytest.warns(UserWarning, match="not a length that pint understands"):
             image = lx.open(store)
         assert image.voxel_unit == unit
-        with pytest.raises(ValueError, match="must be a length"):
+        with pytest.raises(ValueError, match="is no unit of length"):
             lx.zeros((2, 2, 2), "u1", voxel_unit=unit)
 
 
@@ -86,7 +86,7 @@ def test_units_are_names_and_small_powers():
     for unit in ("um", "µm", "μm", "Å", "survey_foot", "m**2/m", "mm^2 / mm", "", "angstrom", "light_year"):
         assert validate_unit(unit) == unit
     for unit in ("px", "pixel", "pixels", "voxel", "pix", "sec", "10 um", "um+um", "kg", "m**2"):
-        with pytest.raises(ValueError, match="must be a length"):
+        with pytest.raises(ValueError, match="is no unit of length"):
             validate_unit(unit)
 
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
 from matplotlib.testing.compare import compare_images
 
 from lithax.viz import ViewState
@@ -33,6 +34,7 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     for name, figure in gallery.figures(volumes=False):
         (folder / f"{name}.png").write_bytes(gallery.without_words(figure))
+    pyplot.close("all")
     return folder
 
 

@@ -448,8 +448,9 @@ def _check_settings(settings: dict[str, Any]) -> None:
 
 
 def _key_of(run: Any) -> str | None:
-    """Return the key that a result was made with."""
-    return run["computation"].removeprefix("key:") if isinstance(run, dict) and run.get("computation") else None
+    """Return the key that a result was made with; what else is known of the function follows it."""
+    known = run.get("computation") if isinstance(run, dict) else None
+    return known.removeprefix("key:").partition(" ")[0] if known else None
 
 
 def _digest(value: Any) -> str:

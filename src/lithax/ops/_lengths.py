@@ -22,6 +22,26 @@ def unit_needed(value: Any, kind: str) -> bool:
     return isinstance(value, str) or (isinstance(value, tuple | list) and any(isinstance(v, str) for v in value))
 
 
+def refuse_lengths(parameters: Mapping[str, Any], kinds: Mapping[str, str], op: str) -> None:
+    """Raise ValueError where a parameter cannot be used without an image."""
+    for name, kind in kinds.items():
+        value = parameters.get(name)
+        if not unit_needed(value, kind):
+            continue
+        named = f"{name}={value!r} of {op}()"
+        texts = [v for v in (value if isinstance(value, tuple | list) else (value,)) if isinstance(v, str)]
+        if kind != "spacing" and not all(map(_TEXT.fullmatch, texts)):
+            raise ValueError(_no_length(named))
+        raise ValueError(
+            f"{named} is known only with the voxels of an image; give numbers of voxels here, or the operation and an image to "
+            f"lx.chunk_map."
+        )
+
+
+def _no_length(named: str) -> str:
+    return f"{named} is no length; give numbers of voxels, or for an image a number with a unit, such as '5 um'."
+
+
 def lengths_in_voxels(parameters: Mapping[str, Any], kinds: Mapping[str, str], frame: Frame, op: str) -> dict[str, Any]:
     """Return the parameters of an operation with all lengths in voxels of an image.
 
@@ -72,7 +92,7 @@ def _one(named: str, value: Any, voxel: float, frame: Frame) -> float:
         return value
     parts = _TEXT.fullmatch(value)
     if parts is None:
-        raise ValueError(f"{named} is no length; give voxels, or a number with a unit, such as '5 um'.")
+        raise ValueError(_no_length(named))
     if not frame.unit_known:
         raise ValueError(
             f"{named}: the voxels of the image have no unit of length; give voxels, or say it with image.update(voxel_unit=...)."

@@ -10,7 +10,7 @@ from lithax.arrays import gaps_named, is_array, is_traced, refuse_masked
 from lithax.geometry import Frame
 from lithax.grid import Halo, as_halos
 from lithax.ops._call_shown import call_shown
-from lithax.ops._lengths import KINDS, lengths_in_voxels, unit_needed
+from lithax.ops._lengths import KINDS, lengths_in_voxels, refuse_lengths
 from lithax.ops._program import Program
 from lithax.ops._step import AbstractOperation, Step
 from lithax.typing import Array
@@ -103,7 +103,7 @@ class VoxelOp(AbstractOperation):
         """Return parameters that give the same on an image of one shape, with a halo that is not
         wider than it has to be.
         """
-        self._refuse_units(parameters)
+        refuse_lengths(parameters, self.lengths, self.name)
         changed = None if self.fit is None else self.fit(tuple(shape), boundary, **self._of_halo(parameters))
         return dict(parameters) | (changed or {})
 
@@ -111,21 +111,13 @@ class VoxelOp(AbstractOperation):
         """Return the parameters with all lengths in voxels of an image."""
         return lengths_in_voxels(parameters, self.lengths, frame, self.name)
 
-    def _refuse_units(self, parameters: Mapping[str, Any]) -> None:
-        for name, kind in self.lengths.items():
-            if name in parameters and unit_needed(parameters[name], kind):
-                raise ValueError(
-                    f"{name}={parameters[name]!r} of {self.name}() is known only with the voxels of an image; give numbers of voxels "
-                    f"here, or the operation and an image to lx.chunk_map."
-                )
-
     def _of_halo(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         given = self.with_defaults(parameters)
         return {k: v for k, v in given.items() if self._asked is None or k in self._asked}
 
     def halos(self, parameters: Mapping[str, Any], inputs: int) -> tuple[Halo, ...]:
         """Return the halo of each input for these parameters."""
-        self._refuse_units(parameters)
+        refuse_lengths(parameters, self.lengths, self.name)
         rule = self.halo_rule
         if callable(rule):
             rule = rule(**self._of_halo(parameters))
