@@ -79,10 +79,15 @@ async def _visit(url, stages, seconds, graphics):
         return {url for url in asked if not OF_THE_BROWSER.match(url)}, complaints, frames
 
 
+def _pages(tabs):
+    with urllib.request.urlopen(tabs) as answer:
+        return [tab for tab in json.load(answer) if tab["type"] == "page"]
+
+
 async def _watch(tabs, url, stages):
     from PIL import Image
 
-    while not (pages := [t for t in json.load(urllib.request.urlopen(tabs)) if t["type"] == "page"]):
+    while not (pages := _pages(tabs)):
         await asyncio.sleep(0.05)
     socket = await websocket_connect(pages[0]["webSocketDebuggerUrl"], max_message_size=2**28)
     complaints, frames = [], []

@@ -124,6 +124,7 @@ def test_every_image_has_a_way_to_be_shown(values, words):
     assert words in state["layers"][0]["shader"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(chromium.chromium() is None, reason="Chromium is not installed: apt install chromium")
 def test_a_browser_draws_the_slices_and_asks_nobody_else(server):
     def left_and_right(picture):
@@ -149,6 +150,7 @@ def test_a_browser_draws_the_slices_and_asks_nobody_else(server):
     assert any(path.startswith("image/0/c/") for path in asked)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(chromium.chromium() is None, reason="Chromium is not installed: apt install chromium")
 def test_a_browser_without_webgl_shows_slices_that_move(server):
     """Along x the image is dark up to the middle and bright beyond; the last panel is the slice across x."""
@@ -261,6 +263,7 @@ def test_the_address_is_in_no_command_line(image, tmp_path):
         output, errors = process.communicate(timeout=30)
     finally:
         process.kill()
+        process.communicate()
     assert (process.returncode, errors) == (0, "")
     assert "Aborted" not in output
     assert not Path(arguments[1].removeprefix("file://")).exists()
