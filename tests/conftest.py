@@ -77,8 +77,11 @@ BACKENDS = {
 INSTALL = {"torch": "run LITHAX_TESTS_TORCH=1 nox -s tests, or pip install torch"}
 OPTIONAL = {"gpu": "needs a GPU that JAX can see", "mpi": "starts MPI processes", "slow": "takes minutes or gigabytes"}
 
-RELEASED_ABOVE = {"module": 1.2e9, "function": 1.5e9}
-"""Bytes that a worker may hold at the end of a file, and of a test: two workers, and what they start, stay below 4 GiB."""
+ROOM = {"file": 2.5e8, "test": 3.5e8}
+"""Bytes by which a worker may grow until the end of a file, and of a test: two workers, and what they start, stay below 4 GiB."""
+
+_after_release: list[float] = []
+"""What the worker held when it began, or was left with by the last release [byte]."""
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
@@ -124,25 +127,28 @@ def xp(request):
 @pytest.fixture(autouse=True, scope="module")
 def released_after_a_file():
     """Free what was compiled as soon as it fills a share of the memory: files of tests share programs until then."""
+    _after_release[:] = _after_release or [resident()]
     yield
-    release_above(RELEASED_ABOVE["module"])
+    release(ROOM["file"])
 
 
 @pytest.fixture(autouse=True)
 def released_after_a_test():
     """Free it before the end of the file where it grows fast."""
     yield
-    release_above(RELEASED_ABOVE["function"])
+    release(ROOM["test"])
 
 
-def release_above(limit):
-    if "jax" in sys.modules and resident() > limit:
-        sys.modules["jax"].clear_caches()
-        if "lithax.chunked" in sys.modules:
-            sys.modules["lithax.chunked"].forget_programs()
-        gc.collect()
-        if sys.platform == "linux":  # what was freed goes back to the system
-            ctypes.CDLL(None).malloc_trim(0)
+def release(room):
+    if "jax" not in sys.modules or resident() <= _after_release[0] + room:
+        return
+    sys.modules["jax"].clear_caches()
+    if "lithax.chunked" in sys.modules:
+        sys.modules["lithax.chunked"].forget_programs()
+    gc.collect()
+    if sys.platform == "linux":  # what was freed goes back to the system
+        ctypes.CDLL(None).malloc_trim(0)
+    _after_release[:] = [resident()]
 
 
 def resident():
