@@ -114,8 +114,8 @@ def test_chains_measurements_and_classifiers_take_lengths():
 @pytest.mark.parametrize(
     ("parameters", "unit", "message"),
     [
-        ({"sigma": "wide"}, "um", r"sigma='wide' of gaussian\(\) is no length; give voxels, or a number with a unit"),
-        ({"sigma": "5"}, "um", "is no length; give voxels"),
+        ({"sigma": "wide"}, "um", r"sigma='wide' of gaussian\(\) is no length; give numbers of voxels"),
+        ({"sigma": "5"}, "um", "is no length; give numbers of voxels"),
         ({"sigma": "5 kg"}, "um", "is no length: "),
         ({"sigma": "5 um"}, "", r"have no unit of length; give voxels, or say it with image\.update"),
         ({"sigma": ("5 um", "5 um")}, "um", "must be one length, or three"),
