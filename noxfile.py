@@ -187,7 +187,8 @@ def slow(session: nox.Session) -> None:
 def optimised(session: nox.Session) -> None:
     """Run the tests as users compile, and with annotations checked at every call; CI takes chunk grids and pages."""
     session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
-    install_torch(session)
+    if not session.posargs:
+        install_torch(session)
     environment = CACHE | {
         "LITHAX_TESTS_OPTIMISED": "1",
         "LITHAX_CHECK_TYPES": os.environ.get("LITHAX_CHECK_TYPES", "all"),
