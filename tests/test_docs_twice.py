@@ -59,6 +59,8 @@ def test_a_page_is_a_notebook_for_plain_jupytext(page):
 def test_all_pages_twice_in_one_folder_and_once_more_with_other_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
+    from matplotlib import pyplot
+
     for turn in range(3):
         if turn == 2:  # what lies there is no longer what a page made
             for store in sorted(tmp_path.glob("*.zarr")):
@@ -70,3 +72,4 @@ def test_all_pages_twice_in_one_folder_and_once_more_with_other_data(tmp_path, m
                 file.write_bytes(file.read_bytes()[:-100])
         for page in WRITING:  # the others neither make nor meet anything
             run(page)
+            pyplot.close("all")
