@@ -26,17 +26,23 @@ MOMENTS = ("block", "before write", "half written", "before rename", "after writ
 
 
 class Moments:
-    """Counts how often each moment was reached and acts at the chosen one."""
+    """Counts how often each moment was reached and acts at the chosen one, in one thread alone."""
 
     def __init__(self, moment, count, action):
         self.moment, self.left, self.action = moment, count, action
+        self._lock = threading.Lock()
 
     def reached(self, moment):
-        if moment != self.moment:
-            return
-        self.left -= 1
-        if self.left == 0:
+        if self.due(moment):
             self.act()
+
+    def due(self, moment):
+        """Count the moment, and say whether it is the chosen one."""
+        if moment != self.moment:
+            return False
+        with self._lock:
+            self.left -= 1
+            return self.left == 0
 
     def act(self):
         if self.action == "kill":
@@ -67,10 +73,9 @@ def watch_storage(moments):
         whole = len(data)
         journal = bytes(data[:8]) == b'{"unit":'
         wanted = "half recorded" if journal else "half written" if data[:1] != b"{" else None
-        if wanted and wanted == moments.moment and moments.left == 1:
+        if wanted and moments.due(wanted):
             os_write(descriptor, data[: whole // 2])
-        if wanted:
-            moments.reached(wanted)
+            moments.act()
         return os_write(descriptor, data)
 
     def noticed_record(self, *arguments):
