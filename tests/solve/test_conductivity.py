@@ -76,8 +76,8 @@ def test_axes_and_spacing(rng, axis, shape, spacing):
     )  # other shapes of voxels, other grid error
 
 
-@pytest.mark.parametrize("grids", [(16, 32), pytest.param((32, 64), marks=pytest.mark.slow)])
-def test_spheres_of_sangani_and_acrivos(grids):
+@pytest.mark.parametrize(("grids", "bound"), [((16, 32), 1.08), pytest.param((32, 64), 1.04, marks=pytest.mark.slow)])
+def test_spheres_of_sangani_and_acrivos(grids, bound):
     """First order in the voxel: extrapolated from two grids within half a per cent."""
     found = []
     for n in grids:
@@ -86,7 +86,7 @@ def test_spheres_of_sangani_and_acrivos(grids):
             lx.solve.conductivity(case.voxels, ends="periodic", sides="periodic", tolerance=1e-4).formation_factor
         )
         found.append(f * case.effective[0])  # relative to the published value at the fraction that the voxels have
-    assert 1 < found[1] < found[0] < 1.08
+    assert 1 < found[1] < found[0] < bound
     assert 2 * found[1] - found[0] == pytest.approx(1, abs=5e-3)
     assert spheres_formation_factor(0.343) == pytest.approx(1.7998)
 
