@@ -31,7 +31,11 @@ from lithax.chunked._faces import FaceExchange as FaceExchange
 from lithax.chunked._faces import toward as toward
 from lithax.chunked._freed_memory import keep_freed_memory as keep_freed_memory
 from lithax.chunked._freed_memory import release_memory as release_memory
+from lithax.chunked._function_state import globals_read as globals_read
 from lithax.chunked._function_state import is_library as is_library
+from lithax.chunked._function_state import members_of as members_of
+from lithax.chunked._function_state import names_read as names_read
+from lithax.chunked._function_state import values_enclosed as values_enclosed
 from lithax.chunked._lift import lift as lift
 from lithax.chunked._loss_gradient import LossOverBlocks as LossOverBlocks
 from lithax.chunked._loss_gradient import has_real_numbers as has_real_numbers

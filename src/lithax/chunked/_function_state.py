@@ -9,7 +9,7 @@ an opaque object, is not looked into.
 import functools
 import sys
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -76,32 +76,46 @@ class _State:
         return tuple(f for f in found if f != _NOTHING)
 
     def _function(self, function: types.FunctionType, depth: int) -> Hashable:
-        cells = []
-        for cell in function.__closure__ or ():
-            try:
-                cells.append(self.of(cell.cell_contents, depth))
-            except ValueError:  # not filled yet
-                cells.append(_NOTHING)
-        names = _names(function.__code__)
-        read = []
-        for name in names:
-            value = function.__globals__.get(name)
-            if isinstance(value, types.ModuleType) and not is_library(value.__name__):
-                read += [self.of(getattr(value, n, None), depth) for n in names]
-            else:
-                read.append(self.of(value, depth))
+        cells = tuple(self.of(value, depth) for value in values_enclosed(function))
+        read = tuple(self.of(value, depth) for value in globals_read(function))
         own = self.of(function.__defaults__, depth), self.of(function.__kwdefaults__, depth)
-        return function.__code__, own, tuple(cells), tuple(read)
+        return function.__code__, own, cells, read
 
     def _class(self, cls: type, depth: int) -> Hashable:
-        found: list[Hashable] = [IdentityKey(cls)]
-        for base in cls.__mro__:
-            if not _of_library(base):
-                for name, value in vars(base).items():
-                    if not name.startswith("__") or name == "__call__":
-                        function = getattr(value, "__func__", getattr(value, "fget", value))
-                        found.append(self.of(function, depth))
-        return tuple(found)
+        return IdentityKey(cls), *(self.of(member, depth) for member in members_of(cls))
+
+
+def values_enclosed(function: types.FunctionType) -> Iterator[Any]:
+    """Yield what a function's closure holds; None for what is not there yet."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            yield None
+
+
+def globals_read(function: types.FunctionType) -> Iterator[Any]:
+    """Yield the values of the globals that a function names, None for the names of anything else;
+    of the user's modules, in their place, whatever is named of them.
+    """
+    names = names_read(function.__code__)
+    for name in names:
+        value = function.__globals__.get(name)
+        if isinstance(value, types.ModuleType) and not is_library(value.__name__):
+            yield from (getattr(value, n, None) for n in names)
+        else:
+            yield value
+
+
+def members_of(cls: type) -> Iterator[Any]:
+    """Yield what a class and its bases define, down to the functions behind methods and properties;
+    not what libraries define, nor special methods but calls.
+    """
+    for base in cls.__mro__:
+        if not _of_library(base):
+            for name, value in vars(base).items():
+                if not name.startswith("__") or name == "__call__":
+                    yield getattr(value, "__func__", getattr(value, "fget", value))
 
 
 def is_library(module: str) -> bool:
@@ -120,12 +134,12 @@ def _open_to_view(value: Any) -> bool:
 
 
 @functools.lru_cache(1024)
-def _names(code: types.CodeType) -> tuple[str, ...]:
+def names_read(code: types.CodeType) -> tuple[str, ...]:
     """Return every global and attribute that a function names, also in functions defined inside
     it.
     """
     names = list(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names += _names(constant)
+            names += names_read(constant)
     return tuple(dict.fromkeys(names))

@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from lithax.chunked import is_library
+from lithax.chunked import globals_read, is_library, members_of, names_read, values_enclosed
 from lithax.images import described_parameters
 
 _HOLDERS = (functools.partial, types.BuiltinMethodType, dict, tuple, list, set, frozenset)
@@ -62,8 +62,8 @@ def _held(value: Any) -> Iterable[Any]:
     if isinstance(value, types.BuiltinMethodType):
         return [value.__self__]
     if isinstance(value, types.FunctionType):
-        names, fixed = _code(value.__code__)
-        return [*fixed, value.__defaults__, value.__kwdefaults__, *_cells(value), *_globals(value, names)]
+        code = [*_fixed(value.__code__), list(names_read(value.__code__))]
+        return [*code, value.__defaults__, value.__kwdefaults__, *values_enclosed(value), *globals_read(value)]
     if isinstance(value, dict):
         return [*value, *value.values()]
     if isinstance(value, tuple | list):
@@ -71,39 +71,13 @@ def _held(value: Any) -> Iterable[Any]:
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
     if isinstance(value, type):
-        own = ((n, v) for base in value.__mro__ if not is_library(base.__module__) for n, v in vars(base).items())
-        return [getattr(v, "__func__", getattr(v, "fget", v)) for n, v in own if n == "__call__" or n[:2] != "__"]
+        return members_of(value)
     return [type(value), getattr(value, "__dict__", {})]
 
 
-def _code(code: types.CodeType) -> tuple[list[str], list[Any]]:
-    """Return the names that a function reads, and its code and constants, also those of functions
-    defined inside it.
-    """
-    names, fixed = list(code.co_names), [code.co_code]
+def _fixed(code: types.CodeType) -> list[Any]:
+    """Return the code and the constants of a function, also of those defined inside it."""
+    found = [code.co_code]
     for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            more, inner = _code(constant)
-            names, fixed = names + more, fixed + inner
-        else:
-            fixed.append(constant)
-    return list(dict.fromkeys(names)), [*fixed, list(code.co_names)]
-
-
-def _cells(function: types.FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            yield None
-
-
-def _globals(function: types.FunctionType, names: Iterable[str]) -> Iterator[Any]:
-    names = list(names)
-    for name in names:
-        if name not in function.__globals__:
-            continue
-        value = function.__globals__[name]
-        yield value
-        if isinstance(value, types.ModuleType) and not is_library(value.__name__):
-            yield from (getattr(value, n, None) for n in names)
+        found += _fixed(constant) if isinstance(constant, types.CodeType) else [constant]
+    return found
