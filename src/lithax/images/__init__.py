@@ -51,6 +51,8 @@ from lithax.images._reduce import chunk_reduce as chunk_reduce
 from lithax.images._reduce import chunk_value_and_grad as chunk_value_and_grad
 from lithax.images._region_mask import inside as inside
 from lithax.images._region_mask import mask as mask
+from lithax.images._resume_key import keyed as keyed
+from lithax.images._resume_key import made_with as made_with
 from lithax.images._run import Run as Run
 from lithax.images._run import pop_fields as pop_fields
 from lithax.images._run_passes import run_passes as run_passes

@@ -19,6 +19,7 @@ from lithax.geometry import Frame
 from lithax.grid import triple
 from lithax.images._derived_array import derivation, origins
 from lithax.images._input_state import input_states, without_times
+from lithax.images._resume_key import keyed
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import Domain
 from lithax.ops import PlainFunction, Program, Step
@@ -56,7 +57,7 @@ def identity_of(prepared: Any, resume_key: str | None, needed: bool, recorded: b
         computation = _digest(repr(program))
     if resume_key is not None:
         # The name stands for the function only where that cannot be known itself.
-        computation = f"key:{resume_key}" + (f" {computation}" if computation else "")
+        computation = keyed(resume_key, computation)
     elif computation is None and needed:
         raise ResumeError(
             f"resume=True with backend={prepared.backend!r} cannot tell whether {program!r} is the same function as before; "

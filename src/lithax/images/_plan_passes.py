@@ -13,6 +13,7 @@ from lithax.images._call import gather_inputs, size_text, world_of
 from lithax.images._outputs import Form, Output
 from lithax.images._plan import Plan
 from lithax.images._prepare_pass import PreparedPass, WholeImage, prepare_pass
+from lithax.images._resume_key import keyed
 from lithax.images._run import Run
 from lithax.storage import Location, locate, resolve_chunks
 
@@ -42,7 +43,7 @@ class ImageCall:
     def computation(self) -> str | None:
         """What is computed, in a word; None if it cannot be known."""
         if self.output.resume_key is not None:
-            return f"key:{self.output.resume_key}"
+            return keyed(self.output.resume_key)
         return self.name if self.ours else None
 
     def gathered(self, name: str, images: Sequence[Any], world: Any = None) -> tuple[WholeImage, Run]:

@@ -16,6 +16,8 @@ from lithax.images import (
     check_same,
     domain,
     from_array,
+    keyed,
+    made_with,
     on_first,
     open_image,
     refuse_memory,
@@ -232,7 +234,7 @@ class Study:
             step = self._place.child(name)
             places = [step] if name == "coefficients" else [step.child(n) for n in self._wanted().names]
             found = [None if p.node() is None else open_array(p, read_only=True).metadata for p in places]
-            return all(m is not None and m.state == "complete" and _key_of(m.run) == key for m in found)
+            return all(m is not None and m.state == "complete" and made_with(m.run, key) for m in found)
 
         return bool(self._world.broadcast(on_first(self._world, look)))
 
@@ -264,7 +266,7 @@ class Study:
                 field_name="air, A, B, n, valid",
                 world=self._world,
             )
-            on_first(self._world, lambda: made.stored.update_metadata(run={"computation": f"key:{key}"}))
+            on_first(self._world, lambda: made.stored.update_metadata(run={"computation": keyed(key)}))
         table = np.asarray(self._open(child))
         air, a, b, n = (table[:, :, k].copy() for k in range(4))
         return Coefficients(air, a, b, n, table[:, 0, 4] > 0.5)
@@ -445,12 +447,6 @@ def _check_settings(settings: dict[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise TypeError(f"a study has no setting {name!r}; its settings are: {', '.join(known)}.")
-
-
-def _key_of(run: Any) -> str | None:
-    """Return the key that a result was made with; what else is known of the function follows it."""
-    known = run.get("computation") if isinstance(run, dict) else None
-    return known.removeprefix("key:").partition(" ")[0] if known else None
 
 
 def _digest(value: Any) -> str:
