@@ -46,11 +46,15 @@ class Result:
 
 
 class Bench:
-    """The sides, the inputs and the place for stores of one run."""
+    """The sides, the inputs and the place for stores of one run.
 
-    def __init__(self, folder: Path, pairs: int):
+    A row has `pairs` turns, or as many as it begins within `seconds`, but three at least.
+    """
+
+    def __init__(self, folder: Path, pairs: int, seconds: float):
         self.folder = folder
         self.pairs = pairs
+        self.seconds = seconds
         self.sides = Sides(folder)
         self._stores = folder / "stores"
 
@@ -108,7 +112,10 @@ class Bench:
             for key, call in calls.items():
                 if "0" not in errors:
                     attempt(key, lambda key=key, call=call: self._prepare(key, call))
+            start = time.monotonic()
             for turn in range(self.pairs):
+                if turn >= 3 and time.monotonic() - start > self.seconds:
+                    break
                 for key in list(calls)[:: -1 if turn % 2 else 1]:
                     if key not in errors and "0" not in errors:
                         attempt(key, lambda key=key: seconds[key].append(self._time(key, calls[key])))
