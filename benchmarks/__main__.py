@@ -23,7 +23,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="rows whose name contains this text; others keep their last result")
     parser.add_argument("--list", action="store_true", help="print the names of the rows and stop")
     parser.add_argument("--pairs", type=int, default=11, help="alternating runs of every row")
-    parser.add_argument("--seconds", type=float, default=60, help="a row longer than this has fewer runs, three at least")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="a row longer than this has fewer runs, three at least"
+    )
     parser.add_argument("--small", type=int, default=256, help="edge of most images [voxel]")
     parser.add_argument("--large", type=int, default=512, help="edge of the large images [voxel]")
     parser.add_argument("--chunk", type=int, default=128, help="edge of a chunk [voxel]")
