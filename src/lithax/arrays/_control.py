@@ -92,6 +92,7 @@ def stage(function: Callable[..., Array], *operands: Any) -> Array:
     def run(*operands: Any) -> Array:  # a plain function: methods of modules of arrays cannot be hashed
         return function(*operands)
 
+    run = jax.jit(run)  # it stands in two branches, and is traced once
     made = jax.eval_shape(run, *operands)
 
     def staged(*operands: Any) -> Array:
