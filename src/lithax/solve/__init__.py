@@ -3,6 +3,8 @@ solvers stand on.
 """
 
 from lithax.solve import _plan_solves as _plan_solves
+from lithax.solve._boundary_map import BoundaryMap as BoundaryMap
+from lithax.solve._boundary_map import boundary_map as boundary_map
 from lithax.solve._bounds import Bounds as Bounds
 from lithax.solve._conduction import conductivity as conductivity
 from lithax.solve._conductivity import Conductivity as Conductivity

@@ -124,11 +124,13 @@ def wall_diagonal(
     component: int,
     axis: int,
     rule: str,
+    runs: Any = None,
 ) -> Any:
     """Return what neighbours along `axis` add to the diagonal for the velocity `component`, for
     unit weight.
 
     Faces on a plane of constant pressure own half a voxel: their transverse neighbours count half.
+    `runs` are the run lengths of the accurate rule, where they are known already.
     """
     xp, mine, boundary = lines.xp, active[component], boundaries[axis]
     one, two, nothing = np.float32(1), np.float32(2), np.float32(0)
@@ -141,9 +143,10 @@ def wall_diagonal(
     wall: Any = two
     below: Any = None
     if rule == "accurate":
-        length = xp.maximum(run_lengths(lines, mine, axis, boundary), 1).astype(np.float32)
+        runs = run_lengths(lines, mine, axis, boundary) if runs is None else runs
+        length = xp.maximum(runs, 1).astype(np.float32)
         wall = 6 * length / (3 * length - 2)  # 2 / (1 − 2/(3h))
-        del length
+        del length, runs
         below = lines.beside(open_voxels, component, -1, boundaries[component] == "periodic")
     sums = nothing
     for step in (-1, 1):
