@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from benchmarks import conduction, processes, report, whole_images
+from benchmarks import conduction, permeability, processes, report, whole_images
 from benchmarks.cold_start import cold_start_seconds
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
@@ -52,10 +52,14 @@ def main() -> None:
     every = [
         *rows(options.small, options.large, options.chunk, count),
         *conduction.rows(options.small, options.large),
+        *permeability.rows(options.small),
         *whole_images.rows(options.small, options.large, options.chunk),
         *processes.rows(options.large, options.chunk, options.repeats),
     ]
-    every_limit = list(whole_images.limits(options.small, options.large, options.chunk, options.memory))
+    every_limit = [
+        *whole_images.limits(options.small, options.large, options.chunk, options.memory),
+        *permeability.limits(options.small, options.large),
+    ]
     limits = [limit for limit in every_limit if options.only in limit.measure]
     table = [row for row in every if options.only in row.measure]
     viewer = Viewer(options.folder.resolve(), options.viewer, options.pairs)

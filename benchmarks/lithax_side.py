@@ -260,19 +260,7 @@ class Watch:
         self._thread.join()
 
 
-def permeability(pores, tolerance):
-    """Of a periodic image along x; the solve's own rule to stop is the stricter one."""
-    image = np.load(pores).astype(bool)
-
-    def run():
-        found = lx.solve.permeability(image, axis="x", ends="periodic", sides="periodic", tolerance=tolerance)
-        return {"k": float(found.value), "iterations": int(found.iterations)}
-
-    return run
-
-
 CASES = {
-    "permeability": permeability,
     "coefficients": coefficients,
     "dual energy": dual_energy,
     "versions": versions,

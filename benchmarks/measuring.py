@@ -78,10 +78,10 @@ class Bench:
         side.ask("prepare", key=key, case=call.case, options=options)
         side.ask("run", key=key)  # compiles, fills caches; not counted
 
-    def _time(self, key: str, call: Call) -> float:
+    def _time(self, key: str, call: Call, clock: str) -> float:
         if hasattr(os, "sync"):
             os.sync()  # what the last call wrote must not be flushed on this one's time
-        return self.sides[call.side].ask("run", key=key)["seconds"]
+        return self.sides[call.side].ask("run", key=key)[clock]
 
     def _clear(self, calls: dict[str, Call]) -> None:
         for name in {call.side for call in calls.values()}:
@@ -113,12 +113,13 @@ class Bench:
                 if "0" not in errors:
                     attempt(key, lambda key=key, call=call: self._prepare(key, call))
             start = time.monotonic()
-            for turn in range(self.pairs):
+            clock = "processor" if row.processor else "seconds"
+            for turn in range(min(self.pairs, row.pairs or self.pairs)):
                 if turn >= 3 and time.monotonic() - start > self.seconds:
                     break
                 for key in list(calls)[:: -1 if turn % 2 else 1]:
                     if key not in errors and "0" not in errors:
-                        attempt(key, lambda key=key: seconds[key].append(self._time(key, calls[key])))
+                        attempt(key, lambda key=key: seconds[key].append(self._time(key, calls[key], clock)))
         finally:
             self._clear(calls)
         return [self._result(row, rival, keys[rival.name], seconds, errors) for rival in row.rivals]

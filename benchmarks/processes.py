@@ -8,6 +8,8 @@ EXCHANGED = 256
 """Edge of the array whose halos are exchanged [voxel]."""
 SOLVED = 192
 """Edge of the image whose conductivity is solved for, at most [voxel]."""
+FLOWING = 128
+"""Edge of the image whose permeability is solved for, at most [voxel]."""
 
 
 def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
@@ -60,4 +62,14 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
         f"processes: 2, conductivity along one axis, float32 {solved}³, all cores",
         Call("devices-2", "conduction", field),
         (pinned, alone),
+    )
+    flowing = min(edge, FLOWING)
+    pores = {"pores": Data("noise", flowing, "u1"), "folder": "{folder}", "chunks": [min(chunk, flowing)] * 3}
+    pinned = Rival("1 process on one core", (Call("pinned", "permeability", pores),), 1.6)
+    alone = Rival("1 process on all cores", (Call("free", "permeability", pores),), 0.95)
+    yield Row(
+        f"processes: 2, permeability along one axis, noise {flowing}³, all cores",
+        Call("devices-2", "permeability", pores),
+        (pinned, alone),
+        5,
     )

@@ -81,6 +81,13 @@ def conduction(values, folder, chunks):
     return lambda: lx.solve.conductivity(image).value
 
 
+def permeability(pores, folder, chunks):
+    """The same for the permeability."""
+    rock = np.load(pores).astype(bool)
+    image = lx.from_array(rock, store=f"{folder}/pores", chunks=tuple(chunks), overwrite=True)
+    return lambda: lx.solve.permeability(image).value
+
+
 def meetings(folder, edge, chunks):
     """How often the processes meet in a call on `edge`³ voxels, with few blocks and with many."""
     image = lx.zeros((edge,) * 3, "f4", store=f"{folder}/image", chunks=max(chunks), overwrite=True)
@@ -181,6 +188,7 @@ CASES = {
     "versions": versions,
     "chain": chain,
     "conduction": conduction,
+    "permeability": permeability,
     "meetings": meetings,
     "padded": padded,
     "faces": faces,

@@ -44,6 +44,10 @@ class Row:
     measure: str
     ours: Call
     rivals: tuple[Rival, ...]
+    pairs: int | None = None
+    """At most so many runs of each, where one takes minutes."""
+    processor: bool = False
+    """Whether the seconds are those of the processor, of all threads together."""
 
 
 BARE = Call("bare", "copy", {"source": "{ours}/image", "target": "{ours}/out", "folder": "{ours}/bare"})
@@ -122,11 +126,6 @@ def rows(small: int, large: int, chunk: int, processes: int) -> Iterator[Row]:
             f"{name} of a ball of 2, float32 {small}³, chunked", Call("lithax", "ranked", options | grid), (peer,)
         )
     yield from segmentation(values["f4"], grid)
-
-    for tolerance, name, want in ((1e-2, "1 %", 20.0), (1e-3, "0.1 %", 30.0)):
-        options = {"pores": Data("noise", small // 4, "b1"), "tolerance": tolerance}
-        peer = Rival("lattice Boltzmann, pore voxels only", (Call("lattice_boltzmann", "permeability", options),), want)
-        yield Row(f"permeability to {name}, noise {small // 4}³", Call("lithax", "permeability", options), (peer,))
 
     # Every voxel is read and written once, and those of the coarser levels are written.
     options = {"values": Data("values", large, "u2"), **grid}

@@ -31,10 +31,12 @@ class Worker:
         make_room()
         gc.collect()
         self.barrier()
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         facts = timed()
+        busy = time.process_time() - busy
         self.barrier()
-        return {"seconds": time.perf_counter() - start, "facts": facts if isinstance(facts, dict) else None}
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "processor": busy, "facts": facts if isinstance(facts, dict) else None}
 
     def forget(self):
         self.prepared.clear()

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.arrays import cond, fence, fori_loop
+from lithax.arrays import at_once, cond, fence, fori_loop, is_traced
 
 
 def powers(start, stop, x):
@@ -58,3 +58,23 @@ def test_derivatives_pass_a_fence():
     np.testing.assert_array_equal(jax.jit(jax.vmap(fence))(x), x)
     _, tangent = jax.jvp(jax.jit(square), (x,), (jnp.ones(2),))
     np.testing.assert_array_equal(tangent, -2.0)
+
+
+def test_a_rule_of_a_derivative_runs_at_once_where_nothing_is_traced():
+    seen = []
+
+    @jax.custom_jvp
+    def double(v):
+        return 2 * v
+
+    @double.defjvp
+    def _(primals, tangents):
+        with at_once(primals):
+            seen.append(jax.jit(lambda v: 2 * v)(primals[0]))
+        return seen[-1], 2 * tangents[0]
+
+    x = jnp.asarray([1.0, -2.0])
+    for gradient in (jax.grad(lambda v: (double(v) * v).sum()), jax.jit(jax.grad(lambda v: (double(v) * v).sum()))):
+        np.testing.assert_array_equal(gradient(x), 4 * x)
+    assert not is_traced(seen[0])
+    assert is_traced(seen[1])

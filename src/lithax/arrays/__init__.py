@@ -15,6 +15,7 @@ from lithax.arrays._boundary import boundary_index as boundary_index
 from lithax.arrays._boundary import check_boundary as check_boundary
 from lithax.arrays._boundary import pad as pad
 from lithax.arrays._boundary import refill as refill
+from lithax.arrays._control import at_once as at_once
 from lithax.arrays._control import cond as cond
 from lithax.arrays._control import fence as fence
 from lithax.arrays._control import fori_loop as fori_loop

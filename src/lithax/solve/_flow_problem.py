@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.arrays import is_traced, settled
+from lithax.arrays import at_once, is_traced, settled
 from lithax.solve import _stokes as stokes
 from lithax.solve._flow_clusters import Clusters, find_clusters
 from lithax.solve._flow_input import FlowInput, area_of
@@ -193,7 +193,8 @@ def solve_problem(problem: FlowProblem, axis: int, settings: tuple[FlowSettings,
 
         @run.defjvp
         def _(primals: Any, tangents: Any) -> Any:
-            flow = _run(problem.geometry, primals[0], axis, precise, report)
+            with at_once(problem.geometry, primals[0]):
+                flow = _run(problem.geometry, primals[0], axis, precise, report)
             return flow, jax.tree.map(_no_tangent, flow)
 
         return jax.lax.stop_gradient(run(problem.medium))

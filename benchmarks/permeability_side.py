@@ -1,0 +1,81 @@
+"""Our solver of Stokes flow, arrays in memory."""
+
+from importlib.metadata import version
+
+import jax
+import numpy as np
+from whole_images_side import watched
+
+import lithax as lx
+
+PERIODIC = {"ends": "periodic", "sides": "periodic"}
+
+
+def versions():
+    return lambda: {name: version(name) for name in ("lithax", "jax", "numpy")}
+
+
+def solve(pores, tolerance):
+    """Of a periodic image along x; the solve's own rule to stop is the stricter one."""
+    rock = np.load(pores).astype(bool)
+
+    def run():
+        found = lx.solve.permeability(rock, axis="x", **PERIODIC, tolerance=tolerance)
+        return {"k": float(found.value), "iterations": int(found.iterations)}
+
+    return run
+
+
+def _tensor(rock, tolerance):
+    return lx.solve.permeability(rock, axis="all", **PERIODIC, tolerance=tolerance, gradient_tolerance=0.5).tensor
+
+
+def tensor(pores, tolerance):
+    rock = jax.numpy.asarray(np.load(pores), np.float32)  # soft walls, which have derivatives
+    return lambda: {"trace": float(np.trace(_tensor(rock, tolerance)))}
+
+
+def tensor_and_gradient(pores, tolerance):
+    """The derivative of the sum of the entries; the solve ends by the rule of the values, as for them alone."""
+    rock = jax.numpy.asarray(np.load(pores), np.float32)
+    both = jax.value_and_grad(lambda field: _tensor(field, tolerance).sum())
+
+    def run():
+        value, slope = both(rock)
+        return {"sum": float(value), "gradient": float(np.abs(np.asarray(slope)).sum())}
+
+    return run
+
+
+def watched_solve(pores, tolerance, axis="x"):
+    rock = np.load(pores).astype(bool)
+    warm = np.ascontiguousarray(rock[:48, :48, :48])
+    return watched(
+        lambda: lx.solve.permeability(warm, axis=axis, tolerance=tolerance),
+        lambda: lx.plan(lx.solve.permeability, rock, axis=axis).memory,
+        lambda: lx.solve.permeability(rock, axis=axis, tolerance=tolerance, throw=True),
+    )
+
+
+def watched_subvolumes(pores, edge):
+    rock = np.load(pores).astype(bool)
+    warm = np.ascontiguousarray(rock[:48, :48, :48])
+    cube = rock[:edge, :edge, :edge]
+
+    def work():
+        found = lx.solve.subvolumes(rock, edge=edge, flow=True)
+        if not np.isfinite(found.permeability).all():
+            raise ValueError("a sub-volume has no permeability")
+
+    plan = lambda: max(lx.plan(f, cube, axis="all").memory for f in (lx.solve.permeability, lx.solve.conductivity))  # noqa: E731
+    return watched(lambda: lx.solve.subvolumes(warm, edge=48, flow=True), plan, work)
+
+
+CASES = {
+    "versions": versions,
+    "solve": solve,
+    "tensor": tensor,
+    "tensor and gradient": tensor_and_gradient,
+    "watched solve": watched_solve,
+    "watched subvolumes": watched_subvolumes,
+}
