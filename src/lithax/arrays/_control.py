@@ -52,11 +52,9 @@ def at_once(*values: Any) -> Any:
     looked at for what depends on tangents, which takes a millisecond. What no derivative goes
     through need not be.
     """
-    import jax
+    from jax import core, tree
 
-    if any(map(is_traced, jax.tree.leaves(values))):
-        return contextlib.nullcontext()
-    return jax.core.eval_context()
+    return contextlib.nullcontext() if any(map(is_traced, tree.leaves(values))) else core.eval_context()
 
 
 def settled(x: Array) -> Array:
