@@ -75,7 +75,7 @@ def run(page):
 
 
 # They compile much, or compute much, which takes long without the compiler's optimisations: CI has `nox -s optimised` run them.
-LONG = {ROOT / "docs" / page for page in ("gallery.md", "voxel-images.md")} | {
+LONG = {ROOT / "README.md", *(ROOT / "docs" / page for page in ("gallery.md", "voxel-images.md"))} | {
     ROOT / "docs" / "guides" / page for page in ("permeability.md", "conduction.md", "gradients.md")
 }
 RUN = [

@@ -45,7 +45,7 @@ def agree(found, expected, rtol=RTOL):
 
 def on_whole(function, parameters):
     with jax.enable_x64(True):
-        return jax.value_and_grad(function)(jax.tree.map(lambda v: jnp.asarray(v, jnp.float64), parameters))
+        return jax.jit(jax.value_and_grad(function))(jax.tree.map(lambda v: jnp.asarray(v, jnp.float64), parameters))
 
 
 class Spread(AbstractMeasurement):
@@ -209,9 +209,9 @@ def test_descending_to_the_least_squares(x):
     loss = chunk_loss(MeanSquaredError(lambda p, v: p[0] * v + p[1]), image(x), image(target))
     parameters = jnp.asarray([1.0, 0.0])
     momentum = jnp.zeros(2)
-    for _ in range(150):  # heavy ball: steps as optax takes them
-        momentum = 0.9 * momentum + jax.grad(loss)(parameters)
-        parameters = parameters - 0.05 * momentum
+    for _ in range(40):  # heavy ball: steps as optax takes them
+        momentum = 0.55 * momentum + jax.grad(loss)(parameters)
+        parameters = parameters - 0.7 * momentum
     np.testing.assert_allclose(parameters, [1.7, -0.4], atol=1e-2)
     assert loss(parameters) < 1e-5
 

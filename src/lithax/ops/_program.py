@@ -36,6 +36,7 @@ from lithax.geometry import Frame
 from lithax.grid import Halo, Index, add_halos, triple
 from lithax.ops._context import Context
 from lithax.ops._step import AbstractRepetition, PlainFunction, Step, crop, widest_halo
+from lithax.ops._whole_jax_arrays import compiled_on_arrays
 from lithax.typing import Array
 
 _NONE = (0, 0, 0)
@@ -366,12 +367,13 @@ class Program:
                 raise ValueError(
                     f"arrays of shapes {shape} and {tuple(array.shape)} were given to {self!r}; all must agree."
                 )
-        donor_voxel = None
         if valid is not None:
             if tuple(valid.shape) != shape:
                 raise ValueError(f"valid has shape {tuple(valid.shape)}, the array {shape}; they must agree.")
             self.check_selection()
-            donor_voxel = _first_true(valid)
+        if (compiled := compiled_on_arrays(self, arrays, valid)) is not None:
+            return compiled()
+        donor_voxel = None if valid is None else _first_true(valid)
         for k, step in enumerate(self.fitted(shape).steps):
             single = Program((step,))
             if k > 0 and self._stencil(k):
