@@ -110,6 +110,27 @@ def test_a_cycle_reduces_the_error_on_every_shape(rng, shape, strengths):
     assert errors[-1] < errors[0] * 9.0**-7 + 1e-9 * float(jnp.vdot(truth, b))  # energy: 3² a step; float32 ends it
 
 
+def test_the_last_cells_are_solved_by_the_pseudo_inverse(rng):
+    """Two parts that nothing holds, one that the ends hold, and a cell that nothing joins: constants are projected out."""
+    shape = (6, 5, 4)
+    x, y, z = (jnp.asarray(rng.random(shape), "f4") for _ in range(3))
+    z = z.at[:, :, 2].set(0)  # a lower and an upper part
+    x = x.at[3:, :, :2].set(0)  # of the lower one, only the first layers reach the lower end
+    x, y, z = (c.at[2, 2, 3].set(0) for c in (x, y, z))
+    x, y = x.at[3, 2, 3].set(0).at[0, :, 2:].set(0), y.at[2, 3, 3].set(0)
+    operator = face_operator(x, y, z, upper=jnp.zeros((1, *shape[1:]), "f4"))
+    cycle = multigrid(operator)
+    assert len(cycle.levels) == 1
+    layout = operator.layout
+    unit = jnp.eye(int(np.prod(shape)), dtype="f4").reshape(-1, *shape)
+    matrix = np.asarray(jax.vmap(lambda v: layout.cells(operator(layout.pad(v))))(unit), float).reshape(len(unit), -1)
+    # Scaled to a diagonal of one, constants belong to eigenvalues of nothing but rounding (float32).
+    scale = 1 / np.sqrt(np.where(matrix.diagonal() > 0, matrix.diagonal(), 1))
+    exact = scale[:, None] * np.linalg.pinv(scale[:, None] * matrix * scale, rcond=1e-5, hermitian=True) * scale
+    assert np.linalg.matrix_rank(matrix, tol=1e-4) < len(unit) - 3
+    assert np.allclose(cycle.inverse, exact, atol=1e-4 * np.abs(exact).max())  # the condition is below 1000
+
+
 def test_no_derivative_passes_through(rng):
     operator, _, _ = weights(rng, (5, 4, 3), (False, False, False), open_ends=True)
     cycle = multigrid(operator)

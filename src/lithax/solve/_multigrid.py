@@ -294,10 +294,43 @@ def _dense_inverse(layout: AbstractLayout, *arrays: Any) -> np.ndarray:
         dense[number.reshape(-1), number.reshape(-1)] += np.asarray(arrays[3], np.float64).reshape(-1)
     diagonal = dense.diagonal()
     scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), 0)
-    values, vectors = np.linalg.eigh(scale[:, None] * dense * scale[None, :])
-    # Scaled to a diagonal of one, eigenvalues below rounding belong to constants of parts that
-    # nothing holds.
-    held = values > 1e-10
-    inverse = np.where(held, 1 / np.where(held, values, 1), 0)
-    scaled = scale[:, None] * vectors
-    return (scaled * inverse[None, :] @ scaled.T).astype(np.float32)
+    return (scale[:, None] * _inverse_by_pivots(scale[:, None] * dense * scale[None, :]) * scale[None, :]).astype(
+        np.float32
+    )
+
+
+def _inverse_by_pivots(dense: np.ndarray) -> np.ndarray:
+    """Return the pseudo-inverse of a symmetric matrix without negative eigenvalues, its diagonal
+    ones and zeros.
+
+    Gauss and Jordan's elimination, row by row: threads of a linear algebra library spend most of
+    their time waiting for each other over a hundred rows.
+    """
+    inverse, constants = _eliminated(dense)
+    if not constants:
+        return inverse
+    # With an eigenvalue of one in place of each zero there is an inverse.
+    projection = np.asarray(constants).T @ np.asarray(constants)
+    return _eliminated(dense + projection)[0] - projection
+
+
+def _eliminated(dense: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the inverse; where there is none, orthonormal vectors that the matrix makes zero."""
+    work, pivoted, constants = dense.copy(), np.zeros(len(dense), bool), []
+    for row in range(len(dense)):
+        pivot = work[row, row]
+        # Rounding: the last cell of a part that nothing holds, after all others of the part.
+        if pivot <= 1e-10:
+            constant = np.where(pivoted, -work[:, row], 0)
+            constant[row] = 1
+            constants.append(constant / np.sqrt(np.sum(constant**2)))
+            continue
+        column = work[:, row] / pivot
+        column[row] = 0
+        line = work[row].copy()
+        work -= column[:, None] * line[None, :]
+        work[row] = line / pivot
+        work[:, row] = -column
+        work[row, row] = 1 / pivot
+        pivoted[row] = True
+    return work, constants
