@@ -79,7 +79,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("what", ["gaussian", "element-wise", "moments"])
+@pytest.mark.parametrize(
+    "what", ["gaussian", *(pytest.param(w, marks=pytest.mark.slow) for w in ("element-wise", "moments"))]
+)
 def test_a_moderate_image(folder, what):
     found = measured(folder, (160, 160, 160), 40, what)
     assert found["peak"] <= found["plan"]

@@ -54,7 +54,7 @@ def ends(*runs):
     return json.loads(done.stdout), done.stderr
 
 
-@pytest.mark.parametrize("kind", ["image", "study"])
+@pytest.mark.parametrize("kind", [pytest.param("image", marks=pytest.mark.slow), "study"])
 def test_killed_and_resumed(prepared, stored_bytes, tmp_path, kind):
     """Killed while the results are being made, between blocks, in the middle of a stored object, and when nearly done."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

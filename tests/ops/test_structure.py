@@ -107,7 +107,9 @@ def test_the_halo_is_enough_and_needed_and_every_grid_gives_the_whole(name, rng)
     np.testing.assert_allclose(parts[...], whole, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["hessian", "structure tensor", "sato", "frangi"])
+@pytest.mark.parametrize(
+    "name", ["hessian", *(pytest.param(n, marks=pytest.mark.slow) for n in ("structure tensor", "sato")), "frangi"]
+)
 def test_gradients(name, rng):
     run = OPS[name]
     weight = rng.standard_normal(SHAPE)

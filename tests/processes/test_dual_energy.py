@@ -5,7 +5,8 @@ import json
 import pytest
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.mpi)])
+@pytest.mark.mpi
+@pytest.mark.parametrize("count", [2, 3])
 def test_the_same_bytes_as_of_one_process(mpiexec, succeeded, stored_bytes, tmp_path, count):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     (expected,) = succeeded(mpiexec(1, "dual_energy", "mpi", alone))
