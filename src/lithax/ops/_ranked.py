@@ -2,10 +2,11 @@
 many.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
-from lithax.arrays import fold_taps, from_order_keys, is_jax, namespace, order_keys, with_derivative
+from lithax.arrays import fence, fold_taps, from_order_keys, is_jax, namespace, order_keys, with_derivative
 from lithax.ops._extremum import larger, on_ordered, smaller
 from lithax.ops._neighbourhood import Neighbourhood
 from lithax.ops._selection_network import select
@@ -110,6 +111,18 @@ def nan_spread(found: Array, x: Array, hood: Neighbourhood) -> Array:
     return xp.where(hood.any(xp.isnan(x)), xp.full_like(found, float("nan")), found)
 
 
+def _by_keys(x: Array, rank: int, hood: Neighbourhood) -> Array:
+    # A processor takes the smaller of two whole numbers by one instruction, of two floats of which
+    # one may be NaN by three. NaN is the largest number, and wins where any neighbour is NaN.
+    xp = namespace(x)
+    keys, bits = order_keys(x)
+    parts = hood.parts(fence(keys))
+    found = select(parts, (rank,), smaller, larger)[0]
+    largest = functools.reduce(larger, parts)
+    nan = xp.asarray((1 << bits) - 1, dtype=keys.dtype)
+    return from_order_keys(xp.where(largest == nan, largest, found), x.dtype)
+
+
 def value_of_rank(block: Array, rank: int, hood: Neighbourhood) -> Array:
     """Return the value of a rank, the same for every voxel; NaN reaches every neighbourhood that
     holds it.
@@ -119,7 +132,8 @@ def value_of_rank(block: Array, rank: int, hood: Neighbourhood) -> Array:
     def run(x: Array) -> Array:
         few = NARROW if xp.isdtype(x.dtype, "integral") and xp.iinfo(x.dtype).bits <= 16 else NETWORK
         if len(hood.offsets) <= few:
-            return select(hood.parts(x), (rank,), smaller, larger)[0]
+            narrow = is_jax(x) and xp.isdtype(x.dtype, "real floating") and xp.finfo(x.dtype).bits <= 32
+            return _by_keys(x, rank, hood) if narrow else select(hood.parts(x), (rank,), smaller, larger)[0]
         return nan_spread(selected(x, rank, hood), x, hood)
 
     return with_slope(block, run, hood)
