@@ -3,12 +3,13 @@
 import math
 from typing import Any
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from lithax.arrays import as_real, fence
 from lithax.grid import Halo
 from lithax.ops._gaussian import gaussian
 from lithax.ops._gradient_magnitude import gradient_magnitude
+from lithax.ops._masked import where_present
 from lithax.ops._parameters import is_number
 from lithax.ops._step import crop, widest_halo
 from lithax.ops._structure import hessian_eigenvalues, structure_tensor_eigenvalues
@@ -57,7 +58,32 @@ def feature_names(sigmas: Any = SIGMAS, kinds: Any = USUAL, channels: int = 1) -
     return tuple(name if channels == 1 else f"{name}, channel {c}" for c in range(channels) for name in of_one)
 
 
-@voxel_op(halo=features_halo, static=("sigmas", "kinds"), lengths={"sigmas": "scales"})
+def _features_masked(
+    *blocks: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], sigmas: Any = SIGMAS, kinds: Any = USUAL
+) -> tuple[Float[Any, "_ _ _"], ...]:
+    return _features(blocks, valid, sigmas, kinds)
+
+
+def _features(blocks: tuple[Array, ...], valid: Array | None, sigmas: Any, kinds: Any) -> tuple[Array, ...]:
+    halo = features_halo(sigmas, kinds)
+    found: list[Array] = []
+    for block in map(as_real, blocks):
+        grey = crop(block, halo)
+        found.append(grey if valid is None else where_present(crop(valid, halo), grey))
+        for sigma in sigmas:
+            for kind in kinds:
+                op, more, _ = KINDS[kind]
+                inner = [h - o for h, o in zip(halo, _halo(kind, sigma), strict=True)]
+                own = crop(block, inner)
+                if valid is None:
+                    made = op.body(own, sigma=sigma, **more)
+                else:
+                    made = op.masked(own, valid=crop(valid, inner), sigma=sigma, **more)
+                found += map(fence, made if isinstance(made, tuple) else (made,))
+    return tuple(found)
+
+
+@voxel_op(halo=features_halo, static=("sigmas", "kinds"), masked=_features_masked, lengths={"sigmas": "scales"})
 def features(
     *blocks: Shaped[Any, "x y z"], sigmas: Any = SIGMAS, kinds: Any = USUAL
 ) -> tuple[Float[Any, "_ _ _"], ...]:
@@ -70,8 +96,8 @@ def features(
     structure tensor. `skimage.feature.multiscale_basic_features` gives intensity, edges and texture
     in the same sense, by other derivatives.
 
-    Differentiable in the voxels. NaN reaches every voxel whose window contains it. There is no
-    masked form.
+    Differentiable in the voxels. NaN reaches every voxel whose window contains it. Masked, each
+    filter is the masked form of its operation.
 
     Parameters
     ----------
@@ -92,14 +118,4 @@ def features(
     ValueError
         If `sigmas` are not positive numbers, or a kind is not known.
     """
-    halo = features_halo(sigmas, kinds)
-    found: list[Array] = []
-    for block in map(as_real, blocks):
-        found.append(crop(block, halo))
-        for sigma in sigmas:
-            for kind in kinds:
-                op, more, _ = KINDS[kind]
-                own = crop(block, [h - o for h, o in zip(halo, _halo(kind, sigma), strict=True)])
-                made = op.body(own, sigma=sigma, **more)
-                found += map(fence, made if isinstance(made, tuple) else (made,))
-    return tuple(found)
+    return _features(blocks, None, sigmas, kinds)

@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from lithax.arrays import as_real, fence
 from lithax.grid import Halo
 from lithax.ops._derivative import central_difference, gaussian_pass, smoothing_radius, sobel_component
 from lithax.ops._folded import folding
+from lithax.ops._masked import where_present
+from lithax.ops._masked_derivatives import derivatives_within, difference_within
 from lithax.ops._parameters import per_axis, spacing_per_axis
 from lithax.ops._separable import shifted
 from lithax.ops._smooth_root import smooth_root
+from lithax.ops._step import crop
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
@@ -26,9 +29,36 @@ def _magnitude(x: Array, y: Array, z: Array) -> Array:
     return smooth_root(x * x + y * y + z * z)
 
 
+def _gradient_magnitude_masked(
+    block: Shaped[Any, "x y z"],
+    valid: Bool[Any, "x y z"],
+    *,
+    sigma: Any = None,
+    spacing: Any = 1.0,
+    radius: Any = None,
+    truncate: float | int = 4.0,
+    fold: Any = None,
+) -> Float[Any, "_ _ _"]:
+    x, steps = as_real(block), spacing_per_axis(spacing)
+    if sigma is None:
+        inner = lambda field, axis: crop(field, [int(a != axis) for a in range(3)])  # noqa: E731
+        slopes = [difference_within(inner(x, a), inner(valid, a), a, steps[a]) for a in range(3)]
+        return where_present(crop(valid, (1, 1, 1)), _magnitude(*slopes))
+    radii, sigmas = smoothing_radius(sigma, radius, truncate), per_axis(sigma, "sigma")
+
+    def smooth(field: Array, orders: tuple[int, int, int]) -> Array:
+        for axis in (2, 1, 0):
+            field = fence(gaussian_pass(field, sigmas[axis], radii[axis], axis, orders[axis], steps[axis], fold))
+        return field
+
+    slopes, present = derivatives_within(x, valid, smooth, [(0,), (1,), (2,)])
+    return where_present(present, _magnitude(*slopes))
+
+
 @voxel_op(
     halo=gradient_halo,
     static=("radius", "truncate"),
+    masked=_gradient_magnitude_masked,
     fit=folding(gradient_halo),
     lengths={"sigma": "width", "radius": "reach", "spacing": "spacing"},
 )
@@ -64,7 +94,8 @@ def gradient_magnitude(
     Returns
     -------
         The magnitude, in the unit of `block` per unit of `spacing`; its own derivative is 0 where
-        the gradient vanishes.
+        the gradient vanishes. Masked: that of the field smoothed over the voxels taken in; without
+        `sigma` of the differences between them. Where there is none, NaN.
 
     Raises
     ------

@@ -2,17 +2,21 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from lithax.arrays import as_real, fence, namespace
 from lithax.grid import Halo
 from lithax.ops._derivative import sobel_component
 from lithax.ops._gaussian import gaussian, gaussian_radius
+from lithax.ops._masked import where_present
+from lithax.ops._masked_derivatives import derivatives_within
 from lithax.ops._parameters import per_axis, spacing_per_axis
 from lithax.ops._separable import AXES, correlate
+from lithax.ops._step import crop
 from lithax.ops._symmetric_eigenvalues import PAIRS, symmetric_eigenvalues
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
@@ -55,27 +59,40 @@ def _weights(sigma: float, radius: int, order: int) -> tuple[float, ...]:
     return tuple(twice[2 * reach : 2 * reach + radius + 1].tolist())
 
 
-def hessian(x: Array, sigma: Any, truncate: Any, spacing: Any = 1.0) -> list[Array]:
-    """Return the six second derivatives of the smoothed field, in the order of `PAIRS`."""
+def _smoothing(sigma: Any, truncate: Any, spacing: Any) -> Callable[[Array, tuple[int, int, int]], Array]:
+    """Return the filter by a derivative of a Gaussian. Of one field the passes that several
+    derivatives share are done once.
+    """
     radii, sigmas = hessian_halo(sigma, truncate), tuple(map(float, per_axis(sigma, "sigma")))
     steps = spacing_per_axis(spacing)
+    done: dict[tuple[Any, ...], Array] = {}
 
     def along(field: Array, axis: int, order: int) -> Array:
         weights = [w / steps[axis] ** order for w in _weights(sigmas[axis], radii[axis], order)]
         return fence(correlate(field, weights, axis, odd=order == 1))
 
-    entries = []
-    done: dict[tuple[int, ...], Array] = {}
-    for pair in PAIRS:
-        orders = [pair.count(axis) for axis in range(3)]
-        field, key = x, ()
+    def smooth(field: Array, orders: tuple[int, int, int]) -> Array:
+        key: tuple[Any, ...] = (id(field),)
+        done.setdefault(key, field)  # kept, so that no other field has its id
         for axis in AXES:
             key = (*key, orders[axis])
             if key not in done:
                 done[key] = along(field, axis, orders[axis])
             field = done[key]
-        entries.append(field)
-    return entries
+        return field
+
+    return smooth
+
+
+def hessian(x: Array, sigma: Any, truncate: Any, spacing: Any = 1.0) -> list[Array]:
+    """Return the six second derivatives of the smoothed field, in the order of `PAIRS`."""
+    smooth = _smoothing(sigma, truncate, spacing)
+
+    def second(p: int, q: int) -> Array:
+        a, b, c = ((p, q).count(axis) for axis in range(3))
+        return smooth(x, (a, b, c))
+
+    return [second(*pair) for pair in PAIRS]
 
 
 def _real(block: Array) -> Array:
@@ -84,7 +101,31 @@ def _real(block: Array) -> Array:
     return as_real(block)
 
 
-@voxel_op(halo=hessian_halo, static=("sigma", "truncate"), lengths={"sigma": "width", "spacing": "spacing"})
+def _hessian_masked(
+    block: Shaped[Any, "x y z"],
+    valid: Bool[Any, "x y z"],
+    *,
+    sigma: Any,
+    spacing: Any = 1.0,
+    truncate: float | int = 6.0,
+) -> Eigenvalues:
+    smooth = _smoothing(sigma, truncate, spacing)
+    entries, present = derivatives_within(_real(block), valid, smooth, PAIRS)
+    return _eigenvalues_where(present, entries)
+
+
+def _eigenvalues_where(present: Array, entries: list[Array]) -> Eigenvalues:
+    xp = namespace(present)
+    a, b, c = symmetric_eigenvalues([xp.where(present, v, xp.zeros_like(v)) for v in entries])
+    return where_present(present, a), where_present(present, b), where_present(present, c)
+
+
+@voxel_op(
+    halo=hessian_halo,
+    static=("sigma", "truncate"),
+    masked=_hessian_masked,
+    lengths={"sigma": "width", "spacing": "spacing"},
+)
 def hessian_eigenvalues(
     block: Shaped[Any, "x y z"], *, sigma: Any, spacing: Any = 1.0, truncate: float | int = 6.0
 ) -> Eigenvalues:
@@ -97,7 +138,7 @@ def hessian_eigenvalues(
     are small; across a dark tube two are positive; in a dark blob all three.
 
     Differentiable in the voxels; where two eigenvalues are equal, as if they stayed so. NaN reaches
-    every voxel whose window contains it. There is no masked form.
+    every voxel whose window contains it.
 
     Parameters
     ----------
@@ -114,7 +155,8 @@ def hessian_eigenvalues(
 
     Returns
     -------
-        Three arrays, in the unit of `block` per squared unit of `spacing`.
+        Three arrays, in the unit of `block` per squared unit of `spacing`. Masked: of the field
+        smoothed over the voxels taken in; where there is none, NaN.
 
     Raises
     ------
@@ -130,7 +172,24 @@ def structure_halo(sigma: Any = 1.0) -> Halo:
     return x + 1, y + 1, z + 1
 
 
-@voxel_op(halo=structure_halo, static="sigma", lengths={"sigma": "width"})
+def _structure_masked(block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, sigma: Any = 1.0) -> Eigenvalues:
+    def smooth(field: Array, orders: tuple[int, int, int]) -> Array:
+        if any(orders):
+            return sobel_component(field, orders.index(1))
+        for axis in AXES:
+            field = correlate(field, (0.5, 0.25), axis)
+        return field
+
+    slopes, present = derivatives_within(_real(block), valid, smooth, [(0,), (1,), (2,)])
+    # Of voxels left out nothing is known, though the voxels around them have a slope there.
+    counted = crop(valid, (1, 1, 1)) & present
+    smoothed = [gaussian.masked(fence(slopes[p] * slopes[q]), valid=counted, sigma=sigma) for p, q in PAIRS]  # pyright: ignore[reportOptionalCall]
+    return _eigenvalues_where(
+        gaussian.body(namespace(counted).astype(counted, slopes[0].dtype), sigma=sigma) > 0, smoothed
+    )
+
+
+@voxel_op(halo=structure_halo, static="sigma", masked=_structure_masked, lengths={"sigma": "width"})
 def structure_tensor_eigenvalues(block: Shaped[Any, "x y z"], *, sigma: Any = 1.0) -> Eigenvalues:
     """Take the eigenvalues of the smoothed products of the gradient's components, the largest
     first.
@@ -142,7 +201,7 @@ def structure_tensor_eigenvalues(block: Shaped[Any, "x y z"], *, sigma: Any = 1.
     three: corners, noise.
 
     Differentiable in the voxels; where two eigenvalues are equal, as if they stayed so. NaN reaches
-    every voxel whose window contains it. There is no masked form.
+    every voxel whose window contains it.
 
     Parameters
     ----------
@@ -153,7 +212,8 @@ def structure_tensor_eigenvalues(block: Shaped[Any, "x y z"], *, sigma: Any = 1.
 
     Returns
     -------
-        Three arrays, in the squared unit of `block`.
+        Three arrays, in the squared unit of `block`. Masked: of the differences between voxels
+        taken in, smoothed over these; where there is none, NaN.
 
     Raises
     ------

@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from lithax.arrays import as_real, fence, namespace, put_inside, repeat_times
 from lithax.grid import Halo
 from lithax.ops._derivative import central_difference
 from lithax.ops._gaussian import gaussian, gaussian_radius
 from lithax.ops._iterated import iterated_halo
+from lithax.ops._masked_derivatives import difference_within
 from lithax.ops._parameters import cast, is_number
 from lithax.ops._separable import shifted
 from lithax.ops._step import crop
@@ -34,15 +35,30 @@ def tensor_halo(iterations: int = 5, sigma: Any = 0.7, rho: Any = 1.5) -> Halo:
     return iterated_halo(iterations, tensor + iterated_halo(iterations)[0])
 
 
-def _diffusivity(x: Array, sigma: float, rho: float, contrast: Any, enhance: str) -> dict[tuple[int, int], Array]:
-    # The tensor on all voxels but those that its windows use up.
-    xp = namespace(x)
-    smooth = fence(gaussian.body(x, sigma=sigma))
+def _products(x: Array, valid: Array | None, sigma: float, rho: float, contrast: Any) -> list[Array]:
+    # The structure tensor on all voxels but those that its windows use up.
     inner = lambda field, axis: crop(field, [int(a != axis) for a in range(3)])  # noqa: E731
-    slopes = [fence(central_difference(inner(smooth, axis), axis, 1.0)) for axis in range(3)]
     scale = 1.0 / cast(contrast, x.dtype)
-    slopes = [slope * scale for slope in slopes]
-    products = [fence(gaussian.body(slopes[p] * slopes[q], sigma=rho)) for p, q in PAIRS]
+    if valid is None:
+        smooth = fence(gaussian.body(x, sigma=sigma))
+        slopes = [fence(central_difference(inner(smooth, axis), axis, 1.0)) * scale for axis in range(3)]
+        return [fence(gaussian.body(slopes[p] * slopes[q], sigma=rho)) for p, q in PAIRS]
+    xp = namespace(x)
+    smooth, reach = fence(gaussian.masked(x, valid=valid, sigma=sigma)), gaussian_radius(sigma)
+    counted = crop(valid, reach)
+    smooth = xp.where(counted, smooth, xp.zeros_like(smooth))
+    slopes = [fence(difference_within(inner(smooth, a), inner(counted, a), a)) * scale for a in range(3)]
+    counted = crop(counted, (1, 1, 1))
+    products = [fence(gaussian.masked(slopes[p] * slopes[q], valid=counted, sigma=rho)) for p, q in PAIRS]
+    counted = crop(counted, gaussian_radius(rho))
+    return [xp.where(counted, product, xp.zeros_like(product)) for product in products]
+
+
+def _diffusivity(
+    x: Array, valid: Array | None, sigma: float, rho: float, contrast: Any, enhance: str
+) -> dict[tuple[int, int], Array]:
+    xp = namespace(x)
+    products = _products(x, valid, sigma, rho, contrast)
     values, vectors = eigen_decomposition(products)
     largest = values[0]
     for value in values[1:]:
@@ -65,7 +81,101 @@ def _diffusivity(x: Array, sigma: float, rho: float, contrast: Any, enhance: str
     }
 
 
-@voxel_op(halo=tensor_halo, static=("iterations", "sigma", "rho", "enhance"), lengths={"sigma": "ball", "rho": "ball"})
+def _open(tensor: dict[tuple[int, int], Array], valid: Array) -> tuple[dict[tuple[int, int], Array], list[Array]]:
+    """Return the tensor with fluxes across the axes only where all that they look at is taken in,
+    and the bonds along the axes; `valid` has a voxel more on every face.
+    """
+    xp = namespace(valid)
+    inner = [n - 2 for n in valid.shape]
+
+    def moved(axis: int, step: int) -> Array:
+        return valid[tuple(slice(1 + step * (a == axis), 1 + step * (a == axis) + n) for a, n in enumerate(inner))]
+
+    here = moved(0, 0)
+    found = {}
+    for (p, q), d in tensor.items():
+        whole = here if p == q else here & moved(p, 1) & moved(p, -1) & moved(q, 1) & moved(q, -1)
+        found[p, q] = fence(xp.where(whole, d, xp.zeros_like(d)))
+    return found, [here & moved(axis, 1) for axis in range(3)]
+
+
+def _diffused(
+    block: Array, valid: Array | None, contrast: Any, enhance: str, iterations: int, sigma: Any, rho: Any, step: Any
+) -> Array:
+    if is_number(contrast) and not (contrast > 0 and math.isfinite(contrast)):
+        raise ValueError(
+            f"contrast={contrast!r} must be positive: the difference of neighbours beyond which there is a structure."
+        )
+    if is_number(step) and not 0 < step <= 1.0 / 6.0 + 1e-12:
+        raise ValueError(f"step={step!r} must be positive and at most 1/6, or the iteration is not stable.")
+    if enhance not in ALONG:
+        raise ValueError(f"enhance={enhance!r} is not known; use 'coherence' or 'edges'.")
+    x = as_real(block)
+    xp = namespace(x)
+    tensor = _diffusivity(x, valid, float(sigma), float(rho), contrast, enhance)
+    step = cast(step, x.dtype)
+    outer = [h - iterations for h in tensor_halo(iterations, sigma, rho)]
+    start = crop(x, outer)
+    bonds: list[Array] = []
+    if valid is not None:
+        start = xp.where(crop(valid, outer), start, xp.zeros_like(start))
+        tensor, bonds = _open(tensor, crop(valid, [w - 1 for w in outer]))
+    length = [n - 2 for n in start.shape]
+
+    def at(field: Array, **moved: int) -> Array:
+        for axis in range(3):
+            field = shifted(field, axis, 1 + moved.get("xyz"[axis], 0), length[axis])
+        return field
+
+    def turn(now: Array) -> Array:
+        change: Any = None
+        here = at(now)
+        for p, q in PAIRS:
+            d = tensor[p, q]
+            a, b = "xyz"[p], "xyz"[q]
+            if p == q:
+                up = (at(d) + at(d, **{a: 1})) * (at(now, **{a: 1}) - here)
+                down = (at(d) + at(d, **{a: -1})) * (here - at(now, **{a: -1}))
+                if bonds:
+                    zero = xp.zeros_like(up)
+                    up, down = xp.where(at(bonds[p]), up, zero), xp.where(at(bonds[p], **{a: -1}), down, zero)
+                part = 0.5 * (up - down)
+            else:
+                part = 0.25 * sum(
+                    i * j * (at(d, **{a: i}) + at(d, **{b: j})) * at(now, **{a: i, b: j})
+                    for i in (-1, 1)
+                    for j in (-1, 1)
+                )
+            change = part if change is None else change + part
+        return put_inside(now, here + step * change)
+
+    found = crop(repeat_times(iterations, turn, start), [iterations] * 3)
+    if valid is None:
+        return found
+    halo = tensor_halo(iterations, sigma, rho)
+    return xp.where(crop(valid, halo), found, crop(x, halo))
+
+
+def _tensor_diffusion_masked(
+    block: Shaped[Any, "x y z"],
+    valid: Bool[Any, "x y z"],
+    *,
+    contrast: Any,
+    enhance: str = "coherence",
+    iterations: int = 5,
+    sigma: Any = 0.7,
+    rho: Any = 1.5,
+    step: Any = 1.0 / 7.0,
+) -> Float[Any, "_ _ _"]:
+    return _diffused(block, valid, contrast, enhance, iterations, sigma, rho, step)
+
+
+@voxel_op(
+    halo=tensor_halo,
+    static=("iterations", "sigma", "rho", "enhance"),
+    masked=_tensor_diffusion_masked,
+    lengths={"sigma": "ball", "rho": "ball"},
+)
 def tensor_diffusion(
     block: Shaped[Any, "x y z"],
     *,
@@ -90,7 +200,7 @@ def tensor_diffusion(
     In both ``a = 0.01``. The tensor is that of the given voxels during all iterations:
     ``lx.ops.repeat(partial(lx.ops.tensor_diffusion, ...), n)`` takes it anew n times. With
     boundary="reflect" the sum of all grey levels stays. Integers and booleans are smoothed as
-    floats. NaN reaches every voxel whose window contains it. There is no masked form.
+    floats. NaN reaches every voxel whose window contains it.
 
     Parameters
     ----------
@@ -113,7 +223,10 @@ def tensor_diffusion(
 
     Returns
     -------
-        The smoothed field, in the unit of `block`.
+        The smoothed field, in the unit of `block`. Masked: the tensor is that of differences
+        between voxels taken in, smoothed over these, and nothing flows to or from others. Along the
+        axes grey levels flow wherever two voxels taken in touch, obliquely where all neighbours
+        that the flux looks at are taken in; the sum over the voxels taken in stays.
 
     Raises
     ------
@@ -127,43 +240,4 @@ def tensor_diffusion(
     eigenvalues: Mirebeau, Fehrenbach, Risser and Tobji, Anisotropic diffusion in ITK, Insight
     Journal (2014). arXiv:1503.00992
     """
-    if is_number(contrast) and not (contrast > 0 and math.isfinite(contrast)):
-        raise ValueError(
-            f"contrast={contrast!r} must be positive: the difference of neighbours beyond which there is a structure."
-        )
-    if is_number(step) and not 0 < step <= 1.0 / 6.0 + 1e-12:
-        raise ValueError(f"step={step!r} must be positive and at most 1/6, or the iteration is not stable.")
-    if enhance not in ALONG:
-        raise ValueError(f"enhance={enhance!r} is not known; use 'coherence' or 'edges'.")
-    x = as_real(block)
-    tensor = _diffusivity(x, float(sigma), float(rho), contrast, enhance)
-    step = cast(step, x.dtype)
-    start = crop(x, [h - iterations for h in tensor_halo(iterations, sigma, rho)])
-    length = [n - 2 for n in start.shape]
-
-    def at(field: Array, **moved: int) -> Array:
-        for axis in range(3):
-            field = shifted(field, axis, 1 + moved.get("xyz"[axis], 0), length[axis])
-        return field
-
-    def turn(now: Array) -> Array:
-        change: Any = None
-        here = at(now)
-        for p, q in PAIRS:
-            d = tensor[p, q]
-            a, b = "xyz"[p], "xyz"[q]
-            if p == q:
-                part = 0.5 * (
-                    (at(d) + at(d, **{a: 1})) * (at(now, **{a: 1}) - here)
-                    - (at(d) + at(d, **{a: -1})) * (here - at(now, **{a: -1}))
-                )
-            else:
-                part = 0.25 * sum(
-                    i * j * (at(d, **{a: i}) + at(d, **{b: j})) * at(now, **{a: i, b: j})
-                    for i in (-1, 1)
-                    for j in (-1, 1)
-                )
-            change = part if change is None else change + part
-        return put_inside(now, here + step * change)
-
-    return crop(repeat_times(iterations, turn, start), [iterations] * 3)
+    return _diffused(block, None, contrast, enhance, iterations, sigma, rho, step)
