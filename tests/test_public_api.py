@@ -34,6 +34,7 @@ NAMES = [
     *["local_thickness", "reconstruct", "drainage", "watershed", "hysteresis", "h_maxima", "h_minima"],
     *["regional_maxima", "regional_minima", "pore_sizes", "grain_sizes"],
     *["map_lines", "cumulative_sum", "distance_lines", "first_and_last", "fourier_lines", "geodesic_distance"],
+    "total_variation",
     *[
         "chunk_map",
         "chunk_reduce",

@@ -33,6 +33,7 @@ from lithax.fields import reconstruct as reconstruct
 from lithax.fields import regional_maxima as regional_maxima
 from lithax.fields import regional_minima as regional_minima
 from lithax.fields import remove_small as remove_small
+from lithax.fields import total_variation as total_variation
 from lithax.fields import watershed as watershed
 from lithax.geometry import inscribed_cuboid as inscribed_cuboid
 from lithax.images import FileFormat as FileFormat

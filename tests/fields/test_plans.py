@@ -32,6 +32,7 @@ EXAMPLES = {
     "regional_maxima": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID),), {}),
     "regional_minima": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID),), {}),
     "remove_small": lambda pore: ((pore, 3), {}),
+    "total_variation": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID),), {"iterations": 3}),
     "watershed": lambda pore: ((lx.zeros(pore.shape, "f4", **GRID),), {"where": pore}),
 }
 

@@ -96,6 +96,8 @@ class MapPass:
     """Whether it is done everywhere all the same, and what it returns for voxels left out is
     written.
     """
+    spends: Sequence[Any] = ()
+    """Scratch images that no later pass reads: their voxels go as soon as this pass is complete."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class OperationPass:
     shards: Any = None
     """Of what it writes; None: those of the results of the call."""
     selects: bool = True
+    spends: Sequence[Any] = ()
+    """Scratch images that no later pass reads: their voxels go as soon as this pass is complete."""
 
 
 @dataclass(frozen=True)

@@ -29,4 +29,5 @@ from lithax.fields._sizes import grain_sizes as grain_sizes
 from lithax.fields._sizes import label_table as label_table
 from lithax.fields._sizes import pore_sizes as pore_sizes
 from lithax.fields._thickness import local_thickness as local_thickness
+from lithax.fields._total_variation import total_variation as total_variation
 from lithax.fields._watershed import watershed as watershed

@@ -62,8 +62,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         )
 
 
-def host_array(name: str, value: Any, options: Mapping[str, Any], argument: str = "image") -> np.ndarray:
-    """Return the array of a call of the array form in host memory."""
+def check_array(name: str, value: Any, options: Mapping[str, Any], argument: str = "image") -> None:
+    """Raise TypeError for what is no array, or for a keyword that an array does not take."""
     check_options(name, options)
     if given := [k for k in options if k not in ("progress", "workers", "memory_limit", "world")]:
         raise TypeError(
@@ -71,6 +71,11 @@ def host_array(name: str, value: Any, options: Mapping[str, Any], argument: str 
         )
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         raise TypeError(f"{argument} is a {type(value).__name__}; give an image (lx.open, lx.from_array) or an array.")
+
+
+def host_array(name: str, value: Any, options: Mapping[str, Any], argument: str = "image") -> np.ndarray:
+    """Return the array of a call of the array form in host memory."""
+    check_array(name, value, options, argument)
     if is_traced(value):
         raise TypeError(
             f"lx.{name} looks at the whole array in host memory, and cannot be traced by jax.jit, grad or vmap; call "

@@ -291,6 +291,7 @@ class _Driver:
         if all(image.metadata.state == "complete" for image in images):
             for image in images if not prepared.scratch else ():
                 on_first(self.world, lambda image=image: refuse_damaged(image))
+            self._spend(prepared)
             return tuple(images)
         journals = self._journals(images, identity, True)
         try:
@@ -309,7 +310,22 @@ class _Driver:
             raise
         for image in images if not self.world.first else ():
             image.stored.reload_metadata()
+        self._spend(prepared)
         return tuple(images)
+
+    def _spend(self, prepared: PreparedPass) -> None:
+        """Delete the voxels of scratch images that no later pass reads. That they were complete
+        stays on record, for a run that goes on.
+        """
+
+        def delete(image: VoxelImage) -> None:
+            image.stored.update_metadata(extra={**image.metadata.extra, "spent": True})
+            chunks = locate(image.zarray).child("c")
+            chunks.objects.delete_tree(chunks.path)
+
+        for image in prepared.spends:
+            if not image.stored.in_memory and not image.metadata.extra.get("spent"):
+                on_first(self.world, lambda image=image: delete(image))
 
     def _place(self, prepared: PreparedPass, k: int) -> Location | None:
         """Return where image `k` of a pass lies; None: in memory."""
@@ -356,6 +372,12 @@ class _Driver:
             return made
 
     def _write(self, prepared: PreparedPass, images: Sequence[VoxelImage], journals: Sequence[Any]) -> None:
+        for source in prepared.work.inputs:
+            if isinstance(source, VoxelImage) and source.metadata.extra.get("spent"):
+                raise IncompleteImageError(
+                    f"what the pass '{prepared.work.name}' of {self.call.name} wrote is gone, and so is the scratch image "
+                    "that it was made of; repeat the call with overwrite=True."
+                )
         prepared.do(
             sinks=[image.stored for image in images],
             journals=journals,

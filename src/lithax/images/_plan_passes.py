@@ -2,6 +2,7 @@
 that needs most.
 """
 
+import itertools
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ class PlannedPasses:
     passes: Sequence[PreparedPass]
     place: Location | None
     """Where what is written goes; None: memory."""
+    lived: list[int] = field(default_factory=list)
+    """Bytes of the scratch images that are there at the end of each pass, before it spends any."""
 
     @classmethod
     def of(
@@ -80,6 +83,7 @@ class PlannedPasses:
         if not isinstance(generator, Generator):
             raise TypeError(f"{call.name} returned a {type(generator).__name__}; give a generator function of passes.")
         planned = cls(call, run, found, place)
+        live: dict[int, tuple[Any, int]] = {}
         while True:
             try:
                 work = generator.send(answer)
@@ -92,6 +96,11 @@ class PlannedPasses:
                 return planned
             found.append(prepare_pass(name, work, whole, run))
             answer = found[-1].expected(run.world)
+            if found[-1].scratch and found[-1].forms:
+                live |= {id(image): (image, image.nbytes) for image in answer}
+            planned.lived.append(sum(nbytes for _, nbytes in live.values()))
+            for image in found[-1].spends:
+                live.pop(id(image), None)
 
     @property
     def largest(self) -> PreparedPass:
@@ -102,7 +111,13 @@ class PlannedPasses:
     def held(self) -> int:
         """Bytes of results and scratch images in memory."""
         in_memory = self.place is None or self.place.in_memory
-        return sum(form.nbytes for p in self.passes for form in p.forms) if in_memory else 0
+        results = sum(form.nbytes for p in self.passes if not p.scratch for form in p.forms)
+        return results + self.scratch if in_memory else 0
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of the scratch images that are there at a time, at most."""
+        return max(self.lived, default=0)
 
     @property
     def memory(self) -> int:
@@ -140,7 +155,7 @@ class PlannedPasses:
                 f"for images in memory), memory_limit is {size_text(limit)}; give store= so that the result is "
                 "written instead of kept, use smaller chunks= or fewer workers, or raise memory_limit."
             )
-        scratch = sum(form.nbytes for p in self.passes if p.scratch for form in p.forms)
+        scratch = self.scratch
         directory = None if self.place is None else self.place.directory
         if not scratch or directory is None or not self.run.world.first:
             return
@@ -151,6 +166,11 @@ class PlannedPasses:
                 f"store={self.call.output.store}: {name} needs {size_text(scratch)} there for images between its "
                 f"passes, and {size_text(free)} are free; make room, or write to another disk."
             )
+
+
+def _names(passes: Sequence[PreparedPass]) -> str:
+    counted = [(name, len(list(same))) for name, same in itertools.groupby(p.work.name for p in passes)]
+    return ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counted)
 
 
 def first_place(output: Output) -> Location | None:
@@ -165,7 +185,7 @@ def plan_algorithm(call: ImageCall, images: Sequence[Any], algorithm: Algorithm,
     planned = PlannedPasses.of("plan", call, whole, run, algorithm, place or first_place(call.output))
     largest = planned.largest
     return Plan(
-        function=f"{call.name} in {len(planned.passes)} passes: {', '.join(p.work.name for p in planned.passes)}",
+        function=f"{call.name} in {len(planned.passes)} passes: {_names(planned.passes)}",
         image_shape=whole.shape,
         block_shape=largest.layout.block,
         halos=largest.halos,

@@ -113,6 +113,11 @@ class PreparedPass:
             return kinds == {True}
         return isinstance(self.work, OperationPass) and self.work.scratch
 
+    @property
+    def spends(self) -> tuple[Any, ...]:
+        """The scratch images whose voxels go when it is complete."""
+        return tuple(self.work.spends) if isinstance(self.work, MapPass | OperationPass) else ()
+
     def expected(self, world: Any) -> Any:
         """Return what stands for its result in a plan: images without voxels, or a result without
         meaning.

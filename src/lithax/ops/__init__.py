@@ -26,7 +26,6 @@ from lithax.ops._gradient_magnitude import gradient_magnitude as gradient_magnit
 from lithax.ops._gradient_magnitude import sobel_magnitude as sobel_magnitude
 from lithax.ops._guided import guided as guided
 from lithax.ops._iterated import anisotropic_diffusion as anisotropic_diffusion
-from lithax.ops._iterated import total_variation as total_variation
 from lithax.ops._local_entropy import local_entropy as local_entropy
 from lithax.ops._local_standard_deviation import local_standard_deviation as local_standard_deviation
 from lithax.ops._local_threshold import adaptive as adaptive
@@ -72,6 +71,9 @@ from lithax.ops._tensor_diffusion import tensor_diffusion as tensor_diffusion
 from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold
+from lithax.ops._total_variation import total_variation as total_variation
+from lithax.ops._total_variation import total_variation_dual as total_variation_dual
+from lithax.ops._total_variation import total_variation_ended as total_variation_ended
 from lithax.ops._trees import Trees as Trees
 from lithax.ops._trees import classify_by_trees as classify_by_trees
 from lithax.ops._trees import tree_probabilities as tree_probabilities
