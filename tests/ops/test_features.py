@@ -88,9 +88,9 @@ def test_differences_between_voxels_taken_in():
 
 def test_masked_blocks_give_the_whole_array(x, valid):
     whole = [np.where(valid, found, np.nan) for found in OP(x, valid=valid)]
-    grid = {"chunks": (4, 8, 5)}
+    chunks = (4, 8, 5)
     found = lx.chunk_map(
-        OP, lx.from_array(np.where(valid, x, np.nan), **grid), where=lx.from_array(valid, **grid),
+        OP, lx.from_array(np.where(valid, x, np.nan), chunks=chunks), where=lx.from_array(valid, chunks=chunks),
         store=(None,) * len(whole), backend="numpy", progress=False,
     )  # fmt: skip
     for made, wanted in zip(found, whole, strict=True):
