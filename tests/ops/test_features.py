@@ -46,7 +46,7 @@ def test_what_is_left_out_cannot_be_seen(x, valid):
 
 
 def test_the_gradient_is_that_of_the_quotient(x, valid):
-    def total(field, order=0):
+    def total(field, order=(0, 0, 0)):
         return ndimage.gaussian_filter(field, 0.8, order=order)
 
     values, weights = np.where(valid, x, 0.0), valid.astype(float)

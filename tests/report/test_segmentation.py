@@ -5,9 +5,11 @@ import pytest
 import scipy.ndimage
 
 from lithax import measure
+from lithax.cli._report import report_command
 from lithax.images import chunk_map, from_array
 from lithax.regions import Box
 from lithax.report._segmentation import (
+    FILTERS,
     HISTOGRAM_THRESHOLDS,
     choose_threshold,
     follows_noise,
@@ -114,3 +116,12 @@ def test_other_thresholds_are_those_of_measure(grey, name):
     assert found.used == measure.threshold(levels, name)
     assert found.name not in ("otsu", "given")
     assert make_filter("none") is None
+
+
+def test_the_command_offers_all_of_them_by_name():
+    shown = {parameter.name: getattr(parameter, "help", "") for parameter in report_command.params}
+    for name in FILTERS:
+        assert name in shown["filter_"]
+        assert make_filter(name).func.name == name
+    for name in ("otsu", "half", *HISTOGRAM_THRESHOLDS):
+        assert name in shown["threshold"]
