@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lithax.images import Plan, plans
+from lithax.solve._boundary_map import boundary_map
 from lithax.solve._conduction import conductivity
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability import permeability
@@ -30,6 +31,14 @@ def _plan_permeability(image: Any, /, *, memory_limit: Any = None, **_: Any) -> 
     if found is None:
         raise TypeError("plan() of permeability needs an image, or an array of three axes.")
     return _plan("solve.permeability", image, found[0], found[1], memory_limit)
+
+
+@plans(boundary_map)
+def _plan_boundary_map(image: Any, /, *, memory_limit: Any = None, **_: Any) -> Plan:
+    found = memory_of_flow(image, False)  # of the solve: the map itself takes less
+    if found is None:
+        raise TypeError("plan() of boundary_map needs an image, or an array of three axes.")
+    return _plan("solve.boundary_map", image, found[0], found[1], memory_limit)
 
 
 def _plan(name: str, image: Any, shape: tuple[int, ...], memory: int, memory_limit: Any) -> Plan:
