@@ -131,6 +131,33 @@ def denoise(values, folder, chunks, edge, method, parameters):
     return mapped(partial(getattr(lx.ops, method), **parameters), corner(values, folder, chunks, edge), folder)
 
 
+def total_variation(values, folder, chunks, edge, parameters):
+    """Many iterations in passes."""
+    image = corner(values, folder, chunks, edge)
+    target = f"{folder}/out"
+    return without(target), lambda: lx.total_variation(image, store=target, progress=False, **parameters)
+
+
+def strokes(array):
+    """Labels as a person would draw them: one slice, the darkest and the brightest quarter."""
+    labels = np.zeros(array.shape, np.uint8)
+    dark, bright = np.quantile(array[0], (0.25, 0.75))
+    labels[0][array[0] < dark], labels[0][array[0] > bright] = 1, 2
+    return labels
+
+
+def pixel_classifier(values, folder, chunks, edge, sigmas):
+    """Features and a forest of 50 trees, trained beforehand."""
+    image = corner(values, folder, chunks, edge)
+    classifier = lx.train_classifier(image, strokes(image[...]), sigmas=sigmas)
+    target = f"{folder}/out"
+
+    def run():
+        lx.chunk_map(classifier.classify, image, store=target, progress=False)
+
+    return without(target), run
+
+
 def denoise_and_classify(values, folder, chunks, part):
     """A filter, classes of a mixture, or both in one pass."""
     image = corner(values, folder, chunks, 128)
@@ -273,6 +300,8 @@ CASES = {
     "ranked": ranked,
     "denoise": denoise,
     "denoise and classify": denoise_and_classify,
+    "total variation": total_variation,
+    "pixel classifier": pixel_classifier,
     "multi_otsu": multi_otsu,
     "mixture": mixture,
     "histogram": histogram,

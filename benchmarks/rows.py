@@ -168,6 +168,17 @@ def segmentation(values: dict[str, Any], grid: dict[str, Any]) -> Iterator[Row]:
         peer = Call("skimage", "denoise", values | {"edge": edge, "method": theirs, "parameters": same})
         call = Call("lithax", "denoise", values | grid | {"edge": edge, "method": ours, "parameters": parameters})
         yield Row(f"{name}, float32 {edge}³, chunked", call, (Rival("scikit-image in memory", (peer,), want),))
+    same = {"weight": 0.1, "eps": 0.0, "max_num_iter": 50}
+    peer = Call("skimage", "denoise", values | {"edge": 128, "method": "denoise_tv_chambolle", "parameters": same})
+    ours = {"edge": 128, "parameters": {"weight": 0.1, "iterations": 50}}
+    call = Call("lithax", "total variation", values | grid | ours)
+    name = "total variation, 50 iterations in passes, float32 128³, chunked"
+    yield Row(name, call, (Rival("scikit-image in memory", (peer,), 3.0),))
+    options = values | {"edge": 64, "sigmas": (1.0, 2.0)}
+    peer = Call("skimage", "pixel classifier", options | {"trees": 50})
+    call = Call("lithax", "pixel classifier", options | grid)
+    rival = Rival("scikit-image and scikit-learn in memory", (peer,), 1.0)
+    yield Row("pixel classifier, 50 trees, two scales, float32 64³, chunked", call, (rival,))
     parts = {
         part: Call("lithax", "denoise and classify", values | grid | {"part": part}) for part in ("filter", "classify")
     }

@@ -4,7 +4,8 @@ from importlib.metadata import version
 
 import numpy as np
 from scipy import ndimage
-from skimage import filters, restoration, segmentation
+from skimage import feature, filters, restoration, segmentation
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.mixture import GaussianMixture
 
 
@@ -46,6 +47,27 @@ def mixture(values, classes, edge):
     return run
 
 
+def pixel_classifier(values, edge, sigmas, trees):
+    """Features and a forest, trained beforehand on the darkest and the brightest quarter of a slice."""
+    array = np.ascontiguousarray(np.load(values, mmap_mode="r")[:edge, :edge, :edge])
+
+    def features():
+        return feature.multiscale_basic_features(
+            array, sigma_min=min(sigmas), sigma_max=max(sigmas), num_sigma=len(sigmas)
+        )
+
+    dark, bright = np.quantile(array[0], (0.25, 0.75))
+    drawn = (array[0] < dark) | (array[0] > bright)
+    forest = RandomForestClassifier(trees, max_depth=12, n_jobs=-1, random_state=0)
+    forest.fit(features()[0][drawn], array[0][drawn] > bright)
+
+    def run():
+        found = features()
+        forest.predict(found.reshape(-1, found.shape[-1]))
+
+    return run
+
+
 def watershed(pores):
     """Of a distance map that stands ready; the seeds are its regional maxima."""
     rock = np.load(pores).astype(bool)
@@ -62,5 +84,6 @@ CASES = {
     "denoise": denoise,
     "multi_otsu": multi_otsu,
     "mixture": mixture,
+    "pixel classifier": pixel_classifier,
     "watershed": watershed,
 }

@@ -25,8 +25,9 @@ def total_variation(
     The numbers are those of `lithax.ops.total_variation`, whose halo is as wide as there are
     iterations. Here an image is gone through several times. Each pass does some of the iterations,
     with as many voxels of halo, and leaves the dual field, three floats per voxel, as scratch
-    images to the next. How many depends on the size of the blocks; `lx.plan` shows the passes,
-    their halo, and all that is read. Nothing crosses the faces of the image.
+    images to the next. How many depends on the size of the blocks: large chunks take fewer
+    passes and less time. `lx.plan` shows the passes, their halo, and all that is
+    read. Nothing crosses the faces of the image.
 
     Parameters
     ----------
