@@ -13,12 +13,15 @@ Journal of Microscopy 185 (1997), 67-75, doi:10.1046/j.1365-2818.1997.1340694.x.
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from lithax.arrays._half_lattice import PARITIES
 
 _AT_ONCE = 1 << 21
+_TILE = 1 << 17
+"""Centres that are searched at once: what fits into a core's cache."""
 _LOOKED_UP = 1 << 14
 """Squared radius [half voxels²] up to which it is looked up which ball contains which."""
 
@@ -76,6 +79,8 @@ def draw_balls(centers: np.ndarray, core: _Box) -> np.ndarray:
             flat += (index + 2 * reach) * stride
         reaches = np.flatnonzero(gaps < radii)
         key = radii[reaches] * 8 + leaning[reaches]
+        if key.max(initial=0) < 2**16:  # sorted by digits
+            key = key.astype(np.uint16)
         order = np.argsort(key, kind="stable")
         key, flat = key[order], flat[reaches[order]]
         starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
@@ -150,44 +155,65 @@ def _not_inside_another(centers: np.ndarray) -> list[tuple[np.ndarray, np.ndarra
     flat, box = centers.reshape(-1), centers.shape[1:]
     strides, volume = (box[1] * box[2], box[2], 1), math.prod(box)
     stride = 1 if len(centers) == 8 else 2
-    lengths = (-stride, 0, stride)
-    steps = sorted(((x, y, z) for x, y, z in itertools.product(lengths, repeat=3) if x or y or z), key=_length)
-    found = []
-    for kind in range(len(centers)):
-        places = np.flatnonzero(centers[kind] > 0)
-        own = np.take(centers[kind], places).astype(np.int64)
+    # What is looked up for all of them is kept from part to part.
+    end = 1 << int(centers.max(initial=0)).bit_length()
+    first = sum(strides)
+    return [
+        _kept(flat, kind, stride, strides, volume, range(first, volume - first, _TILE), end)
+        for kind in range(len(centers))
+    ]
 
-        def shift(step: tuple[int, int, int], kind: int = kind) -> int:
-            to = [PARITIES[kind][a] + step[a] for a in range(3)]
-            other = PARITIES.index((to[0] & 1, to[1] & 1, to[2] & 1))
-            return other * volume + sum((t >> 1) * s for t, s in zip(to, strides, strict=True))
 
-        for step in steps:
-            need = _containing(own, PARITIES[kind], (abs(step[0]), abs(step[1]), abs(step[2])))
-            keep = np.flatnonzero(np.take(flat, places + shift(step), mode="clip") < need)
+def _kept(
+    flat: np.ndarray, kind: int, stride: int, strides: tuple[int, int, int], volume: int, starts: range, end: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `_not_inside_another` for one parity."""
+    parity = PARITIES[kind]
+
+    def shift(step: Sequence[int]) -> int:
+        to = [parity[a] + stride * step[a] for a in range(3)]
+        other = PARITIES.index((to[0] & 1, to[1] & 1, to[2] & 1))
+        return (other - kind) * volume + sum((t >> 1) * s for t, s in zip(to, strides, strict=True))
+
+    around: list[tuple[tuple[int, int, int], list[int], np.ndarray | None]] = []
+    for axes in sorted(itertools.product((0, 1), repeat=3), key=sum)[1:]:
+        shifts = [shift(s) for s in itertools.product(*((-1, 1) if n else (0,) for n in axes))]
+        step = (stride * axes[0], stride * axes[1], stride * axes[2])
+        table = _table(parity, step, end).astype(flat.dtype) if end <= _LOOKED_UP else None
+        around.append((step, shifts, table))
+    beside = [shift(step) for step in _AXIS_STEPS]
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for start in starts:
+        begin, stop = kind * volume + start, kind * volume + min(start + _TILE, starts.stop)
+        places = np.flatnonzero(flat[begin:stop])
+        own = np.take(flat[begin:stop], places).astype(np.int64)
+        for step, shifts, table in around:
+            if not places.size:
+                break
+            largest = flat[begin + shifts[0] : stop + shifts[0]]
+            for s in shifts[1:]:
+                largest = np.maximum(largest, flat[begin + s : stop + s])
+            keep = np.flatnonzero(np.take(largest, places) < _containing(own, step, table))
             places, own = np.take(places, keep), np.take(own, keep)
         leaning, best = np.zeros(len(places), np.int64), own.copy()
-        for k, step in enumerate(_AXIS_STEPS[1:], 1):
-            other = np.take(flat, places + shift((step[0] * stride, step[1] * stride, step[2] * stride)), mode="clip")
+        for k, s in enumerate(beside[1:], 1):
+            other = np.take(flat[begin + s : stop + s], places)
             # Of balls of one size on a row, all lean the same way.
-            larger = (other > best) | ((other == best) & (leaning == 0) & (sum(step) > 0))
+            larger = (other > best) | ((other == best) & (leaning == 0) & (sum(_AXIS_STEPS[k]) > 0))
             leaning[larger] = k
             best = np.maximum(best, other)
-        found.append((places, own, leaning))
-    return found
+        found.append((places + start, own, leaning))
+    places, own, leaning = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return places, own, leaning
 
 
-def _length(step: tuple[int, int, int]) -> int:
-    return sum(map(abs, step))
-
-
-def _containing(own: np.ndarray, parity: tuple[int, int, int], step: tuple[int, int, int]) -> np.ndarray:
+def _containing(own: np.ndarray, step: tuple[int, int, int], table: np.ndarray | None) -> np.ndarray:
     """Return the smallest squared radius of a ball one step away that holds a ball."""
-    largest = int(own.max(initial=0))
-    if largest < _LOOKED_UP:
-        return np.take(_table(parity, step, 1 << largest.bit_length()), own, mode="clip")
-    # Beyond that the balls themselves are compared: r + d <= r'.
-    return np.floor((np.sqrt(own) + math.sqrt(sum(s * s for s in step))) ** 2).astype(np.int64) + 1
+    if table is not None:
+        return np.take(table, own)
+    # Beyond what is looked up the balls themselves are compared: r + d <= r'.
+    length = math.sqrt(sum(s * s for s in step))
+    return np.floor((np.sqrt(own.astype(np.float64)) + length) ** 2).astype(np.int64) + 1
 
 
 @functools.lru_cache(256)

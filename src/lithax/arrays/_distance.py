@@ -174,6 +174,11 @@ def _tile(g: np.ndarray, out: np.ndarray, step: int | float, metric: str, place:
             _by_envelope(g, out, step, weight, place)
             return
         near, far = slice(0, n - k), slice(k, n)
+        if place is None:
+            sums = combine(g, weight, big)
+            np.minimum(out[:, far], sums[:, near], out=out[:, far])
+            np.minimum(out[:, near], sums[:, far], out=out[:, near])
+            continue
         _smaller(combine(g[:, near], weight, big), out[:, far], place, near, far, np.less_equal)
         _smaller(combine(g[:, far], weight, big), out[:, near], place, far, near, np.less)
 
@@ -190,9 +195,6 @@ def _saturated(values: np.ndarray, weight: int | float, big: int | float) -> np.
 
 
 def _smaller(candidate, out, place, source: slice, target: slice, less) -> None:
-    if place is None:
-        np.minimum(out, candidate, out=out)
-        return
     better = less(candidate, out)
     out[better] = candidate[better]
     moved = np.arange(source.start, source.stop, dtype=np.int32)[None, :, None]

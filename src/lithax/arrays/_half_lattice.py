@@ -12,11 +12,13 @@ lies either between two as well, right opposite, or an odd number of half voxels
 """
 
 import itertools
+import math
 
 import numpy as np
 
 PARITIES = tuple((x, y, z) for x, y, z in itertools.product((0, 1), repeat=3))
 _TILE = 1 << 17
+"""Centres that are worked on at once: what fits into a core's cache."""
 
 
 def half_lattice_bound(largest: int) -> int:
@@ -66,14 +68,14 @@ def half_lattice_distances(background: np.ndarray, taken: np.ndarray, largest: i
     rows = {(p, q): _both(_both(background, 0, p), 1, q) for p in (0, 1) for q in (0, 1)}
     lines = {key: _along_line(source, bound, dtype) for key, source in rows.items()}
     for along_z, along_y in itertools.product((0, 1), repeat=2):
-        flat = [_across(lines[p, 0][along_z], lines[p, 1][along_z] if along_y else None, 1, along_y) for p in (0, 1)]
+        flat = [_across(lines[p, 0][along_z], lines[p, 1][along_z] if along_y else None, 1) for p in (0, 1)]
         for along_x in (0, 1):
             parity = (along_x, along_y, along_z)
-            squared = _across(flat[0], flat[1] if along_x else None, 0, along_x)
             around = taken
             for axis, odd in enumerate(parity):
                 around = _both(around, axis, odd)
-            np.multiply(squared, around, out=found[PARITIES.index(parity)][1:-1, 1:-1, 1:-1])
+            inner = found[PARITIES.index(parity)][1:-1, 1:-1, 1:-1]
+            np.multiply(_across(flat[0], flat[1] if along_x else None, 0), around, out=inner)
     return found
 
 
@@ -98,55 +100,70 @@ def _along_line(source: np.ndarray, bound: int, dtype: np.dtype) -> tuple[np.nda
     """Return squared distances along the last axis, no larger than `bound`, of the middles of
     voxels and of those between two.
     """
-    n, far = source.shape[2], int(np.sqrt(bound)) // 2 + 2
-    kind = np.dtype(np.int16 if n + far < 2**15 else np.int32)
-    # Squares of half voxels, looked up: no step is longer than the table.
-    squares = np.minimum(np.arange(2 * (n + far) + 2, dtype=np.int64) ** 2, bound).astype(dtype)
-    position = np.arange(n, dtype=kind)
-    even, odd = np.empty(source.shape, dtype), np.full(source.shape, bound, dtype)
-    rows = max(1, _TILE // (n * source.shape[1]))
+    far, n = math.isqrt(bound) // 2 + 1, source.shape[2]
+    kind = np.dtype(np.uint8 if far < 2**7 else np.int16 if far < 2**14 else np.int32)
+    even, odd = np.empty(source.shape, dtype), np.empty(source.shape, dtype)
+    rows = max(1, _TILE // (source.shape[1] * n))
     for a in range(0, len(source), rows):
         part = source[a : a + rows]
-        before = np.maximum.accumulate(np.where(part, position, kind.type(-far)), axis=2)
-        after = np.minimum.accumulate(np.where(part, position, kind.type(n + far))[..., ::-1], axis=2)[..., ::-1]
-        np.subtract(position, before, out=before)
-        after = after - position
-        np.take(squares, np.minimum(before, after) * kind.type(2), out=even[a : a + rows], mode="clip")
-        steps = np.minimum(before[..., :-1], after[..., 1:])
-        steps *= kind.type(2)
-        steps += kind.type(1)
-        steps[part[..., :-1] & part[..., 1:]] = 0
-        odd[a : a + rows, :, :-1] = np.take(squares, steps, mode="clip")
+        # Lines stand one after another in memory, so far apart that none reaches into the next.
+        apart = np.full((*part.shape[:2], n + far), far, kind)
+        np.multiply(~part, kind.type(far), out=apart[..., :n])
+        steps, reach = apart.reshape(-1), 1
+        # Any number of voxels is a sum of 1, 2, 4, ...: few rounds reach as far as it takes.
+        while reach <= min(far, n - 1):
+            farther = steps + kind.type(reach)
+            np.minimum(steps[reach:], farther[:-reach], out=steps[reach:])
+            np.minimum(steps[:-reach], farther[reach:], out=steps[:-reach])
+            reach *= 2
+        whole = steps.astype(dtype)
+        # From between two voxels the nearest source is that of the nearer one; of two, both.
+        between = np.minimum(whole[:-1], whole[1:])
+        enclosed = np.maximum(steps[:-1], steps[1:]) == 0
+        between += between
+        between += 1
+        between *= between
+        between -= enclosed
+        whole += whole
+        whole *= whole
+        np.minimum(whole.reshape(apart.shape)[..., :n], bound, out=even[a : a + rows])
+        between = np.append(between, dtype.type(bound)).reshape(apart.shape)[..., :n]
+        np.minimum(between, bound, out=odd[a : a + rows])
+        odd[a : a + rows, :, -1] = bound
     return even, odd
 
 
-def _across(even: np.ndarray, opposite: np.ndarray | None, axis: int, odd: int) -> np.ndarray:
-    """Take squared distances one axis further: to sources at the middle of voxels, and (`odd`) to
-    those right opposite.
+def _across(even: np.ndarray, opposite: np.ndarray | None, axis: int) -> np.ndarray:
+    """Take squared distances one axis further: of the middles of voxels, or, with the distances to
+    sources right opposite, of those between two.
     """
     shape, n = even.shape, even.shape[axis]
-    outer, inner = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
-    source = np.ascontiguousarray(even).reshape(outer, n, inner)
-    out = np.array(even if opposite is None else opposite).reshape(outer, n, inner)
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    source = even.reshape(outer, n, inner)
+    start = source if opposite is None else opposite.reshape(outer, n, inner)
+    out = np.empty(source.shape, even.dtype)
     width = max(1, min(inner, _TILE // n))
     rows = max(1, _TILE // (n * width))
-    room = np.empty(rows * n * width, even.dtype)
+    room = np.empty((3, rows * n * width), even.dtype)
     for a in range(0, outer, rows):
         for b in range(0, inner, width):
-            _tile(source[a : a + rows, :, b : b + width], out[a : a + rows, :, b : b + width], odd, room)
+            at = slice(a, a + rows), slice(None), slice(b, b + width)
+            part = source[at].swapaxes(0, 1)
+            # The axis comes first, so that a step along it is one through all of the memory.
+            near, best, sums = (r[: part.size].reshape(part.shape) for r in room)
+            near[...], best[...] = part, start[at].swapaxes(0, 1)
+            _tile(near, best, sums, opposite is not None)
+            out[at] = best.swapaxes(0, 1)
     return out.reshape(shape)
 
 
-def _tile(source: np.ndarray, out: np.ndarray, odd: int, room: np.ndarray) -> None:
-    n = source.shape[1]
+def _tile(source: np.ndarray, out: np.ndarray, sums: np.ndarray, odd: bool) -> None:
+    n = len(source)
     for k in range(0 if odd else 1, n):
         # The centre after voxel i lies 2 k + 1 half voxels from voxels i - k and i + 1 + k.
         weight, low, high = ((2 * k + 1) ** 2, k, k + 1) if odd else (4 * k * k, k, k)
-        if weight >= out.max():
+        if k % 2 and weight >= out.max():
             return
-        step = source.dtype.type(weight)
-        for near, far in ((slice(0, n - low), slice(low, n)), (slice(high, n), slice(0, n - high))):
-            part = source[:, near]
-            sums = room[: part.size].reshape(part.shape)
-            np.add(part, step, out=sums)
-            np.minimum(out[:, far], sums, out=out[:, far])
+        np.add(source, source.dtype.type(weight), out=sums)
+        np.minimum(out[low:], sums[: n - low], out=out[low:])
+        np.minimum(out[: n - high], sums[high:], out=out[: n - high])

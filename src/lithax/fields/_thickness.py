@@ -29,6 +29,10 @@ know the true one.
 """
 
 
+_LOOKED_UP = 1 << 16
+"""Squared radii up to which diameters are looked up."""
+
+
 class ThicknessSettings(NamedTuple):
     """What balls are drawn in, and in which unit."""
 
@@ -56,6 +60,11 @@ def diameters_of(
     surface
         Edge of a voxel in steps.
     """
+    whole = squared.dtype.kind in "iu" and squared.min(initial=0) >= 0
+    if whole and (largest := int(squared.max(initial=0))) < min(_LOOKED_UP, squared.size - 1):
+        # Few sizes: the diameter of each is found once.
+        every = np.arange(largest + 1, dtype=squared.dtype)
+        return np.take(diameters_of(every, length, bins, surface), squared)
     lost = squared == no_source(squared.dtype)
     values = np.where(squared > 0, 2 * np.sqrt(squared.astype(np.float64)) - surface, 0) * length
     values[lost] = np.inf
