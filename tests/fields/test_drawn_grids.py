@@ -33,7 +33,7 @@ def test_distances_along_the_phase(chunks, density, seed):
     np.testing.assert_array_equal(found[...], lx.geodesic_distance(pore, sources))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(chunks=CHUNKS, density=st.sampled_from((0.8, 0.97, 0.995)), seed=st.integers(0, 99))
 def test_thickness(chunks, density, seed):
     pore = np.random.default_rng(seed).random(SHAPE) < density

@@ -185,7 +185,7 @@ def _kept(
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for start in starts:
         begin, stop = kind * volume + start, kind * volume + min(start + _TILE, starts.stop)
-        places = np.flatnonzero(flat[begin:stop])
+        places = np.flatnonzero(flat[begin:stop] > 0)
         own = np.take(flat[begin:stop], places).astype(np.int64)
         for step, shifts, table in around:
             if not places.size:
