@@ -25,5 +25,7 @@ from lithax.solve._permeability_result import FlowPorosity as FlowPorosity
 from lithax.solve._permeability_result import Permeability as Permeability
 from lithax.solve._subvolumes import SubVolumes as SubVolumes
 from lithax.solve._subvolumes import subvolumes as subvolumes
+from lithax.solve._threshold_sweep import ThresholdSweep as ThresholdSweep
+from lithax.solve._threshold_sweep import threshold_sweep as threshold_sweep
 from lithax.solve._two_fluids import TwoFluids as TwoFluids
 from lithax.solve._two_fluids import two_fluids as two_fluids

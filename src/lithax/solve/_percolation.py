@@ -54,18 +54,34 @@ def percolation(
     total = int(np.count_nonzero(conducting))
     if total == conducting.size and (ends != "linear"):
         return Percolation(np.ones(conducting.shape, bool), total, total, total, False)
+    labels, joins, touches = _labelled(conducting, axis, ends, periodic)
+    sizes = np.bincount(labels.reshape(-1), minlength=len(joins))
+    percolating = int(sizes[joins].sum())
+    corners = False
+    if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
+        corners = bool(joins_ends(conducting, axis, connectivity=26).any())
+    return Percolation(joins[labels], total, int(sizes[touches].sum()), percolating, corners)
+
+
+def what_joins(conducting: np.ndarray, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]) -> np.ndarray:
+    """Return True for the voxels of parts that join the ends, and count nothing; arguments as of
+    `percolation`.
+    """
+    labels, joins, _ = _labelled(conducting, axis, ends, periodic)
+    return joins[labels]
+
+
+def _labelled(
+    conducting: np.ndarray, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the labels of all parts, and which of these join the ends, and touch one."""
     conducting = np.require(conducting, requirements=["C", "W"])  # the compiled kernels take no read-only arrays
     labels, count = label_block(conducting)
     groups, wraps = joined_around(count, *wrapped_pairs(labels, 6, [a for a in range(3) if periodic[a]]))
     joins, touches = joining_ends(
         lambda a, end: [(np.take(labels, end, a), (0, 0))], labels.shape, groups, wraps, axis, ends
     )
-    sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
-    percolating = int(sizes[joins].sum())
-    corners = False
-    if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
-        corners = bool(joins_ends(conducting, axis, connectivity=26).any())
-    return Percolation(joins[labels], total, int(sizes[touches].sum()), percolating, corners)
+    return labels, joins, touches
 
 
 Face = Callable[[int, int], Sequence[tuple[np.ndarray, tuple[int, int]]]]

@@ -65,6 +65,18 @@ def memory_of_conduction(
     return tuple(size), voxels * (max(each, LABELS) + held) + PROGRAMS
 
 
+def memory_of_sweep(scan: Any) -> tuple[tuple[int, ...], int] | None:
+    """Return the shape of a scan, and what `threshold_sweep` needs besides what the process holds
+    [byte]; None for what it refuses with more care.
+    """
+    size = getattr(scan, "shape", ())
+    if len(size) != 3:
+        return None
+    held = np.dtype(scan.dtype).itemsize if hasattr(scan, "frame") else 0
+    # Beside a solve of a boolean image: the potential before, and two masks.
+    return tuple(size), math.prod(size) * (SOLVE + 2 * POTENTIAL + 2 + held) + PROGRAMS
+
+
 def memory_of_flow(image: Any, over_devices: bool) -> tuple[tuple[int, ...], int] | None:
     """Return the shape of the voxels, and what a process needs for their permeability besides what
     it holds [byte]; None for what `permeability` refuses with more care.

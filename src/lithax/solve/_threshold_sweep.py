@@ -1,0 +1,276 @@
+"""The formation factor of a scan at many thresholds, each solve started from the one before."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lithax.arrays import is_array, is_traced
+from lithax.solve._conduction_problem import Drive
+from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
+from lithax.solve._conduction_solve import Tolerances, advance, begin
+from lithax.solve._domain import check_section, domain_of
+from lithax.solve._medium import Medium
+from lithax.solve._nearby_start import balance_of, begin_nearby, error_after_one
+from lithax.solve._over_devices import lies_over_devices
+from lithax.solve._percolation import what_joins
+from lithax.solve._solve_memory import check_memory, memory_of_sweep
+from lithax.solve._source import read_source
+
+_MOST = 400
+_COLUMNS = (
+    "threshold",
+    "porosity",
+    "percolating_porosity",
+    "formation_factor",
+    "solver_error",
+    "balance",
+    "iterations",
+    "converged",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdSweep:
+    """One entry per threshold, in the order they were given."""
+
+    threshold: np.ndarray
+    """[grey level]"""
+    porosity: np.ndarray
+    percolating_porosity: np.ndarray
+    """In parts that join the ends through voxel faces."""
+    formation_factor: np.ndarray
+    """F = σ_w/σ_eff [-]; infinite where nothing joins the ends."""
+    solver_error: np.ndarray
+    """Estimate of the relative error that the solver leaves [-]."""
+    balance: np.ndarray
+    """Spread of the current over the planes across the axis, relative to the current [-]."""
+    iterations: np.ndarray
+    converged: np.ndarray
+    axis: str
+    pores: str
+
+    @property
+    def tortuosity_factor(self) -> np.ndarray:
+        """τ = φ F [-]; NaN where there is no pore."""
+        with np.errstate(invalid="ignore"):
+            return self.porosity * self.formation_factor
+
+    @property
+    def cementation_exponent(self) -> np.ndarray:
+        """m = −ln F / ln φ [-]; not finite where F or φ says nothing."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return -np.log(self.formation_factor) / np.log(self.porosity)
+
+    def to_pandas(self) -> Any:
+        """Return the table."""
+        import pandas
+
+        names = ("threshold", "porosity", "percolating_porosity", "formation_factor", "tortuosity_factor",
+                 "cementation_exponent", "solver_error", "balance", "iterations", "converged")  # fmt: skip
+        return pandas.DataFrame({name: getattr(self, name) for name in names})
+
+    def __str__(self) -> str:
+        side = "up to" if self.pores == "darker" else "above"
+        lines = [f"formation factor along {self.axis}; pores are grey levels {side} the threshold"]
+        for n in range(len(self.threshold)):
+            text = f"{self.threshold[n]:.6g}: porosity {100 * self.porosity[n]:.3g} %"
+            if math.isinf(self.formation_factor[n]):
+                text += f", nothing joins the two ends along {self.axis} through voxel faces"
+            else:
+                text += f", F = {self.formation_factor[n]:.4g}, m = {self.cementation_exponent[n]:.4g}"
+                text += f"; error {self.solver_error[n]:.2g} after {self.iterations[n]} iterations"
+                text += "" if self.converged[n] else ", NOT CONVERGED"
+            lines.append(text)
+        return "\n".join(lines)
+
+
+def threshold_sweep(
+    scan: Any,
+    thresholds: Any,
+    *,
+    axis: str = "x",
+    pores: str = "darker",
+    where: Any = None,
+    area: Any = None,
+    sides: str = "insulating",
+    spacing: Any = None,
+    tolerance: Any = 5e-3,
+    max_iterations: Any = _MOST,
+    progress: bool = False,
+    memory_limit: Any = None,
+) -> ThresholdSweep:
+    """Solve for the formation factor of a scan at each of several thresholds.
+
+    Every value is as right as one of `conductivity`, which the same pore space would give, but the
+    solves share their work: thresholds are taken from the largest pore space to the smallest, each
+    solve starts from the potential of the one before, and labels only what joined the ends there.
+
+    Parameters
+    ----------
+    scan
+        Grey levels: an array or an image. What is not a number (NaN) is no pore.
+    thresholds
+        Grey levels, in any order.
+    axis
+        Along which the current is driven.
+    pores
+        "darker": pore is what is not above the threshold; "brighter": what is above it.
+    where, area, sides, spacing
+        As for `conductivity`.
+    tolerance
+        Relative error of each value at which its iterations end [-]; see
+        `ThresholdSweep.solver_error`.
+    max_iterations
+        Steps at most, for each threshold.
+    progress
+        Whether to show a bar.
+    memory_limit
+        As for `conductivity`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is not one of those above, the scan is boolean, traced or lies over several
+        devices, or a threshold is not finite; otherwise as `conductivity`.
+    MemoryLimitError
+        If it would need more memory than it may use.
+
+    Examples
+    --------
+    >>> import numpy as np, lithax as lx
+    >>> scan = np.random.default_rng(0).random((16, 16, 16))
+    >>> table = lx.solve.threshold_sweep(scan, [0.9, 0.7])
+    >>> bool(table.formation_factor[0] < table.formation_factor[1]), bool(table.converged.all())
+    (True, True)
+    """
+    levels = _check(scan, thresholds, axis, pores, sides, tolerance, max_iterations)
+    memory = memory_of_sweep(scan)
+    if memory is not None:
+        check_memory("threshold_sweep()", memory, memory_limit)
+    source = read_source(scan, spacing)
+    grey, a = np.asarray(source.array), AXES.index(axis)
+    if grey.ndim != 3 or min(grey.shape) < 1 or grey.shape[a] < 2:
+        raise ValueError(
+            f"scan has shape {grey.shape}; give three axes, and at least two voxels along {axis}, where the current is driven."
+        )
+    boundaries = Boundaries("potential", sides, False)
+    domain = domain_of(where, source, False)
+    section = check_section(domain, grey.shape, a, area, source.spacing)
+    run = plan_run(grey.shape, a, boundaries, source.spacing, section, 0)
+    cells = domain.count(grey.shape)
+    # From the largest pore space to the smallest.
+    order = np.argsort(levels, kind="stable")[:: -1 if pores == "darker" else 1]
+    sweep = _Sweep(run, boundaries.periodic(a), float(tolerance), int(max_iterations))
+    rows: list[tuple[Any, ...]] = [()] * len(levels)
+    for n in _bar(order, progress):
+        level = levels[n]
+        pore = grey <= level if pores == "darker" else grey > level
+        pore = pore if domain.mask is None else pore & domain.mask
+        porosity = np.count_nonzero(pore) / cells
+        value, joined, *ended = sweep.next(pore)
+        factor = math.inf if value == 0 else 1 / value
+        rows[n] = (level, porosity, joined / cells, factor, *ended)
+    columns = dict(zip(_COLUMNS, map(np.asarray, zip(*rows, strict=True)), strict=True))
+    return ThresholdSweep(**columns, axis=axis, pores=pores)
+
+
+class _Sweep:
+    """The last solve of a series, and the next one from it."""
+
+    def __init__(self, run: Run, periodic: tuple[bool, bool, bool], tolerance: float, most: int) -> None:
+        self.run, self.periodic, self.tolerance, self.most = run, periodic, tolerance, most
+        self.keep: np.ndarray | None = None
+        self.u: jax.Array | None = None
+        self.seen = 0.0
+        # As `conductivity` stops: the spread falls as the root of the error of the value.
+        value, balance, gradient = (np.float32(v) for v in (tolerance, 2 * math.sqrt(tolerance), 1.0))
+        self.ends = Tolerances(value, balance, gradient, np.int32(most))
+        self.first = Tolerances(np.float32(0), balance, gradient, np.int32(most))
+        self.drive = Drive(jnp.asarray(run.drives, np.float32)[0])
+
+    def next(self, pore: np.ndarray) -> tuple[float, int, float, float, int, bool]:
+        """Return the conductivity of the next, smaller pore space, how many voxels join its ends,
+        the error, the balance, the iterations, and whether they converged.
+        """
+        assert self.run.axis is not None
+        # What joins the ends of the smaller pore space does so in the larger.
+        pore = pore if self.keep is None else pore & self.keep
+        self.keep = what_joins(pore, self.run.axis, "potential", self.periodic)
+        joined = int(np.count_nonzero(self.keep))
+        if joined == 0:
+            return 0.0, 0, 0.0, 0.0, 0, True
+        settings, drive, run = self.run.settings, self.drive, self.run
+        medium = turned(Medium(jnp.asarray(self.keep), None, None, "", True), run.order)
+        faces, scale = weights(medium, None, np.float32(0), None, settings.layout, run.geometry, 0)
+        if self.u is None:
+            cycle, state = begin(faces, drive, None, settings)
+        else:
+            cycle, state = begin_nearby(faces, drive, self.u, settings)
+            state = advance(cycle, drive, self.first, state, settings)
+            error, balance = error_after_one(state, self.seen), float(balance_of(cycle, drive, state, settings))
+            if bool(state.done) or (error <= self.tolerance and balance <= float(self.ends.balance)):
+                return self._ended(state, joined, scale, error, balance, True)
+        while not bool(state.done) and int(state.count) < self.most:
+            state = advance(cycle, drive, self.ends, state, settings)
+        if int(state.count) > 1:
+            self.seen = max(self.seen, float(state.ratios[1]))
+        balance = float(balance_of(cycle, drive, state, settings))
+        return self._ended(state, joined, scale, float(state.error), balance, bool(state.done))
+
+    def _ended(self, state: Any, joined: int, scale: Any, error: float, balance: float, done: bool) -> Any:
+        self.u = state.u
+        value = float(self.run.conductivity(state.energy[None, None], scale, None))
+        return value, joined, error, balance, int(state.count), done and error <= self.tolerance
+
+
+def _check(
+    scan: Any, thresholds: Any, axis: Any, pores: Any, sides: Any, tolerance: Any, most: Any
+) -> np.ndarray:  # fmt: skip
+    """Return the thresholds, or say what is wrong."""
+    for name, value, known in (
+        ("axis", axis, AXES),
+        ("pores", pores, ("darker", "brighter")),
+        ("sides", sides, ("insulating", "periodic")),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} must be one of {', '.join(repr(k) for k in known)}.")
+    if not isinstance(tolerance, int | float | np.number) or not 0 < tolerance < 1:
+        raise ValueError(f"tolerance={tolerance!r} must lie between 0 and 1: a relative error, such as 5e-3.")
+    if not isinstance(most, int | np.integer) or isinstance(most, bool) or most < 1:
+        raise ValueError(f"max_iterations={most!r} must be a whole number >= 1.")
+    if not is_array(scan) and not hasattr(scan, "frame"):
+        raise TypeError(f"scan is a {type(scan).__name__}; give an array or an image (lx.open, lx.from_array).")
+    if is_traced(scan) or is_traced(thresholds) or is_traced(jnp.zeros(())):
+        raise TypeError(
+            "threshold_sweep() runs on the host and has no derivative; call it outside of jax.jit, and for the derivative use "
+            "conductivity(..., segmentation=(scan, threshold, uncertainty))."
+        )
+    if lies_over_devices(scan):
+        raise ValueError(
+            "scan lies over several devices, and threshold_sweep() solves on one; pass the array of one device, or call "
+            "conductivity(scan <= threshold) for each threshold."
+        )
+    if str(getattr(scan, "dtype", "")).endswith("bool"):
+        raise TypeError(
+            "scan holds booleans, which have no threshold; pass grey levels, or conductivity() the pore space."
+        )
+    try:
+        levels = np.asarray(thresholds, float).reshape(-1)
+    except (TypeError, ValueError):
+        levels = np.empty(0)
+    if levels.size == 0 or not np.isfinite(levels).all():
+        raise ValueError(f"thresholds={thresholds!r} must be grey levels: one finite number or several.")
+    return levels
+
+
+def _bar(order: np.ndarray, progress: bool) -> Iterator[Any]:
+    if not progress:
+        return iter(order)
+    from tqdm import tqdm
+
+    return iter(tqdm(order, desc="thresholds", unit=" solves"))

@@ -1,0 +1,87 @@
+"""A series of thresholds: each value as from a solve of its own."""
+
+import numpy as np
+import pytest
+
+import lithax as lx
+
+SHAPE = (10, 8, 9)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """Smooth noise: seven-point means, twice."""
+    field = np.random.default_rng(5).standard_normal(SHAPE).astype("f4")
+    for _ in range(2):
+        field = sum(np.roll(field, s, a) for a in range(3) for s in (-1, 1)) / 6 + field
+    return field.astype("f4")
+
+
+@pytest.fixture(scope="module")
+def swept(scan):
+    # Not sorted, one twice, and one where nothing joins the ends any more.
+    levels = np.quantile(scan, [0.45, 0.3, 0.35, 0.35, 0.5, 0.02])
+    return levels, lx.solve.threshold_sweep(scan, levels)
+
+
+def test_every_value_is_that_of_its_own_solve(scan, swept):
+    levels, table = swept
+    for n, level in enumerate(levels[:5]):
+        own = lx.solve.conductivity(scan <= level, tolerance=1e-5)
+        assert table.formation_factor[n] == pytest.approx(float(own.formation_factor), rel=5e-3)  # the tolerance
+        assert table.porosity[n] == pytest.approx(float(own.porosity))
+        assert table.percolating_porosity[n] == pytest.approx(float(own.porosities.percolating))
+        assert table.cementation_exponent[n] == pytest.approx(float(own.cementation_exponent), rel=5e-3)
+    assert table.converged.all()
+    assert np.max(table.solver_error) <= 5e-3
+    assert np.array_equal(table.threshold, levels)
+
+
+def test_later_solves_are_short_ones(swept):
+    _, table = swept
+    assert table.iterations[4] >= 2  # the largest pore space, from nothing
+    assert table.iterations[:4].sum() <= 8
+
+
+def test_where_nothing_joins_the_ends(swept):
+    _, table = swept
+    assert np.isinf(table.formation_factor[5])
+    assert table.percolating_porosity[5] == 0
+    assert "nothing joins the two ends along x" in str(table)
+
+
+def test_brighter_pores_along_another_axis_of_an_image(scan):
+    """The same pore space from the other side: grey levels turned around."""
+    image = lx.from_array(-scan.transpose(1, 0, 2), voxel_length=3, voxel_unit="um")
+    levels = np.quantile(scan, [0.4, 0.45])
+    table = lx.solve.threshold_sweep(
+        image, np.nextafter(-levels.astype("f4"), np.float32(-np.inf)), axis="y", pores="brighter"
+    )
+    own = [lx.solve.conductivity(scan <= np.float32(v), tolerance=1e-5) for v in levels]
+    assert np.allclose(table.formation_factor, [float(o.formation_factor) for o in own], rtol=5e-3)
+    assert table.to_pandas().shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "error", "words"),
+    [
+        (np.zeros((4, 4, 4), bool), {}, TypeError, "booleans"),
+        (np.zeros((4, 4), "f4"), {}, ValueError, "three axes"),
+        ([[[0.0, 1.0]]], {}, TypeError, "scan is a list"),
+        (np.zeros((1, 4, 4), "f4"), {}, ValueError, "two voxels along x"),
+        (np.zeros((4, 4, 4), "f4"), {"axis": "all"}, ValueError, "axis='all'"),
+        (np.zeros((4, 4, 4), "f4"), {"pores": "black"}, ValueError, "pores='black'"),
+        (np.zeros((4, 4, 4), "f4"), {"tolerance": 0}, ValueError, "tolerance=0"),
+        (np.zeros((4, 4, 4), "f4"), {"max_iterations": 0}, ValueError, "max_iterations=0"),
+        (np.zeros((4, 4, 4), "f4"), {"memory_limit": "1 kB"}, lx.errors.MemoryLimitError, "threshold_sweep"),
+    ],
+)
+def test_what_is_refused(given, options, error, words):
+    with pytest.raises(error, match=words):
+        lx.solve.threshold_sweep(given, [0.5], **options)
+
+
+@pytest.mark.parametrize("thresholds", [[], [np.nan], "dark"])
+def test_thresholds_are_finite_numbers(thresholds):
+    with pytest.raises(ValueError, match="thresholds="):
+        lx.solve.threshold_sweep(np.zeros((4, 4, 4), "f4"), thresholds)
