@@ -125,6 +125,30 @@ def test_levels_have_the_chunks_and_shards_asked_for(image, tmp_path, beside):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_copy_of_a_pyramid_does_not_replace_the_pyramid(image, tmp_path):
+    group = tmp_path / "rock.ome.zarr"
+    lx.pyramid(image, group, smallest=6, progress=False)
+    with pytest.raises(ValueError, match="holds one of the inputs, which would be removed; write elsewhere"):
+        lx.pyramid(lx.open(group), group, overwrite=True, progress=False)
+    assert lx.verify(group).sound
+    np.testing.assert_array_equal(lx.open(group)[:], image[:])
+
+
+@pytest.mark.parametrize("kind", ["folder", "url"])
+def test_what_is_made_of_a_level_does_not_replace_the_image_above_it(image, tmp_path, kind):
+    store = tmp_path / "above.zarr" if kind == "folder" else f"memory://{tmp_path.name}.zarr"
+    lx.pyramid(image.copy(store), smallest=6, progress=False)
+    level = lx.open(store).levels[0]
+    with pytest.raises(ValueError, match="holds the image itself"):
+        level.copy(store, overwrite=True)
+    with pytest.raises(ValueError, match="holds one of the inputs; for a change in place"):
+        lx.chunk_map(lx.ops.threshold, level, value=9, store=store, overwrite=True, progress=False)
+    with pytest.raises(ValueError, match="holds one of the inputs"):
+        lx.distance(level > 9, store=store, overwrite=True, progress=False)
+    np.testing.assert_array_equal(lx.open(store)[:], image[:])
+    assert len(lx.open(store).levels) == 2
+
+
 def test_without_our_own_metadata_it_reads_the_same(image, tmp_path):
     lx.pyramid(image, tmp_path / "rock.ome.zarr", smallest=6, progress=False)
     for path in (tmp_path / "rock.ome.zarr").glob("**/zarr.json"):

@@ -365,10 +365,11 @@ def test_three_phases_are_a_table_and_options_that_do_not_apply_are_said_to(tmp_
     assert [made[f"phase.{v}"].value for v in (1, 4, 9)] == [float((phases == v).mean()) for v in (1, 4, 9)]
     assert made["phase.4"].name == "Phase 4, taken for pore"
     assert "All phases" in made.path.read_text(encoding="utf-8")
-    assert any("filter='gaussian' and threshold=3.0" in w and "do not apply" in w for w in made.warnings)
+    for given in ("filter='gaussian' (--filter)", "threshold=3.0 (--threshold)"):
+        assert f"{given} does not apply to a segmented image, and was not used." in made.warnings
     two = report(from_array((phases == 1).astype("u1")), tmp_path / "b", progress=False)
     assert not any(n.key.startswith("phase") for n in two)
-    assert not any("do not apply" in w for w in two.warnings)
+    assert not any("not apply" in w for w in two.warnings)
     other = report(from_array(grey[0]), tmp_path / "c", pore_phase=2, progress=False)
     assert any("pore_phase=2" in w and "not used" in w for w in other.warnings)
 

@@ -96,8 +96,15 @@ def test_wrong_choices_are_named(grey):
     for name in ("mean", "median:", "none:2"):
         with pytest.raises(ValueError, match=f"filter='{name}' is not known"):
             make_filter(name)
-    for name in ("median:x", "gaussian:wide", "bilateral:-1", "non_local_means:1.5"):
-        with pytest.raises(ValueError, match=f"filter='{name}' has a parameter that does not fit"):
+    for name, why in {
+        "median:x": "'x' is no number",
+        "gaussian:wide": "'wide' is no number",
+        "bilateral:-1": "sigma_spatial",
+        "non_local_means:1.5": "'1.5' is no whole number",
+        "median:nan": "'nan' is no whole number",
+        "median:inf": "'inf' is no whole number",
+    }.items():
+        with pytest.raises(ValueError, match=f"filter='{name}' has a parameter that does not fit: .*{why}"):
             make_filter(name)
 
 

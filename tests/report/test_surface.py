@@ -55,4 +55,6 @@ def test_the_text_names_the_unit():
     pore[1:3] = True
     image = from_array(pore, voxel_length=0.5, voxel_unit="um")
     assert str(specific_surface(image)) == "0.888889 1/um (32 voxel faces)"
-    assert str(specific_surface(from_array(pore))) == "0.444444 (32 voxel faces)"
+    assert str(specific_surface(from_array(pore))) == "0.444444 1/voxel (32 voxel faces)"
+    unnamed = from_array(pore, voxel_length=0.5)
+    assert str(specific_surface(unnamed)) == "0.888889 1/length unit (32 voxel faces)"

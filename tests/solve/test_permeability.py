@@ -317,11 +317,17 @@ def test_the_command_line(tmp_path):
     slit[:, 2:10] = 1
     lx.from_array(slit, store=tmp_path / "slit.zarr", voxel_length=(2, 2, 2), voxel_unit="um")
     command = ["solve", "permeability", str(tmp_path / "slit.zarr"), "--pore", "1", "--axis", "x", "--quiet"]
-    ran = CliRunner().invoke(main, [*command, "--json", str(tmp_path / "k.json")])
+    ran = CliRunner().invoke(main, [*command, "--json", str(tmp_path / "new/k.json")])
     assert ran.exit_code == 0, ran.output
     assert "wall rule accurate" in ran.output
-    found = json.loads((tmp_path / "k.json").read_text())
+    found = json.loads((tmp_path / "new/k.json").read_text(encoding="utf-8"))
     assert found["value"] == pytest.approx(8**2 / 12 * 8 / 20 * 4e-12, rel=1e-3)
+    units = found["units"]
+    in_metres = {"m²": 1, "voxel²": 4e-12, "mD": 9.869233e-16}
+    for name in ("value", "value_voxel", "value_stationary", "value_from_flux", "millidarcy"):
+        assert found[name] * in_metres[units[name]] == pytest.approx(found["value"], rel=1e-3), name
+    numbers = {name for name, value in found.items() if isinstance(value, float | dict)} - {"units"}
+    assert numbers <= set(units)
     assert CliRunner().invoke(main, command[:3]).exit_code == 1  # which value is pore?
     matrix = CliRunner().invoke(main, [*command, "--permeability", "0=5mD"])
     assert "half_voxel" in matrix.output

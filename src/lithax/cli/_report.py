@@ -70,10 +70,10 @@ def report_command(
 ) -> None:
     """Measure a scan, and write a page about it that can be sent.
 
-    INPUT is a Zarr store, a TIFF, .npy, NRRD or MetaImage file, or a raw file (.raw, also .gz) with
-    a JSON document beside it or with --shape and --dtype. An image of few values is taken as
-    segmented already. Without INPUT a scan of a measured sphere pack is simulated, whose porosity
-    is known, and the report shows how far each method is from the truth.
+    INPUT is a Zarr store, a TIFF, .npy, NRRD or MetaImage file, a folder of TIFF slices, or a raw
+    file (.raw, also .gz) with a JSON document beside it or with --shape and --dtype. An image of
+    few values is taken as segmented already. Without INPUT a scan of a measured sphere pack is
+    simulated, whose porosity is known, and the report shows how far each method is from the truth.
 
     The folder holds report.html (one file, with its pictures), report.json and numbers.csv (the
     same numbers for programs: each with unit, denominator, method, and whether it was measured,

@@ -1,6 +1,8 @@
 """``lithax solve``."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,9 @@ def solve_command() -> None:
     "--tolerance", type=float, default=5e-3, show_default=True, help="Relative error that the solver may leave."
 )
 @click.option("--budget", is_flag=True, help="Also solve on split and on coarsened voxels: what the grid does to k.")
-@click.option("--json", "as_json", type=click.Path(dir_okay=False), help="Also write the numbers to this file.")
+@click.option(
+    "--json", "as_json", type=click.Path(dir_okay=False, writable=True), help="Also write the numbers to this file."
+)
 @QUIET
 @tell
 @alone
@@ -66,14 +70,24 @@ def permeability_command(
 ) -> None:
     """Print the absolute permeability of IMAGE by Stokes flow through its pores.
 
+    IMAGE is anything that lithax opens. Booleans need nothing else (true is pore); a segmentation
+    needs --pore. The exit code is 1 if the iterations do not converge.
+
     \b
     lithax solve permeability rock.zarr --pore 0
     lithax solve permeability rock.zarr --pore 0 --axis z --sides no_slip
     lithax solve permeability carbonate.zarr --pore 0 --permeability 2=1.5mD
     """
+    import numpy as np
+
     from lithax.images import open as open_image
     from lithax.solve import permeability
 
+    if as_json:  # a solve may take hours: whether its numbers can be written is known before
+        folder = Path(as_json).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     given = {name: value for name, value in options.items() if value is not None}
     image = open_image(store, path=path, mode="r", **given)
     found = permeability(
@@ -91,7 +105,9 @@ def permeability_command(
     )
     click.echo(str(found))
     if as_json:
-        Path(as_json).write_text(json.dumps(found.numbers(), indent=2) + "\n")
+        Path(as_json).write_text(json.dumps(found.numbers(), indent=2) + "\n", encoding="utf-8")
+    if not bool(np.all(np.asarray(found.converged))):
+        raise click.exceptions.Exit(1)
 
 
 def _phases(matrix: tuple[str, ...]) -> dict[int, Any]:

@@ -1,5 +1,6 @@
 """Where voxels are, and regions of space. No I/O, no devices."""
 
+from lithax.geometry._axis_names import AxisNamesMixin as AxisNamesMixin
 from lithax.geometry._frame import Frame as Frame
 from lithax.geometry._inscribed import inscribed_cuboid as inscribed_cuboid
 from lithax.geometry._region import AbstractRegion as AbstractRegion

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.geometry._axis_names import AxisNamesMixin
 from lithax.geometry._unit import UnknownUnit, length_factor, lenient_unit, validate_unit
 
 Triple = tuple[float, float, float]
@@ -48,7 +49,7 @@ def _three_sizes(values: Any, name: str) -> tuple[int, int, int]:
 
 
 @dataclasses.dataclass(frozen=True, init=False)
-class Frame:
+class Frame(AxisNamesMixin):
     """Number, size and place of the voxels of an image.
 
     Attributes
@@ -112,56 +113,6 @@ class Frame:
         warning.
         """
         return cls(shape, voxel_length, voxel_origin, lenient_unit(voxel_unit))
-
-    @property
-    def ndim(self) -> int:
-        """Three."""
-        return 3
-
-    @property
-    def nx(self) -> int:
-        """Number of voxels along x."""
-        return self.shape[0]
-
-    @property
-    def ny(self) -> int:
-        """Number of voxels along y."""
-        return self.shape[1]
-
-    @property
-    def nz(self) -> int:
-        """Number of voxels along z."""
-        return self.shape[2]
-
-    @property
-    def hx(self) -> float:
-        """Voxel length along x [voxel_unit]."""
-        return self.voxel_length[0]
-
-    @property
-    def hy(self) -> float:
-        """Voxel length along y [voxel_unit]."""
-        return self.voxel_length[1]
-
-    @property
-    def hz(self) -> float:
-        """Voxel length along z [voxel_unit]."""
-        return self.voxel_length[2]
-
-    @property
-    def ox(self) -> float:
-        """First voxel centre along x [voxel_unit]."""
-        return self.voxel_origin[0]
-
-    @property
-    def oy(self) -> float:
-        """First voxel centre along y [voxel_unit]."""
-        return self.voxel_origin[1]
-
-    @property
-    def oz(self) -> float:
-        """First voxel centre along z [voxel_unit]."""
-        return self.voxel_origin[2]
 
     @property
     def unit_name(self) -> str:

@@ -1,4 +1,4 @@
-"""What all combinators settle before they begin: images, frame, selection, backend, memory."""
+"""Argument checks shared by the combinators: images, frame, selection, backend, memory."""
 
 import math
 from collections.abc import Mapping, Sequence

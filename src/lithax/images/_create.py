@@ -430,7 +430,7 @@ def _readable(array: Any) -> tuple[Any, dict[str, Any]]:
 
 def refuse_itself(source: AbstractStoredArray, store: Any, path: str | None, overwrite: bool) -> None:
     """Raise ValueError if an image would be overwritten by its own copy."""
-    if overwrite and store is not None and any(map(locate(store, path).holds, stored_origins(source))):
+    if overwrite and store is not None and any(map(locate(store, path).covers, stored_origins(source))):
         raise ValueError(
             f"store={store!r} holds the image itself, which overwrite=True would remove before it is copied; "
             "copy it elsewhere."

@@ -180,11 +180,14 @@ def _check_apart(inputs: Inputs, store: Any, places: list[Location]) -> None:
             raise ValueError(
                 f"store={store!r} must name one place for each of the {len(places)} results; give tuples for store or path."
             )
-        for image in (*inputs.images, *images_of(inputs.where)):
-            if isinstance(image, VoxelImage) and any(map(place.holds, stored_origins(image.stored))):
-                raise ValueError(
-                    f"store={place.label} holds one of the inputs; for a change in place pass out=image, otherwise write elsewhere."
-                )
+        refuse_inputs(inputs, place, "; for a change in place pass out=image, otherwise write elsewhere")
+
+
+def refuse_inputs(inputs: Inputs, place: Location, remedy: str) -> None:
+    """Raise ValueError if what is written to a place would replace what is read."""
+    for image in (*inputs.images, *images_of(inputs.where)):
+        if isinstance(image, VoxelImage) and any(map(place.covers, stored_origins(image.stored))):
+            raise ValueError(f"store={place.label} holds one of the inputs{remedy}.")
 
 
 def _earlier(

@@ -20,7 +20,7 @@ from lithax.images._create import new_image
 from lithax.images._described import geometry_of
 from lithax.images._identity import call_of, comparable, describe_places, made_by, version
 from lithax.images._input_state import changed_while_read, input_states, without_times
-from lithax.images._outputs import Form, new_outputs, refuse_damaged, spread
+from lithax.images._outputs import Form, new_outputs, refuse_damaged, refuse_inputs, spread
 from lithax.images._pass_group import PassGroup
 from lithax.images._plan_passes import Algorithm, ImageCall, PlannedPasses, first_place
 from lithax.images._prepare_pass import PreparedPass, WholeImage, prepare_pass
@@ -89,6 +89,7 @@ def run_algorithm(
             group = PassGroup(place, f"run of {call.name}")
         if group is not None:
             refuse_memory("store", group.place.label, group.place.unshared, world)
+            refuse_inputs(whole.inputs, group.place, ", which would be removed; write elsewhere")
         driver = _Driver(call, whole, run, planned, group)
         own = driver.own_identity()
     told = comparable(own) | {"store": describe_places(call.output.store), "path": call.output.path}

@@ -46,7 +46,7 @@ class Plan:
     map, or if not known.
     """
     bytes_exchanged: int = 0
-    """What each process is told by all at the end of a measurement, at most [byte]."""
+    """What each process receives from all others at the end of a measurement, at most [byte]."""
     seconds: float | None = None
     """What the call is expected to take [s]; None: not known."""
 
@@ -69,7 +69,7 @@ class Plan:
         if self.blocks_on_devices is not None:
             rows.append(("on devices", f"{self.blocks_on_devices} blocks at a time"))
         if self.bytes_exchanged:
-            rows.append(("to be told", f"at most {size_text(self.bytes_exchanged)} by the other processes"))
+            rows.append(("to exchange", f"at most {size_text(self.bytes_exchanged)} between processes"))
         if self.seconds is not None:
             rows.append(("time", f"about {self.seconds:.3g} s"))
         return "\n".join(f"{name:<13} {value}" for name, value in rows)

@@ -25,7 +25,6 @@ from lithax.storage.formats import (
     RawSource,
     cast_exactly,
     check_store_name,
-    fiji_macro,
     raw_dtype,
     raw_order,
     read_sidecar,
@@ -33,6 +32,7 @@ from lithax.storage.formats import (
     with_byteorder,
     write_sidecar,
 )
+from lithax.storage.formats import fiji_macro as macro_for_fiji
 
 # What is read or written at once, at most, where a single unit is not larger [byte].
 _PIECE = 256 * 2**20
@@ -160,20 +160,20 @@ def _layout(
         raise ValueError(f"{missing} is missing; shape and dtype must be given together, or both left to {file}.json.")
     if shape is not None:
         return file, layout, {}
-    told = read_sidecar(file)
-    if told is None:
+    described = read_sidecar(file)
+    if described is None:
         raise ValueError(f"shape and dtype must be given: no {os.fspath(file)}.json says what the file holds.")
     layout = {
-        "shape": told.shape,
-        "dtype": told.dtype,
-        "offset": told.offset if offset is None else offset,
-        "order": told.order if order is None else order,
+        "shape": described.shape,
+        "dtype": described.dtype,
+        "offset": described.offset if offset is None else offset,
+        "order": described.order if order is None else order,
     }
-    known = description_of(told)
-    if told.parts is None:
+    known = description_of(described)
+    if described.parts is None:
         return file, layout, known
     folder = Path(file).parent
-    return (folder / told.parts[0], folder / told.parts[1]), layout, known
+    return (folder / described.parts[0], folder / described.parts[1]), layout, known
 
 
 def fill_from_file(stored: StoredArray, source: Any, world: World, progress: bool = False) -> None:
@@ -313,16 +313,18 @@ def export_raw(
         if fiji_macro:
             raise ValueError("fiji_macro=True: Fiji does not read complex voxels; export their real parts.")
         names = [file.with_name(f"{file.stem}_{part}{file.suffix}") for part in ("real", "imag")]
-    told = RawDescription(
+    described = RawDescription(
         shape=image.shape,
         dtype=target,
         order=order,
         **description_of(image),
         parts=(names[0].name, names[1].name) if split_complex else None,
     )
-    macro = _macro(file, told) if fiji_macro else None
+    macro = macro_for_fiji(file, described) if fiji_macro else None
 
-    part = told.dtype if not split_complex else np.dtype(f"{told.dtype.str[0]}f{told.dtype.itemsize // 2}")
+    part = (
+        described.dtype if not split_complex else np.dtype(f"{described.dtype.str[0]}f{described.dtype.itemsize // 2}")
+    )
     world = image.world
     call = {
         "file": str(file),
@@ -343,14 +345,14 @@ def export_raw(
         with together(world):
             begun = world.broadcast([s.temporary for s in made or ()])
             sinks = [_join(sink, *both, world) for both in zip(names, begun, strict=True)] if made is None else made
-            _write_pieces(image.stored, sinks, told, world, progress)
+            _write_pieces(image.stored, sinks, described, world, progress)
             for each in sinks:
                 each.sync()
 
         def finish() -> None:
             for each in sinks:
                 each.commit()
-            write_sidecar(file, told)
+            write_sidecar(file, described)
             if macro is not None:
                 file.with_name(f"{file.name}.ijm").write_text(macro, encoding="utf-8")
 
@@ -368,15 +370,11 @@ def _join(sink: Callable[..., RawSink], name: Path, begun: Path, world: World) -
         ) from error
 
 
-def _macro(file: Path, told: RawDescription) -> str:
-    return fiji_macro(file, told)
-
-
 def _write_pieces(
-    stored: AbstractStoredArray, sinks: list[RawSink], told: RawDescription, world: World, progress: bool
+    stored: AbstractStoredArray, sinks: list[RawSink], described: RawDescription, world: World, progress: bool
 ) -> None:
     """Write this process's pieces: while one is written, the next is decoded and arranged."""
-    pieces = _own_pieces(stored, told.order, told.dtype.itemsize, world)
+    pieces = _own_pieces(stored, described.order, described.dtype.itemsize, world)
     with (
         ThreadPoolExecutor(1, thread_name_prefix="lithax-raw") as writer,
         progress_of(stored.shape, world, "export", progress) as bar,
@@ -388,8 +386,8 @@ def _write_pieces(
             def read(index: Index, piece: Box = piece, rooms: list[np.ndarray] = rooms) -> None:
                 box = stored.grid.box(index)
                 x, y, z = (s.start for s in box)
-                values = cast_exactly(stored.read(box), told.dtype, (x, y, z))
-                inside = _in_file(_within(piece, box), told.order)
+                values = cast_exactly(stored.read(box), described.dtype, (x, y, z))
+                inside = _in_file(_within(piece, box), described.order)
                 parts = [values] if len(sinks) == 1 else [np.real(values), np.imag(values)]
                 for sink, room, voxels in zip(sinks, rooms, parts, strict=True):
                     sink.arrange(voxels, room[inside])

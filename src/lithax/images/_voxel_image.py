@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from lithax.geometry import Frame, UnknownUnit
+from lithax.geometry import AxisNamesMixin, Frame, UnknownUnit
 from lithax.grid import Box, ChunkGrid, Index
 from lithax.images._arithmetic import ArithmeticMixin
 from lithax.images._collective import check_same, on_first, world_or_connected
@@ -21,7 +21,7 @@ from lithax.storage import AbstractStoredArray, Metadata, StoredArray, UserAttri
 Triple = tuple[float, float, float]
 
 
-class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
+class VoxelImage(AxisNamesMixin, ArithmeticMixin, OperatorsMixin, HandleMixin):
     """A three-dimensional image in a store, indexed ``[x, y, z]``, and where its voxels are.
 
     Made by `create`, `open` and their relatives. The handle reads nothing by itself: ``image[...]``
@@ -82,11 +82,6 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
     def shape(self) -> Index:
         """Number of voxels along each axis."""
         return self._stored.shape
-
-    @property
-    def ndim(self) -> int:
-        """Three."""
-        return 3
 
     @property
     def size(self) -> int:
@@ -178,51 +173,6 @@ class VoxelImage(ArithmeticMixin, OperatorsMixin, HandleMixin):
             self._frame = make(self.shape, metadata.voxel_length, metadata.voxel_origin, before if known else unit)
             self._described = metadata
         return self._frame
-
-    @property
-    def nx(self) -> int:
-        """Number of voxels along x."""
-        return self.shape[0]
-
-    @property
-    def ny(self) -> int:
-        """Number of voxels along y."""
-        return self.shape[1]
-
-    @property
-    def nz(self) -> int:
-        """Number of voxels along z."""
-        return self.shape[2]
-
-    @property
-    def hx(self) -> float:
-        """Voxel length along x [voxel_unit]."""
-        return self.voxel_length[0]
-
-    @property
-    def hy(self) -> float:
-        """Voxel length along y [voxel_unit]."""
-        return self.voxel_length[1]
-
-    @property
-    def hz(self) -> float:
-        """Voxel length along z [voxel_unit]."""
-        return self.voxel_length[2]
-
-    @property
-    def ox(self) -> float:
-        """First voxel centre along x [voxel_unit]."""
-        return self.voxel_origin[0]
-
-    @property
-    def oy(self) -> float:
-        """First voxel centre along y [voxel_unit]."""
-        return self.voxel_origin[1]
-
-    @property
-    def oz(self) -> float:
-        """First voxel centre along z [voxel_unit]."""
-        return self.voxel_origin[2]
 
     @property
     def voxel_length(self) -> Triple:

@@ -68,7 +68,8 @@ def peaks(image: Any, bins: Bins | None = None, where: Any = None) -> Peaks:
         As in `histogram`. None: one bin per value for integers whose values span at most 65536,
         else 1024 equal bins.
     where
-        Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
+        Voxels taken in: a boolean array for an array; for an image also a region, an image or a
+        `domain`, as for `chunk_reduce`.
 
     Raises
     ------

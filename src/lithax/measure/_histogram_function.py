@@ -54,7 +54,8 @@ def histogram(
         the largest finite value (for floats, and integers of more than 16 bits, that is a pass
         more).
     where
-        Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
+        Voxels taken in: a boolean array for an array; for an image also a region, an image or a
+        `domain`, as for `chunk_reduce`.
     segmentation
         Image or array of the same shape, unsigned integers or booleans: its phases are counted
         apart as well.

@@ -81,7 +81,8 @@ def minimum_maximum(image: Any, where: Any = None, *, skip: Skip = "none") -> Ex
     image
         An image, or an array of any array-API library.
     where
-        Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
+        Voxels taken in: a boolean array for an array; for an image also a region, an image or a
+        `domain`, as for `chunk_reduce`.
     skip
         What NaN does, see `MinimumMaximum`: by default it propagates, as in NumPy.
     """

@@ -161,7 +161,7 @@ def moments(image: Any, where: Any = None, *, skip_nan: bool = False) -> Moments
     """Return count, mean, variance, skewness and kurtosis of an image or array over the voxels that
     `where` takes in.
 
-    For an array `where` is a boolean array, for an image whatever its combinators accept. NaN
-    propagates, unless `skip_nan` leaves it out.
+    `where` is a boolean array for an array; for an image also a region, an image or a `domain`, as
+    for `chunk_reduce`. NaN propagates, unless `skip_nan` leaves it out.
     """
     return Source(image, where).reduce(Moments(skip_nan))

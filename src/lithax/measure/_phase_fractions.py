@@ -81,8 +81,8 @@ def phase_fractions(image: Any, where: Any = None, *, phases: Phases | None = No
     image
         Segmentation, image or array: unsigned integers or booleans.
     where
-        Voxels taken in, the denominator: a boolean array for an array; for an image whatever its
-        combinators accept.
+        Voxels taken in, the denominator: a boolean array for an array; for an image also a region,
+        an image or a `domain`, as for `chunk_reduce`.
     phases
         The phases to count; None finds those that occur, in one pass more (two for 32-bit labels).
     """

@@ -80,8 +80,8 @@ def porosity(image: Any, pore_phase: Phases | None = None, where: Any = None) ->
     pore_phase
         The value, or values, that are pore; needed for integers.
     where
-        Voxels taken in, the denominator: a boolean array for an array; for an image whatever its
-        combinators accept.
+        Voxels taken in, the denominator: a boolean array for an array; for an image also a region,
+        an image or a `domain`, as for `chunk_reduce`.
     """
     source = Source(image, where)
     dtype = check_segmentation(source.dtype, "image")

@@ -91,7 +91,8 @@ def profile(image: Any, axis: int | str, where: Any = None) -> ProfileResult:
     axis
         0, 1, 2 or "x", "y", "z".
     where
-        Voxels taken in: a boolean array for an array; for an image whatever its combinators accept.
+        Voxels taken in: a boolean array for an array; for an image also a region, an image or a
+        `domain`, as for `chunk_reduce`.
     """
     return Source(image, where).reduce(Profile(axis))
 

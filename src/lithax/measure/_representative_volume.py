@@ -130,8 +130,8 @@ def representative_volume(
     pore_phase
         The value, or values, that are pore; needed for integers.
     where
-        Region of interest: a boolean array for an array; for an image whatever its combinators
-        accept. Only sub-cubes that lie in it as a whole count.
+        Region of interest: a boolean array for an array; for an image also a region, an image or a
+        `domain`, as for `chunk_reduce`. Only sub-cubes that lie in it as a whole count.
     limit
         Standard deviation over mean below which a size is representative [-].
     cells

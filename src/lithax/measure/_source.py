@@ -15,7 +15,8 @@ class Source:
     in.
 
     An image is known by its `reduce` method and its `voxel_length`; anything else becomes an array.
-    For an image `where` is whatever its combinators accept, for an array a boolean array.
+    `where` is a boolean array for an array; for an image also a region, an image or a `domain`, as
+    for `chunk_reduce`.
     """
 
     def __init__(self, image: Any, where: Any = None) -> None:

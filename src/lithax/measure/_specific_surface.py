@@ -21,11 +21,12 @@ class SpecificSurface:
     faces: int
     """Voxel faces between pore and grain."""
     length_unit: str
-    """Unit of length of `value`: the image's, "voxel" for arrays, "" where the image has none."""
+    """Unit of length of `value`: the image's; without one "voxel" where voxels are 1 long, as for
+    arrays, otherwise "length unit".
+    """
 
     def __str__(self) -> str:
-        unit = f" 1/{self.length_unit}" if self.length_unit else ""
-        return f"{self.value:.6g}{unit} ({self.faces} voxel faces)"
+        return f"{self.value:.6g} 1/{self.length_unit} ({self.faces} voxel faces)"
 
 
 @measures_images
@@ -82,4 +83,4 @@ def specific_surface(image: Any, where: Any = None) -> SpecificSurface:
         if pairs:
             per_length.append(faces / (pairs * length))
     value = 2 * sum(per_length) / len(per_length) if per_length else math.nan
-    return SpecificSurface(value, crossings, image.voxel_unit if source.is_image else "voxel")
+    return SpecificSurface(value, crossings, image.frame.unit_name if source.is_image else "voxel")

@@ -65,7 +65,7 @@ def mean(image: Any, where: Any = None) -> float:
     """Return the mean of an image or array over the voxels that `where` takes in, in the unit of
     the image.
 
-    Integers are summed exactly, floats in float64. For an array `where` is a boolean array, for an
-    image whatever its combinators accept.
+    Integers are summed exactly, floats in float64. `where` is a boolean array for an array; for an
+    image also a region, an image or a `domain`, as for `chunk_reduce`.
     """
     return Source(image, where).reduce(Mean())

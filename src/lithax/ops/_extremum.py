@@ -58,27 +58,23 @@ def _box(x: Array, sizes: tuple[int, int, int], combine: Combine) -> Array:
     return along_axes(trim(x, sizes), sizes, lambda v, axis: windows(v, sizes[axis], axis, combine))
 
 
-def _box_masked(block: Array, valid: Array, sizes: tuple[int, int, int], combine: Combine) -> Array:
-    present = _box(valid, sizes, larger)
-    return where_present(present, on_ordered(block, lambda x: _box(without(x, valid, combine), sizes, combine)))
+def _masked(combine: Combine) -> Callable[..., Array]:
+    """Return the form for selections of the box filter that combines values so."""
 
+    def masked(
+        block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
+    ) -> Shaped[Any, "_ _ _"]:
+        sizes = window_size(size, radius)
+        present = _box(valid, sizes, larger)
+        return where_present(present, on_ordered(block, lambda x: _box(without(x, valid, combine), sizes, combine)))
 
-def _minimum_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
-) -> Shaped[Any, "_ _ _"]:
-    return _box_masked(block, valid, window_size(size, radius), smaller)
-
-
-def _maximum_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, size: Any = None, radius: Any = None
-) -> Shaped[Any, "_ _ _"]:
-    return _box_masked(block, valid, window_size(size, radius), larger)
+    return masked
 
 
 @voxel_op(
     halo=window_halo,
     static=("size", "radius"),
-    masked=_minimum_masked,
+    masked=_masked(smaller),
     fit=clipped_window,
     lengths={"size": "window", "radius": "reach"},
 )
@@ -116,7 +112,7 @@ def minimum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
 @voxel_op(
     halo=window_halo,
     static=("size", "radius"),
-    masked=_maximum_masked,
+    masked=_masked(larger),
     fit=clipped_window,
     lengths={"size": "window", "radius": "reach"},
 )
@@ -127,13 +123,8 @@ def maximum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
 
     Parameters
     ----------
-    block
-        Any ordered field, one value per voxel; padded by half the box.
-    size
-        Edge of the box [voxel], one or three, one per axis; 3 by default. An even box holds one
-        voxel more on the lower side.
-    radius
-        The same as a radius: ``size = 2 * radius + 1``.
+    block, size, radius
+        As for `minimum`.
 
     Returns
     -------
@@ -142,10 +133,8 @@ def maximum(block: Shaped[Any, "x y z"], *, size: Any = None, radius: Any = None
 
     Raises
     ------
-    ValueError
-        If `size` and `radius` are both given, or one is not a whole number of the right sign.
-    TypeError
-        If `block` is complex.
+    ValueError, TypeError
+        As for `minimum`.
     """
     sizes = window_size(size, radius)
     return on_ordered(block, lambda x: _box(x, sizes, larger))

@@ -3,6 +3,7 @@ two.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -86,24 +87,20 @@ def _combined(block: Array, runs: dict[tuple[int, int], int], combine: Combine) 
     return total
 
 
-def _combined_masked(block: Array, valid: Array, runs: dict[tuple[int, int], int], combine: Combine) -> Array:
-    present = _combined(valid, runs, larger)
-    return where_present(present, on_ordered(block, lambda x: _combined(without(x, valid, combine), runs, combine)))
+def _masked(combine: Combine) -> Callable[..., Array]:
+    """Return the form for selections of the filter that combines values so."""
+
+    def masked(
+        block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, connectivity: Any = None, radius: Any = None
+    ) -> Shaped[Any, "_ _ _"]:
+        runs = _runs(connectivity, radius)
+        present = _combined(valid, runs, larger)
+        return where_present(present, on_ordered(block, lambda x: _combined(without(x, valid, combine), runs, combine)))
+
+    return masked
 
 
-def _erosion_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, connectivity: Any = None, radius: Any = None
-) -> Shaped[Any, "_ _ _"]:
-    return _combined_masked(block, valid, _runs(connectivity, radius), smaller)
-
-
-def _dilation_masked(
-    block: Shaped[Any, "x y z"], valid: Bool[Any, "x y z"], *, connectivity: Any = None, radius: Any = None
-) -> Shaped[Any, "_ _ _"]:
-    return _combined_masked(block, valid, _runs(connectivity, radius), larger)
-
-
-@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_erosion_masked, lengths={"radius": "ball"})
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_masked(smaller), lengths={"radius": "ball"})
 def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Erode: True where the whole structuring element is True; `scipy.ndimage.binary_erosion`.
 
@@ -139,7 +136,7 @@ def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: An
     return on_ordered(block, lambda x: _combined(x, runs, smaller))
 
 
-@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_dilation_masked, lengths={"radius": "ball"})
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_masked(larger), lengths={"radius": "ball"})
 def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Dilate: True where any voxel of the structuring element is True;
     `scipy.ndimage.binary_dilation`.
@@ -151,14 +148,8 @@ def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: A
 
     Parameters
     ----------
-    block
-        One phase as booleans, or any ordered field; padded by the radius of the element.
-    connectivity
-        Element of the voxel and its neighbours across faces (1, the default), edges too (2),
-        corners too (3).
-    radius
-        Element of the voxels whose centres lie within this distance [voxel] instead; need not be
-        whole.
+    block, connectivity, radius
+        As for `erosion`.
 
     Returns
     -------
@@ -167,10 +158,8 @@ def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: A
 
     Raises
     ------
-    ValueError
-        If both or an unknown element is given, or one larger than 12 voxels.
-    TypeError
-        If `block` is complex.
+    ValueError, TypeError
+        As for `erosion`.
     """
     runs = _runs(connectivity, radius)
     return on_ordered(block, lambda x: _combined(x, runs, larger))

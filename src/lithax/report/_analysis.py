@@ -205,10 +205,9 @@ def _of_phases(
     warnings = [
         f"The image has the {len(phases)} values {names} and is taken as segmented already: it is neither filtered nor thresholded."
     ]
-    ignored = [f"filter={settings.filter!r}"] if settings.filter != Settings.filter else []
-    ignored += [f"threshold={settings.threshold!r}"] if settings.threshold != Settings.threshold else []
-    if ignored:
-        warnings.append(f"{' and '.join(ignored)} (--filter, --threshold) do not apply to it, and were not used.")
+    for name in ("filter", "threshold"):
+        if (given := getattr(settings, name)) != getattr(Settings, name):
+            warnings.append(f"{name}={given!r} (--{name}) does not apply to a segmented image, and was not used.")
     if settings.pore_phase is None:
         warnings.append(f"Pore is assumed to be the value {phase}; choose another one with pore_phase (--pore-phase).")
     region = Region(None, "the whole image", "no region was asked for")

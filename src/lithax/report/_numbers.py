@@ -191,7 +191,7 @@ def _porosities_by_grey_level(analysis: Analysis, grey: GreyLevels, of: str) -> 
     numbers += [
         Number("sensitivity.low", "Porosity, threshold lowered", low, "-", "measured", denominator=of, method=f"threshold lowered by {where}", percent=True),
         Number("sensitivity.high", "Porosity, threshold raised", high, "-", "measured", denominator=of, method=f"threshold raised by {where}", percent=True),
-        Number("sensitivity.span", "What the threshold decides", high - low, "-", "measured", denominator=of, method=f"porosity with the threshold raised minus lowered, each by {where}", difference=True),
+        Number("sensitivity.span", "Sensitivity to the threshold", high - low, "-", "measured", denominator=of, method=f"porosity with the threshold raised minus lowered, each by {where}", difference=True),
     ]  # fmt: skip
     return numbers
 

@@ -35,14 +35,28 @@ SENSITIVITY = 0.05
 """Share of the contrast by which the threshold is moved to see what depends on it."""
 
 
+def _number(given: str, default: float) -> float:
+    try:
+        return float(given or default)
+    except ValueError:
+        raise ValueError(f"{given!r} is no number.") from None
+
+
+def _whole(given: str, default: int) -> int:
+    number = _number(given, default)
+    if not number.is_integer():
+        raise ValueError(f"{given!r} is no whole number.")
+    return int(number)
+
+
 FILTERS: dict[str, Callable[[str, float], Any]] = {
-    "median": lambda given, _: partial(median, radius=int(given or 1)),
-    "gaussian": lambda given, _: partial(gaussian, sigma=float(given or 1.0)),
-    "bilateral": lambda given, noise: partial(bilateral, sigma_color=2.5 * noise, sigma_spatial=float(given or 1.0)),
-    "non_local_means": lambda given, noise: partial(non_local_means, sigma=noise, patch_distance=int(given or 3)),
-    "total_variation": lambda given, noise: partial(total_variation, weight=float(given or 1.0) * noise, iterations=20),
+    "median": lambda given, _: partial(median, radius=_whole(given, 1)),
+    "gaussian": lambda given, _: partial(gaussian, sigma=_number(given, 1.0)),
+    "bilateral": lambda given, noise: partial(bilateral, sigma_color=2.5 * noise, sigma_spatial=_number(given, 1.0)),
+    "non_local_means": lambda given, noise: partial(non_local_means, sigma=noise, patch_distance=_whole(given, 3)),
+    "total_variation": lambda given, noise: partial(total_variation, weight=_number(given, 1.0) * noise, iterations=20),
     "anisotropic_diffusion": lambda given, noise: partial(
-        anisotropic_diffusion, kappa=float(given or 2.5) * noise, iterations=10
+        anisotropic_diffusion, kappa=_number(given, 2.5) * noise, iterations=10
     ),
 }
 """What stands behind the colon: a radius [voxel], a standard deviation [voxel], or a strength in

@@ -148,7 +148,9 @@ class Permeability(eqx.Module):
         return float(values[-1] / values[0])
 
     def numbers(self) -> dict[str, Any]:
-        """Return what was found as plain numbers, lists and text, as JSON has them."""
+        """Return what was found as plain numbers, lists and text, as JSON has them; "units" says
+        in what each is counted, "-" for shares.
+        """
 
         def plain(value: Any) -> Any:
             return None if value is None else np.asarray(value).tolist()
@@ -174,7 +176,10 @@ class Permeability(eqx.Module):
             "segmentation": plain(budget.segmentation),
         }
         words = {name: getattr(self, name) for name in ("unit", "axis", "wall", "ends", "sides")}
-        return found | words | {"notes": list(self.notes)}
+        units = dict.fromkeys(found, "-") | dict.fromkeys([n for n in names if n.startswith("value_")], "voxel²")
+        units |= {"value": self.unit, "tensor": self.unit, "millidarcy": "mD", "breakthrough_diameter": "voxel"}
+        del units["converged"]
+        return found | words | {"notes": list(self.notes), "units": {n: u for n, u in units.items() if n in found}}
 
     @property
     def kozeny_carman(self) -> Any:

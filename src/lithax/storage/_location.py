@@ -100,6 +100,25 @@ class Location:
             return array.directory is not None and array.directory.resolve() == self.directory.resolve()
         return array.directory is None and array.path == self.path and same_store(array.store, self.store)
 
+    def covers(self, array: AbstractStoredArray) -> bool:
+        """Tell whether replacing what is at this location would remove an open array: one that is
+        here, or below, as the levels of an image are.
+        """
+        if self.directory is not None:
+            return array.directory is not None and array.directory.resolve().is_relative_to(self.directory.resolve())
+        if array.directory is not None:
+            return False
+        if isinstance(self.store, FsspecStore) and isinstance(array.store, FsspecStore):
+            if self.store.fs != array.store.fs:
+                return False
+            here, there = f"{self.store.path}/{self.path}", f"{array.store.path}/{array.path}"
+        elif same_store(array.store, self.store):
+            here, there = self.path, array.path
+        else:
+            return False
+        here, there = here.strip("/"), there.strip("/")
+        return not here or there == here or there.startswith(f"{here}/")
+
     def same_place(self, other: "Location") -> bool:
         """Tell whether two locations are the same one."""
         if self.directory is not None or other.directory is not None:
