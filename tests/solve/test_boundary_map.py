@@ -15,6 +15,11 @@ def pores():
     return (np.linalg.norm(x[..., None, :] - centres, axis=-1) > 3.6).all(-1)
 
 
+@pytest.fixture(scope="module")
+def walls(pores):
+    return lx.solve.boundary_map(pores, **TIGHT)
+
+
 def moved(pores, voxels):
     changed = pores.copy()
     changed[tuple(np.transpose(voxels))] ^= True
@@ -22,7 +27,7 @@ def moved(pores, voxels):
 
 
 CASES = [
-    {"wall": "accurate"},
+    {},
     {"wall": "half_voxel"},
     pytest.param({"wall": "half_voxel", "spacing": (1.0, 1.3, 0.8)}, marks=pytest.mark.slow),
     pytest.param({"wall": "accurate", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.slow),
@@ -31,10 +36,11 @@ CASES = [
 
 
 @pytest.mark.parametrize("options", CASES)
-def test_single_voxels_change_k_as_the_map_says(pores, options):
+def test_single_voxels_change_k_as_the_map_says(pores, options, walls):
     """To 8 percent: pressures beyond the neighbours of a voxel are left as they were. Voxels at the faces of the image,
     too."""
-    walls = lx.solve.boundary_map(pores, **options, **TIGHT)
+    if options:
+        walls = lx.solve.boundary_map(pores, **options, **TIGHT)
     k = lx.solve.permeability(pores, **options, tolerance=1e-6)
     assert float(walls.permeability.value) == pytest.approx(float(k.value), rel=1e-5)
     for change in ("cementation", "dissolution"):
@@ -51,9 +57,8 @@ def test_single_voxels_change_k_as_the_map_says(pores, options):
         assert np.linalg.norm(predicted - found) < 0.08 * np.linalg.norm(found)
 
 
-def test_the_map_of_a_turned_image_is_the_turned_map(pores):
+def test_the_map_of_a_turned_image_is_the_turned_map(pores, walls):
     """What stands at lower faces of voxels and of the image, and at upper ones."""
-    walls = lx.solve.boundary_map(pores, axis="x", **TIGHT)
     turned = np.ascontiguousarray(np.transpose(np.flip(pores), (2, 0, 1)))  # x became y
     there = lx.solve.boundary_map(turned, axis="y", **TIGHT)
     for change in ("cementation", "dissolution"):
@@ -61,8 +66,7 @@ def test_the_map_of_a_turned_image_is_the_turned_map(pores):
         assert one == pytest.approx(other, abs=2e-3 * float(np.abs(one).max()))
 
 
-def test_voxels_that_stand_apart_add_up(pores):
-    walls = lx.solve.boundary_map(pores)
+def test_voxels_that_stand_apart_add_up(pores, walls):
     k = float(lx.solve.permeability(pores, tolerance=1e-5).value)
     for change in ("cementation", "dissolution"):
         voxels = walls.strongest(change, 6, apart=4)
@@ -74,10 +78,10 @@ def test_voxels_that_stand_apart_add_up(pores):
         assert values.sum() == pytest.approx(found, rel=0.15)  # they take a seventh of k: no small change
 
 
-def test_an_image_gets_maps_of_its_own_kind(pores):
+def test_an_image_gets_maps_of_its_own_kind(pores, walls):
+    plain = walls
     rock = lx.from_array(pores.astype(np.uint8), voxel_length=2.0, voxel_unit="um")
-    walls = lx.solve.boundary_map(rock, pore=1, unit="mD")
-    plain = lx.solve.boundary_map(pores)
+    walls = lx.solve.boundary_map(rock, pore=1, unit="mD", **TIGHT)
     assert walls.dissolution.voxel_unit == "um"
     assert walls.unit == "mD"
     darcy = 4e-12 / 9.869233e-16
@@ -89,7 +93,7 @@ def test_an_image_gets_maps_of_its_own_kind(pores):
     assert not np.asarray(part.dissolution)[:, :, 9:].any()
 
 
-def test_what_has_no_map(pores):
+def test_what_has_no_map(pores, walls):
     def refused(image, error, text, **options):
         with pytest.raises(error, match=text):
             lx.solve.boundary_map(image, **options)
@@ -100,7 +104,6 @@ def test_what_has_no_map(pores):
     closed = pores.copy()
     closed[8] = False
     refused(closed, ValueError, "nothing joins the ends along x")
-    walls = lx.solve.boundary_map(pores)
     for options, text in (({"change": "growth"}, "cementation"), ({"count": 0}, "count=0"), ({"apart": 0}, "apart=0")):
         with pytest.raises(ValueError, match=text):
             walls.strongest(**({"change": "dissolution", "count": 1} | options))

@@ -89,7 +89,8 @@ def run_algorithm(
             group = PassGroup(place, f"run of {call.name}")
         if group is not None:
             refuse_memory("store", group.place.label, group.place.unshared, world)
-            refuse_inputs(whole.inputs, group.place, ", which would be removed; write elsewhere")
+            if call.output.overwrite:
+                refuse_inputs(whole.inputs, group.place, ", which would be removed; write elsewhere")
         driver = _Driver(call, whole, run, planned, group)
         own = driver.own_identity()
     told = comparable(own) | {"store": describe_places(call.output.store), "path": call.output.path}

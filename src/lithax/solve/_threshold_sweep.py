@@ -83,7 +83,8 @@ class ThresholdSweep:
                 text += f", nothing joins the two ends along {self.axis} through voxel faces"
             else:
                 text += f", F = {self.formation_factor[n]:.4g}, m = {self.cementation_exponent[n]:.4g}"
-                text += f"; error {self.solver_error[n]:.2g} after {self.iterations[n]} iteration" + "s" * (self.iterations[n] > 1)
+                steps = "1 iteration" if self.iterations[n] == 1 else f"{self.iterations[n]} iterations"
+                text += f"; error {self.solver_error[n]:.2g} after {steps}"
                 text += "" if self.converged[n] else ", NOT CONVERGED"
             lines.append(text)
         return "\n".join(lines)

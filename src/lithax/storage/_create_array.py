@@ -8,14 +8,13 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import zarr
-from zarr.buffer.cpu import numpy_buffer_prototype
 from zarr.codecs import BloscCodec, TransposeCodec
 from zarr.storage import MemoryStore, StorePath
 
 from lithax.grid import Index
 from lithax.storage._axis_order import image_view, in_zyx
 from lithax.storage._location import Location, claim, replacing
-from lithax.storage._node_document import ZARR_JSON
+from lithax.storage._node_document import ZARR_JSON, encoded_document
 from lithax.storage._schema import DIMENSION_NAMES, KEY, Metadata
 from lithax.storage._stored_array import StoredArray
 
@@ -172,12 +171,12 @@ def creating(
         serializer=options.pop("serializer", "auto"),
         fill_value=exact_fill(options.pop("fill_value", None), dtype),
         chunk_key_encoding=options.pop("chunk_key_encoding", None),
-        attributes={**attributes, KEY: metadata.to_json()},
         dimension_names=DIMENSION_NAMES,
         zarr_format=3,
     )
-    description: Any = in_zyx(cast(Any, trial.metadata)) if axes == "zyx" else trial.metadata
-    document = description.to_buffer_dict(numpy_buffer_prototype())[ZARR_JSON].to_bytes()
+    described = cast(Any, trial.metadata).update_attributes({**attributes, KEY: metadata.to_json()})
+    description: Any = in_zyx(described) if axes == "zyx" else described
+    document = encoded_document(description.to_dict(), readable=not location.in_memory)
     claim(location, overwrite)
     with replacing(location), _groups_above(location):
         location.objects.write(location.key(ZARR_JSON), document)

@@ -18,10 +18,21 @@ class NodeDocument:
     Every change reads the stored document, changes its attributes and stores it again under a
     temporary name that is then renamed (on a local disk), so a reader sees the old or the new
     document, never a part of one.
+
+    `readable` says whether a person may look at what is stored, as on a disk; text with line breaks
+    takes Python's slow encoder.
     """
 
-    def __init__(self, objects: Objects, path: str, where: str, lock: Callable[[], AbstractContextManager[None]]):
+    def __init__(
+        self,
+        objects: Objects,
+        path: str,
+        where: str,
+        lock: Callable[[], AbstractContextManager[None]],
+        readable: bool = True,
+    ):
         self._objects = objects
+        self._readable = readable
         self._key = f"{path}/{ZARR_JSON}" if path else ZARR_JSON
         self._where = where
         self._lock = lock
@@ -63,7 +74,7 @@ class NodeDocument:
             work(attributes)
             document["attributes"] = attributes
             try:
-                payload = json.dumps(document, indent=2).encode()
+                payload = encoded_document(document, self._readable)
             except (TypeError, ValueError) as error:
                 raise TypeError(f"attributes of {self._where} must be values that JSON can hold: {error}") from error
             self._objects.write(self._key, payload)
@@ -72,6 +83,11 @@ class NodeDocument:
 
 LARGEST_DOCUMENT = 1 << 26
 """64 MiB: more than the metadata of any array, and what one may read without harm."""
+
+
+def encoded_document(document: Mapping[str, Any], readable: bool) -> bytes:
+    """Return a metadata document as it is stored."""
+    return json.dumps(document, indent=2 if readable else None).encode()
 
 
 def read_document(objects: Objects, key: str, where: str) -> bytes | None:

@@ -88,7 +88,9 @@ class StoredArray(PartialWriteMixin, MetadataMixin, RecordedUnitsMixin):
         self._encode_key = description.encode_chunk_key
         self._read_only = read_only or zarray.store.read_only
         self.locks = locks_of(zarray.store, zarray.path, where)
-        self._document = NodeDocument(self._objects, zarray.path, where, self.locks.of_metadata)
+        self._document = NodeDocument(
+            self._objects, zarray.path, where, self.locks.of_metadata, readable=not self.in_memory
+        )
         if metadata is None:
             stored = description.attributes.get(KEY)
             metadata = Metadata() if stored is None else Metadata.from_json(stored, where)
