@@ -76,7 +76,8 @@ def run(page):
 
 # They compile much, or compute much, which takes long without the compiler's optimisations: CI has `nox -s optimised` run them.
 LONG = {ROOT / "README.md", *(ROOT / "docs" / page for page in ("gallery.md", "voxel-images.md"))} | {
-    ROOT / "docs" / "guides" / page for page in ("permeability.md", "conduction.md", "gradients.md")
+    ROOT / "docs" / "guides" / f"{page}.md"
+    for page in ("combinators", "conduction", "gradients", "own-algorithms", "permeability", "resuming")
 }
 RUN = [
     pytest.param(page, marks=[pytest.mark.slow] * (page in LONG), id=name_of(page)) for page in GUIDES if blocks(page)

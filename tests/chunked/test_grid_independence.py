@@ -65,6 +65,7 @@ def test_every_masked_form_on_numpy(case, data):
     assert_chunk_invariant(case.op, x, chunks=[chunks], shards=shards, where=valid, backend="numpy", **rule)
 
 
+@pytest.mark.slow  # CI asks for all of this file, compiled as users compile
 @every_case
 def test_every_operation_compiled(case, rng):
     """On JAX: every bit, every boundary; the whole array is padded by NumPy and given to the compiled body."""
@@ -118,8 +119,14 @@ def test_chains_on_numpy(data):
     assert_chunk_invariant(chained, x, chunks=[chunks], shards=shards, where=valid, backend="numpy", workers=2)
 
 
-@pytest.mark.parametrize("second", BOUNDARIES)
-@pytest.mark.parametrize("first", BOUNDARIES)
+PAIRS = [
+    pytest.param(first, second, marks=[pytest.mark.slow] * ((i + j) % 2))
+    for i, first in enumerate(BOUNDARIES)
+    for j, second in enumerate(BOUNDARIES)
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_two_lopsided_steps_with_every_pair_of_rules(first, second, rng):
     x = rng.standard_normal((6, 5, 7))
     pair = chain(
@@ -233,6 +240,7 @@ def test_measurements_on_numpy(case, data):
         assert_chunk_invariant(case.measurement, *arrays, chunks=[chunks], where=where, backend="numpy", rtol=1e-9)
 
 
+@pytest.mark.slow
 @measurements.every_case
 def test_measurements_compiled(case, rng):
     if case.parameters:

@@ -89,7 +89,12 @@ def test_pointwise(op, values, rng):
     check(op, rng.standard_normal(SHAPE), *values, rng=rng)
 
 
-@pytest.mark.parametrize("case", [case for case in DIFFERENTIABLE if case.masked], ids=str)
+MASKED = [case for case in DIFFERENTIABLE if case.masked]
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] * (k % 2), id=str(c)) for k, c in enumerate(MASKED)]
+)
 def test_in_the_voxels_taken_in(case, rng):
     valid = rng.random(SHAPE) < 0.6
 

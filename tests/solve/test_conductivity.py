@@ -60,7 +60,11 @@ def test_a_random_field_as_by_a_dense_matrix(rng):
 
 @pytest.mark.parametrize(
     ("axis", "shape", "spacing"),
-    [("y", (12, 12, 12), (1, 1, 1)), ("x", (12, 6, 24), (1, 2, 0.5)), ("z", (12, 6, 24), (1, 2, 0.5))],
+    [
+        ("y", (12, 12, 12), (1, 1, 1)),
+        ("x", (12, 6, 24), (1, 2, 0.5)),
+        pytest.param("z", (12, 6, 24), (1, 2, 0.5), marks=pytest.mark.slow),
+    ],
 )
 def test_axes_and_spacing(rng, axis, shape, spacing):
     """Voxels joined or split are the same rock where it does not vary along them."""

@@ -75,6 +75,7 @@ def test_no_slip_sides_and_a_reservoir_change_k(pores, along_x):
     assert np.isfinite(entered.value_voxel)
 
 
+@pytest.mark.slow
 def test_a_reservoir_adds_no_length():
     """Open space along a tube with slip sides costs nothing: k rises by the length that resists no more."""
     slit = np.zeros((16, 8, 1), bool)
@@ -282,6 +283,7 @@ def test_how_wide_the_widest_way_through_is(pores):
     assert any("coarsened image" in note for note in narrow.notes)
 
 
+@pytest.mark.slow
 def test_the_error_budget(pores):
     image = np.zeros((4, 12, 12), bool)
     image[:, 2:8, 2:8] = True
