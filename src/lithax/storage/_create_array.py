@@ -1,10 +1,11 @@
 """A new array in a store: everything is checked before the first byte is written."""
 
 import contextlib
+import functools
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -40,6 +41,10 @@ def default_compressors() -> tuple[Any, ...]:
     `docs/design/0002`.
     """
     return (BloscCodec(cname="lz4", clevel=5, typesize=None, shuffle=None),)
+
+
+def _usual_compressors(in_memory: bool) -> Any:
+    return None if in_memory else default_compressors()
 
 
 def voxel_dtype(dtype: Any) -> np.dtype:
@@ -92,6 +97,48 @@ def check_options(options: Mapping[str, Any]) -> None:
         if name not in OPTIONS:
             hint = f" ({_HINTS[name]})" if name in _HINTS else ""
             raise TypeError(f"{name}= is not an option of an image{hint}; the options are {', '.join(OPTIONS)}.")
+
+
+def _form(
+    shape: Index,
+    dtype: np.dtype,
+    chunks: Index,
+    shards: Index | None,
+    fill: np.generic,
+    filters: list[Any],
+    compressors: Any,
+    serializer: Any = "auto",
+    chunk_key_encoding: Any = None,
+) -> Any:
+    """Return the metadata of an array without attributes.
+
+    A trial in memory lets Zarr check every argument while nothing can be left behind.
+    """
+    trial = zarr.create_array(
+        MemoryStore(),
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=shards,
+        filters=filters,
+        compressors=compressors,
+        serializer=serializer,
+        fill_value=fill,
+        chunk_key_encoding=chunk_key_encoding,
+        dimension_names=DIMENSION_NAMES,
+        zarr_format=3,
+    )
+    return trial.metadata
+
+
+@functools.lru_cache(256)
+def _usual_form(
+    shape: Index, dtype: np.dtype, chunks: Index, shards: Index | None, fill: bytes, in_memory: bool
+) -> Any:
+    """Return the same for an image without options, which a small call would wait for; by the bits
+    of the fill value, since NaN equals nothing and -0 equals 0.
+    """
+    return _form(shape, dtype, chunks, shards, np.frombuffer(fill, dtype)[0], [], _usual_compressors(in_memory))
 
 
 @contextlib.contextmanager
@@ -147,8 +194,9 @@ def creating(
     if order == "F":
         filters.insert(0, TransposeCodec(order=(2, 1, 0)))
     compressors: Any = options.pop("compressors", "auto")
-    if isinstance(compressors, str) and compressors == "auto":
-        compressors = None if location.in_memory else default_compressors()
+    usual = isinstance(compressors, str) and compressors == "auto"
+    if usual:
+        compressors = _usual_compressors(location.in_memory)
     nbytes = int(np.prod(chunks, dtype=np.int64)) * dtype.itemsize
     if compressors is not None and nbytes > _BLOSC_LIMIT:
         raise ValueError(
@@ -159,22 +207,12 @@ def creating(
     attributes = dict(options.pop("attributes", None) or {})
     if KEY in attributes:
         raise ValueError(f"attributes holds the key {KEY!r}, which is the image's own; use another name.")
-    # A trial in memory lets Zarr check every argument while nothing can be left behind.
-    trial = zarr.create_array(
-        MemoryStore(),
-        shape=shape,
-        dtype=dtype,
-        chunks=chunks,
-        shards=shards,
-        filters=filters,
-        compressors=cast(Any, compressors),
-        serializer=options.pop("serializer", "auto"),
-        fill_value=exact_fill(options.pop("fill_value", None), dtype),
-        chunk_key_encoding=options.pop("chunk_key_encoding", None),
-        dimension_names=DIMENSION_NAMES,
-        zarr_format=3,
-    )
-    described = cast(Any, trial.metadata).update_attributes({**attributes, KEY: metadata.to_json()})
+    fill = exact_fill(options.pop("fill_value", None), dtype)
+    if usual and not filters and not options:
+        form = _usual_form(shape, dtype, chunks, shards, fill.tobytes(), location.in_memory)
+    else:
+        form = _form(shape, dtype, chunks, shards, fill, filters, compressors, **options)
+    described = form.update_attributes({**attributes, KEY: metadata.to_json()})
     description: Any = in_zyx(described) if axes == "zyx" else described
     document = encoded_document(description.to_dict(), readable=not location.in_memory)
     claim(location, overwrite)
