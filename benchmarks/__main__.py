@@ -74,22 +74,25 @@ def main() -> None:
         return
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}
     results = {(result["measure"], result["against"]): result for result in record["results"]}
+    dates = record.setdefault("dates", {})
     bench = Bench(options.folder.resolve(), options.pairs, options.seconds)
     try:
         for number, row in enumerate(table, 1):
             print(f"[{number}/{len(table)}] {row.measure}", flush=True)
             for result in bench.run(row):
                 print(report.line(result), flush=True)
-                results[result.measure, result.against] = result.record()
+                results[result.measure, result.against] = result.record() | {"date": report.today()}
         held = {each["measure"]: each for each in record.get("limits", [])}
         for limit in limits:
             print(limit.measure, flush=True)
             held[limit.measure] = bench.limit(limit)
+            dates["limits"] = report.today()
         record["limits"] = [held[limit.measure] for limit in every_limit if limit.measure in held]
         times = {each["measure"]: each for each in record.get("viewer", [])}
         for measure in timed:
             print(measure.name, flush=True)
             times[measure.name] = report.timed(measure.name, measure.limit)
+            dates["viewer"] = report.today()
             try:
                 times[measure.name]["seconds"] = measure.take()
             except Unavailable as error:
@@ -107,6 +110,7 @@ def main() -> None:
                 print(name, flush=True)
                 try:
                     record[name] = measure()
+                    dates[name] = report.today()
                 except (Unavailable, subprocess.CalledProcessError) as error:
                     print(error)
         order = [row.measure for row in every]

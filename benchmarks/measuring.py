@@ -27,6 +27,7 @@ class Result:
     ours: list[float]
     theirs: list[float]
     error: str = ""
+    date: str = ""
 
     @property
     def ratios(self) -> list[float]:

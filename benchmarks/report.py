@@ -26,13 +26,17 @@ def machine() -> dict[str, Any]:
         ]
         processor = models[0] if models else processor
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "processor": processor,
         "cores": os.cpu_count(),
         "memory": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def line(result: Result) -> str:
@@ -44,7 +48,7 @@ def line(result: Result) -> str:
         cells += [seconds(statistics.median(result.ours)), seconds(statistics.median(result.theirs))]
         cells += [f"**{result.ratio:.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"]
         cells += [f"{sign(result)} {result.want:g}", "yes" if result.met else "no"]
-    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "/") for cell in [*cells, result.date]) + " |"
 
 
 def sign(result: Result) -> str:
@@ -57,8 +61,8 @@ def seconds(value: float) -> str:
 
 def table(results: list[Result]) -> str:
     head = [
-        "| measure | against | ours [s] | theirs [s] | ratio (min to max) | wanted | met |",
-        "|---|---|---|---|---|---|---|",
+        "| measure | against | ours [s] | theirs [s] | ratio (min to max) | wanted | met | on |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join(head + [line(result) for result in results])
 
@@ -121,22 +125,21 @@ def document(record: dict[str, Any]) -> str:
     sides = record["versions"]
     versions = ", ".join(f"{package} {number}" for packages in sides.values() for package, number in packages.items())
     parts = [
-        f"Measured on {on['date']}: {on['processor']}, {on['cores']} cores, {on['memory']} GiB, {on['system']}, "
+        f"{on['processor']}, {on['cores']} cores, {on['memory']} GiB, {on['system']}, "
         f"Python {on['python']}; {', '.join(dict.fromkeys(versions.split(', ')))}.",
         table([Result(**result) for result in record["results"]]),
     ]
-    if record.get("limits"):
-        parts += ["## Whole images of any size", limit_lines(record["limits"])]
-    if record.get("viewer"):
-        parts += ["## Viewer", viewer_lines(record["viewer"])]
-    if "processes: meetings" in record:
-        parts += ["## Meetings of processes", meeting_lines(record["processes: meetings"])]
-    if "memory" in record:
-        parts += ["## Memory", memory_lines(record["memory"])]
-    if "import" in record:
-        parts += ["## Import", import_lines(record["import"])]
-    if "cold start" in record:
-        parts += ["## Cold start", cold_start_lines(record["cold start"])]
+    sections: dict[str, tuple[str, Any]] = {
+        "limits": ("Whole images of any size", limit_lines),
+        "viewer": ("Viewer", viewer_lines),
+        "processes: meetings": ("Meetings of processes", meeting_lines),
+        "memory": ("Memory", memory_lines),
+        "import": ("Import", import_lines),
+        "cold start": ("Cold start", cold_start_lines),
+    }
+    for name, (title, lines) in sections.items():
+        if record.get(name):
+            parts += [f"## {title}", f"Measured on {record['dates'][name]}.", lines(record[name])]
     return "\n\n".join(parts)
 
 
