@@ -20,8 +20,9 @@ def solve(pores):
     def run():
         solver = taufactor.Solver(rock, device="cpu")
         solver.solve(verbose=False, conv_crit=0.01)
-        check(pores, float(solver.tau))
-        return {"tortuosity factor": float(solver.tau)}
+        tau = float(np.asarray(solver.tau).reshape(()))  # a number, or an array of one
+        check(pores, tau)
+        return {"tortuosity factor": tau}
 
     return run
 
