@@ -6,6 +6,7 @@ import pytest
 from jax import numpy as jnp
 
 import lithax as lx
+from lithax.arrays import is_kept
 from lithax.ops._whole_jax_arrays import _compiled
 
 SHAPE = (7, 6, 5)
@@ -63,5 +64,12 @@ def test_64_bits_stay(rng):
     with jax.enable_x64(True):
         wide = jnp.asarray(values)
         inside = lx.ops.gaussian(wide, sigma=0.7)
+        assert compiled_by(lambda: lx.ops.gaussian(wide, sigma=0.7))[0] == 0
+        assert is_kept(wide)
+        twice = jnp.asarray(values, jnp.complex128)
+    assert not is_kept(wide)
+    assert not is_kept(twice)
+    single = jnp.asarray(values, jnp.complex64)  # 64 bits, and kept: two numbers of 32
+    assert compiled_by(lambda: lx.ops.gaussian(single, sigma=0.71))[0] == 1
     assert inside.dtype == jnp.float64
     np.testing.assert_allclose(inside, lx.ops.gaussian(values, sigma=0.7), rtol=0, atol=1e-14)  # sums near zero cancel

@@ -75,7 +75,7 @@ from lithax.arrays._watershed import find_basins as find_basins
 from lithax.arrays._watershed import flood as flood
 from lithax.arrays._watershed import lowest_passes as lowest_passes
 from lithax.arrays._watershed import persistent_minima as persistent_minima
-from lithax.arrays._wide import is_wide as is_wide
+from lithax.arrays._wide import is_kept as is_kept
 from lithax.arrays._wide import split_integers as split_integers
 from lithax.arrays._wide import wide_scope as wide_scope
 from lithax.arrays._wide import widest_float as widest_float

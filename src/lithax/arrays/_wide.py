@@ -11,12 +11,12 @@ from lithax.typing import Array
 
 def widest_float(xp: Any) -> Any:
     """Return float64, or float32 on JAX outside an x64 scope: the dtype in which sums are kept."""
-    return xp.float64 if not is_jax(xp) or is_wide() else xp.float32
+    return xp.float64 if not is_jax(xp) or _is_wide() else xp.float32
 
 
 def widest_integer(xp: Any) -> Any:
     """Return int64, or int32 on JAX outside an x64 scope."""
-    return xp.int64 if not is_jax(xp) or is_wide() else xp.int32
+    return xp.int64 if not is_jax(xp) or _is_wide() else xp.int32
 
 
 def wide_scope(*values: Any) -> AbstractContextManager:
@@ -33,8 +33,16 @@ def wide_scope(*values: Any) -> AbstractContextManager:
     return nullcontext()
 
 
-def is_wide() -> bool:
-    """Whether JAX keeps 64 bits now."""
+def is_kept(x: Array) -> bool:
+    """Whether a function that JAX compiles now keeps the type of an array of it: not where its 64
+    bits are off.
+    """
+    import jax
+
+    return jax.dtypes.canonicalize_dtype(x.dtype) == x.dtype
+
+
+def _is_wide() -> bool:
     import jax
 
     return jax.dtypes.canonicalize_dtype("int64") == "int64"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lithax.arrays import is_jax, is_traced, is_wide
+from lithax.arrays import is_jax, is_kept, is_traced
 from lithax.ops._step import AbstractRepetition
 from lithax.typing import Array
 
@@ -29,8 +29,8 @@ def compiled_on_arrays(program: "Program", arrays: Sequence[Array], valid: Array
     given = (*arrays, *(() if valid is None else (valid,)))
     if not all(map(is_jax, arrays)) or any(map(is_traced, given)) or not any(map(any, program.halos(len(arrays)))):
         return None
-    if not is_wide() and any(a.dtype.itemsize == 8 for a in arrays):
-        return None  # what is compiled would not keep 64 bits
+    if not all(map(is_kept, arrays)):
+        return None
     key = _key_of(program)
     if key is None:
         return None
