@@ -95,6 +95,12 @@ def check_iterations(iterations: Any, most: float = MOST_ITERATIONS) -> int:
     return iterations
 
 
+def check_time_step(step: Any) -> None:
+    """Raise ValueError for a time step with which diffusion to six neighbours is not stable."""
+    if is_number(step) and not 0 < step <= 1.0 / 6.0 + 1e-12:
+        raise ValueError(f"step={step!r} must be positive and at most 1/6, or the iteration is not stable.")
+
+
 def iterated_halo(iterations: int = 10, reach: int | None = None) -> Halo:
     """Return how far an iteration looks: a voxel each time, unless `reach` says that nothing lies
     beyond.
@@ -118,8 +124,7 @@ def _diffused(
         raise ValueError(
             f"kappa={kappa!r} must be positive: the difference of neighbours beyond which there is an edge."
         )
-    if is_number(step) and not 0 < step <= 1.0 / 6.0 + 1e-12:
-        raise ValueError(f"step={step!r} must be positive and at most 1/6, or the iteration is not stable.")
+    check_time_step(step)
     if conductance not in ("exponential", "rational"):
         raise ValueError(f"conductance={conductance!r} is not known; use 'exponential' or 'rational'.")
     reach = iterated_halo(iterations, reach)[0]

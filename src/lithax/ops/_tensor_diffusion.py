@@ -1,5 +1,6 @@
 """Denoising along structures: diffusion whose direction the structure tensor decides."""
 
+import itertools
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ from lithax.arrays import as_real, fence, namespace, put_inside, repeat_times
 from lithax.grid import Halo
 from lithax.ops._derivative import central_difference
 from lithax.ops._gaussian import gaussian, gaussian_radius
-from lithax.ops._iterated import iterated_halo
+from lithax.ops._iterated import check_time_step, inside, iterated_halo
 from lithax.ops._masked_derivatives import difference_within
 from lithax.ops._parameters import cast, is_number
 from lithax.ops._separable import shifted
@@ -86,17 +87,15 @@ def _open(tensor: dict[tuple[int, int], Array], valid: Array) -> tuple[dict[tupl
     and the bonds along the axes; `valid` has a voxel more on every face.
     """
     xp = namespace(valid)
-    inner = [n - 2 for n in valid.shape]
-
-    def moved(axis: int, step: int) -> Array:
-        return valid[tuple(slice(1 + step * (a == axis), 1 + step * (a == axis) + n) for a, n in enumerate(inner))]
-
-    here = moved(0, 0)
+    here = inside(valid)
     found = {}
     for (p, q), d in tensor.items():
-        whole = here if p == q else here & moved(p, 1) & moved(p, -1) & moved(q, 1) & moved(q, -1)
+        whole = here
+        if p != q:
+            for axis, step in itertools.product((p, q), (1, -1)):
+                whole = whole & inside(valid, axis, step)
         found[p, q] = fence(xp.where(whole, d, xp.zeros_like(d)))
-    return found, [here & moved(axis, 1) for axis in range(3)]
+    return found, [here & inside(valid, axis, 1) for axis in range(3)]
 
 
 def _diffused(
@@ -106,8 +105,7 @@ def _diffused(
         raise ValueError(
             f"contrast={contrast!r} must be positive: the difference of neighbours beyond which there is a structure."
         )
-    if is_number(step) and not 0 < step <= 1.0 / 6.0 + 1e-12:
-        raise ValueError(f"step={step!r} must be positive and at most 1/6, or the iteration is not stable.")
+    check_time_step(step)
     if enhance not in ALONG:
         raise ValueError(f"enhance={enhance!r} is not known; use 'coherence' or 'edges'.")
     x = as_real(block)
