@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced
 from lithax.runtime import SerialWorld, connected
+from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number
 from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_over_devices import conductivity_over_devices
 from lithax.solve._conduction_setup import AXES, Boundaries
@@ -269,8 +270,7 @@ def _boundaries(axis: Any, ends: Any, sides: Any, loading: Any, reservoir: Any) 
         ("sides", sides, ("insulating", "periodic")),
         ("loading", loading, (None, "linear")),
     ):
-        if value not in known:
-            raise ValueError(f"{name}={value!r} must be one of {', '.join(repr(k) for k in known)}.")
+        check_choice(name, value, known)
     if loading == "linear" and (ends != "potential" or sides != "insulating"):
         raise ValueError(f"loading='linear' takes the place of ends={ends!r} and sides={sides!r}; leave these two out.")
     if reservoir and (loading == "linear" or ends == "periodic"):
@@ -280,11 +280,9 @@ def _boundaries(axis: Any, ends: Any, sides: Any, loading: Any, reservoir: Any) 
 
 def _check_numbers(tolerance: Any, gradient_tolerance: Any, most: Any, reservoir: Any) -> None:
     for name, value in (("tolerance", tolerance), ("gradient_tolerance", gradient_tolerance)):
-        if not isinstance(value, int | float | np.number) or not 0 < value < 1:
-            raise ValueError(f"{name}={value!r} must lie between 0 and 1: a relative error, such as 5e-3.")
+        check_relative_error(name, value)
     for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}={value!r} must be a whole number >= {least}.")
+        check_whole_number(name, value, least)
 
 
 def _check_fluid(fluid: Any, reservoir: int, medium: Medium) -> None:

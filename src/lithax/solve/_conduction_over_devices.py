@@ -116,11 +116,7 @@ class _Solve:
         self.fields, self.gradient = fields, gradient
         self.ends = "linear" if boundaries.linear else boundaries.ends
         self.tolerance = tolerance
-        dtype = voxels.medium.dtype
-        value, balance, slope = (
-            np.asarray(v, dtype) for v in (tolerance, 2 * math.sqrt(tolerance), gradient_tolerance)
-        )
-        given = Tolerances(value, balance, slope, np.asarray(most, np.int32))
+        given = Tolerances.of(tolerance, gradient_tolerance, most, voxels.medium.dtype)
         self.wants_gradient = gradient is not None and gradient is not False
         self.tolerances = given.for_gradient() if self.wants_gradient else given
 

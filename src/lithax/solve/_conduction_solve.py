@@ -8,11 +8,13 @@ value is the square of that of the potential, that of the derivative is not: und
 the solve goes on until the estimate of the former is below half the square of `gradient_tolerance`.
 """
 
+import math
 from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
@@ -62,6 +64,16 @@ class Tolerances(eqx.Module):
     balance: Any
     gradient: Any
     most: Any
+
+    @classmethod
+    def of(cls, tolerance: float, gradient: float, most: int, dtype: Any) -> "Tolerances":
+        """Return those of a solve whose value is to be right to `tolerance`.
+
+        The spread over slices falls as the root of the error of the value, which is of second
+        order.
+        """
+        value, balance, slope = (np.asarray(v, dtype) for v in (tolerance, 2 * math.sqrt(tolerance), gradient))
+        return cls(value, balance, slope, np.asarray(most, np.int32))
 
     def for_gradient(self) -> "Tolerances":
         """Return the tolerances of a solve whose value is differentiated."""

@@ -76,12 +76,7 @@ class ConductionSolver:
         )
 
     def tolerances(self) -> Tolerances:
-        dtype = self.medium.dtype
-        # The spread over slices falls as the root of the error of the value, which is of second
-        # order.
-        allowed = 2 * math.sqrt(self.tolerance)
-        value, balance, gradient = (np.asarray(v, dtype) for v in (self.tolerance, allowed, self.gradient_tolerance))
-        given = Tolerances(value, balance, gradient, np.asarray(self.most, np.int32))
+        given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, self.medium.dtype)
         return jax.tree.map(np.asarray, given.for_gradient()) if self.wants_gradient else given
 
     @property

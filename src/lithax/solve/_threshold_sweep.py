@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.arrays import is_array, is_traced
+from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number
 from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
 from lithax.solve._conduction_solve import Tolerances, advance, begin
@@ -188,10 +189,8 @@ class _Sweep:
         self.keep: np.ndarray | None = None
         self.u: jax.Array | None = None
         self.seen = 0.0
-        # As `conductivity` stops: the spread falls as the root of the error of the value.
-        value, balance, gradient = (np.float32(v) for v in (tolerance, 2 * math.sqrt(tolerance), 1.0))
-        self.ends = Tolerances(value, balance, gradient, np.int32(most))
-        self.first = Tolerances(np.float32(0), balance, gradient, np.int32(most))
+        self.ends = Tolerances.of(tolerance, 1.0, most, np.float32)  # as `conductivity` stops
+        self.first = replace(self.ends, value=np.zeros_like(self.ends.value))
         self.drive = Drive(jnp.asarray(run.drives, np.float32)[0])
 
     def next(self, pore: np.ndarray) -> tuple[float, int, float, float, int, bool]:
@@ -238,12 +237,9 @@ def _check(
         ("pores", pores, ("darker", "brighter")),
         ("sides", sides, ("insulating", "periodic")),
     ):
-        if value not in known:
-            raise ValueError(f"{name}={value!r} must be one of {', '.join(repr(k) for k in known)}.")
-    if not isinstance(tolerance, int | float | np.number) or not 0 < tolerance < 1:
-        raise ValueError(f"tolerance={tolerance!r} must lie between 0 and 1: a relative error, such as 5e-3.")
-    if not isinstance(most, int | np.integer) or isinstance(most, bool) or most < 1:
-        raise ValueError(f"max_iterations={most!r} must be a whole number >= 1.")
+        check_choice(name, value, known)
+    check_relative_error("tolerance", tolerance)
+    check_whole_number("max_iterations", most, 1)
     if not is_array(scan) and not hasattr(scan, "frame"):
         raise TypeError(f"scan is a {type(scan).__name__}; give an array or an image (lx.open, lx.from_array).")
     if is_traced(scan) or is_traced(thresholds) or is_traced(jnp.zeros(())):
