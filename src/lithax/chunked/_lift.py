@@ -12,7 +12,7 @@ import numpy as np
 
 from lithax.chunked._function_state import function_state
 from lithax.chunked._jaxpr_key import IdentityKey
-from lithax.ops import AbstractRepetition, PlainFunction, Program, Step
+from lithax.ops import AbstractRepetition, PlainFunction, Program, Step, plain_key
 
 
 def lift_tree(tree: Any) -> tuple[list[Any], Hashable, Callable[[Sequence[Any]], Any]]:
@@ -67,11 +67,8 @@ def lift(program: Program, selects: bool = False) -> tuple[list[Any], Hashable, 
 
 def constant_key(value: Any) -> Hashable:
     """Return a key of a constant of a compiled function."""
-    # 1, 1.0 and True are equal but compile to different functions; nan differs from itself.
-    if value is None or isinstance(value, bool | int | str):
-        return type(value), value
-    if isinstance(value, float | np.floating):
-        return type(value), repr(value)
+    if (key := plain_key(value)) is not None:
+        return key
     try:
         hash(value)
     except TypeError:

@@ -48,6 +48,7 @@ from lithax.ops._network import network as network
 from lithax.ops._non_local_means import non_local_means as non_local_means
 from lithax.ops._percentile import percentile as percentile
 from lithax.ops._percentile import rank as rank
+from lithax.ops._plain_key import plain_key as plain_key
 from lithax.ops._program import Program as Program
 from lithax.ops._repeat import repeat as repeat
 from lithax.ops._rescale import clip as clip

@@ -10,16 +10,13 @@ import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lithax.arrays import is_jax, is_kept, is_traced
+from lithax.ops._plain_key import plain_key
 from lithax.ops._step import AbstractRepetition
 from lithax.typing import Array
 
 if TYPE_CHECKING:
     from lithax.ops._program import Program
-
-_PLAIN = (type(None), bool, int, float, str, np.generic)
 
 
 def compiled_on_arrays(program: "Program", arrays: Sequence[Array], valid: Array | None) -> Callable[[], Any] | None:
@@ -77,20 +74,8 @@ def _key_of(program: "Program") -> Hashable | None:
             ("boundary", step.boundary),
             ("boundary_value", step.boundary_value),
         ]
-        keys = [(name, _plain_key(value)) for name, value in values]
+        keys = [(name, plain_key(value)) for name, value in values]
         if any(key is None for _, key in keys):
             return None
         steps.append((body, tuple(keys)))
     return tuple(steps)
-
-
-def _plain_key(value: Any) -> Hashable | None:
-    """Return the key of a number, a text or a tuple of them; 1, 1.0 and True are equal, but make
-    different programs.
-    """
-    if isinstance(value, _PLAIN):
-        return type(value), repr(value)
-    if isinstance(value, tuple | list | range):
-        keys = tuple(map(_plain_key, value))
-        return None if None in keys else (type(value), keys)
-    return None
