@@ -113,7 +113,7 @@ def histogram(
             result = source.reduce(ValueCounts(low, high, phases=named), *others)
             if not isinstance(bins, str):
                 return result.rebin(bins, bounds)
-            return result.rebin(_one_bin_each(result))
+            return _trimmed(result, low)
         if isinstance(bins, str):
             raise ValueError(
                 f"bins='values': {high - low + 1} values between {low} and {high}, for {rows - 1} phases, are more than "
@@ -140,9 +140,16 @@ def _countable(low: int, high: int, rows: int) -> bool:
     return exact_values(low, high) and high - low < VALUES and rows * (high - low + 1 + OUTSIDE) <= COUNTERS
 
 
-def _one_bin_each(result: HistogramResult) -> np.ndarray:
-    low, high = (result.minimum, result.maximum) if result.total else (0, 0)
-    return np.arange(low, high + 2) - 0.5
+def _trimmed(result: HistogramResult, low: int) -> HistogramResult:
+    # The bins from the smallest to the largest value that occurs, of those that begin with `low`.
+    first, last = (int(result.minimum) - low, int(result.maximum) - low) if result.total else (-low, -low)
+
+    def trimmed(part: HistogramResult) -> HistogramResult:
+        phases = {phase: trimmed(of_phase) for phase, of_phase in part.phases.items()}
+        edges, counts = part.edges[first : last + 2], part.counts[first : last + 1]
+        return dataclasses.replace(part, edges=edges, counts=counts, phases=phases)
+
+    return trimmed(result)
 
 
 def _equal(bins: int, bounds: tuple[float, float] | None, source: Source, extremes: Extremes | None) -> np.ndarray:

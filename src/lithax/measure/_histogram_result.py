@@ -66,6 +66,12 @@ class HistogramResult:
             minimum, maximum = values[occupied[0]].item(), values[occupied[-1]].item()
         else:
             minimum, maximum = np.asarray(minimum).item(), np.asarray(maximum).item()
+        if values is not None and below == above == 0:
+            occupied = counts > 0
+            level = values[occupied]
+            return cls(
+                edges, counts, 0, 0, nan, minimum, maximum, phases or {}, levels=(level, level, counts[occupied])
+            )
         left, right = (edges[:-1], edges[1:]) if values is None else (values, values)
         levels = (
             np.maximum(np.concatenate([[minimum], left, [right[-1]]]), minimum),

@@ -80,7 +80,8 @@ def last_levels(levels: GreyLevels, classes: int) -> list[int]:
     """
     x, counts = levels.offsets, levels.counts
     weight = np.concatenate([[0.0], np.cumsum(counts)])
-    moment = np.concatenate([[0.0], np.cumsum(counts * (x - x @ counts / counts.sum()))])
+    # Not x @ counts: BLAS wakes a thread for each core, and they spin longer than all this takes.
+    moment = np.concatenate([[0.0], np.cumsum(counts * (x - (x * counts).sum() / counts.sum()))])
 
     def between(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
         # What the levels start ... stop - 1 as one class add to the variance between classes.

@@ -57,7 +57,7 @@ def kittler_illingworth(image: Any, bins: Bins | None = None, where: Any = None)
 def _running(x: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Count and sum of squared deviations of the levels up to each one; centred, so that little
     # cancels.
-    centre = x @ n / n.sum()
+    centre = (x * n).sum() / n.sum()
     total = np.cumsum(n)
     first = np.cumsum(n * (x - centre))
     second = np.cumsum(n * (x - centre) ** 2)
