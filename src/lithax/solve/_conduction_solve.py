@@ -101,24 +101,21 @@ def imbalance(settings: Settings, faces: Faces, drive: Drive, u: jax.Array, r: j
     return lost_power(layout.dot(layout.pad(ramp), r), power)
 
 
-@partial(jax.jit, static_argnums=3, donate_argnums=0)
 def begin(faces: Faces, drive: Drive, guess: jax.Array | None, settings: Settings) -> tuple[Multigrid, State]:
-    """Return the levels, and the state before the first step; the weights handed in are used up."""
-    return _begin(multigrid(operator_of(settings.layout, faces), strengths=settings.strengths), drive, guess, settings)
+    """Return the levels, and the state before the first step."""
+    # Not one compiled function: what inverts the last level on the host would be a callback in it.
+    cycle = multigrid(operator_of(settings.layout, faces), strengths=settings.strengths)
+    return cycle, begin_again(cycle, drive, guess, settings)
 
 
 @partial(jax.jit, static_argnums=3)
 def begin_again(cycle: Multigrid, drive: Drive, guess: jax.Array | None, settings: Settings) -> State:
     """Return the state before the first step with levels that are there already."""
-    return _begin(cycle, drive, guess, settings)[1]
-
-
-def _begin(cycle: Multigrid, drive: Drive, guess: jax.Array | None, settings: Settings) -> tuple[Multigrid, State]:
     layout, operator = settings.layout, cycle.levels[0]
     b = layout.pad(right_hand_side(layout, operator.faces, drive))
     u = jnp.zeros_like(b) if guess is None else layout.filled(layout.pad(guess.astype(b.dtype)))
     power = mixed_energy(layout, operator.faces, drive, u, drive, u)
-    return cycle, start(operator, b, None if guess is None else u, power)
+    return start(operator, b, None if guess is None else u, power)
 
 
 def _step(cycle: Multigrid, drive: Drive, tolerances: Tolerances, state: State, settings: Settings) -> State:

@@ -34,7 +34,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from lithax.arrays import stage
+from lithax.arrays import is_traced, stage
 from lithax.grid import Index
 from lithax.solve._face_operator import FaceOperator, padded_faces
 from lithax.solve._layout import AbstractLayout
@@ -136,7 +136,8 @@ def multigrid(
         At how many cells the problem is solved at once.
     """
     shapes, steps = coarsening(operator.layout.shape, strengths, few_cells)
-    levels, inverse = _built(lax.stop_gradient(operator), shapes, steps)
+    levels = _coarser_levels(lax.stop_gradient(operator), shapes, steps)
+    inverse = pseudo_inverse(lax.stop_gradient((operator, *levels)[-1]))
     return Multigrid((operator, *levels), inverse, steps, smoothing(shapes, steps, sweeps), visits)
 
 
@@ -152,13 +153,12 @@ def smoothing(
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _built(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[tuple[FaceOperator, ...], jax.Array]:
-    """Return the coarser levels, and the pseudo-inverse of the last one."""
+def _coarser_levels(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[FaceOperator, ...]:
     levels = [operator]
     for shape, step in zip(shapes[1:], steps, strict=True):
         layout = replace(operator.layout, shape=shape)
         levels.append(coarsened(levels[-1], layout, step))
-    return tuple(levels[1:]), pseudo_inverse(levels[-1])
+    return tuple(levels[1:])
 
 
 def coarsening(
@@ -257,7 +257,8 @@ def pseudo_inverse(operator: FaceOperator) -> jax.Array:
     out.
 
     On the host, in double precision: a compiled program that leaves JAX's 32 bits could not be
-    transformed.
+    transformed. Only a traced operator needs a callback for it; a program that holds one is never
+    kept in JAX's cache on disk.
     """
     layout, dtype = operator.layout, operator.faces[0].dtype
     count = math.prod(layout.shape)
@@ -266,6 +267,8 @@ def pseudo_inverse(operator: FaceOperator) -> jax.Array:
     shape = jax.ShapeDtypeStruct((count, count), np.float32)
     excess = () if operator.excess is None else (layout.cells(operator.excess),)
     find = partial(_dense_inverse, layout)
+    if not any(is_traced(v) for v in (*operator.faces, *excess)):
+        return jnp.asarray(find(*map(np.asarray, (*operator.faces, *excess))), dtype)
     return jax.pure_callback(find, shape, *operator.faces, *excess, vmap_method="sequential").astype(dtype)
 
 
