@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lithax.arrays import across_lines, distance_dtype, line_distance, no_source
+from lithax.arrays import across_lines, distance_dtype, line_distance, near_distances, no_source
 
 
 def transform(source, steps=(1, 1, 1), metric="euclidean", outside=False, nearest=False):
@@ -65,6 +65,28 @@ def test_real_steps_give_the_least_sum_in_every_bit():
     np.testing.assert_allclose(np.sqrt(found), expected, rtol=1e-14)  # scipy rounds its sums in another order
     gap = (np.array(np.unravel_index(at, source.shape)) - np.indices(source.shape)).astype(float)
     np.testing.assert_allclose(found, sum((g * s) ** 2 for g, s in zip(gap, steps, strict=True)), rtol=1e-14)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_short_distances_are_those_of_scipy_and_far_ones_are_left_to_others(outside):
+    rng = np.random.default_rng(13)
+    for trial in range(60):
+        # Squares of 181 voxels do not fit into 15 bits, and beyond 40 the general form needs the envelope.
+        far = trial % 3 == 0
+        shape = tuple(rng.permutation([rng.integers(130, 420), 3, 4])) if far else tuple(rng.integers(1, 12, 3))
+        source = rng.random(shape) < rng.choice([0.001, 0.1, 0.5])
+        source.flat[rng.integers(source.size)] = True
+        steps = tuple(rng.integers(1, 5, 3).tolist()) if trial % 2 else (1, 1, 1)
+        image = np.pad(source, 1, constant_values=True) if outside else source
+        expected = np.rint(ndimage.distance_transform_edt(~image, sampling=steps) ** 2)
+        expected = expected[1:-1, 1:-1, 1:-1] if outside else expected
+        found = near_distances(source, steps, lambda v: v, np.dtype(np.uint16), outside=outside)
+        if expected.max() < 2**15 - 1:
+            np.testing.assert_array_equal(found, expected)
+        else:
+            assert found is None
+        np.testing.assert_array_equal(transform(source, steps, outside=outside)[0], expected)
+    assert near_distances(np.zeros((3, 4, 5), bool), (1, 1, 1), lambda v: v, np.dtype(np.uint16)) is None
 
 
 def test_outside_may_be_a_source():

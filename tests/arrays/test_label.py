@@ -21,6 +21,22 @@ def test_components_are_those_of_scipy_numbered_by_their_first_voxel(connectivit
             np.testing.assert_array_equal(labels == new, expected == old)
 
 
+@pytest.mark.parametrize("density", [0.05, 0.3])
+def test_labels_in_small_numbers_are_the_same_ones_by_any_number_of_threads(density):
+    # Rows of 256 voxels, several at once, and a rest; 2⁸ labels and more.
+    phase = np.random.default_rng(4).random((63, 65, 67)) < density
+    expected, number = ndimage.label(phase, np.ones((3, 3, 3)))
+    first = np.sort(np.unique(expected, return_index=True)[1][1:])
+    for threads in (1, 3):
+        labels, count = label_block(phase, 26, smallest=True, threads=threads)
+        assert count == number
+        assert labels.dtype == np.min_scalar_type(number)
+        np.testing.assert_array_equal(labels.ravel()[first], np.arange(1, number + 1))
+        pairs = np.unique(np.stack([labels.ravel(), expected.ravel()]), axis=1)
+        assert pairs.shape[1] == number + 1  # the same partition, the background with itself
+        np.testing.assert_array_equal(label_block(phase, 26)[0], labels)
+
+
 def test_phases_are_labelled_at_once():
     rng = np.random.default_rng(0)
     phases = rng.integers(0, 3, (7, 6, 5)).astype("u1")

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lithax.arrays._near_sources import TILE, run_tiles
+
 CONNECTIVITIES = {1: 6, 2: 18, 3: 26, 6: 6, 18: 18, 26: 26}
 """Neighbours of a voxel by every name of a neighbourhood: their number, or scipy's 1, 2 and 3."""
 
@@ -24,7 +26,13 @@ def neighbours_of(connectivity: Any) -> int:
     return CONNECTIVITIES[int(connectivity)]
 
 
-def label_block(phase: np.ndarray, connectivity: int = 6, *, smallest: bool = False) -> tuple[np.ndarray, int]:
+_ROW = 256
+"""Voxels of which the largest label is looked at before single ones are."""
+
+
+def label_block(
+    phase: np.ndarray, connectivity: int = 6, *, smallest: bool = False, threads: int = 1
+) -> tuple[np.ndarray, int]:
     """Number the connected components of an array; neighbours belong together if their values are
     equal and not 0.
 
@@ -36,6 +44,8 @@ def label_block(phase: np.ndarray, connectivity: int = 6, *, smallest: bool = Fa
         6, 18 or 26 neighbours.
     smallest
         Return the smallest unsigned integers that hold the labels, in place of those of 32 bits.
+    threads
+        How many look through the labels that the library found.
 
     Returns
     -------
@@ -55,29 +65,54 @@ def label_block(phase: np.ndarray, connectivity: int = 6, *, smallest: bool = Fa
         # arrays (True, False, True on a line), and notices; as numbers they are labelled by another
         # of its algorithms.
         labels, count = cc3d.connected_components(phase.view(np.uint8), **options)
-    dtype = np.min_scalar_type(int(count)) if smallest else np.dtype(np.uint32)
-    labels = labels.astype(dtype, copy=False)
-    if _in_order(labels):
-        return labels, int(count)
-    first = first_voxels(labels, int(count))
-    number = np.zeros(int(count) + 1, dtype)
-    number[1 + np.argsort(first)] = np.arange(1, int(count) + 1)
-    return number[labels], int(count)
+    count = int(count)
+    dtype = np.min_scalar_type(count) if smallest else np.dtype(np.uint32)
+    labels, in_order = _narrowed(labels, dtype, threads)
+    if in_order:
+        return labels, count
+    first = first_voxels(labels, count)
+    number = np.zeros(count + 1, dtype)
+    number[1 + np.argsort(first)] = np.arange(1, count + 1)
+    return number[labels], count
 
 
-def _in_order(labels: np.ndarray) -> bool:
-    """Tell whether labels come in the order of their numbers. Most layers hold no new one, which
-    their maximum tells.
+def _narrowed(labels: np.ndarray, dtype: np.dtype, threads: int) -> tuple[np.ndarray, bool]:
+    """Return labels in a type that holds them, and whether they come in the order of their numbers.
+
+    Memory is read once: rows while they lie in a core's cache. Most of them hold no new label,
+    which their maximum tells.
     """
-    known = 0
-    for layer in labels:
-        largest = int(layer.max())
-        if largest > known:
-            highest = np.maximum.accumulate(layer[layer > known])
-            if highest[0] != known + 1 or np.any(highest[1:] - highest[:-1] > 1):
-                return False
-            known = largest
-    return True
+    flat = np.ascontiguousarray(labels).reshape(-1)
+    found = flat if flat.dtype == dtype else np.empty(flat.shape, dtype)
+    end = flat.size // _ROW * _ROW
+    given, rows = flat[:end].reshape(-1, _ROW), found[:end].reshape(-1, _ROW)
+    largest = np.empty(len(rows), dtype)
+
+    def look(start: int) -> None:
+        for a in range(start, start + step, TILE // _ROW):
+            part = slice(a, min(a + TILE // _ROW, start + step))
+            if found is not flat:
+                rows[part] = given[part]
+            np.max(rows[part], axis=1, out=largest[part])
+
+    step = 16 * TILE // _ROW
+    run_tiles(look, range(0, len(rows), step), threads)
+    found[end:] = flat[end:]
+    known = np.append(dtype.type(0), np.maximum.accumulate(largest))
+    news = np.flatnonzero(known[1:] > known[:-1])
+    at_once = TILE // _ROW
+    in_order = _one_by_one(known[-1:], found[None, end:])
+    for some in (news[i : i + at_once] for i in range(0, len(news), at_once)):
+        in_order = in_order and _one_by_one(known[some], rows[some])
+    return found.reshape(labels.shape), in_order
+
+
+def _one_by_one(known: np.ndarray, rows: np.ndarray) -> bool:
+    """Tell whether no label of a row is more than the next of those before, `known` of which are
+    there at its start.
+    """
+    highest = np.maximum.accumulate(np.concatenate([known[:, None], rows], axis=1), axis=1)
+    return not np.any(highest[:, 1:] - highest[:, :-1] > 1)
 
 
 def first_voxels(labels: np.ndarray, count: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from lithax.arrays import METRICS, across_lines, distance_dtype, line_distance, no_source
+from lithax.arrays import METRICS, across_lines, distance_dtype, line_distance, near_distances, no_source
 from lithax.chunked import Field, MapPass, PassBlock, available_cores
 from lithax.fields._call import (
     ImageOptions,
@@ -27,6 +27,8 @@ _FINEST = 1000
 """Voxel edges that are multiples of one length, up to so many times, have squared distances in
 whole numbers.
 """
+_EXACT = 2**24
+"""Whole numbers below it are single-precision numbers."""
 
 
 class DistanceSettings(NamedTuple):
@@ -56,6 +58,10 @@ class DistanceSettings(NamedTuple):
         """Return distances as the caller wants them."""
         if self.squared:
             return squared
+        if self.metric == "euclidean" and self.unit == 1 and squared.max(initial=0) < _EXACT:
+            # The root of what single precision holds is rounded once, as that in double precision
+            # and then to single is (Figueroa 1995: 53 bits are more than 2 x 24 + 2).
+            return np.sqrt(squared.astype(np.float32))
         lost = squared == no_source(squared.dtype)
         values = squared.astype(np.float64)
         if self.metric == "euclidean":
@@ -233,18 +239,24 @@ def distance_of_array(
 
     def transform(inside_out: bool) -> tuple[np.ndarray, Any]:
         sources = settings.sources(values, valid, inside_out)
+        if settings.metric == "euclidean" and not settings.nearest:
+            near = near_distances(
+                sources, settings.steps, settings.result, _result_dtype(settings, values.shape),
+                outside=settings.outside, threads=threads,
+            )  # fmt: skip
+            if near is not None:
+                return near, None
         found, place = _first(settings, sources, dtype)
         for axis in (1, 0):
             found, place = across_lines(
                 found, axis, settings.steps[axis], metric=settings.metric, outside=settings.outside,
                 carried=place, threads=threads,
             )  # fmt: skip
-        return found, place
+        return settings.result(found), place
 
-    found, place = transform(False)
-    result = settings.result(found)
+    result, place = transform(False)
     if settings.signed:
-        result -= settings.result(transform(True)[0])
+        result -= transform(True)[0]
         result[np.isnan(result)] = np.inf
     if valid is not None:
         result = np.where(valid, result, result.dtype.type(0))

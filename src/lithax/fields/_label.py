@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from lithax.arrays import label_block, neighbours_of
-from lithax.chunked import Field, MapPass, PassBlock
+from lithax.chunked import Field, MapPass, PassBlock, available_cores
 from lithax.fields._call import (
     ImageOptions,
     axes_of,
@@ -87,7 +87,7 @@ def label(
     values = host_array("label", image, options)
     chosen = array_values(values, phases, valid_array(where, values.shape))
     if not (table or selected.periodic):  # what a table holds takes several times as long as the labels
-        labels, _ = label_block(chosen, selected.connectivity, smallest=True)
+        labels, _ = label_block(chosen, selected.connectivity, smallest=True, threads=available_cores())
         return like_input(image, labels)
     labels, found = find_in_array(chosen, selected.connectivity, selected.periodic)
     labels = like_input(image, labels.astype(found.label_dtype, copy=False))
