@@ -167,7 +167,7 @@ class _Solve:
         rows = np.asarray([_in_order(run, row) for row in run.drives], scale.dtype)
         potentials, ended = [], []
         for number, row in enumerate(rows):
-            settings = repr((parts, row.tolist(), float(scale), voxels.world.count))
+            settings = (parts, row.tolist(), float(scale), voxels.world.count)
             look = self.watch.start(run, number, (v for _, v in shares.values()), settings)
             state = look.restored(parts_of.begin(parts, hierarchy, row))
 

@@ -152,7 +152,7 @@ class ConductionSolver:
                 faces = cycle.levels[0].faces  # one copy is enough
             else:
                 state = begin_again(cycle, drive, guess, run.settings)
-            given = repr((run.settings, run.geometry, run.reservoir, float(fluid), number))
+            given = (run.settings, run.geometry, run.reservoir, float(fluid), number)
             look = self.watch.start(run, number, (medium.data, medium.table, keep), given)
             u, stats = solve_on_host(cycle, state, drive, self.tolerances(), run.settings, look)
             potentials.append(run.settings.layout.filled(u))

@@ -23,7 +23,7 @@ from lithax.solve._flow_levels_over_devices import (
     shapes_of,
 )
 from lithax.solve._mac import viscous
-from lithax.solve._multigrid import Multigrid, chebyshev_weights, multigrid, smoothing, summed
+from lithax.solve._multigrid import Multigrid, chebyshev_weights, doubled, multigrid, smoothing, summed
 from lithax.solve._one_voxel_further import Axes, PartedAxis, shifted
 from lithax.typing import Array
 
@@ -231,11 +231,7 @@ def _corrected(coarse: Multigrid, target: Array) -> Array:
 @partial(jax.jit, static_argnames="step", donate_argnums=0)
 def _prolonged(z: Array, e: Array, level: Level, step: tuple[bool, bool, bool]) -> Array:
     """Add to every active cell the value of its aggregate."""
-    for axis, halved in enumerate(step):
-        if halved:
-            before, after = e.shape[:axis], e.shape[axis + 1 :]
-            twice = jnp.broadcast_to(jnp.expand_dims(e, axis + 1), (*before, e.shape[axis], 2, *after))
-            e = twice.reshape(*before, 2 * e.shape[axis], *after)
+    e = doubled(e, step)
     x, y, z_ = z.shape
     return jnp.where(level.active, z + e[:x, :y, :z_], 0)
 

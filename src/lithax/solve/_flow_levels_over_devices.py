@@ -9,14 +9,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
 from lithax.arrays import fence, settled
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout
-from lithax.solve._multigrid import Multigrid, pseudo_inverse, summed
+from lithax.solve._multigrid import Multigrid, doubled, pseudo_inverse, summed
 from lithax.solve._part_layout import PartLayout
 from lithax.solve._part_levels import coarser_part, part_layouts, plan_levels
 from lithax.typing import Array
@@ -126,10 +125,6 @@ def correction_over_devices(levels: LevelsOverDevices, rest: Array) -> Array:
         )
         coarse = Multigrid(operators, inverse, plan.steps[1:], levels.weights, levels.visits)
         b = fence(first.pad(fine.joined(summed(rest, step), first)))
-        e = fine.own(first.cells(fence(coarse.visited(b))), first, step)
-        for axis in range(3):
-            if step[axis]:
-                e = jnp.repeat(e, 2, axis, total_repeat_length=2 * e.shape[axis])
-        return e
+        return doubled(fine.own(first.cells(fence(coarse.visited(b))), first, step), step)
 
     return plan.run(work, (plan.of_levels, plan.own), plan.own, levels.arrays, rest)

@@ -145,7 +145,7 @@ class Layout(AbstractLayout):
         """Return what `shifted` returns in the shape of the padded array, zeros in the first and
         last layer along x.
         """
-        return jnp.pad(flat, self.strides[0]).reshape(self.padded)
+        return between_zeros(flat, self.padded)
 
     def joined(self, cells: jax.Array, coarse: AbstractLayout) -> jax.Array:
         """Return the aggregates as they are."""
@@ -154,6 +154,17 @@ class Layout(AbstractLayout):
     def own(self, cells: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
         """Return the aggregates as they are."""
         return cells
+
+
+def between_zeros(flat: jax.Array, padded: Index) -> jax.Array:
+    """Return the layers along x between two layers of zeros.
+
+    Joined as rows: the compiler then decides layer by layer which it writes, and its loop over a
+    layer is as quick as without. With a pad it decides cell by cell, which takes four times as
+    long as the whole stencil.
+    """
+    edge = jnp.zeros((1, padded[1] * padded[2]), flat.dtype)
+    return jnp.concatenate([edge, flat.reshape(padded[0] - 2, -1), edge]).reshape(padded)
 
 
 def summed_apart(total: Callable[..., jax.Array], of: Callable[..., jax.Array], *operands: jax.Array) -> jax.Array:

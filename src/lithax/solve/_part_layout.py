@@ -12,7 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.grid import Index
-from lithax.solve._layout import AbstractLayout
+from lithax.solve._layout import AbstractLayout, between_zeros
 
 
 class PartLayout(AbstractLayout):
@@ -122,7 +122,7 @@ class PartLayout(AbstractLayout):
         """Return what `shifted` returns in the shape of the padded array, zeros in ghost cells and
         filler.
         """
-        v = jnp.pad(flat, self.strides[0]).reshape(self.padded)
+        v = between_zeros(flat, self.padded)
         for axis, n in enumerate(self.whole):
             # Filler that no weight joins to the grid holds zeros anyway.
             beyond = self.counts[axis] * self.shape[axis] > n and (self.held[axis] or self.periodic[axis])

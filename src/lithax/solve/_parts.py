@@ -22,7 +22,7 @@ from lithax.solve._conduction_problem import harmonic_mean, lost_power, spread, 
 from lithax.solve._conduction_solve import Stats, Tolerances, ended
 from lithax.solve._conjugate_gradients import State, start, step
 from lithax.solve._face_operator import FaceOperator
-from lithax.solve._layout import AbstractLayout
+from lithax.solve._layout import AbstractLayout, between_zeros
 from lithax.solve._multigrid import Multigrid, pseudo_inverse, smoothing
 from lithax.solve._part_layout import PartLayout
 from lithax.solve._part_levels import coarser_part, part_layouts
@@ -99,8 +99,7 @@ def _face_weights(parts: Parts, fields: tuple[jax.Array, ...]) -> tuple[jax.Arra
             c = jnp.where(place == 0, 2 * here, jnp.where(place == layout.whole[axis], 2 * below, c))
         elif not layout.periodic[axis]:
             c = jnp.where(place == 0, 0, c)  # in memory the row before lies there
-        c = jnp.pad(parts.geometry[axis] * c, layout.strides[0]).reshape(layout.padded)
-        faces.append(layout.filled(c))
+        faces.append(layout.filled(between_zeros(parts.geometry[axis] * c, layout.padded)))
     return faces[0], faces[1], faces[2]
 
 

@@ -22,7 +22,7 @@ class Watch:
     progress: bool
     checkpoint: Checkpoint | None = None
 
-    def start(self, run: Any, number: int, arrays: Iterable[Any], settings: str) -> "Look":
+    def start(self, run: Any, number: int, arrays: Iterable[Any], settings: tuple[Any, ...]) -> "Look":
         """Return what sees the state after each step of a solve, which arrays and settings
         identify.
         """
@@ -34,7 +34,7 @@ class Watch:
             bar = tqdm(desc=f"conduction along {along}", unit=" steps")
         if self.checkpoint is None:
             return Look(bar, None)
-        return Look(bar, self.checkpoint.slot(along, identity_of(arrays, settings)))
+        return Look(bar, self.checkpoint.slot(along, identity_of(arrays, repr(settings))))
 
     def end(self) -> None:
         """Forget the states: the call has its result."""
