@@ -41,8 +41,8 @@ def test_single_voxels_change_k_as_the_map_says(pores, options, walls):
     too."""
     if options:
         walls = lx.solve.boundary_map(pores, **options, **TIGHT)
-    k = lx.solve.permeability(pores, **options, tolerance=1e-6)
-    assert float(walls.permeability.value) == pytest.approx(float(k.value), rel=1e-5)
+    k = lx.solve.permeability(pores, **options, tolerance=1e-5)
+    assert float(walls.permeability.value) == pytest.approx(float(k.value), rel=2e-5)
     for change in ("cementation", "dissolution"):
         values = getattr(walls, change)
         assert values.shape == pores.shape
@@ -52,7 +52,7 @@ def test_single_voxels_change_k_as_the_map_says(pores, options, walls):
         assert first.any()
         voxels.append(np.array([0, *np.unravel_index(first.argmax(), first.shape)]))
         predicted = np.array([values[tuple(v)] for v in voxels])
-        again = [lx.solve.permeability(moved(pores, [v]), **options, tolerance=1e-6).value for v in voxels]
+        again = [lx.solve.permeability(moved(pores, [v]), **options, tolerance=1e-5).value for v in voxels]
         found = np.array(again, float) - float(k.value)
         assert np.linalg.norm(predicted - found) < 0.08 * np.linalg.norm(found)
 

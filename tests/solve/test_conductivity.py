@@ -35,9 +35,9 @@ def test_closed_forms(case, axis):
 
 
 def test_tubes_and_what_does_not_join_the_ends():
-    case = conduction_tubes()
+    case = conduction_tubes(12, width=12)  # the cube of the closed forms: compiled already
     rock = case.voxels.copy()
-    rock[2:5, 12:15, 12:15] = True  # a pore apart
+    rock[2:5, 8:11, 8:11] = True  # a pore apart
     rock[3:5, 1, 2] = True  # a dead end
     result = lx.solve.conductivity(rock, **TIGHT)
     assert float(result.value) == pytest.approx(case.effective[0], rel=0.02)  # the dead end widens a tube a little
@@ -51,7 +51,8 @@ def test_tubes_and_what_does_not_join_the_ends():
 
 
 def test_a_random_field_as_by_a_dense_matrix(rng):
-    field = np.exp(rng.standard_normal((7, 6, 5)))  # float64: solved in float64
+    # A cube: one program for all axes. Gradients are compared with the matrix on three unequal ones.
+    field = np.exp(rng.standard_normal((6, 6, 6)))  # float64: solved in float64
     for axis in range(3):
         result = lx.solve.conductivity(field, axis=AXES[axis], tolerance=1e-10)
         assert np.asarray(result.value).dtype == np.float64
@@ -80,9 +81,16 @@ def test_axes_and_spacing(rng, axis, shape, spacing):
     )  # other shapes of voxels, other grid error
 
 
-@pytest.mark.parametrize(("grids", "bound"), [((16, 32), 1.08), pytest.param((32, 64), 1.04, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("grids", "bound"),
+    [
+        ((16,), 1.08),
+        pytest.param((16, 32), 1.08, marks=pytest.mark.slow),
+        pytest.param((32, 64), 1.04, marks=pytest.mark.slow),
+    ],
+)
 def test_spheres_of_sangani_and_acrivos(grids, bound):
-    """First order in the voxel: extrapolated from two grids within half a per cent."""
+    """First order in the voxel: a few per cent at first; extrapolated from two grids within half of one (slow)."""
     found = []
     for n in grids:
         case = conduction_spheres(n, 0.343)
@@ -90,8 +98,10 @@ def test_spheres_of_sangani_and_acrivos(grids, bound):
             lx.solve.conductivity(case.voxels, ends="periodic", sides="periodic", tolerance=1e-4).formation_factor
         )
         found.append(f * case.effective[0])  # relative to the published value at the fraction that the voxels have
-    assert 1 < found[1] < found[0] < bound
-    assert 2 * found[1] - found[0] == pytest.approx(1, abs=5e-3)
+    assert 1 < found[0] < bound
+    if len(grids) == 2:
+        assert 1 < found[1] < found[0]
+        assert 2 * found[1] - found[0] == pytest.approx(1, abs=5e-3)
     assert spheres_formation_factor(0.343) == pytest.approx(1.7998)
 
 
@@ -111,7 +121,7 @@ def test_keller_and_dykhne(rng):
 
 
 def test_a_chequerboard():
-    case = conduction_checkerboard(16)
+    case = conduction_checkerboard(32)  # 64 by 64 voxels, as the discs
     found = lx.solve.conductivity(case.voxels, ends="periodic", sides="periodic", tolerance=1e-5)
     assert float(found.value) == pytest.approx(2.0, rel=0.02)  # singular corners: slow in the voxel
 
@@ -135,21 +145,21 @@ def test_what_the_numbers_mean():
 
 def test_a_plug_in_its_box():
     """What is outside leaves area, volume and porosity; a uniform plug has F = 1."""
-    image = lx.from_array(np.ones((8, 20, 20), bool), voxel_length=(2.0, 1.0, 1.0))
-    plug = lx.regions.Cylinder((0, 9.5, 9.5), (1, 0, 0), 9.6)  # touches the sides of its box
+    image = lx.from_array(np.ones((12, 12, 12), bool), voxel_length=(2.0, 1.0, 1.0))
+    plug = lx.regions.Cylinder((0, 5.5, 5.5), (1, 0, 0), 5.6)  # touches the sides of its box
     result = lx.solve.conductivity(image, where=plug, **TIGHT)
     assert float(result.formation_factor) == pytest.approx(1, rel=1e-5)
     assert float(result.porosity) == pytest.approx(1)
     with pytest.raises(ValueError, match="cross-section of"):
         lx.solve.conductivity(image, where=plug, axis="y")
-    given = lx.solve.conductivity(image, where=plug, axis="y", area=16.0 * 16, **TIGHT)
+    given = lx.solve.conductivity(image, where=plug, axis="y", area=24.0 * 9, **TIGHT)
     assert 0.2 < float(given.value) < 2  # the current enters through the few voxels that touch the box
 
 
 def test_reservoirs_are_taken_off_again(rng):
-    rock = np.ones((8, 8, 8), bool)
-    assert float(lx.solve.conductivity(rock, reservoir=3, **TIGHT).value) == pytest.approx(1, rel=1e-5)
-    rock[2:5, 2:6, 2:6] = False
+    rock = np.ones((12, 12, 12), bool)
+    assert float(lx.solve.conductivity(rock, reservoir=4, **TIGHT).value) == pytest.approx(1, rel=1e-5)
+    rock[2:5, 2:8, 2:8] = False
     bare, open_ends = (float(lx.solve.conductivity(rock, reservoir=n, **TIGHT).value) for n in (0, 4))
     assert open_ends < bare  # the current must gather from the whole section
 
@@ -210,8 +220,8 @@ def test_images_refuse_a_trace():
 
 
 def test_throats_at_the_voxel_limit():
-    rock = np.zeros((6, 6, 6), bool)
-    rock[:3, :3, :3] = rock[3:, 3:, 3:] = True
+    rock = np.zeros((12, 12, 12), bool)
+    rock[:6, :6, :6] = rock[6:, 6:, 6:] = True
     with pytest.warns(UserWarning, match="edges and corners"):
         result = lx.solve.conductivity(rock)
     assert float(result.value) == 0

@@ -80,9 +80,9 @@ def test_spheres_of_zick_and_homsy():
     """Coarse cells: the slow test below has the published size."""
     array = SphereArray(0.343)
     assert array.permeability == pytest.approx(0.042070 * array.radius**2, rel=1e-4)
-    image = array.image(24)
+    image = array.image(16)
     found = lx.solve.permeability(image, axis="x", ends="periodic", sides="periodic", tolerance=1e-3)
-    voxelised = SphereArray(1 - image.mean(), 24)
+    voxelised = SphereArray(1 - image.mean(), 16)
     assert found.converged
     assert found.value_voxel == pytest.approx(voxelised.permeability, rel=0.02)
 

@@ -21,7 +21,7 @@ def scans(porosity):
     return dry, dry + 80 * porosity
 
 
-@pytest.mark.parametrize(("axis", "shape"), [(0, (8, 4, 1)), (1, (4, 8, 1))])
+@pytest.mark.parametrize(("axis", "shape"), [(0, (8, 8, 1)), (1, (8, 8, 1))])
 def test_layers_in_series_and_in_parallel(axis, shape):
     """Across the layers the harmonic mean, along them the arithmetic one."""
     truth = np.broadcast_to(np.expand_dims(POROSITY, tuple(a for a in range(3) if a != axis)), shape)
