@@ -158,8 +158,14 @@ def test_memberships_have_a_derivative(mixture):
         (lambda x: measure.kmeans(x, 0 * x, classes=2), r"Channel 1 is constant"),
         (lambda x: measure.kmeans(x, x[:2], classes=2), r"shapes"),
         (lambda x: measure.kmeans(x, classes=2).regularise(x, beta=-1), r"beta=-1 must not be negative"),
+        (lambda x: measure.kmeans(x, seed=1.5), r"seed=1.5 must be an integer"),
+        (lambda x: measure.kmeans(x, tolerance=-1.0), r"tolerance=-1.0 must be a number, at least 0"),
+        (lambda x: measure.gaussian_mixture(x, most_iterations=0), r"most_iterations=0 must be an integer"),
         (lambda x: measure.kmeans(x, classes=2).regularise(x, iterations=99), r"iterations=99 must be a whole number"),
-        (lambda x: measure.kmeans(x, classes=2).classify(x, x), r"are for 1 channels, but 2 arrays were given"),
+        (
+            lambda x: measure.kmeans(x, classes=2).classify(x, x),
+            r"\(2,\), \(2, 1\), \(2, 1, 1\) do not describe classes of 2 channels",
+        ),
     ],
 )
 def test_mistakes_are_named(call, message, rng):

@@ -70,6 +70,8 @@ def test_non_local_means_without_a_strength(rng):
         (lambda x: ops.non_local_means(x, sigma=1, patch_distance=-1), r"patch_distance=-1"),
         (lambda x: ops.non_local_means(x, sigma=-1), r"sigma=-1 must be a standard deviation"),
         (lambda x: ops.non_local_means(x, h=0), r"h=0 must be positive"),
+        (lambda x: ops.unsharp_mask(x, radius=-1), r"radius=-1 must be a finite number of voxels"),
+        (lambda x: ops.unsharp_mask(x, amount=np.nan), r"amount=nan would leave no voxel a number"),
         (lambda x: ops.percentile(x, percentile=101), r"percentile=101 must be a number from 0 to 100"),
         (lambda x: ops.percentile(x, percentile=50, size=3, footprint="ball"), r"size=3 is that of a box"),
         (lambda x: ops.rank(x, rank=27), r"rank=27 must be an integer from -27 to 26"),
@@ -78,6 +80,31 @@ def test_non_local_means_without_a_strength(rng):
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros((4, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, no: ops.bilateral(x, sigma_color=no),
+        lambda x, no: ops.total_variation(x, weight=no),
+        lambda x, no: ops.anisotropic_diffusion(x, kappa=no),
+        lambda x, no: ops.unsharp_mask(x, amount=no),
+        lambda x, no: ops.niblack(x, window_size=3, k=no),
+        lambda x, no: ops.soft_threshold(x, value=no, width=1),
+    ],
+)
+def test_what_is_no_number_is_named(call):
+    """Text and lists, which no array library can compute with, in any parameter that may be traced."""
+    for no in ("1", [1.0]):
+        with pytest.raises(TypeError, match=r"=(\[1\.0\]|'1') must be a number, or an array"):
+            call(np.zeros((4, 4, 4)), no)
+
+
+def test_what_has_no_order_is_not_smoothed():
+    with pytest.raises(TypeError, match="complex128 has no edges of one kind"):
+        ops.bilateral(np.zeros((4, 4, 4), complex), sigma_color=1)
+    with pytest.raises(TypeError, match="features\\(\\) takes one array or more, got none"):
+        ops.features()
 
 
 def test_noise_of_a_scan(rng):

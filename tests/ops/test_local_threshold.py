@@ -45,6 +45,8 @@ def test_drift_does_not_matter(rng):
     ("call", "message"),
     [
         (lambda x: ops.niblack(x, window_size=4), r"window_size=4 must be an odd number of voxels"),
+        (lambda x: ops.local_threshold(x, window_size=4), r"window_size=4 must be an odd number of voxels"),
+        (lambda x: ops.niblack(x, k=np.nan), r"k=nan would leave no voxel a number"),
         (lambda x: ops.sauvola(x), r"r=None: the range of standard deviations is unknown for floats"),
         (lambda x: ops.sauvola(x, r=0), r"r=0 must be positive"),
         (

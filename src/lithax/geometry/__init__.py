@@ -11,6 +11,7 @@ from lithax.geometry._shapes import Box as Box
 from lithax.geometry._shapes import Cylinder as Cylinder
 from lithax.geometry._shapes import HalfSpace as HalfSpace
 from lithax.geometry._shapes import Sphere as Sphere
+from lithax.geometry._slice_center import check_center as check_center
 from lithax.geometry._unit import UnknownUnit as UnknownUnit
 from lithax.geometry._unit import length_factor as length_factor
 from lithax.geometry._unit import lenient_unit as lenient_unit

@@ -60,6 +60,10 @@ def li(image: Any, bins: Bins | None = None, where: Any = None, *, tolerance: fl
     Li and Tam, An iterative algorithm for minimum cross entropy thresholding, Pattern Recognition
     Letters 19 (1998) 771-776. doi:10.1016/S0167-8655(98)00057-9
     """
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(
+            f"tolerance={tolerance!r} must be a positive difference of grey levels; None is the usual one."
+        )
     if bins is None and not isinstance(image, HistogramResult):
         source = Source(image, where)
         if source.dtype.kind == "f":

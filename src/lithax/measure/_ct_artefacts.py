@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import as_real, to_numpy
+from lithax.geometry import check_center
 from lithax.measure._image_options import measures_images
 from lithax.measure._profile import check_axis, profile
 from lithax.measure._radial_profile import RadialProfile, middle
@@ -169,12 +170,14 @@ def rings(
     idea in polar coordinates).
     """
     number = check_axis(axis)
+    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+        raise ValueError(f"width={width!r} must be a whole number of voxels, at least 1: the radius of the window.")
     source = Source(image, where)
     shape = tuple(source.data.shape)
     residual = _residual(number, width)
     if center is None:
         center = _find_center(source, shape, number, width)
-    center = (float(center[0]), float(center[1]))
+    center = check_center(center)
     found = source.reduce(RadialProfile(number, center), fn=residual)
     if per_slice:
         table, count = np.nan_to_num(found.mean), found.count
@@ -229,12 +232,13 @@ def _find_center(source: Source, shape: tuple[int, ...], axis: int, width: int) 
             else np.sum(sums**2 / np.maximum(count, 1))
         )
 
-    best = middle(shape, axis)
+    best = begin = middle(shape, axis)
     reach = 0.1 * max(flat.shape)
     step = max(reach / 4.0, 1.0)
     while step >= 0.25:
         span = np.arange(-4, 5) * step
-        best = max(((best[0] + a, best[1] + b) for a in span for b in span), key=energy)
+        around = ((best[0] + a, best[1] + b) for a in span for b in span)
+        best = max((at for at in around if max(abs(at[0] - begin[0]), abs(at[1] - begin[1])) <= reach), key=energy)
         step /= 2.0
     return float(best[0]), float(best[1])
 
@@ -280,7 +284,7 @@ def cupping(
         raise ValueError(f"degree={degree!r} must be a number of even powers from 1 to 6.")
     source = Source(image, where)
     shape = tuple(source.data.shape)
-    center = middle(shape, number) if center is None else (float(center[0]), float(center[1]))
+    center = middle(shape, number) if center is None else check_center(center)
     found = source.reduce(RadialProfile(number, center))
     sums = np.where(found.count > 0, found.mean * found.count, 0.0)
     count = found.count.sum(axis=0)

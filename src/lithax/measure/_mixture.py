@@ -4,6 +4,7 @@ passes over the image.
 
 import dataclasses
 import math
+import numbers
 from functools import partial
 from typing import Any
 
@@ -209,6 +210,7 @@ def gaussian_mixture(
     Dempster, Laird and Rubin, Maximum likelihood from incomplete data via the EM algorithm, Journal
     of the Royal Statistical Society B 39 (1977) 1-38. doi:10.1111/j.2517-6161.1977.tb01600.x
     """
+    _check_end(tolerance, most_iterations)
     source, origin, scale, sample = _begin(image, others, classes, where, seed)
     start = _lloyd(sample, classes, seed)
     step = lambda now: now.step(origin, scale, False)  # noqa: E731
@@ -256,6 +258,7 @@ def kmeans(
     tolerance
         The iteration ends when no mean moves by more, in standard deviations of the channel [-].
     """
+    _check_end(tolerance, most_iterations)
     source, origin, scale, sample = _begin(image, others, classes, where, seed)
     now = _lloyd(sample, classes, seed)
     channels = sample.shape[1]
@@ -272,6 +275,13 @@ def kmeans(
         np.full(classes, 1.0 / classes), now.means, np.broadcast_to(np.eye(channels), (classes, channels, channels))
     )
     return _finished(now, origin, scale, number, converged, math.nan)
+
+
+def _check_end(tolerance: Any, most_iterations: Any) -> None:
+    if not (isinstance(tolerance, numbers.Real) and float(tolerance) >= 0):
+        raise ValueError(f"tolerance={tolerance!r} must be a number, at least 0: the change below which the fit ends.")
+    if isinstance(most_iterations, bool) or not isinstance(most_iterations, int | np.integer) or most_iterations < 1:
+        raise ValueError(f"most_iterations={most_iterations!r} must be an integer, at least 1.")
 
 
 def _of(classes: _Classes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -291,6 +301,8 @@ def _begin(
 ) -> tuple[Source, np.ndarray, np.ndarray, np.ndarray]:
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or not 1 <= classes <= 32:
         raise ValueError(f"classes={classes!r} must be an integer from 1 to 32.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed={seed!r} must be an integer, at least 0.")
     source = Source(image, where)
     shape = tuple(source.data.shape)
     if len(shape) != 3:

@@ -56,8 +56,12 @@ def _bilateral(
             f"three times the standard deviation of the noise is usual (lx.measure.noise)."
         )
     xp = namespace(block)
+    if xp.isdtype(block.dtype, "complex floating"):
+        raise TypeError(
+            f"an array of {block.dtype} has no edges of one kind; smooth its real and imaginary parts apart."
+        )
     radii = bilateral_radius(sigma_spatial, win_size, radius)
-    sigmas = [cast(s, block.dtype) for s in per_axis(sigma_spatial, "sigma_spatial")]
+    sigmas = [cast(s, block.dtype, "sigma_spatial") for s in per_axis(sigma_spatial, "sigma_spatial")]
     core = [n - 2 * r for n, r in zip(block.shape, radii, strict=True)]
     offsets = neighbourhood_offsets(None, radii, "cube")
     if valid is not None:
@@ -65,7 +69,8 @@ def _bilateral(
     centre = block
     for axis in range(3):
         centre = shifted(centre, axis, radii[axis], core[axis])
-    color = 0.5 / (cast(sigma_color, block.dtype) * cast(sigma_color, block.dtype))
+    width = cast(sigma_color, block.dtype, "sigma_color")
+    color = 0.5 / (width * width)
     spatial = [0.5 / (s * s) for s in sigmas]
 
     def add(state: Any, parts: Any, *squares: Any) -> Any:

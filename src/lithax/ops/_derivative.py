@@ -42,7 +42,7 @@ def derivative_halo(axis: Any) -> Halo:
 
 def central_difference(x: Array, axis: int, spacing: Any) -> Array:
     """Return (x[i+1] - x[i-1]) / (2 spacing) along `axis`."""
-    return correlate(x, (0.0, 0.5 / cast(spacing, x.dtype)), axis, odd=True)
+    return correlate(x, (0.0, 0.5 / cast(spacing, x.dtype, "spacing")), axis, odd=True)
 
 
 @voxel_op(halo=derivative_halo, static="axis", lengths={"spacing": "spacing"})
@@ -129,7 +129,7 @@ def laplacian(block: Shaped[Any, "x y z"], *, spacing: Any = 1.0) -> Inexact[Any
         for other in range(3):
             if other != axis:
                 inner = shifted(inner, other, 1, x.shape[other] - 2)
-        weight = 1.0 / cast(h, x.dtype) ** 2
+        weight = 1.0 / cast(h, x.dtype, "spacing") ** 2
         part = correlate(inner, (-2.0 * weight, weight), axis)
         total = part if total is None else total + part
     return total
@@ -157,7 +157,7 @@ def gaussian_pass(x: Array, sigma: Any, radius: int, axis: int, order: int, spac
     """
     weights = folded_weights(sigma, radius, order, x.dtype, None if fold is None else fold[axis])
     if order:
-        scale = cast(spacing, x.dtype) ** order
+        scale = cast(spacing, x.dtype, "spacing") ** order
         weights = [w / scale for w in weights]
     return correlate(x, weights, axis, odd=order % 2 == 1)
 

@@ -77,7 +77,7 @@ def gaussian_weights(sigma: Any, radius: int, order: int, dtype: Any) -> list[An
     """
     if is_number(sigma) and sigma < 1e-15:
         return [1.0 if order == 0 else 0.0] + [0.0] * radius
-    sigma = cast(sigma, dtype)
+    sigma = cast(sigma, dtype, "sigma")
     exp = math.exp if is_number(sigma) else namespace(sigma).exp
     inverse = 1.0 / (sigma * sigma)
     samples = [exp(-0.5 * k * k * inverse) for k in range(radius + 1)]

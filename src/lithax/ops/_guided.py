@@ -49,7 +49,7 @@ def _guided(block: Array, guide: Array, valid: Array | None, epsilon: Any, radiu
         count = fence(xp.astype(valid, guide.dtype))
     mean, variance = _of(guide, count, sizes)
     target, covariance = (mean, variance) if same else _with(guide, block, count, sizes)
-    slope = fence(covariance / (variance + cast(epsilon, variance.dtype)))
+    slope = fence(covariance / (variance + cast(epsilon, variance.dtype, "epsilon")))
     level = fence(target - slope * mean)
     if valid is None:
         slope, level = (uniform.body(x, size=sizes) for x in (slope, level))

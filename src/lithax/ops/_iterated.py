@@ -130,7 +130,7 @@ def _diffused(
     reach = iterated_halo(iterations, reach)[0]
     x, counted, bonds = start(block, valid, context)
     xp = namespace(x)
-    scale, step = 1.0 / cast(kappa, x.dtype), cast(step, x.dtype)
+    scale, step = 1.0 / cast(kappa, x.dtype, "kappa"), cast(step, x.dtype, "step")
 
     before = [inside(bond, axis, -1) for axis, bond in enumerate(bonds)]
     after = [inside(bond) for bond in bonds]

@@ -66,7 +66,7 @@ def _adaptive(block: Array, valid: Array | None, block_size: Any, method: str, o
         level = _apply(uniform, block, valid, size=sizes)
     else:
         level = _apply(median, as_real(block), valid, radius=tuple(n // 2 for n in sizes))
-    return level - cast(offset, level.dtype)
+    return level - cast(offset, level.dtype, "offset")
 
 
 def _mean_and_deviation(block: Array, valid: Array | None, window_size: Any) -> tuple[Array, Array]:
@@ -77,7 +77,7 @@ def _mean_and_deviation(block: Array, valid: Array | None, window_size: Any) -> 
 
 def _niblack(block: Array, valid: Array | None, window_size: Any, k: Any) -> Array:
     mean, deviation = _mean_and_deviation(block, valid, window_size)
-    return mean - cast(k, mean.dtype) * deviation
+    return mean - cast(k, mean.dtype, "k") * deviation
 
 
 def _sauvola(block: Array, valid: Array | None, window_size: Any, k: Any, r: Any) -> Array:
@@ -98,7 +98,7 @@ def _sauvola(block: Array, valid: Array | None, window_size: Any, k: Any, r: Any
             f"r={r!r} must be positive: the largest standard deviation to be expected, in the unit of the image."
         )
     mean, deviation = _mean_and_deviation(block, valid, window_size)
-    return mean * (1.0 + cast(k, mean.dtype) * (deviation / cast(r, mean.dtype) - 1.0))
+    return mean * (1.0 + cast(k, mean.dtype, "k") * (deviation / cast(r, mean.dtype, "r") - 1.0))
 
 
 @voxel_op(
@@ -223,7 +223,7 @@ def local_threshold_halo(method: str = "adaptive", window_size: Any = 15) -> Hal
     """Return the halo of the threshold of this method."""
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not known; use one of {', '.join(map(repr, METHODS))}.")
-    return adaptive_halo(window_size) if method == "adaptive" else local_halo(window_size)
+    return adaptive_halo(odd_size(window_size, "window_size")) if method == "adaptive" else local_halo(window_size)
 
 
 def _above(block: Array, valid: Array | None, method: str, window_size: Any, k: Any, r: Any, offset: Any) -> Array:

@@ -77,4 +77,4 @@ def difference_within(x: Array, valid: Array, axis: int, spacing: Any = 1.0) -> 
     up = xp.where(is_in & has_after, after - here, zero)
     down = xp.where(is_in & has_before, here - before, zero)
     both = is_in & has_before & has_after
-    return (up + down) * xp.where(both, xp.full_like(here, 0.5), xp.ones_like(here)) / cast(spacing, x.dtype)
+    return (up + down) * xp.where(both, xp.full_like(here, 0.5), xp.ones_like(here)) / cast(spacing, x.dtype, "spacing")

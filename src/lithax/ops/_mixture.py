@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float, Shaped, UInt8
 
 from lithax.arrays import as_real, namespace
-from lithax.ops._slice_levels import xp_table
+from lithax.ops._slice_levels import as_table, xp_table
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
@@ -21,11 +21,13 @@ def class_energies(blocks: tuple[Array, ...], weights: Any, means: Any, factors:
     """
     values = [as_real(block) for block in blocks]
     channels = len(values)
-    classes = means.shape[0]
-    if tuple(means.shape) != (classes, channels) or tuple(factors.shape) != (classes, channels, channels):
+    weights, means, factors = as_table(weights, "weights"), as_table(means, "means"), as_table(factors, "factors")
+    shapes = tuple(weights.shape), tuple(means.shape), tuple(factors.shape)
+    classes = shapes[0][0] if len(shapes[0]) == 1 else 0
+    if classes < 1 or shapes[1:] != ((classes, channels), (classes, channels, channels)):
         raise ValueError(
-            f"means of shape {tuple(means.shape)} and factors of shape {tuple(factors.shape)} are for {means.shape[-1]} channels, but "
-            f"{channels} arrays were given; give one array per channel, in their order."
+            f"weights, means and factors of shapes {', '.join(map(str, shapes))} do not describe classes of {channels} channels, "
+            f"one per array given; they are of shapes (classes,), (classes, channels) and (classes, channels, channels)."
         )
     xp = namespace(*values)
     w, m, f = (xp_table(table, values[0]) for table in (weights, means, factors))

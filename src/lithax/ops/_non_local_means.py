@@ -72,7 +72,8 @@ def _filtered(block: Array, valid: Array | None, patch_size: Any, patch_distance
         raise TypeError(
             f"an array of {block.dtype} has no noise of one kind; smooth its real and imaginary parts apart."
         )
-    h, sigma = (cast(v, block.dtype) for v in _strength(h, sigma))
+    strength = zip(("h", "sigma"), _strength(h, sigma), strict=True)
+    h, sigma = (cast(v, block.dtype, name) for name, v in strength)
     sizes, reach = odd_size(patch_size, "patch_size"), as_halo(patch_distance, "patch_distance")
     if valid is not None:
         block = xp.where(valid, block, xp.zeros_like(block))

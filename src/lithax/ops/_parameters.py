@@ -16,10 +16,22 @@ def is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real)
 
 
-def cast(value: Any, dtype: Any) -> Any:
-    """Return a parameter in a form that meets a block of `dtype` without promoting it."""
+def cast(value: Any, dtype: Any, name: str) -> Any:
+    """Return a parameter in a form that meets a block of `dtype` without promoting it.
+
+    Raises
+    ------
+    ValueError
+        If it is NaN.
+    TypeError
+        If it is neither a number nor an array.
+    """
     if is_number(value):
+        if math.isnan(value):
+            raise ValueError(f"{name}={value!r} would leave no voxel a number; give a number.")
         return float(value)
+    if not is_array(value):
+        raise TypeError(f"{name}={value!r} must be a number, or an array that holds one.")
     return namespace(value).astype(value, dtype, copy=False)
 
 

@@ -18,7 +18,7 @@ def _bound(x: Array, bound: Any, name: str) -> Any:
     if is_number(bound) and math.isnan(bound):
         raise ValueError(f"{name}={bound!r} bounds nothing; give a number, or leave {name} out.")
     if not xp.isdtype(x.dtype, "integral"):
-        return cast(bound, x.dtype)
+        return cast(bound, x.dtype, name)
     low, high = int(xp.iinfo(x.dtype).min), int(xp.iinfo(x.dtype).max)
     if not is_number(bound):
         if not xp.isdtype(bound.dtype, "integral"):
@@ -125,8 +125,8 @@ def rescale(
     """
     xp = namespace(block)
     x = as_real(block)
-    low, high = (cast(v, x.dtype) for v in _interval(input_range, "input_range"))
-    start, stop = (cast(v, x.dtype) for v in _interval(output_range, "output_range"))
+    low, high = (cast(v, x.dtype, "input_range") for v in _interval(input_range, "input_range"))
+    start, stop = (cast(v, x.dtype, "output_range") for v in _interval(output_range, "output_range"))
     if is_number(low) and is_number(high) and not high - low != 0:
         raise ValueError(f"input_range={input_range!r} has no width, so no line maps it; give two different values.")
     part = (x - low) * (1.0 / (high - low))
@@ -159,4 +159,4 @@ def standardize(block: Shaped[Any, "x y z"], *, mean: Any, standard_deviation: A
             f"standard_deviation={standard_deviation!r} must be positive; a constant image cannot be standardized."
         )
     x = as_real(block)
-    return (x - cast(mean, x.dtype)) * (1.0 / cast(standard_deviation, x.dtype))
+    return (x - cast(mean, x.dtype, "mean")) * (1.0 / cast(standard_deviation, x.dtype, "standard_deviation"))

@@ -153,7 +153,8 @@ def frangi(
     Frangi et al., Multiscale vessel enhancement filtering, MICCAI (1998) 130-137, eqs. 10-13.
     doi:10.1007/BFb0056195
     """
-    for name, value in (("gamma", gamma), ("alpha", alpha), ("beta", beta)):
+    scales = {"alpha": alpha, "beta": beta, "gamma": gamma}
+    for name, value in scales.items():
         if is_number(value) and not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name}={value!r} must be positive.")
     best = None
@@ -165,7 +166,7 @@ def frangi(
         plate = second / third
         blob = smallest * smallest / (second * third)
         strength = values[0] * values[0] + values[1] * values[1] + values[2] * values[2]
-        a, b, c = (2.0 * cast(v, values[0].dtype) ** 2 for v in (alpha, beta, gamma))
+        a, b, c = (2.0 * cast(v, values[0].dtype, name) ** 2 for name, v in scales.items())
         measure = (1.0 - xp.exp(-(plate * plate) / a)) * xp.exp(-blob / b) * (1.0 - xp.exp(-strength / c))
         best = _larger(best, measure)
     assert best is not None

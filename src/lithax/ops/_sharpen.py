@@ -10,7 +10,7 @@ from lithax.grid import Halo, as_halo
 from lithax.ops._gaussian import gaussian, gaussian_radius
 from lithax.ops._masked import where_present
 from lithax.ops._median import median
-from lithax.ops._parameters import cast, is_number
+from lithax.ops._parameters import cast, is_number, per_axis
 from lithax.ops._separable import shifted
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
@@ -24,6 +24,10 @@ def _core(x: Array, halo: Halo) -> Array:
 
 def unsharp_halo(radius: Any = 1.0) -> Halo:
     """Return the reach of the Gaussian."""
+    if any(is_number(r) and not (r >= 0 and math.isfinite(r)) for r in per_axis(radius, "radius")):
+        raise ValueError(
+            f"radius={radius!r} must be a finite number of voxels >= 0, the standard deviation of the Gaussian."
+        )
     return gaussian_radius(radius)
 
 
@@ -36,7 +40,7 @@ def _unsharp_masked(
     core, present = _core(x, unsharp_halo(radius)), _core(valid, unsharp_halo(radius))
     xp = namespace(x)
     core = xp.where(present, core, xp.zeros_like(core))
-    return where_present(present, core + cast(amount, x.dtype) * (core - smooth))
+    return where_present(present, core + cast(amount, x.dtype, "amount") * (core - smooth))
 
 
 @voxel_op(halo=unsharp_halo, static="radius", masked=_unsharp_masked, lengths={"radius": "width"})
@@ -68,7 +72,7 @@ def unsharp_mask(block: Shaped[Any, "x y z"], *, radius: Any = 1.0, amount: Any 
     """
     x = as_real(block)
     core = _core(x, unsharp_halo(radius))
-    return core + cast(amount, x.dtype) * (core - gaussian.body(x, sigma=radius))
+    return core + cast(amount, x.dtype, "amount") * (core - gaussian.body(x, sigma=radius))
 
 
 def _zinger(block: Array, valid: Array | None, threshold: Any, radius: Any) -> Array:
@@ -85,7 +89,7 @@ def _zinger(block: Array, valid: Array | None, threshold: Any, radius: Any) -> A
         assert median.masked is not None
         middle = median.masked(block, valid, radius=radius, footprint="cube")
     real = as_real(core)
-    spike = real - as_real(middle) > cast(threshold, real.dtype)
+    spike = real - as_real(middle) > cast(threshold, real.dtype, "threshold")
     if valid is None:
         return xp.where(spike, middle, core)
     return where_present(_core(valid, halo), xp.where(spike, middle, core))

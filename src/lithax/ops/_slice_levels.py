@@ -1,10 +1,13 @@
 """Grey levels put right slice by slice, and ring by ring."""
 
+import math
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float, Shaped
 
 from lithax.arrays import as_real, is_array, lookup, namespace
+from lithax.geometry import check_center
 from lithax.ops._context import Context
 from lithax.ops._derivative import axis_number
 from lithax.ops._parameters import cast, is_number
@@ -14,14 +17,25 @@ from lithax.typing import Array
 
 def _per_slice(values: Any, name: str, block: Array, context: Context, axis: int) -> Any:
     if is_number(values) or (is_array(values) and values.ndim == 0):
-        return cast(values, block.dtype)
+        return cast(values, block.dtype, name)
     length = context.shape[axis]
-    if not is_array(values) or tuple(values.shape) != (length,):
+    values = as_table(values, name)
+    if tuple(values.shape) != (length,):
         raise ValueError(
             f"{name} must be a number, or an array of one number for each of the {length} slices across axis {axis}, as "
             f"lx.measure.reference_levels gives it."
         )
     return _along(xp_table(values, block), context, axis, block)
+
+
+def as_table(values: Any, name: str) -> Array:
+    """Return an array as it is, and what else holds numbers, such as a list, as a NumPy array."""
+    if is_array(values):
+        return values
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is a {type(values).__name__} that does not hold numbers; give an array.") from None
 
 
 def xp_table(values: Any, block: Array) -> Array:
@@ -69,7 +83,11 @@ def normalise_slices(
     values = as_real(x)
     lower = _per_slice(low, "low", values, block, number)
     upper = _per_slice(high, "high", values, block, number)
-    first, second = (cast(t, values.dtype) for t in targets)
+    if is_number(lower) and is_number(upper) and lower == upper:
+        raise ValueError(f"low={low!r} and high={high!r} are the same grey level; give two different references.")
+    if not isinstance(targets, tuple | list) or len(targets) != 2:
+        raise ValueError(f"targets={targets!r} must be two grey levels, those that the references get.")
+    first, second = (cast(t, values.dtype, "targets") for t in targets)
     return first + (second - first) * (values - lower) / (upper - lower)
 
 
@@ -79,7 +97,7 @@ def radii(block: Array, context: Context, axis: int, center: Any) -> Array:
     index = context.index(block)
     across = [a for a in range(3) if a != axis]
     squared: Any = None
-    for a, c in zip(across, center, strict=True):
+    for a, c in zip(across, check_center(center), strict=True):
         d = xp.astype(index[a], block.dtype) - c
         squared = d * d if squared is None else squared + d * d
     return xp.sqrt(squared)
@@ -109,6 +127,11 @@ def subtract_rings(
     number = axis_number(axis)
     values = as_real(x)
     xp = namespace(values)
+    table = as_table(table, "table")
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError(
+            f"table has shape {tuple(table.shape)}; give a row for all slices, or one for each, (rows, distances)."
+        )
     rows, width = table.shape
     if rows not in (1, block.shape[number]):
         raise ValueError(
@@ -163,7 +186,12 @@ def divide_cupping(
     """
     number = axis_number(axis)
     values = as_real(x)
-    r = radii(values, block, number, center) / cast(scale, values.dtype)
+    if is_number(scale) and not (scale > 0 and math.isfinite(scale)):
+        raise ValueError(f"scale={scale!r} must be a positive number of voxels, the unit of the distance.")
+    coefficients = as_table(coefficients, "coefficients")
+    if coefficients.ndim != 1 or 0 in coefficients.shape:
+        raise ValueError(f"coefficients has shape {tuple(coefficients.shape)}; give c0, c1, ... in one row.")
+    r = radii(values, block, number, center) / cast(scale, values.dtype, "scale")
     squared = r * r
     row = xp_table(coefficients, values)
     factor: Any = None

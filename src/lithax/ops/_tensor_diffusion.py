@@ -39,7 +39,7 @@ def tensor_halo(iterations: int = 5, sigma: Any = 0.7, rho: Any = 1.5) -> Halo:
 def _products(x: Array, valid: Array | None, sigma: float, rho: float, contrast: Any) -> list[Array]:
     # The structure tensor on all voxels but those that its windows use up.
     inner = lambda field, axis: crop(field, [int(a != axis) for a in range(3)])  # noqa: E731
-    scale = 1.0 / cast(contrast, x.dtype)
+    scale = 1.0 / cast(contrast, x.dtype, "contrast")
     if valid is None:
         smooth = fence(gaussian.body(x, sigma=sigma))
         slopes = [fence(central_difference(inner(smooth, axis), axis, 1.0)) * scale for axis in range(3)]
@@ -111,7 +111,7 @@ def _diffused(
     x = as_real(block)
     xp = namespace(x)
     tensor = _diffusivity(x, valid, float(sigma), float(rho), contrast, enhance)
-    step = cast(step, x.dtype)
+    step = cast(step, x.dtype, "step")
     outer = [h - iterations for h in tensor_halo(iterations, sigma, rho)]
     start = crop(x, outer)
     bonds: list[Array] = []

@@ -118,4 +118,4 @@ def soft_threshold(block: Shaped[Any, "x y z"], *, value: Any, width: Any) -> Sh
         raise ValueError(f"width={width!r} must be positive; for a sharp threshold use threshold.")
     xp = namespace(block)
     x = as_real(block)
-    return 0.5 * xp.tanh((x - cast(value, x.dtype)) * (0.5 / cast(width, x.dtype))) + 0.5
+    return 0.5 * xp.tanh((x - cast(value, x.dtype, "value")) * (0.5 / cast(width, x.dtype, "width"))) + 0.5

@@ -50,7 +50,7 @@ def _stepped(x: Array, bonds: list[Array], dual: Dual, weight: Any, steps: int) 
         slopes = [cut(out, *(int(a == axis) for a in range(3)), size=1) - here for axis in range(3)]
         slopes = [xp.where(bond, slope, xp.zeros_like(slope)) for bond, slope in zip(between, slopes, strict=True)]
         norm = smooth_root(slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2)
-        scale = 1.0 / (1.0 + norm * (STEP / cast(weight, x.dtype)))
+        scale = 1.0 / (1.0 + norm * (STEP / cast(weight, x.dtype, "weight")))
         a, b, c = (put_inside(p, (inside(p) - STEP * g) * scale) for p, g in zip(dual, slopes, strict=True))
         return a, b, c
 

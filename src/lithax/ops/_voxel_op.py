@@ -161,6 +161,8 @@ class VoxelOp(AbstractOperation):
     ) -> Any:
         """Apply the operation to whole arrays; see the combinators for images."""
         arrays, parameters = self.split_arguments(arrays, parameters)
+        if not arrays:
+            raise TypeError(f"{self.name}() takes one array or more, got none.")
         for position, array in enumerate(arrays):
             if not is_array(array):
                 raise TypeError(
