@@ -86,7 +86,15 @@ def fence(x: Array) -> Array:
     def fenced(v: Array) -> Array:
         return lax.cond(lax.optimization_barrier(jnp.asarray(True)), lambda w: w, jnp.zeros_like, v)
 
-    return lax.platform_dependent(x, cpu=fenced, default=lambda v: v)
+    return fenced(x) if _only_cpus() else lax.platform_dependent(x, cpu=fenced, default=lambda v: v)
+
+
+def _only_cpus() -> bool:
+    # Where no other device can run a program, a second form of every stage is traced for nothing.
+    # Exported to another platform the program is right, too; its fences are only not needed.
+    import jax
+
+    return jax.default_backend() == "cpu"
 
 
 def stage(function: Callable[..., Array], *operands: Any) -> Array:
@@ -94,7 +102,8 @@ def stage(function: Callable[..., Array], *operands: Any) -> Array:
     it.
 
     The function is the branch of the `fence`, so that what it makes is written once, where it
-    stays; a fence around the result copies it.
+    stays; a fence around the result copies it. One that was passed through `jax.jit` is traced once
+    for all stages of equal shapes.
     """
     if not any(map(is_traced, operands)):
         return function(*operands)
@@ -102,14 +111,14 @@ def stage(function: Callable[..., Array], *operands: Any) -> Array:
     from jax import lax
     from jax import numpy as jnp
 
-    def run(*operands: Any) -> Array:  # a plain function: methods of modules of arrays cannot be hashed
+    def plain(*operands: Any) -> Array:  # methods of modules of arrays cannot be hashed
         return function(*operands)
 
-    run = jax.jit(run)  # it stands in two branches, and is traced once
+    run = function if isinstance(function, jax.stages.Wrapped) else jax.jit(plain)
     made = jax.eval_shape(run, *operands)
 
     def staged(*operands: Any) -> Array:
         nothing = lambda *_: jnp.zeros(made.shape, made.dtype)  # noqa: E731
         return lax.cond(lax.optimization_barrier(jnp.asarray(True)), run, nothing, *operands)
 
-    return lax.platform_dependent(*operands, cpu=staged, default=run)
+    return staged(*operands) if _only_cpus() else lax.platform_dependent(*operands, cpu=staged, default=run)

@@ -77,6 +77,10 @@ class FaceOperator(eqx.Module):
         return jnp.where(diagonal > 0, flat / jnp.where(diagonal > 0, diagonal, 1), 0).astype(flat.dtype)
 
 
+residual, scaled, relaxed = (jax.jit(f) for f in (FaceOperator.residual, FaceOperator.scaled, FaceOperator.relaxed))
+"""The methods as functions of an operator, which `stage` traces once for all of one shape."""
+
+
 def face_operator(
     x: jax.Array,
     y: jax.Array,

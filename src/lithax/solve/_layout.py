@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
+from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import stage
@@ -71,8 +72,7 @@ class AbstractLayout(eqx.Module):
 
     def cells(self, v: jax.Array) -> jax.Array:
         """Return an array without its ghost cells."""
-        x, y, z = (slice(g, g + n) for n, g in zip(self.shape, self.ghosts, strict=True))
-        return v[x, y, z]
+        return lax.slice(v, self.ghosts, [g + n for g, n in zip(self.ghosts, self.shape, strict=True)])
 
     def shifted(self, v: jax.Array, axis: int, steps: int) -> jax.Array:
         """Return, flat, the neighbours `steps` cells up along an axis, for all cells between the
@@ -80,7 +80,7 @@ class AbstractLayout(eqx.Module):
         """
         margin = self.strides[0]
         start = margin + steps * self.strides[axis]
-        return v.reshape(-1)[start : start + self.shape[0] * margin]
+        return lax.slice(lax.reshape(v, (v.size,)), (start,), (start + self.shape[0] * margin,))
 
 
 class Layout(AbstractLayout):

@@ -36,7 +36,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, stage
 from lithax.grid import Index
-from lithax.solve._face_operator import FaceOperator, padded_faces
+from lithax.solve._face_operator import FaceOperator, padded_faces, relaxed, residual, scaled
 from lithax.solve._layout import AbstractLayout
 
 OVER = 1.8
@@ -68,7 +68,7 @@ class Multigrid(eqx.Module):
         e = self(r)
         if len(self.levels) > 1:  # a single level is solved at once
             for _ in range(self.visits - 1):
-                e = e + self(stage(self.levels[0].residual, e, r))
+                e = e + self(stage(residual, self.levels[0], e, r))
         return e
 
     def on_cells(self, r: jax.Array) -> jax.Array:
@@ -84,16 +84,16 @@ class Multigrid(eqx.Module):
             layout = operator.layout
             return layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape))
         first, *others = self.weights[level]
-        z = _smoothed(operator, stage(operator.scaled, r, first), r, others)
+        z = _smoothed(operator, stage(scaled, operator, r, first), r, others)
         step, coarse = self.steps[level], self.levels[level + 1]
-        left = stage(operator.residual, z, r)
+        left = stage(residual, operator, z, r)
         target = stage(lambda v: restricted(v, operator.layout, coarse.layout, step), left)
         if level + 1 == len(self.levels) - 1:
             e = self._cycle(target, level + 1)
         else:
 
             def visit(_: Any, e: jax.Array) -> jax.Array:
-                return e + self._cycle(stage(coarse.residual, e, target), level + 1)
+                return e + self._cycle(stage(residual, coarse, e, target), level + 1)
 
             e = lax.fori_loop(0, self.visits, visit, jnp.zeros_like(target))
         z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
@@ -103,10 +103,10 @@ class Multigrid(eqx.Module):
 def _smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Sequence[float]) -> jax.Array:
     if len(weights) <= 2:
         for weight in weights:
-            z = stage(operator.relaxed, z, r, weight)
+            z = stage(relaxed, operator, z, r, weight)
         return z
     steps = jnp.asarray(weights, z.dtype)  # a loop, so that the program does not grow with the steps
-    return lax.fori_loop(0, len(weights), lambda n, z: stage(operator.relaxed, z, r, steps[n]), z)
+    return lax.fori_loop(0, len(weights), lambda n, z: stage(relaxed, operator, z, r, steps[n]), z)
 
 
 def multigrid(

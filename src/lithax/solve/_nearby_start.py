@@ -17,29 +17,33 @@ from lithax.arrays import stage
 from lithax.solve._conduction_problem import Drive, Faces, mixed_energy, operator_of, right_hand_side
 from lithax.solve._conduction_solve import Settings, imbalance
 from lithax.solve._conjugate_gradients import State, start
+from lithax.solve._face_operator import relaxed, residual
 from lithax.solve._multigrid import Multigrid, multigrid
 
 SHARE = 0.15
 """Of what is left after a step to what was left before it, at least."""
 
 
-@partial(jax.jit, static_argnums=3, donate_argnums=(0, 2))
 def begin_nearby(faces: Faces, drive: Drive, guess: jax.Array, settings: Settings) -> tuple[Multigrid, State]:
     """Return the levels, and the state before the first step, from a smoothed first guess.
 
-    The weights and the guess (padded) handed in are used up.
+    The guess (padded) handed in is used up.
     """
-    layout = settings.layout
-    cycle = multigrid(operator_of(layout, faces), strengths=settings.strengths)
-    operator = cycle.levels[0]
+    cycle = multigrid(operator_of(settings.layout, faces), strengths=settings.strengths)
+    return cycle, _smoothed_start(cycle, drive, guess, settings)
+
+
+@partial(jax.jit, static_argnums=3, donate_argnums=2)
+def _smoothed_start(cycle: Multigrid, drive: Drive, guess: jax.Array, settings: Settings) -> State:
+    layout, operator = settings.layout, cycle.levels[0]
     b = stage(lambda *faces: layout.pad(right_hand_side(layout, faces, drive)), *operator.faces)
     u = guess
     for weight in cycle.weights[0] if cycle.weights else ():
-        u = stage(operator.relaxed, u, b, weight)
+        u = stage(relaxed, operator, u, b, weight)
     u = stage(layout.filled, u)
     energy = mixed_energy(layout, operator.faces, drive, u, drive, u)
-    r = stage(operator.residual, u, b)
-    return cycle, eqx.tree_at(lambda state: state.u, start(operator, r, None, energy), u)
+    r = stage(residual, operator, u, b)
+    return eqx.tree_at(lambda state: state.u, start(operator, r, None, energy), u)
 
 
 @partial(jax.jit, static_argnums=3)
