@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
+from lithax.arrays import is_jax
 from lithax.solve._conduction_setup import Boundaries
 from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._error_budget import ErrorBudget
@@ -13,7 +15,7 @@ from lithax.solve._medium import Medium
 
 
 def assembled(
-    values: Sequence[jax.Array],
+    values: Sequence[Any],
     stats: Any,
     share: Any,
     porosity: Any,
@@ -33,21 +35,24 @@ def assembled(
     ----------
     values
         Of each operator: one for all axes where the boundaries allow it, then a tensor; one a
-        number otherwise.
+        number otherwise. NumPy's where they are known; JAX's then come out all the same.
     stats
         How the solves ended, with a leading axis over what drove the current.
     share
         Total, accessible and percolating share of the volume, shape (operators, 3).
     """
     several = axis == "all"
+    xp = jnp if any(is_jax(v) for v in values) else np
     tensor = values[0] if several and boundaries.whole else None
-    value = jnp.diagonal(tensor) if tensor is not None else jnp.stack(values) if several else values[0]
+    value = xp.diagonal(tensor) if tensor is not None else xp.stack(values) if several else values[0]
     if not several:
         stats, share = jax.tree.map(lambda v: v[0], stats), share[0]
     total, accessible, percolating = (share[..., n] for n in range(3))
     if tensor is not None:
         accessible, percolating = accessible[0], percolating[0]
     total = porosity if medium.pore is not None else total[0] if several else total
+    ends = (value, tensor, stats.done & (stats.error <= tolerance), stats, xp.sqrt(stats.error))
+    value, tensor, converged, stats, slope_error = jax.tree.map(jnp.asarray, ends)
     return Conductivity(
         value=value,
         tensor=tensor,
@@ -55,12 +60,12 @@ def assembled(
         porosities=Porosities(total, accessible, percolating),
         bounds=limits,
         fluid=fluid,
-        converged=stats.done & (stats.error <= tolerance),
+        converged=converged,
         iterations=stats.iterations,
         residual=stats.residual,
         balance=stats.balance,
         solver_error=stats.error,
-        gradient_error=jnp.sqrt(stats.error),
+        gradient_error=slope_error,
         error_budget=ErrorBudget(solver=stats.error, balance=stats.balance),
         axis=axis,
         ends="linear" if boundaries.linear else boundaries.ends,

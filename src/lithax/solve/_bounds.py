@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 
@@ -28,18 +29,26 @@ class Bounds(eqx.Module):
         return self.hashin_shtrikman[1]
 
 
-@jax.jit
 def bounds(values: Any, fractions: Any) -> Bounds:
     """Return the bounds for conductivities and their volume fractions, which add up to one."""
-    s, f = jnp.asarray(values), jnp.asarray(fractions)
+    known = isinstance(values, np.ndarray) and isinstance(fractions, np.ndarray)
+    return jax.tree.map(jnp.asarray, _bounds(np, values, fractions)) if known else _compiled(values, fractions)
+
+
+@jax.jit
+def _compiled(values: jax.Array, fractions: jax.Array) -> Bounds:
+    return _bounds(jnp, values, fractions)
+
+
+def _bounds(xp: Any, s: Any, f: Any) -> Bounds:
 
     def harmonic(shift: Any) -> Any:
         moved = s + shift
         # Where a fraction of the volume insulates and nothing is added, the mean of the resistances
         # is infinite.
-        safe = jnp.where(moved > 0, moved, 1)
-        insulated = jnp.sum(jnp.where(moved > 0, 0, f)) > 0
-        return jnp.where(insulated, 0.0, 1 / jnp.sum(f / safe)) - shift
+        safe = xp.where(moved > 0, moved, 1)
+        insulated = xp.sum(xp.where(moved > 0, 0, f)) > 0
+        return xp.where(insulated, 0.0, 1 / xp.sum(f / safe)) - shift
 
-    low, high = jnp.min(jnp.where(f > 0, s, jnp.inf)), jnp.max(jnp.where(f > 0, s, -jnp.inf))
-    return Bounds((harmonic(0.0), jnp.sum(f * s)), (harmonic(2 * low), harmonic(2 * high)))
+    low, high = xp.min(xp.where(f > 0, s, xp.inf)), xp.max(xp.where(f > 0, s, -xp.inf))
+    return Bounds((harmonic(0.0), xp.sum(f * s)), (harmonic(2 * low), harmonic(2 * high)))

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import numpy as jnp
 
 from lithax.arrays import is_traced
 from lithax.runtime import SerialWorld, connected
@@ -260,7 +259,7 @@ def conductivity(
 
 def _under_a_transformation(medium: Medium, fluid: Any) -> bool:
     # Within jax.jit even a new array of zeros is traced, whatever the arguments are.
-    return medium.traced or is_traced(fluid) or is_traced(jnp.zeros(()))
+    return medium.traced or is_traced(fluid) or is_traced(jax.device_put(np.zeros((), np.float32)))
 
 
 def _boundaries(axis: Any, ends: Any, sides: Any, loading: Any, reservoir: Any) -> Boundaries:

@@ -129,12 +129,12 @@ advance = partial(jax.jit, static_argnums=4, donate_argnums=3)(_step)
 
 
 @partial(jax.jit, static_argnums=3)
-def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings) -> Stats:
-    """Return how a solve ended."""
+def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings) -> tuple[Stats, jax.Array]:
+    """Return how a solve ended, and the power: the current for a drop of one."""
     layout, faces = settings.layout, cycle.levels[0].faces
     power = mixed_energy(layout, faces, drive, state.u, drive, state.u)
     current = mixed_energy(layout, faces, drive, state.u, drive, jnp.zeros_like(state.u))
-    return ended(state, power, current, imbalance(settings, faces, drive, state.u, state.r))
+    return ended(state, power, current, imbalance(settings, faces, drive, state.u, state.r)), power
 
 
 def ended(state: State, power: jax.Array, current: jax.Array, balance: jax.Array) -> Stats:
@@ -154,11 +154,13 @@ def solve_on_host(
     tolerances: Tolerances,
     settings: Settings,
     watch: Any,
-) -> tuple[jax.Array, Stats]:
-    """Run the host's loop; `watch` sees the state after each step."""
+) -> tuple[jax.Array, Stats, jax.Array]:
+    """Run the host's loop; `watch` sees the state after each step. Returns u, how the solve ended
+    and the power.
+    """
     state = watch.restored(state)
     state = loop(lambda s: advance(cycle, drive, tolerances, s, settings), state, int(tolerances.most), watch)
-    return state.u, stats_of(cycle, drive, state, settings)
+    return state.u, *stats_of(cycle, drive, state, settings)
 
 
 @partial(eqx.filter_custom_jvp)
@@ -169,7 +171,7 @@ def potential(faces: Faces, drive: Drive, tolerances: Tolerances, settings: Sett
     faces = lax.stop_gradient(faces)
     cycle, state = begin(faces, drive, None, settings)
     state = loop(lambda s: _step(cycle, drive, tolerances, s, settings), state, tolerances.most)
-    return settings.layout.filled(state.u), stats_of(cycle, drive, state, settings)
+    return settings.layout.filled(state.u), stats_of(cycle, drive, state, settings)[0]
 
 
 @potential.def_jvp

@@ -16,6 +16,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
+from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
 from lithax.solve._conduction_solve import (
     Settings,
@@ -143,8 +144,8 @@ class ConductionSolver:
         section = self.domain.section(run)
         fluid = np.asarray(0.0 if self.fluid is None else self.fluid, medium.dtype)
         faces, scale = weights(medium, keep, fluid, section, run.settings.layout, run.geometry, run.reservoir)
-        drives = jnp.asarray(run.drives, medium.dtype)
-        cycle, potentials, ended = None, [], []
+        drives = run.drives.astype(medium.dtype)
+        cycle, potentials, ended, power = None, [], [], None
         for number, drive in enumerate(_drives(drives)):
             guess = self._guess(run, number)
             if cycle is None:
@@ -154,19 +155,21 @@ class ConductionSolver:
                 state = begin_again(cycle, drive, guess, run.settings)
             given = (run.settings, run.geometry, run.reservoir, float(fluid), number)
             look = self.watch.start(run, number, (medium.data, medium.table, keep), given)
-            u, stats = solve_on_host(cycle, state, drive, self.tolerances(), run.settings, look)
+            u, stats, power = solve_on_host(cycle, state, drive, self.tolerances(), run.settings, look)
             potentials.append(run.settings.layout.filled(u))
             ended.append(stats)
-        matrix = _matrix(faces, drives, tuple(potentials), run.settings)
-        stats = jax.tree.map(lambda *v: jnp.stack(v), *ended)
-        solved = Solved(matrix, tuple(potentials) if self.fields else None, stats)
+        # From here on single numbers, by NumPy: each of JAX's operations on them is a program.
+        one = len(drives) == 1
+        matrix = np.asarray(power)[None, None] if one else _matrix(faces, drives, tuple(potentials), run.settings)
+        stats = jax.tree.map(lambda *v: np.stack(v), *jax.device_get(ended))
+        solved = Solved(np.asarray(matrix), tuple(potentials) if self.fields else None, stats)
         if self.wants_gradient:
             self.gradients.append(
                 _gradient(
                     medium, keep, fluid, section, drives, tuple(potentials), run.settings, run.geometry, run.reservoir
                 )
             )
-        return solved, scale, faces if self.fields else None
+        return solved, np.asarray(scale), faces if self.fields else None
 
     def _guess(self, run: Run, number: int) -> Any:
         if self.x0 is None:
@@ -213,7 +216,8 @@ class ConductionSolver:
         self, axis: str, found: list[Any], porosity: Any, share: Any, notes: tuple[str, ...], limits: Any
     ) -> Conductivity:
         values = [run.conductivity(solved.matrix, scale, self.fluid) for run, _, solved, scale, _ in found]
-        stats = jax.tree.map(lambda *v: jnp.concatenate(v), *(solved.stats for _, _, solved, *_ in found))
+        xp = np if isinstance(found[0][2].matrix, np.ndarray) else jnp
+        stats = jax.tree.map(lambda *v: xp.concatenate(v), *(solved.stats for _, _, solved, *_ in found))
         result = assembled(
             values, stats, share, porosity, limits, axis=axis, boundaries=self.boundaries, medium=self.medium,
             fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
@@ -226,7 +230,7 @@ class ConductionSolver:
             return result
         phi, flux, currents = [], [], []
         for run, _, solved, scale, faces in found:
-            for number, row in enumerate(_drives(jnp.asarray(run.drives, self.medium.dtype))):
+            for number, row in enumerate(_drives(run.drives.astype(self.medium.dtype))):
                 u = solved.u[number]
                 phi.append(potential_of(run, row, u, number))
                 flux.append(current_density(run, row, faces, u, scale, number))
@@ -324,10 +328,8 @@ def _bounds_of(s: jax.Array, inside: jax.Array | None, cells: int) -> Any:
     return bounds(flat, share if inside is None else jnp.where(inside.reshape(-1), share, 0))
 
 
-def _drives(rows: jax.Array) -> Any:
-    from lithax.solve._conduction_problem import Drive
-
-    return [Drive(rows[n]) for n in range(rows.shape[0])]
+def _drives(rows: np.ndarray) -> list[Drive]:
+    return [Drive(jnp.asarray(row)) for row in rows]
 
 
 def _percolation_on_host(
