@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 SHAPE = (6, 5, 7)
 
@@ -17,6 +18,10 @@ GRIDS = [
     {"chunks": (2, 2, 2), "shards": (4, 6, 4)},
     {"chunks": 64},
 ]
+EVERY_GRID = [
+    pytest.param(grid, marks=[pytest.mark.slow] * (k in (0, 2, 3)), id=str(grid)) for k, grid in enumerate(GRIDS)
+]
+"""For tests that take one grid after the other: ragged chunks, shards and one chunk; chunks thin along other axes are slow."""
 
 
 def images(shape: tuple[int, int, int] = SHAPE) -> list[tuple[str, np.ndarray]]:

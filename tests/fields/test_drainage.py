@@ -6,7 +6,7 @@ from scipy import ndimage
 
 import lithax as lx
 
-from .cases import GRIDS, SHAPE
+from .cases import EVERY_GRID, SHAPE
 
 
 def by_steps(pore, entry, trapping):
@@ -52,7 +52,7 @@ def test_arrays_follow_the_definition(entry, trapping):
             np.testing.assert_allclose(found.saturation, steps)
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", EVERY_GRID)
 def test_images_give_what_arrays_give(grid):
     rng = np.random.default_rng(4)
     shape = (

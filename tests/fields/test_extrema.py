@@ -8,7 +8,7 @@ from skimage.morphology import local_maxima, local_minima, reconstruction
 
 import lithax as lx
 
-from .cases import GRIDS, SHAPE
+from .cases import EVERY_GRID, SHAPE
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
@@ -46,7 +46,7 @@ def test_hysteresis_is_as_in_scikit_image():
         np.testing.assert_array_equal(lx.hysteresis(values, 0.0, 0.2), expected)
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", EVERY_GRID)
 def test_images_give_what_arrays_give(grid):
     rng = np.random.default_rng(3)
     values, where = rng.integers(0, 6, SHAPE).astype("u1"), rng.random(SHAPE) < 0.8

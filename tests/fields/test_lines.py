@@ -8,7 +8,7 @@ from scipy import ndimage
 
 import lithax as lx
 
-from .cases import GRIDS, SHAPE
+from .cases import EVERY_GRID, SHAPE
 
 
 def steepest(lines, times=1):
@@ -52,7 +52,7 @@ def test_distance_on_a_line():
         np.testing.assert_array_equal(lx.distance_lines(np.where(pore, 3, 1), axis=axis, phases=3), expected)
 
 
-@pytest.mark.parametrize("grid", GRIDS[1:], ids=str)
+@pytest.mark.parametrize("grid", EVERY_GRID[1:])
 def test_images_give_what_arrays_give(grid):
     values, where = scan(1), np.random.default_rng(2).random(SHAPE) < 0.8
     for k, (name, operation) in enumerate(OPERATIONS.items()):

@@ -7,7 +7,7 @@ from skimage.morphology import reconstruction
 
 import lithax as lx
 
-from .cases import GRIDS, SHAPE, images
+from .cases import EVERY_GRID, SHAPE, images
 
 
 def fields(kind, rng):
@@ -33,7 +33,7 @@ def test_arrays_are_as_in_scikit_image(kind, connectivity):
         np.testing.assert_array_equal(down, reconstruction(high, mask, method="erosion", footprint=footprint))
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", EVERY_GRID)
 def test_images_give_what_arrays_give(grid):
     rng = np.random.default_rng(3)
     for kind, options in (("uint8", {}), ("float", {"connectivity": 26}), ("int", {"where": rng.random(SHAPE) < 0.8})):

@@ -5,10 +5,10 @@ import pytest
 
 import lithax as lx
 
-from .cases import GRIDS, SHAPE
+from .cases import EVERY_GRID, SHAPE
 
 
-@pytest.mark.parametrize("grid", GRIDS[1:], ids=str)
+@pytest.mark.parametrize("grid", EVERY_GRID[1:])
 def test_images_give_what_arrays_give(grid):
     rng = np.random.default_rng(0)
     pore = rng.random(SHAPE) < 0.8

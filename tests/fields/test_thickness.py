@@ -6,7 +6,7 @@ from scipy import ndimage
 
 import lithax as lx
 
-from .cases import GRIDS, SHAPE, images
+from .cases import EVERY_GRID, SHAPE, images
 
 
 def by_definition(pore):
@@ -58,7 +58,7 @@ def test_walls_at_the_faces_of_the_image():
     np.testing.assert_array_equal(lx.local_thickness(image, outside="background", progress=False)[...], closed)
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", EVERY_GRID)
 def test_images_give_what_arrays_give(grid):
     rng = np.random.default_rng(1)
     # Blocks of one voxel, each with its own balls, are many.

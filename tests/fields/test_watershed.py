@@ -11,7 +11,7 @@ from skimage.segmentation import watershed as of_scikit_image
 
 import lithax as lx
 
-from .cases import GRIDS, SHAPE
+from .cases import EVERY_GRID, SHAPE
 
 
 def by_prim(values, seeds, taken):
@@ -90,7 +90,7 @@ def test_shallow_basins_are_merged():
     assert counts[0] > counts[1] > counts[2] >= 1
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("grid", EVERY_GRID)
 @pytest.mark.parametrize("kind", ["plateaus", "smooth"])
 def test_images_give_what_arrays_give(grid, kind):
     rng = np.random.default_rng(5)
