@@ -10,6 +10,13 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).with_name("first_hour.py")
+EACH = """
+import runpy, sys
+_, program, *words = sys.argv
+for word in words:
+    sys.argv = [program, *["changed"] * (word == "changed")]
+    runpy.run_path(program, run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -36,15 +43,17 @@ def test_the_first_hour_twice_in_one_folder(tmp_path, german):
     folder.mkdir()
     environment = os.environ | german | {"MPLBACKEND": "agg"}
 
-    def hour(*arguments):
+    def hours(*arguments):
+        """What each hour printed; those of one call share a process."""
         done = subprocess.run(
-            [sys.executable, "-W", "error::RuntimeWarning", PROGRAM, *arguments],
+            [sys.executable, "-W", "error::RuntimeWarning", "-c", EACH, PROGRAM, *arguments],
             cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=False, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
-    first, second, changed = hour(), hour(), hour("changed")
+    (first,) = hours("same")
+    second, changed = hours("same", "changed")
     assert first == second
     assert first["decimal point"] == ","  # the locale was in force
     assert changed["porosity"] != first["porosity"]

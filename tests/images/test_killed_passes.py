@@ -22,11 +22,14 @@ MOMENTS = {  # of three passes, or of two levels: in the first, between two, in 
 }
 
 
-@pytest.mark.parametrize("kind", sorted(MOMENTS))
-def test_killed_and_resumed(kind, tmp_path, rng):
-    data = rng.integers(40, 60_000, (20, 18, 11)).astype("u2")
-    lx.from_array(data, chunks=6, store=tmp_path / "in")
-    runs = [[kind, str(tmp_path), *moment] for moment in MOMENTS[kind]] + [[kind, str(tmp_path)]]
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """The data, and for each kind its folder, how its runs ended, and what was written on standard error: one program runs all."""
+    data = np.random.default_rng(7).integers(40, 60_000, (20, 18, 11)).astype("u2")
+    runs, folders = [], {kind: tmp_path_factory.mktemp(kind) for kind in MOMENTS}
+    for kind, folder in folders.items():
+        lx.from_array(data, chunks=6, store=folder / "in")
+        runs += [[kind, str(folder), *moment] for moment in MOMENTS[kind]] + [[kind, str(folder)]]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", PROGRAM, json.dumps(runs)],
         capture_output=True,
@@ -35,9 +38,18 @@ def test_killed_and_resumed(kind, tmp_path, rng):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    statuses = json.loads(done.stdout)
-    assert statuses[-1] == 0, done.stderr
-    assert statuses[:-1] == [-signal.SIGKILL] * (len(runs) - 1), done.stderr
+    statuses = iter(json.loads(done.stdout))
+    return data, {
+        kind: (folder, [next(statuses) for _ in range(len(MOMENTS[kind]) + 1)], done.stderr)
+        for kind, folder in folders.items()
+    }
+
+
+@pytest.mark.parametrize("kind", MOMENTS)
+def test_killed_and_resumed(kind, ended):
+    data, (tmp_path, statuses, errors) = ended[0], ended[1][kind]
+    assert statuses[-1] == 0, errors
+    assert statuses[:-1] == [-signal.SIGKILL] * len(MOMENTS[kind]), errors
     where = tmp_path / ("in" if kind == "beside" else "out")
     assert lx.verify(where, progress=False)
     if kind == "passes":

@@ -162,8 +162,13 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("moment", "count"), MOMENTS)
-@pytest.mark.parametrize("shards", [None, SHARDS], ids=["chunks", "shards"])
+@pytest.mark.parametrize(
+    ("shards", "moment", "count"),
+    [
+        *(pytest.param(None, *moment, marks=[pytest.mark.slow] * (k in (0, 2, 6))) for k, moment in enumerate(MOMENTS)),
+        *(pytest.param(SHARDS, *moment, marks=[pytest.mark.slow] * (k % 2 == 0)) for k, moment in enumerate(MOMENTS)),
+    ],
+)
 def test_killed_at_a_chosen_moment_and_resumed(runner, source, whole, tmp_path, shards, moment, count):
     before = stored(source)
     store = tmp_path / "out.zarr"
@@ -203,8 +208,16 @@ def in_place_target(tmp_path, dtype="f4"):
     return x, store
 
 
-@pytest.mark.parametrize(("moment", "count"), [m for m in MOMENTS if m[0] != "block"])
-@pytest.mark.parametrize("dtype", ["f4", "i2"])
+IN_PLACE = [m for m in MOMENTS if m[0] != "block"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "moment", "count"),
+    [
+        *(pytest.param("f4", *moment, marks=[pytest.mark.slow] * (k in (0, 5))) for k, moment in enumerate(IN_PLACE)),
+        *(pytest.param("i2", *moment, marks=[pytest.mark.slow] * (k % 2 == 1)) for k, moment in enumerate(IN_PLACE)),
+    ],
+)
 def test_a_change_in_place_is_never_made_twice(runner, tmp_path, moment, count, dtype):
     x, store = in_place_target(tmp_path, dtype)
     spec = {"kind": "in place", "store": store, "other": 3}
