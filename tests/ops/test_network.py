@@ -1,5 +1,7 @@
 """A network applied block by block is the network of the whole array; what cannot be is refused by name."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -82,7 +84,13 @@ def grey():
     return np.random.default_rng(3).standard_normal(SHAPE).astype(np.float32)
 
 
-def on_the_whole(name, grey):
+@pytest.fixture(scope="module")
+def on_the_whole(grey):
+    """What a network gives for the whole array, compiled once for each."""
+    return functools.cache(lambda name: whole_scores(name, grey))
+
+
+def whole_scores(name, grey):
     pad = ((0, 0), *((r, r) for r in (RADII[name] if name == "unpadded" else (0, 0, 0))))
     return np.asarray(jax.jit(lambda x: NETWORKS[name](x))(np.pad(grey[None], pad, mode="symmetric")))
 
@@ -112,9 +120,13 @@ def test_the_radius_is_enough_and_needed(name, grey):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("chunks", [(8, 8, 8), (13, 7, 9), (22, 18, 20)], ids=str)
-def test_every_grid_gives_the_network_of_the_whole_array(name, chunks, grey):
-    expected = on_the_whole(name, grey)
+@pytest.mark.parametrize(
+    "chunks",
+    [(13, 7, 9), *(pytest.param(c, marks=pytest.mark.slow) for c in ((8, 8, 8), (22, 18, 20)))],
+    ids=str,
+)
+def test_every_grid_gives_the_network_of_the_whole_array(name, chunks, grey, on_the_whole):
+    expected = on_the_whole(name)
     image = lx.from_array(grey, chunks=chunks)
     scores = lx.chunk_map(lx.ops.network, image, model=NETWORKS[name], output="score", progress=False)
     # A convolution may add its products in another order for another shape: 4 ulp of the largest score.
@@ -123,8 +135,8 @@ def test_every_grid_gives_the_network_of_the_whole_array(name, chunks, grey):
         np.testing.assert_allclose(found[...], truth, rtol=0, atol=tolerance)
 
 
-def test_classes_and_probabilities(xp, grey):
-    scores = on_the_whole("padded", grey)
+def test_classes_and_probabilities(xp, grey, on_the_whole):
+    scores = on_the_whole("padded")
     given = xp.asarray(grey)
     classes = lx.ops.network(given, model=PADDED)
     assert classes.dtype == xp.uint8

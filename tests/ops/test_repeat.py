@@ -44,7 +44,10 @@ def field(rng):
     return rng.random(SHAPE).astype(np.float32)
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+# The other rules stand between other steps, below.
+@pytest.mark.parametrize(
+    "boundary", [pytest.param(b, marks=[pytest.mark.slow] * (b not in ("reflect", "wrap"))) for b in BOUNDARIES]
+)
 def test_over_chunks_it_is_the_chain_of_copies(field, boundary):
     step = partial(diffuse, boundary=boundary, boundary_value=0.3)
     expected = np.asarray(jax.jit(lx.chain(*[step] * 3))(field))

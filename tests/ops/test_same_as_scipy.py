@@ -8,7 +8,7 @@ from lithax.arrays import BOUNDARIES
 from .cases import CASES, every_case
 
 EPS64 = 2.0**-52
-SHAPES = [(9, 6, 7), (1, 5, 4), (3, 1, 1)]  # the last two are thinner than most halos
+SHAPES = [(7, 5, 6), (1, 5, 4), (3, 1, 1)]  # the last two are thinner than most halos
 DTYPES = [np.bool_, np.uint8, np.int16, np.uint32, np.int64, np.float32, np.float64]
 
 

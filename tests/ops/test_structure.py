@@ -108,7 +108,7 @@ def test_the_halo_is_enough_and_needed_and_every_grid_gives_the_whole(name, rng)
 
 
 @pytest.mark.parametrize(
-    "name", ["hessian", *(pytest.param(n, marks=pytest.mark.slow) for n in ("structure tensor", "sato")), "frangi"]
+    "name", ["hessian", *(pytest.param(n, marks=pytest.mark.slow) for n in ("structure tensor", "sato", "frangi"))]
 )
 def test_gradients(name, rng):
     run = OPS[name]

@@ -28,7 +28,7 @@ def moved(pores, voxels):
 
 CASES = [
     {},
-    {"wall": "half_voxel"},
+    pytest.param({"wall": "half_voxel"}, marks=pytest.mark.slow),
     pytest.param({"wall": "half_voxel", "spacing": (1.0, 1.3, 0.8)}, marks=pytest.mark.slow),
     pytest.param({"wall": "accurate", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.slow),
     pytest.param({"wall": "accurate", "sides": "no_slip"}, marks=pytest.mark.slow),
