@@ -1,10 +1,12 @@
 """Do masked forms see the voxels taken in and no others?"""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from lithax import ops
-from lithax.arrays import pad
+from lithax.arrays import pad, to_numpy
 from lithax.testing import neighbourhood
 
 from .cases import CASES, masked_cases
@@ -78,3 +80,27 @@ def test_opening_of_the_voxels_taken_in(rng):
     ours = ops.opening(x, radius=1, valid=valid)
     eroded = ops.erosion(x, radius=1, valid=valid)
     np.testing.assert_array_equal(ours, ops.dilation(eroded, radius=1, valid=valid))
+
+
+def test_a_selection_of_numpy_goes_with_every_library(xp, rng):
+    x, valid = rng.random(SHAPE), rng.random(SHAPE) < 0.7
+    calls = [partial(ops.uniform, size=3)]
+    if xp.__name__ != "jax.numpy":  # takes seconds to compile
+        calls.append(partial(ops.tensor_diffusion, contrast=1.0, iterations=1, sigma=0.4, rho=0.4))
+    for op in calls:
+        # float32 on JAX: 27 sums of numbers below 1.
+        found = op(xp.asarray(x), valid=valid)
+        np.testing.assert_allclose(to_numpy(found), op(x, valid=valid), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("valid", "error", "message"),
+    [
+        ([True], TypeError, "valid is a list; give a boolean array"),
+        (np.ones(SHAPE), TypeError, "valid has dtype float64; give booleans"),
+        (np.ones((1, 5, 7), bool), ValueError, r"valid has shape \(1, 5, 7\), the array \(6, 5, 7\)"),
+    ],
+)
+def test_what_is_no_selection_is_named(valid, error, message):
+    with pytest.raises(error, match=message):
+        ops.uniform(np.zeros(SHAPE), valid=valid)

@@ -24,6 +24,8 @@ from lithax.arrays import (
     boundary_index,
     fence,
     fori_loop,
+    is_array,
+    is_jax,
     is_traced,
     namespace,
     pad,
@@ -368,8 +370,7 @@ class Program:
                     f"arrays of shapes {shape} and {tuple(array.shape)} were given to {self!r}; all must agree."
                 )
         if valid is not None:
-            if tuple(valid.shape) != shape:
-                raise ValueError(f"valid has shape {tuple(valid.shape)}, the array {shape}; they must agree.")
+            valid = _selection(valid, arrays[0])
             self.check_selection()
         if (compiled := compiled_on_arrays(self, arrays, valid)) is not None:
             return compiled()
@@ -470,3 +471,17 @@ def _pad_above(x: Array, extra: Sequence[int], halo: Halo, shape: Sequence[int],
                 )
                 x = xp.where(outside, xp.asarray(step.boundary_value, dtype=x.dtype), x)
     return x
+
+
+def _selection(valid: Any, array: Array) -> Array:
+    # Which voxels are taken in, in the library of the array: a body meets one library.
+    if not is_array(valid):
+        raise TypeError(f"valid is a {type(valid).__name__}; give a boolean array, True where a voxel is taken in.")
+    if tuple(valid.shape) != tuple(array.shape):
+        raise ValueError(f"valid has shape {tuple(valid.shape)}, the array {tuple(array.shape)}; they must agree.")
+    if not namespace(valid).isdtype(valid.dtype, "bool"):
+        raise TypeError(f"valid has dtype {valid.dtype}; give booleans, True where a voxel is taken in.")
+    if not isinstance(valid, np.ndarray) or isinstance(array, np.ndarray):
+        return valid
+    xp = namespace(array)
+    return xp.asarray(valid) if is_jax(array) else xp.asarray(valid, device=array.device, copy=True)
