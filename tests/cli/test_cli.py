@@ -237,3 +237,17 @@ def test_a_command_of_one_process_is_not_run_by_two(run, voxels, tmp_path):
     assert done.returncode == 2, done
     assert done.stderr.count("lithax export works in one process, and a launcher such as mpiexec has started 2") == 1
     assert not (tmp_path / "rock.raw").exists()
+
+
+def test_the_numbers_of_a_conductivity_are_written_as_json(run, tmp_path):
+    pore = np.zeros((5, 4, 3), bool)
+    pore[:, 1, 1] = True  # joins the ends along x, and along no other axis
+    image = lx.from_array(pore, store=tmp_path / "tube.zarr")
+    done = run("solve", "conductivity", tmp_path / "tube.zarr", "--quiet", "--json", tmp_path / "new" / "f.json")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "new" / "f.json").read_text(encoding="utf-8"))
+    assert found["value"] == lx.solve.conductivity(image, axis="all", progress=False).value.tolist()
+    # One open column of twelve: F is the ratio of the areas; JSON has no word for infinity.
+    assert found["formation_factor"] == [pytest.approx(12, rel=1e-5), None, None]
+    assert found["converged"] == [True] * 3
+    assert found["units"]["formation_factor"] == "-"

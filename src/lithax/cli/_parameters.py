@@ -1,10 +1,13 @@
 """Kinds of command-line values, and how errors reach the user."""
 
+import errno
 import functools
+import json
 import os
 import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -63,6 +66,55 @@ def _unit_behind_length(ctx: click.Context, param: click.Parameter, value: str |
     if behind is not None and value is not None and value != behind:
         raise click.BadParameter(f"{value!r} is not the unit {behind} of --voxel-length; give one of them.", ctx, param)
     return behind if value is None else value
+
+
+def mapping(form: str, example: str, read: Callable[[str], Any]) -> Callable[..., dict[int, Any]]:
+    """Return the callback of an option that may be repeated, once for each phase: PHASE=something,
+    which `read` understands.
+    """
+
+    def callback(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        for text in given:
+            key, _, value = text.partition("=")
+            try:
+                phase, number = int(key), read(value)
+            except ValueError:
+                raise click.BadParameter(f"{text!r}: write {form}, such as {example}.", ctx, param) from None
+            if phase in found:
+                raise click.BadParameter(f"phase {phase} is given twice; give each phase once.", ctx, param)
+            found[phase] = number
+        return found
+
+    return callback
+
+
+JSON = click.option(
+    "--json", "as_json", type=click.Path(dir_okay=False, writable=True), help="Also write the numbers to this file."
+)
+
+
+def make_room_for(file: str | None) -> None:
+    """Make the folder of a file, or say that nothing can be written there: before a solve that may
+    take hours.
+    """
+    if file is not None:
+        folder = Path(file).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def show(found: Any, file: str | None) -> None:
+    """Print what a solve found, write its numbers to a file if one is named, and end with 1 if it
+    did not converge.
+    """
+    click.echo(str(found))
+    if file is not None:
+        Path(file).write_text(json.dumps(found.numbers(), indent=2) + "\n", encoding="utf-8")
+    converged = found.converged
+    if not all(bool(c) for c in (converged if getattr(converged, "shape", ()) else [converged])):
+        raise click.exceptions.Exit(1)
 
 
 QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")

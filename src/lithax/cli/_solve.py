@@ -1,14 +1,10 @@
 """``lithax solve``."""
 
-import errno
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import click
 
-from lithax.cli._parameters import PATH, QUIET, alone, raw_layout, tell
+from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapping, raw_layout, show, tell
 from lithax.cli._solve_conductivity import conductivity_command
 
 
@@ -23,13 +19,23 @@ def solve_command() -> None:
     """
 
 
+def _permeability(text: str) -> Any:
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ²^*")
+    return f"{float(number)} {text[len(number) :]}" if text != number else float(number)
+
+
 @solve_command.command("permeability")
 @click.argument("store", metavar="IMAGE")
 @PATH
 @raw_layout()
 @click.option("--pore", type=int, multiple=True, help="Value of the pores; may be repeated. Only booleans need none.")
 @click.option(
-    "--permeability", "matrix", multiple=True, metavar="VALUE=K", help="Porous phase, such as 2=1.5mD; may be repeated."
+    "--permeability",
+    "matrix",
+    multiple=True,
+    callback=mapping("VALUE=K", "2=1.5mD", _permeability),
+    metavar="VALUE=K",
+    help="Porous phase, such as 2=1.5mD; may be repeated.",
 )
 @click.option("--axis", type=click.Choice(["x", "y", "z", "all"]), default="all", show_default=True)
 @click.option("--ends", type=click.Choice(["pressure", "periodic"]), default="pressure", show_default=True)
@@ -46,9 +52,7 @@ def solve_command() -> None:
     "--tolerance", type=float, default=5e-3, show_default=True, help="Relative error that the solver may leave."
 )
 @click.option("--budget", is_flag=True, help="Also solve on split and on coarsened voxels: what the grid does to k.")
-@click.option(
-    "--json", "as_json", type=click.Path(dir_okay=False, writable=True), help="Also write the numbers to this file."
-)
+@JSON
 @QUIET
 @tell
 @alone
@@ -56,7 +60,7 @@ def permeability_command(
     store: str,
     path: str | None,
     pore: tuple[int, ...],
-    matrix: tuple[str, ...],
+    matrix: dict[int, Any],
     axis: str,
     ends: str,
     sides: str,
@@ -78,23 +82,17 @@ def permeability_command(
     lithax solve permeability rock.zarr --pore 0 --axis z --sides no_slip
     lithax solve permeability carbonate.zarr --pore 0 --permeability 2=1.5mD
     """
-    import numpy as np
-
     from lithax.images import open as open_image
     from lithax.solve import permeability
 
-    if as_json:  # a solve may take hours: whether its numbers can be written is known before
-        folder = Path(as_json).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    make_room_for(as_json)
     given = {name: value for name, value in options.items() if value is not None}
     image = open_image(store, path=path, mode="r", **given)
     found = permeability(
         image,
         axis=axis,
         pore=list(pore) or None,
-        permeability=_phases(matrix) or None,
+        permeability=matrix or None,
         ends=ends,
         sides=sides,
         wall=wall,
@@ -103,23 +101,7 @@ def permeability_command(
         budget=("grid", "resolution") if budget else (),
         progress=not quiet,
     )
-    click.echo(str(found))
-    if as_json:
-        Path(as_json).write_text(json.dumps(found.numbers(), indent=2) + "\n", encoding="utf-8")
-    if not bool(np.all(np.asarray(found.converged))):
-        raise click.exceptions.Exit(1)
-
-
-def _phases(matrix: tuple[str, ...]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
-    for text in matrix:
-        value, _, k = text.partition("=")
-        number = k.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ²^*")
-        try:
-            found[int(value)] = f"{float(number)} {k[len(number) :]}" if k != number else float(number)
-        except ValueError as error:
-            raise click.UsageError(f"--permeability {text!r} must be VALUE=K, such as 2=1.5mD.") from error
-    return found
+    show(found, as_json)
 
 
 solve_command.add_command(conductivity_command)

@@ -141,6 +141,30 @@ class Conductivity(eqx.Module):
         found = self.principal
         return None if found is None else float(found[0][0] / found[0][-1])
 
+    def numbers(self) -> dict[str, Any]:
+        """Return what was found as plain numbers, lists and text, as JSON has them (null: not
+        finite, or not determined); "units" says in what each is counted, "-" for shares.
+        """
+
+        def plain(value: Any) -> Any:
+            numbers = np.asarray(np.nan if value is None else value)
+            return (
+                np.where(np.isfinite(numbers), numbers, None).tolist()
+                if numbers.dtype.kind == "f"
+                else numbers.tolist()
+            )
+
+        names = ("value", "tensor", "formation_factor", "tortuosity_factor", "cementation_exponent", "fluid")
+        others = ("porosity", "balance", "residual", "iterations", "converged")
+        found: dict[str, Any] = {name: plain(getattr(self, name)) for name in (*names, *others)}
+        found["porosities"] = {name: plain(v) for name, v in vars(self.porosities).items()}
+        found["bounds"] = {name: [plain(v) for v in pair] for name, pair in vars(self.bounds).items()}
+        found["error_budget"] = {name: _plain_line(v, plain) for name, v in vars(self.error_budget).items()}
+        units = dict.fromkeys(found, "-") | dict.fromkeys(("value", "tensor", "fluid", "bounds"), self.unit)
+        del units["converged"]
+        words = {name: getattr(self, name) for name in ("unit", "axis", "ends", "sides", "meaning")}
+        return found | words | {"notes": list(self.notes), "units": units}
+
     def __str__(self) -> str:
         if is_traced(self.value):
             return f"Conductivity along {self.axis}, traced: its numbers are known when the compiled function runs"
@@ -153,6 +177,10 @@ def _library(value: Any) -> Any:
     from jax import numpy as jnp
 
     return jnp
+
+
+def _plain_line(line: Any, plain: Any) -> Any:
+    return {str(name): plain(v) for name, v in line.items()} if isinstance(line, dict) else plain(line)
 
 
 def _lines(r: Conductivity) -> list[str]:
