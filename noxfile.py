@@ -147,11 +147,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def mpi(session: nox.Session) -> None:
-    """Run all tests of several processes and devices, by MPI and by jax.distributed; killing twenty of them, or three in CI."""
+    """Run all tests of several processes and devices, by MPI and by jax.distributed; in CI those that `tests` and `slow` leave."""
     session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
     rooms = session.posargs or ["tests/processes", "tests/runtime", "tests/sharded"]
-    many = [] if os.environ.get("CI") else ["--run-slow"]
-    session.run("pytest", "--run-mpi", *many, *rooms, env=CACHE)
+    which = ["-m", "mpi"] if os.environ.get("CI") else ["--run-slow"]  # CI has asked `tests` for the others
+    session.run("pytest", "--run-mpi", *which, "--durations=10", *rooms, env=CACHE)
 
 
 @nox.session

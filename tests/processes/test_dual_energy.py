@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_the_same_bytes_as_of_one_process(mpiexec, succeeded, stored_bytes, tmp_path, count):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     (expected,) = succeeded(mpiexec(1, "dual_energy", "mpi", alone))

@@ -394,7 +394,7 @@ def test_products_leave_filler_out(ragged):
     "options",
     [
         {"axis": "x", "gradient": True, "fields": True},
-        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.mpi),
+        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.slow),
     ],
 )
 def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
@@ -426,8 +426,8 @@ def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
     "options",
     [
         {"axis": "y", "fields": True},
-        {"axis": "all", "ends": "periodic", "sides": "periodic"},
-        {"wall": "half_voxel", "sides": "no_slip"},
+        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.slow),
+        pytest.param({"wall": "half_voxel", "sides": "no_slip"}, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.mpi

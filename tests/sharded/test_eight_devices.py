@@ -18,7 +18,7 @@ def test_eight_devices(request):
             "-q",
             "-p",
             "no:cacheprovider",
-            *(["--run-mpi"] if request.config.getoption("--run-mpi") else []),
+            *(option for option in ("--run-mpi", "--run-slow") if request.config.getoption(option)),
             str(Path(__file__).with_name("eight_devices.py")),
         ],
         # Annotations are checked by the other tests; here that would take a third of the time.
