@@ -80,5 +80,5 @@ def test_what_is_not_stored_keeps_no_components(tmp_path):
             for name in ("dense", "empty")
         )
         dense[...] = True
-        plans = [lx.plan(lx.label, i, store=tmp_path / "labels").memory for i in (dense, empty)]
+        plans = [lx.plan(fields.label_table, i).memory for i in (dense, empty)]
         assert plans[0] > plans[1]

@@ -64,6 +64,7 @@ from lithax.arrays._orderable import in_dtype_of as in_dtype_of
 from lithax.arrays._orderable import order_shift as order_shift
 from lithax.arrays._orderable import orderable as orderable
 from lithax.arrays._orderable import wrapping as wrapping
+from lithax.arrays._reconstruct import SETTLE_BYTES as SETTLE_BYTES
 from lithax.arrays._reconstruct import reconstruct_block as reconstruct_block
 from lithax.arrays._taps import fold_taps as fold_taps
 from lithax.arrays._taps import neighbour_starts as neighbour_starts

@@ -118,11 +118,14 @@ def _one_by_one(known: np.ndarray, rows: np.ndarray) -> bool:
 def first_voxels(labels: np.ndarray, count: int) -> np.ndarray:
     """Return the place in C order of the first voxel of each of the labels 1 to `count`."""
     flat = labels.reshape(-1)
-    # Where a label is seen first, the voxel before has another one.
-    begins = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     first = np.zeros(count + 1, np.int64)
-    # The last value written stays: going backwards, that of the first voxel.
-    first[flat[begins[::-1]]] = begins[::-1]
+    # The last value written stays: going backwards, that of the first voxel. Part by part, so that
+    # noise needs no more memory than a rock.
+    for start in range((flat.size - 1) // TILE * TILE, -1, -TILE):
+        part = flat[start : start + TILE]
+        # Where a label is seen first, the voxel before has another one.
+        begins = np.append(0, np.flatnonzero(part[1:] != part[:-1]) + 1)[::-1]
+        first[part[begins]] = start + begins
     return first[1:]
 
 

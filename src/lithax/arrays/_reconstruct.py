@@ -2,6 +2,11 @@
 
 import numpy as np
 
+SETTLE_BYTES = 176
+"""Memory for a voxel in which blocks are reconstructed again and again [byte]: once takes 76, and
+the rounds of a settle leave as much and more with the C library.
+"""
+
 
 def reconstruct_block(marker: np.ndarray, mask: np.ndarray, connectivity: int, downward: bool = False) -> np.ndarray:
     """Return the marker spread as far as the mask allows.

@@ -35,12 +35,13 @@ def keep_freed_memory() -> None:
         library.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
-def release_memory(used: int) -> None:
-    """Return freed buffers to the system after work that used `used` bytes, where that is much.
+def release_memory(used: int, least: int = _WORTHWHILE) -> None:
+    """Return freed buffers to the system after work that used `used` bytes, where that is `least`
+    or more.
 
     glibc keeps up to several hundred MiB of them for later otherwise, and one large call after
     another would add up.
     """
     library = _glibc()
-    if library is not None and used >= _WORTHWHILE:
+    if library is not None and used >= least:
         library.malloc_trim(0)

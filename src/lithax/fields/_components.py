@@ -50,7 +50,7 @@ class ComponentTable:
     """
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.first)
 
     @property
     def on_border(self) -> np.ndarray:
@@ -70,7 +70,11 @@ class ComponentTable:
 
 
 class Parts(NamedTuple):
-    """Components of parts of an image, or of the whole: what `ComponentTable` holds, and a flag."""
+    """Components of parts of an image, or of the whole: what `ComponentTable` holds, and a flag.
+
+    Where nobody asks for a table, the first voxels and the flags alone: a component takes 9 bytes
+    in place of 63.
+    """
 
     sizes: np.ndarray
     first: np.ndarray
@@ -142,32 +146,42 @@ class Found:
         return found[1:]
 
 
-def parts_of(labels: np.ndarray, count: int, values: np.ndarray, start: Index, shape: Index, flag: Any = None) -> Parts:
+def parts_of(
+    labels: np.ndarray,
+    count: int,
+    values: np.ndarray,
+    start: Index,
+    shape: Index,
+    flag: Any = None,
+    described: bool = True,
+) -> Parts:
     """Return the components of a labelled block, whose first voxel is `start` of an image of a
-    shape.
+    shape; without `described`, their first voxels and flags alone.
     """
     local = first_voxels(labels, count)
     at = np.stack(np.unravel_index(local, labels.shape), axis=1)
-    sizes, lower, upper = extents(labels, count)
     begin = np.array(start)
     flags = np.zeros(count + 1, bool)
     if flag is not None:
         flags[labels[flag]] = True
-    touches = np.concatenate([lower + begin == 0, upper + begin == np.array(shape)], axis=1)
-    return Parts(
-        sizes,
-        np.asarray(np.ravel_multi_index(tuple((at + begin).T), shape) if count else [], np.int64),
-        values.reshape(-1)[local].astype(np.int64),
-        lower + begin,
-        upper + begin,
-        touches,
-        flags[1:],
-    )
+    first = np.asarray(np.ravel_multi_index(tuple((at + begin).T), shape) if count else [], np.int64)
+    if not described:
+        return _NONE._replace(first=first, flags=flags[1:])
+    sizes, lower, upper = extents(labels, count)
+    lower, upper = ((edge + begin).astype(np.int32) for edge in (lower, upper))
+    touches = np.concatenate([lower == 0, upper == np.array(shape)], axis=1)
+    return Parts(sizes, first, values.reshape(-1)[local].astype(np.int64), lower, upper, touches, flags[1:])
+
+
+_NONE = Parts(
+    np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int32),
+    np.zeros((0, 3), np.int32), np.zeros((0, 6), bool), np.zeros(0, bool),
+)  # fmt: skip
 
 
 def joined(parts: Parts, pairs: np.ndarray) -> tuple[np.ndarray, ComponentTable, np.ndarray]:
     """Join parts that are neighbours: the label of each (0 first), the table, and the flags."""
-    count = len(parts.sizes)
+    count = len(parts.first)
     merged, components = merge_labels(pairs, count + 1)
     merged, components = _without(merged, components)
     first = np.full(components, np.iinfo(np.int64).max)
@@ -176,19 +190,23 @@ def joined(parts: Parts, pairs: np.ndarray) -> tuple[np.ndarray, ComponentTable,
     rank = np.empty(components, np.int64)
     rank[order] = np.arange(components)
     merged = rank[merged]
+    flags = np.zeros(components, bool)
+    np.logical_or.at(flags, merged, parts.flags)
+    numbers = np.append(0, merged + 1)
+    if len(parts.sizes) < count:  # not described
+        return numbers, ComponentTable(*_NONE._replace(first=first[order])[:-1]), flags
     sizes = np.zeros(components, np.int64)
     np.add.at(sizes, merged, parts.sizes)
     lower = np.full((components, 3), np.iinfo(np.int64).max)
     upper = np.zeros((components, 3), np.int64)
     np.minimum.at(lower, merged, parts.lower)
     np.maximum.at(upper, merged, parts.upper)
-    touches, flags = np.zeros((components, 6), bool), np.zeros(components, bool)
+    touches = np.zeros((components, 6), bool)
     np.logical_or.at(touches, merged, parts.touches)
-    np.logical_or.at(flags, merged, parts.flags)
     phase = np.zeros(components, parts.phase.dtype)
     phase[merged] = parts.phase
     table = ComponentTable(sizes, first[order], phase, lower, upper, touches)
-    return np.concatenate([[0], merged + 1]), table, flags
+    return numbers, table, flags
 
 
 def _without(merged: np.ndarray, components: int) -> tuple[np.ndarray, int]:
@@ -224,8 +242,12 @@ class _Kept(NamedTuple):
     """Labels, and phases if there are several, on the boundary to each neighbour."""
 
 
-def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Generator[FoldPass, Found, Found]:
-    """Yield the pass that finds the components of an image; return them."""
+def find_pass(
+    name: str, image: Any, selected: Selected, layout: Layout, described: bool = True
+) -> Generator[FoldPass, Found, Found]:
+    """Yield the pass that finds the components of an image; return them, with their first voxels
+    and flags alone unless `described`.
+    """
     grid, shape = layout.grid, layout.shape
     connectivity = selected.connectivity
     pairs: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
@@ -248,7 +270,7 @@ def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Gene
             return None
         flag = None if selected.flag is None else selected.flag(block)
         start = triple(s.start for s in block.box)
-        parts = parts_of(labels, count, values, start, shape, flag)
+        parts = parts_of(labels, count, values, start, shape, flag, described)
         at = triple(s // b for s, b in zip(start, layout.block, strict=True))
         phases, regions = _phases(values), {}
         for offset in exchange.offsets:
@@ -266,7 +288,7 @@ def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Gene
             grid.index(block.place), {o: (region, total, phases) for o, (region, phases) in found.regions.items()}
         )
         kept.append(found.parts)
-        total += len(found.parts.sizes)
+        total += len(found.parts.first)
 
     def finish(world: World) -> Found:
         counts = world.gather(total) if world.count > 1 else [total]
@@ -281,6 +303,7 @@ def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Gene
             [*own_winding, *winding],
             {k: b + before for k, b in bases.items()},
         )
+        kept.clear()
         gathered = world.gather(everything) if world.count > 1 else [everything]
         parts = _together([part for part, *_ in gathered])
         every_pair = np.concatenate([p for _, found, *_ in gathered for p in found])
@@ -293,11 +316,12 @@ def find_pass(name: str, image: Any, selected: Selected, layout: Layout) -> Gene
     none = _together([])
     table = joined(none, pairs[0])[1]
     nothing = Found(table, none.flags, np.zeros(1, np.int64), {}, pairs[0], winding[0], planned=True)
-    # What is kept is counted for a component in 1000 voxels, of 80 bytes, and thrice as much when
-    # they are joined; noise has more.
+    # The labels, and half as much inside the library that finds them: what noise takes. What is
+    # kept is counted for one component in 4000 voxels, when they are joined; rocks have one in
+    # 4000 to 20 000, noise more.
     found = yield FoldPass(
-        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=12, kept_bytes=0.25,
-        kept_of_stored=True, assumed=nothing,
+        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=6,
+        kept_bytes=(63 + 150 if described else 9 + 50) / 4000, kept_of_stored=True, assumed=nothing,
     )  # fmt: skip
     return found
 
@@ -323,10 +347,6 @@ def _numbers(parcel: tuple[np.ndarray, int, Any]) -> np.ndarray:
 
 
 def _together(parts: list[Parts]) -> Parts:
-    empty = Parts(
-        np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64),
-        np.zeros((0, 3), np.int64), np.zeros((0, 6), bool), np.zeros(0, bool),
-    )  # fmt: skip
-    if not parts:
-        return empty
+    if len(parts) < 2:
+        return parts[0] if parts else _NONE
     return Parts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -27,6 +27,8 @@ _FINEST = 1000
 """Voxel edges that are multiples of one length, up to so many times, have squared distances in
 whole numbers.
 """
+_AT_ONCE = 1 << 18
+"""Voxels whose results are worked out at once, so that what lies between takes little memory."""
 _EXACT = 2**24
 """Whole numbers below it are single-precision numbers."""
 
@@ -58,6 +60,13 @@ class DistanceSettings(NamedTuple):
         """Return distances as the caller wants them."""
         if self.squared:
             return squared
+        values = np.empty(squared.shape, np.float32)
+        rows = max(1, _AT_ONCE * len(squared) // max(1, squared.size))
+        for a in range(0, len(squared), rows):
+            values[a : a + rows] = self._lengths(squared[a : a + rows])
+        return values
+
+    def _lengths(self, squared: np.ndarray) -> np.ndarray:
         if self.metric == "euclidean" and self.unit == 1 and squared.max(initial=0) < _EXACT:
             # The root of what single precision holds is rounded once, as that in double precision
             # and then to single is (Figueroa 1995: 53 bits are more than 2 x 24 + 2).
@@ -312,15 +321,19 @@ def distance_passes(whole: WholeImage, settings: DistanceSettings, last: bool = 
             found[np.isnan(found)] = np.inf
         return [found, *results[1:]][: 2 if settings.nearest else 1]
 
+    # A line is worked on in small tiles. Where the nearest voxel is carried along, places and
+    # indices of 64 bits for all of them. To find several phases takes a table.
+    along = 4 + 8 * (settings.to is not None) + 24 * settings.nearest
+    carried = 48 * settings.nearest
     # What is left out must not stop a line: distances are carried through it, and cut at the end.
-    each = (2 * sides + (4 if settings.nearest else 0)) * dtype.itemsize
-    written = yield MapPass("along z", along_z, (image,), kinds, spans=(2,), voxel_bytes=16 * sides + each)
+    written = yield MapPass("along z", along_z, (image,), kinds, spans=(2,), voxel_bytes=along)
     written = yield MapPass(
-        "across y", lambda block: across(1, block), written, kinds, spans=(1,), voxel_bytes=2 * each + 8, selects=False
+        "across y", lambda block: across(1, block), written, kinds, spans=(1,), voxel_bytes=1 + carried, selects=False
     )
     ends = [Field(_result_dtype(settings, shape), scratch=False), Field(np.dtype(np.int64), fill=-1)]
     results = ends[: 1 + settings.nearest] if last else kinds
-    written = yield MapPass("across x", finish, written, results, spans=(0,), voxel_bytes=2 * each + 16, selects=last)
+    still = 1 + carried + last * sides * dtype.itemsize
+    written = yield MapPass("across x", finish, written, results, spans=(0,), voxel_bytes=still, selects=last)
     return written
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from lithax.arrays import neighbours_of, reconstruct_block
+from lithax.arrays import SETTLE_BYTES, neighbours_of, reconstruct_block
 from lithax.chunked import Field, MapPass, PassBlock, SettlePass
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, valid_array
 from lithax.fields._components import REACH, Found, Selected, find_in_array, find_pass, label_selected
@@ -229,7 +229,7 @@ def _passes_of(rule: _Rule) -> Callable[[WholeImage], Passes]:
                     reconstruct_block(block.arrays[0], block.arrays[1], rule.connectivity, not rule.upward)
                 )
 
-            yield SettlePass("reconstruct", settle, state, (mask,), voxel_bytes=56)
+            yield SettlePass("reconstruct", settle, state, (mask,), voxel_bytes=SETTLE_BYTES)
             image = state
 
         def values(block: PassBlock) -> np.ndarray:
@@ -241,7 +241,7 @@ def _passes_of(rule: _Rule) -> Callable[[WholeImage], Passes]:
 
         halo = (0, 0, 0) if rule.high is not None else (1, 1, 1)
         selected = Selected(values, flag, rule.connectivity, halo=halo)
-        found = yield from find_pass("find plateaus", image, selected, whole.layout())
+        found = yield from find_pass("find plateaus", image, selected, whole.layout(), described=False)
         kept = np.concatenate([[False], rule.keeps(found)])
 
         def write(block: PassBlock) -> list[np.ndarray]:

@@ -82,7 +82,7 @@ def label(
     selected = label_selection("label", image, phases, connectivity, periodic)
     if is_image(image):
         call = _call("label", phases, selected, where, options)
-        outputs, found = run_algorithm(call, (image,), lambda whole: _passes(whole, selected))
+        outputs, found = run_algorithm(call, (image,), lambda whole: _passes(whole, selected, table))
         return (outputs[0], found.table) if table else outputs[0]
     values = host_array("label", image, options)
     chosen = array_values(values, phases, valid_array(where, values.shape))
@@ -118,8 +118,8 @@ def array_values(values: np.ndarray, phases: Any, valid: np.ndarray | None) -> n
     return chosen if valid is None else np.where(valid, chosen, chosen.dtype.type(0))
 
 
-def _passes(whole: WholeImage, selected: Selected) -> Passes:
-    found = yield from find_pass("find components", whole.image, selected, whole.layout())
+def _passes(whole: WholeImage, selected: Selected, described: bool) -> Passes:
+    found = yield from find_pass("find components", whole.image, selected, whole.layout(), described)
     dtype = found.label_dtype
     numbers = np.arange(len(found.table) + 1).astype(dtype)
 
@@ -127,7 +127,7 @@ def _passes(whole: WholeImage, selected: Selected) -> Passes:
         _, labels, parts = label_selected(block, selected)
         return [found.lookup(block, labels, parts, numbers)]
 
-    yield MapPass("write labels", kernel, (whole.image,), [Field(dtype)], voxel_bytes=8)
+    yield MapPass("write labels", kernel, (whole.image,), [Field(dtype)], voxel_bytes=4)
     return found
 
 
@@ -144,4 +144,4 @@ def _call(name: str, phases: Any, selected: Selected, where: Any, options: Any) 
 def _plan(image: Any, *, phases=None, connectivity=6, periodic=(), table=False, where=None, **options: Any) -> Plan:
     selected = label_selection("label", image, phases, connectivity, periodic)
     call = _call("label", phases, selected, where, options)
-    return plan_algorithm(call, (image,), lambda whole: _passes(whole, selected))
+    return plan_algorithm(call, (image,), lambda whole: _passes(whole, selected, table))

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from lithax.arrays import neighbours_of, reconstruct_block
+from lithax.arrays import SETTLE_BYTES, neighbours_of, reconstruct_block
 from lithax.chunked import Field, MapPass, PassBlock, SettlePass
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, valid_array
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
@@ -132,7 +132,7 @@ def _passes(whole: WholeImage, rule: _Rule) -> Passes:
         return block.inner(rule.settle(block.arrays[0], block.arrays[1]))
 
     state, limit = yield MapPass("cut the marker", begin, whole.inputs.images, fields)
-    yield SettlePass("spread", spread, state, (limit,), voxel_bytes=48)
+    yield SettlePass("spread", spread, state, (limit,), voxel_bytes=SETTLE_BYTES)
     yield MapPass("write", lambda block: [block.arrays[0]], (state,), [Field(rule.dtype)])
     return None
 

@@ -206,6 +206,8 @@ class _Driver:
                     prepared = prepare_pass(self.call.name, work, self.whole, self.run)
                     self._check_memory(prepared)
                     answer = self._do(prepared)
+                # Blocks of the next pass may have another shape, which these buffers do not fit.
+                release_memory(prepared.memory, 64 * 2**20)
             if not self.finished:
                 on_first(self.world, lambda: self._finish(result if noted else None))
                 for output in self.outputs if not self.world.first else ():
@@ -219,7 +221,6 @@ class _Driver:
                     "begin again: " + ", ".join(begun)
                 )
             raise
-        release_memory(64 * 2**20)
         return self.outputs, result
 
     def _check_memory(self, prepared: PreparedPass) -> None:

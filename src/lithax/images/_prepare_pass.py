@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lithax.chunked import (
-    ALLOCATOR_OVERHEAD,
     CACHE_OVERHEAD,
     FIXED_BYTES,
+    KERNEL_OVERHEAD,
+    MAPPED_OVERHEAD,
     BlockReader,
     ChunkCache,
     CopyPass,
@@ -23,6 +24,7 @@ from lithax.chunked import (
     OperationPass,
     Pass,
     SettlePass,
+    buffers_mapped,
     evaluation_bytes,
     fold_blocks,
     largest_chunk,
@@ -213,7 +215,12 @@ def _kernel(work: MapPass | FoldPass | SettlePass, whole: WholeImage, run: Run) 
     written = sum(np.dtype(f.dtype).itemsize for f in fields)
     selection = whole.inputs.selection if work.selects else None
     selects = 0 if selection is None else 2 + len(selection.sources)
-    each = math.prod(padded) * (read + work.voxel_bytes + selects) + 2 * core * written + 2 * largest_chunk(sources)
+    widest = max([s.dtype.itemsize for s in sources] + [np.dtype(f.dtype).itemsize for f in fields])
+    mapped = buffers_mapped(core * widest)
+    # Results, and then their encoded chunks: those take what the inputs took, if it was not mapped.
+    each = math.prod(padded) * (read + work.voxel_bytes + selects) + core * written
+    each = each + core * written if mapped else max(each, 2 * core * written)
+    each += 2 * largest_chunk(sources)
     each += evaluation_bytes(sources, [padded] * len(sources))
     if selection is not None:
         each += evaluation_bytes(selection.sources, [padded] * len(selection.sources))
@@ -223,7 +230,8 @@ def _kernel(work: MapPass | FoldPass | SettlePass, whole: WholeImage, run: Run) 
         kept = int(work.kept_bytes * (_stored_voxels(sources[0], voxels) if known else voxels))
     units = 2 * math.prod(whole.shards) * written if whole.shards is not None else 0
     capacity = cache_bytes(sources, halos, layout.block, run.memory_limit)
-    memory = int(ALLOCATOR_OVERHEAD * each * min(run.workers, blocks) + CACHE_OVERHEAD * capacity)
+    overhead = MAPPED_OVERHEAD if mapped else KERNEL_OVERHEAD
+    memory = int(overhead * each * min(run.workers, blocks) + CACHE_OVERHEAD * capacity)
 
     def reader() -> BlockReader:
         fit = layers_fit(capacity, sources)
