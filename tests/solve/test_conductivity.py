@@ -200,17 +200,24 @@ def test_a_truncated_solve_says_so(rng):
         lx.solve.conductivity(rock, max_iterations=1, throw=True)
 
 
-def test_a_solve_that_ends_after_two_steps_keeps_its_tolerance(rng):
-    """The energy comes down on the value from above, and what is left of it is less than the budget says."""
-    steps = []
+def test_what_is_left_of_the_value_is_less_than_the_budget_says(rng):
+    """The energy comes down on the value from above."""
     for share in (0.4, 0.5, 0.6, 0.7):
         smooth = gaussian_filter(rng.standard_normal((24, 24, 24)), 2)
         rock = smooth > np.quantile(smooth, 1 - share)
         quick, exact = lx.solve.conductivity(rock), lx.solve.conductivity(rock, **TIGHT)
         error = float(quick.value) / float(exact.value) - 1
         assert -2e-6 <= error <= float(quick.error_budget.solver) + 2e-6  # float32
-        steps.append(int(quick.iterations))
-    assert min(steps) == 2
+        assert quick.iterations <= 4
+
+
+@pytest.mark.parametrize("seed", [6, 23, 31])
+def test_a_series_that_turns_does_not_end_a_solve_too_early(seed):
+    """Single voxels near percolation: by its last two decreases alone each of these ended 0.7 to 0.8 % too high."""
+    rock = np.random.default_rng(seed).random((24, 24, 24)) < 0.42
+    quick, exact = lx.solve.conductivity(rock), lx.solve.conductivity(rock, **TIGHT)
+    assert quick.converged
+    assert float(quick.value) / float(exact.value) - 1 <= 0.5 * 5e-3  # they end at 0.12 to 0.16 %
 
 
 def test_images_refuse_a_trace():

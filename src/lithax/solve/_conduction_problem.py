@@ -118,6 +118,12 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
     """Return b of K u = b, in the shape of the voxels: what the ramp alone would leave in every
     voxel.
     """
+    if _in_rows(layout):
+        (x, y, z), rows = faces, _rows(layout)
+        steps, ends = drive.steps, _end_steps(layout, faces[0].dtype)
+        b = steps[0] * (rows(x, 0, 1) * ends[1:] - rows(x, 0, 0) * ends[:-1])
+        b = b + steps[1] * (rows(y, 1, 1) - rows(y, 1, 0)) + steps[2] * (rows(z, 2, 1) - rows(z, 2, 0))
+        return b.reshape(layout.shape)
     nothing = jnp.zeros(layout.padded, faces[0].dtype)
     b = jnp.zeros(layout.shape, faces[0].dtype)
     for axis in range(3):
@@ -136,6 +142,8 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
 def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array) -> jax.Array:
     """Return Σ c (step + Δu)(step' + Δv)."""
     u, v = layout.filled(u), layout.filled(v)
+    if _in_rows(layout):
+        return summed_apart(layout.total, lambda *arrays: _power_in_rows(layout, drive, other, *arrays), *faces, u, v)
 
     def power(axis: int) -> jax.Array:
         def along(c: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
@@ -145,6 +153,47 @@ def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other
         return summed_apart(layout.total, along, faces[axis], u, v)
 
     return power(0) + power(1) + power(2)
+
+
+def _in_rows(layout: Layout) -> bool:
+    """Whether layers along x are whole in memory: nothing is joined around, or held, along y and
+    z.
+    """
+    return layout.ghosts == (1, 0, 0)
+
+
+def _rows(layout: Layout, more: int = 0) -> Callable[[jax.Array, int, int], jax.Array]:
+    """Return `Layout.shifted` by layers along x, shape (nx, ny nz), and `more` of them above."""
+    margin, count = layout.strides[0], layout.shape[0] + more
+
+    def rows(v: jax.Array, axis: int, steps: int) -> jax.Array:
+        start = margin + steps * layout.strides[axis]
+        return v.reshape(-1)[start : start + count * margin].reshape(count, margin)
+
+    return rows
+
+
+def _end_steps(layout: Layout, dtype: Any) -> jax.Array:
+    """Return the share of a step that lies below every layer along x, and above the last."""
+    whole = jnp.ones((layout.shape[0] + 1, 1), dtype)
+    return whole.at[0].set(0.5).at[-1].set(0.5) if layout.held[0] else whole
+
+
+def _power_in_rows(
+    layout: Layout, drive: Drive, other: Drive, x: jax.Array, y: jax.Array, z: jax.Array, u: jax.Array, v: jax.Array
+) -> jax.Array:
+    """Return c (step + Δu)(step' + Δv), summed over the three lower faces of every cell."""
+    more = int(layout.held[0])  # the upper end face is the lower one of the layer above
+    rows, ends = _rows(layout, more), _end_steps(layout, u.dtype)[: layout.shape[0] + more]
+    total = None
+    for axis, c in enumerate((x, y, z)):
+        share = ends if axis == 0 else 1
+        drop = drive.steps[axis] * share + (rows(u, 0, 0) - rows(u, axis, -1))
+        again = other.steps[axis] * share + (rows(v, 0, 0) - rows(v, axis, -1))
+        power = rows(c, 0, 0) * (drop * again)
+        total = power if total is None else total + power
+    assert total is not None
+    return total
 
 
 @eqx.filter_custom_jvp

@@ -207,8 +207,7 @@ def _any_right_hand_side(faces: Faces, b: jax.Array, tolerances: Tolerances, set
 
         def take(state: State) -> State:
             after = step(operator, cycle, state, jnp.asarray(0.0, b.dtype), lambda u, r: u[0, 0, 0] * 0, jnp.inf)
-            worst = jnp.clip(jnp.max(after.ratios), 0.1, 0.98)
-            error = after.decrease * worst / (1 - worst) / jnp.where(after.energy < 0, -after.energy, 1)
+            error = after.rest / jnp.where(after.energy < 0, -after.energy, 1)
             # The relative error of the field is the root of that of its energy.
             small = (after.count >= 3) & (error <= tolerances.gradient**2)
             return eqx.tree_at(lambda s: s.done, after, small | (after.decrease <= 0))

@@ -3,8 +3,10 @@ loops around it.
 
 Every step lowers the energy by α rᵀz, exactly the squared error it removes (Hestenes & Stiefel, J.
 Res. NBS 49 (1952), theorem 6:1): the decreases are a series whose rest is the error of the value.
-The rest is estimated as geometric, with the larger of the last two ratios, as Strakoš & Tichý (ETNA
-13 (2002)) justify in finite precision; after two steps with their only ratio, or a third.
+The rest is the larger of two: what the spectrum that was seen allows (`SeenSpectrum`), and the
+series taken as geometric, with the larger of the last two ratios, as Strakoš & Tichý (ETNA 13
+(2002)) justify in finite precision; after two steps with their only ratio, or a third. The first is
+safe where one ratio was small by chance, the second where the decreases begin to grow again.
 """
 
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from jax import numpy as jnp
 from lithax.arrays import stage
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._multigrid import Multigrid
+from lithax.solve._seen_spectrum import nothing_seen
 
 
 class State(eqx.Module):
@@ -33,7 +36,12 @@ class State(eqx.Module):
     energy: Any
     decrease: Any
     ratios: Any
+    seen: Any
+    """A `SeenSpectrum`."""
+    rest: Any
+    """How much the energy is above that of the solution, at most."""
     error: Any
+    """The same, relative to the energy."""
     balance: Any
     count: Any
     done: Any
@@ -59,8 +67,8 @@ def start(operator: FaceOperator, b: jax.Array, u: jax.Array | None, energy: jax
     u = jnp.zeros_like(b) if u is None else u
     nothing, unknown = jnp.zeros((), dtype), jnp.full((), jnp.inf, dtype)
     return State(
-        u, r, jnp.zeros_like(b), nothing, nothing, energy.astype(dtype), nothing, jnp.ones(2, dtype), unknown, unknown,
-        jnp.zeros((), jnp.int32), jnp.zeros((), bool),
+        u, r, jnp.zeros_like(b), nothing, nothing, energy.astype(dtype), nothing, jnp.ones(2, dtype),
+        nothing_seen(nothing), unknown, unknown, unknown, jnp.zeros((), jnp.int32), jnp.zeros((), bool),
     )  # fmt: skip
 
 
@@ -87,14 +95,16 @@ def step(
     # After two steps there is one ratio, and later ones have been seen to be larger.
     worst = jnp.where(state.count == 1, jnp.maximum(ratio, 1 / 3), jnp.max(ratios))
     worst = jnp.clip(worst, 0.1, 0.98)
-    error = jnp.where(going, decrease * worst / (1 - worst) / jnp.where(energy > 0, energy, 1), 0)
+    seen = state.seen.after(alpha, beta, product, state.count == 0)
+    rest = jnp.maximum(decrease * worst / (1 - worst), seen.rest(product))
     # A geometric rest needs a ratio; nothing left to solve needs none.
-    error = jnp.where((state.count < 1) & going, jnp.inf, error)
+    rest = jnp.where(going, jnp.where(state.count < 1, jnp.inf, rest), 0)
+    error = rest / jnp.where(energy > 0, energy, 1)
     small = error <= tolerance
     unbalanced = lax.cond(small, balance, lambda u, r: jnp.full((), jnp.inf, u.dtype), u, r)
     first = jnp.where(state.count == 0, product, state.first)
     return State(
-        u, r, q, product, first, energy, decrease, ratios, error, unbalanced, state.count + 1,
+        u, r, q, product, first, energy, decrease, ratios, seen, rest, error, unbalanced, state.count + 1,
         small & (unbalanced <= allowed) | ~going,
     )  # fmt: skip
 

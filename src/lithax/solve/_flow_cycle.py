@@ -139,10 +139,10 @@ def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
     """
     # Conduction smooths longer below its finest level; flow gains no iteration by it, unless cells
     # are stretched.
-    short = chebyshev_weights(_SWEEPS)
+    short, long = chebyshev_weights(_SWEEPS), chebyshev_weights(4 * _SWEEPS)
 
     def below(weights: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
-        return tuple(long if len(long) > 2 * _SWEEPS else short for long in weights[1:])
+        return tuple(long if len(steps) > 2 * _SWEEPS else short for steps in weights[1:])
 
     first = level.wrap[0]
     if isinstance(first, PartedAxis):

@@ -11,9 +11,9 @@ pore space that is not joined stays apart until a coarse cell holds both. What m
   (1995); 1.8 keeps the cycle definite).
 - *A W-cycle*: a V-cycle of this kind gets worse with every level in tight pore space.
 - *Smoothing by the roots of Chebyshev's polynomial*, the same before and after: the cycle is
-  symmetric. Coarser levels are cheap and smooth twice as long, four times while cells are
-  stretched: aggregates lump parts of the pore space that only weak couplings join, and what they
-  lump only smoothing tells apart.
+  symmetric. Coarser levels are cheap and smooth twice as long, six times while cells are stretched
+  (the finest level twice as long): aggregates lump parts of the pore space that only weak couplings
+  join, and what they lump only smoothing tells apart.
 - *The last few cells* are solved by a pseudo-inverse: parts that nothing holds (one constant for
   each part of a periodic image) are projected out, all at once.
 
@@ -129,7 +129,8 @@ def multigrid(
         the levels.
     sweeps
         Smoothing steps on the finest level, before and after each visit of the next; coarser ones
-        take twice as many, four times as many where cells are stretched.
+        take twice as many. Where cells are stretched it is twice as many on the finest level, six
+        times as many on coarser ones.
     visits
         Visits of the next level in each cycle: 2 is a W-cycle, 1 a V-cycle.
     few_cells
@@ -148,7 +149,10 @@ def smoothing(
     weights = []
     for level, (shape, step) in enumerate(zip(shapes, steps, strict=False)):
         stretched = any(n > 1 and not halved for n, halved in zip(shape, step, strict=True))
-        weights.append(chebyshev_weights(sweeps if level == 0 else 4 * sweeps if stretched else 2 * sweeps))
+        if level == 0:
+            weights.append(chebyshev_weights(2 * sweeps if stretched else sweeps))
+        else:
+            weights.append(chebyshev_weights(6 * sweeps if stretched else 2 * sweeps))
     return tuple(weights)
 
 

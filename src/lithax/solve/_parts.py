@@ -182,7 +182,7 @@ def _level_specs(parts: Parts) -> Any:
 
 def _state_specs(parts: Parts) -> State:
     over, same = parts.own, PartitionSpec()
-    return State(over, over, over, *[same] * 9)
+    return State(over, over, over, *[same] * 11)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -73,8 +73,9 @@ def memory_of_sweep(scan: Any) -> tuple[tuple[int, ...], int] | None:
     if len(size) != 3:
         return None
     held = np.dtype(scan.dtype).itemsize if hasattr(scan, "frame") else 0
-    # Beside a solve of a boolean image: the potential before, and two masks.
-    return tuple(size), math.prod(size) * (SOLVE + 2 * POTENTIAL + 2 + held) + PROGRAMS
+    # Beside a solve of a boolean image: the potential before, and the next pore space: its labels
+    # and masks, then its weights on all levels.
+    return tuple(size), math.prod(size) * (SOLVE + 2 * POTENTIAL + LABELS + held) + PROGRAMS
 
 
 def memory_of_flow(image: Any, over_devices: bool) -> tuple[tuple[int, ...], int] | None:

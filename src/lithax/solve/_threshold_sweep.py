@@ -12,13 +12,12 @@ from jax import numpy as jnp
 from lithax.arrays import is_array, is_traced
 from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number
 from lithax.solve._conduction_problem import Drive
-from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
-from lithax.solve._conduction_solve import Tolerances, advance, begin
+from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
+from lithax.solve._conduction_solve import Tolerances, advance, begin_again
 from lithax.solve._domain import check_section, domain_of
-from lithax.solve._medium import Medium
 from lithax.solve._nearby_start import balance_of, begin_nearby, error_after_one
 from lithax.solve._over_devices import lies_over_devices
-from lithax.solve._percolation import what_joins
+from lithax.solve._pore_spaces import PoreSpace, pore_spaces
 from lithax.solve._solve_memory import check_memory, memory_of_sweep
 from lithax.solve._source import read_source
 
@@ -167,65 +166,54 @@ def threshold_sweep(
     cells = domain.count(grey.shape)
     # From the largest pore space to the smallest.
     order = np.argsort(levels, kind="stable")[:: -1 if pores == "darker" else 1]
-    sweep = _Sweep(run, boundaries.periodic(a), float(tolerance), int(max_iterations))
+    series = _Series(run, float(tolerance), int(max_iterations))
     rows: list[tuple[Any, ...]] = [()] * len(levels)
-    for n in _bar(order, progress):
-        level = levels[n]
-        pore = grey <= level if pores == "darker" else grey > level
-        pore = pore if domain.mask is None else pore & domain.mask
-        porosity = np.count_nonzero(pore) / cells
-        value, joined, *ended = sweep.next(pore)
+    spaces = pore_spaces(grey, levels[order], pores == "darker", domain.mask, run, boundaries.periodic(a))
+    for n, space in _bar(zip(order, spaces, strict=True), len(order), progress):
+        value, *ended = series.next(space)
         factor = math.inf if value == 0 else 1 / value
-        rows[n] = (level, porosity, joined / cells, factor, *ended)
+        rows[n] = (levels[n], space.pore / cells, space.joined / cells, factor, *ended)
     columns = dict(zip(_COLUMNS, map(np.asarray, zip(*rows, strict=True)), strict=True))
     return ThresholdSweep(**columns, axis=axis, pores=pores)
 
 
-class _Sweep:
+class _Series:
     """The last solve of a series, and the next one from it."""
 
-    def __init__(self, run: Run, periodic: tuple[bool, bool, bool], tolerance: float, most: int) -> None:
-        self.run, self.periodic, self.tolerance, self.most = run, periodic, tolerance, most
-        self.keep: np.ndarray | None = None
+    def __init__(self, run: Run, tolerance: float, most: int) -> None:
+        self.run, self.tolerance, self.most = run, tolerance, most
         self.u: jax.Array | None = None
         self.seen = 0.0
         self.ends = Tolerances.of(tolerance, 1.0, most, np.float32)  # as `conductivity` stops
         self.first = replace(self.ends, value=np.zeros_like(self.ends.value))
         self.drive = Drive(jnp.asarray(run.drives, np.float32)[0])
 
-    def next(self, pore: np.ndarray) -> tuple[float, int, float, float, int, bool]:
-        """Return the conductivity of the next, smaller pore space, how many voxels join its ends,
-        the error, the balance, the iterations, and whether they converged.
+    def next(self, space: PoreSpace) -> tuple[float, float, float, int, bool]:
+        """Return the conductivity of the next, smaller pore space, the error, the balance, the
+        iterations, and whether they converged.
         """
-        assert self.run.axis is not None
-        # What joins the ends of the smaller pore space does so in the larger.
-        pore = pore if self.keep is None else pore & self.keep
-        self.keep = what_joins(pore, self.run.axis, "potential", self.periodic)
-        joined = int(np.count_nonzero(self.keep))
-        if joined == 0:
-            return 0.0, 0, 0.0, 0.0, 0, True
-        settings, drive, run = self.run.settings, self.drive, self.run
-        medium = turned(Medium(jnp.asarray(self.keep), None, None, "", True), run.order)
-        faces, scale = weights(medium, None, np.float32(0), None, settings.layout, run.geometry, 0)
+        if space.cycle is None:
+            return 0.0, 0.0, 0.0, 0, True
+        settings, drive, cycle = self.run.settings, self.drive, space.cycle
         if self.u is None:
-            cycle, state = begin(faces, drive, None, settings)
+            state = begin_again(cycle, drive, None, settings)
         else:
-            cycle, state = begin_nearby(faces, drive, self.u, settings)
+            state = begin_nearby(cycle, drive, self.u, settings)
             state = advance(cycle, drive, self.first, state, settings)
             error, balance = error_after_one(state, self.seen), float(balance_of(cycle, drive, state, settings))
             if bool(state.done) or (error <= self.tolerance and balance <= float(self.ends.balance)):
-                return self._ended(state, joined, scale, error, balance, True)
+                return self._ended(state, error, balance, True)
         while not bool(state.done) and int(state.count) < self.most:
             state = advance(cycle, drive, self.ends, state, settings)
         if int(state.count) > 1:
             self.seen = max(self.seen, float(state.ratios[1]))
         balance = float(balance_of(cycle, drive, state, settings))
-        return self._ended(state, joined, scale, float(state.error), balance, bool(state.done))
+        return self._ended(state, float(state.error), balance, bool(state.done))
 
-    def _ended(self, state: Any, joined: int, scale: Any, error: float, balance: float, done: bool) -> Any:
+    def _ended(self, state: Any, error: float, balance: float, done: bool) -> Any:
         self.u = state.u
-        value = float(self.run.conductivity(state.energy[None, None], scale, None))
-        return value, joined, error, balance, int(state.count), done and error <= self.tolerance
+        value = float(self.run.conductivity(state.energy[None, None], 1.0, None))
+        return value, error, balance, int(state.count), done and error <= self.tolerance
 
 
 def _check(
@@ -265,9 +253,9 @@ def _check(
     return levels
 
 
-def _bar(order: np.ndarray, progress: bool) -> Iterator[Any]:
+def _bar(spaces: Iterator[Any], count: int, progress: bool) -> Iterator[Any]:
     if not progress:
-        return iter(order)
+        return spaces
     from tqdm import tqdm
 
-    return iter(tqdm(order, desc="thresholds", unit=" solves"))
+    return iter(tqdm(spaces, total=count, desc="thresholds", unit=" solves"))
