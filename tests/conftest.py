@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,28 @@ if importlib.metadata.version("jax").startswith("0.10."):
 if os.environ.get("LITHAX_TESTS_OPTIMISED") != "1" and PLAIN[0] not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *PLAIN]).strip()
 
+
+def share_contexts(programs=100):
+    """JAX makes an MLIR context, 5 ms, for each program it lowers, be it one addition; here so many of a thread share one."""
+    from jax._src.interpreters import mlir
+
+    make = getattr(mlir, "make_ir_context", None)
+    if make is None:  # another JAX: as it is
+        return
+    mine = threading.local()  # a program is lowered and compiled by one thread, and contexts have no locks
+
+    def context():
+        if getattr(mine, "left", 0) == 0:
+            mine.left, mine.context = programs, make()
+        mine.left -= 1
+        return mine.context
+
+    mlir.make_ir_context = context
+
+
+if os.environ.get("LITHAX_TESTS_OPTIMISED") != "1":
+    share_contexts()
+
 gc.set_threshold(50_000, 20, 100)  # tracing makes many small objects, and nearly no cycles
 
 BACKENDS = {
@@ -83,7 +106,7 @@ ROOM = {"file": 2.5e8, "test": 3.5e8}
 _after_release: list[float] = []
 """What the worker held when it began, or was left with by the last release [byte]."""
 
-hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True, max_examples=40)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
