@@ -1,11 +1,13 @@
-"""``python -m benchmarks.choosing``: what filters and thresholds do to a rock whose truth is known; renews the tables of
+"""``python -m benchmarks.choosing [good poor wide]``: what filters and thresholds do to a rock whose truth is known; renews the tables of
 docs/how-to-choose.md.
 
 The errors do not depend on the machine. The times are CPU seconds of the compiled filter, over those of a median in the same run.
 """
 
 import resource
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,31 @@ import numpy as np
 import lithax as lx
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to-choose.md"
-EDGE, VOXEL = 48, 100 / 12  # spheres of twelve voxels' radius
-SCANS = {"good": {"noise": 0.1, "blur": 0.7}, "poor": {"noise": 0.3, "blur": 1.0}}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A piece of the Finney pack, whose spheres have a radius of 100 units of length, as a scanner sees it."""
+
+    radius: int
+    """Of the spheres [voxel]; between three that touch fits a throat of 0.31 of it."""
+    noise: float
+    blur: float
+    rows: tuple[str, ...] = ()
+    """Those of the filters that are shown; none: all."""
+
+    @property
+    def options(self) -> dict[str, float]:
+        return {"voxel_length": 100 / self.radius, "noise": self.noise, "blur": self.blur}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Four radii along each axis: the same piece of rock in all tables."""
+        return (4 * self.radius,) * 3
+
+
+SHOWN = ("median of radius 1", "Gaussian of 1 voxel", "non-local means", "total variation")
+SCANS = {"good": Scan(12, 0.1, 0.7), "poor": Scan(12, 0.3, 1.0), "wide": Scan(20, 0.3, 1.0, SHOWN)}
 TIMED = 96  # edge of what is timed: large enough that a call costs nothing beside it
 TAKEN = "non-local means, half contrast"  # set in bold
 
@@ -48,7 +73,7 @@ def by_scribbles(x: np.ndarray, pores: np.ndarray) -> np.ndarray:
     inside = {label: lx.ops.erosion(phase, radius=2) for label, phase in ((1, pores), (2, ~pores))}
     labels = np.zeros(x.shape, np.uint8)
     for label, phase in inside.items():
-        for z in (EDGE // 4, 3 * EDGE // 4):
+        for z in (x.shape[2] // 4, 3 * x.shape[2] // 4):
             labels[:, :, z][phase[:, :, z]] = label
     classifier = lx.train_classifier(x, labels, sigmas=(1.0, 2.0))
     return np.asarray(classifier.classify(x)) == 1
@@ -88,14 +113,17 @@ def times_median(seconds: float | None, median: float) -> str:
 
 def rows(scan: str, truth: np.ndarray, unit_of_time: float) -> Iterator[tuple[str, np.ndarray, float | None]]:
     """Yield what each filter and threshold takes for pores, and the filter's time."""
-    image = lx.simulated_scan(truth.shape, voxel_length=VOXEL, **SCANS[scan])
+    image = lx.simulated_scan(truth.shape, **SCANS[scan].options)
     x = np.asarray(image[...], np.float32)
     for name, (filter, thresholds) in filters(float(lx.measure.noise(x))).items():
+        if SCANS[scan].rows and name not in SCANS[scan].rows:
+            continue
         smooth = x if filter is None else np.asarray(jax.jit(filter)(x))
         seconds = None if filter is None else unit_of_time if name.startswith("median") else cpu_seconds(filter)
         for threshold in thresholds:
             yield f"{name}, {threshold.__name__.replace('_', ' ').replace('otsu', 'Otsu')}", threshold(smooth), seconds
-    yield "trees trained by strokes in two slices", by_scribbles(x, truth), None
+    if not SCANS[scan].rows:
+        yield "trees trained by strokes in two slices", by_scribbles(x, truth), None
 
 
 def signed(value: float, digits: int, unit: str = "") -> str:
@@ -120,13 +148,13 @@ def table(scan: str, truth: np.ndarray, true: dict[str, float], unit_of_time: fl
 
 
 def main() -> None:
-    truth = np.asarray(lx.simulated_scan((EDGE,) * 3, voxel_length=VOXEL, noise=0.0, blur=0.0)[...]) < 30_000
-    true = measured(truth, truth)
-    print({key: f"{value:.4g}" for key, value in true.items()}, flush=True)
     unit_of_time = cpu_seconds(partial(lx.ops.median, radius=1))
-    page = PAGE.read_text(encoding="utf-8")
-    for scan in SCANS:
-        lines = []
+    for scan in sys.argv[1:] or SCANS:
+        clean = lx.simulated_scan(SCANS[scan].shape, **SCANS[scan].options | {"noise": 0.0, "blur": 0.0})
+        truth = np.asarray(clean[...]) < 30_000
+        true = measured(truth, truth)
+        print(scan, {key: f"{value:.4g}" for key, value in true.items()}, flush=True)
+        page, lines = PAGE.read_text(encoding="utf-8"), []
         for line in table(scan, truth, true, unit_of_time):
             print(line, flush=True)
             lines.append(line)

@@ -168,6 +168,15 @@ def segmentation(values: dict[str, Any], grid: dict[str, Any]) -> Iterator[Row]:
         peer = Call("skimage", "denoise", values | {"edge": edge, "method": theirs, "parameters": same})
         call = Call("lithax", "denoise", values | grid | {"edge": edge, "method": ours, "parameters": parameters})
         yield Row(f"{name}, float32 {edge}³, chunked", call, (Rival("scikit-image in memory", (peer,), want),))
+    bare = {
+        "bilateral, radius 3": ("bilateral", {"sigma_color": 0.2, "sigma_spatial": 1.5, "radius": 3}, {}),
+        "non-local means, patch 3, search 5": ("non_local_means", {"h": 0.1, "patch_distance": 5}, {"patch_size": 3}),
+    }
+    for name, (method, parameters, more) in bare.items():
+        options = values | {"edge": 64}
+        call = Call("lithax", "denoise array", options | {"method": method, "parameters": parameters | more})
+        floor = Rival("a bare loop over the same voxels in C", (Call("taps", method, options | parameters),), 0.4)
+        yield Row(f"{name}, float32 64³, array", call, (floor,), processor=True)
     same = {"weight": 0.1, "eps": 0.0, "max_num_iter": 50}
     peer = Call("skimage", "denoise", values | {"edge": 128, "method": "denoise_tv_chambolle", "parameters": same})
     ours = {"edge": 128, "parameters": {"weight": 0.1, "iterations": 50}}

@@ -61,7 +61,7 @@ class Side:
     Parameters
     ----------
     name
-        ``"lithax"``, ``"conduction"``, ``"permeability"``, ``"lattice_boltzmann"``, ``"bare"``, ``"scipy"``, ``"whole_images"``, ``"taufactor"``, ``"porespy"``, ``"voxels"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
+        ``"lithax"``, ``"conduction"``, ``"permeability"``, ``"lattice_boltzmann"``, ``"bare"``, ``"taps"``, ``"scipy"``, ``"whole_images"``, ``"taufactor"``, ``"porespy"``, ``"voxels"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
         ``"pinned"``, ``"devices"`` and ``"apart"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
     folder
         Where logs and environments are kept.
