@@ -1,5 +1,7 @@
 """How a call runs: the options that every function over images takes, as one value."""
 
+import functools
+import time
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -94,6 +96,14 @@ def workers_or_default(workers: int | None, world: Any = None) -> int:
     return int(workers)
 
 
+@functools.lru_cache(1)
+def _available(tenth: int) -> int:
+    """Return the bytes that are free, looked up once in a tenth of a second: small calls follow
+    each other faster.
+    """
+    return psutil.virtual_memory().available
+
+
 def limit_or_default(memory_limit: Any, world: Any = None) -> int:
     """Return a memory limit in bytes, for this process; by default its share of half of what is
     free.
@@ -103,5 +113,5 @@ def limit_or_default(memory_limit: Any, world: Any = None) -> int:
     memory_limit = default_of("memory_limit") if memory_limit is None else memory_limit
     if memory_limit is None:
         sharing = 1 if world is None else len(world.neighbours)
-        return psutil.virtual_memory().available // 2 // sharing
+        return _available(int(10 * time.monotonic())) // 2 // sharing
     return size_in_bytes("memory_limit", memory_limit)

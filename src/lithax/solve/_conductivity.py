@@ -148,11 +148,9 @@ class Conductivity(eqx.Module):
 
         def plain(value: Any) -> Any:
             numbers = np.asarray(np.nan if value is None else value)
-            return (
-                np.where(np.isfinite(numbers), numbers, None).tolist()
-                if numbers.dtype.kind == "f"
-                else numbers.tolist()
-            )
+            found = numbers.astype(object)
+            found[~np.isfinite(numbers)] = None
+            return found.tolist()
 
         names = ("value", "tensor", "formation_factor", "tortuosity_factor", "cementation_exponent", "fluid")
         others = ("porosity", "balance", "residual", "iterations", "converged")

@@ -1,6 +1,7 @@
 """A new array in a store: everything is checked before the first byte is written."""
 
 import contextlib
+import copy
 import functools
 import json
 import uuid
@@ -134,11 +135,12 @@ def _form(
 @functools.lru_cache(256)
 def _usual_form(
     shape: Index, dtype: np.dtype, chunks: Index, shards: Index | None, fill: bytes, in_memory: bool
-) -> Any:
-    """Return the same for an image without options, which a small call would wait for; by the bits
-    of the fill value, since NaN equals nothing and -0 equals 0.
+) -> tuple[Any, dict[str, Any]]:
+    """Return the same for an image without options, and as it is stored, which a small call would
+    wait for; by the bits of the fill value, since NaN equals nothing and -0 equals 0.
     """
-    return _form(shape, dtype, chunks, shards, np.frombuffer(fill, dtype)[0], [], _usual_compressors(in_memory))
+    form = _form(shape, dtype, chunks, shards, np.frombuffer(fill, dtype)[0], [], _usual_compressors(in_memory))
+    return form, form.to_dict()
 
 
 @contextlib.contextmanager
@@ -209,12 +211,16 @@ def creating(
         raise ValueError(f"attributes holds the key {KEY!r}, which is the image's own; use another name.")
     fill = exact_fill(options.pop("fill_value", None), dtype)
     if usual and not filters and not options:
-        form = _usual_form(shape, dtype, chunks, shards, fill.tobytes(), location.in_memory)
+        form, stored = _usual_form(shape, dtype, chunks, shards, fill.tobytes(), location.in_memory)
     else:
         form = _form(shape, dtype, chunks, shards, fill, filters, compressors, **options)
-    described = form.update_attributes({**attributes, KEY: metadata.to_json()})
+        stored = form.to_dict()
+    # A copy with other attributes: Zarr has checked all the rest.
+    described: Any = copy.copy(form)
+    object.__setattr__(described, "attributes", {**attributes, KEY: metadata.to_json()})
     description: Any = in_zyx(described) if axes == "zyx" else described
-    document = encoded_document(description.to_dict(), readable=not location.in_memory)
+    stored = description.to_dict() if axes == "zyx" else {**stored, "attributes": description.attributes}
+    document = encoded_document(stored, readable=not location.in_memory)
     claim(location, overwrite)
     with replacing(location), _groups_above(location):
         location.objects.write(location.key(ZARR_JSON), document)

@@ -136,7 +136,6 @@ class Metadata:
                 f"the image at {where} has metadata of schema {schema}; lithax {version('lithax')} reads schemas up to "
                 f"{SCHEMA}. Open it with a newer lithax."
             )
-        known = {field.name for field in dataclasses.fields(cls)} - {"extra"} | {"schema"}
         return cls(
             field_name=reader.get("field_name", _is_text, "text", ""),
             field_unit=reader.get("field_unit", _is_text, "text", ""),
@@ -151,8 +150,11 @@ class Metadata:
             levels=reader.get("levels", _is_text_or_none, "text or null", None),
             created=reader.get("created", _is_id_or_none, "text of at most 32 characters, or null", None),
             history=tuple(reader.get("history", _is_history, "a list of mappings", ())),
-            extra={key: item for key, item in value.items() if key not in known},
+            extra={key: item for key, item in value.items() if key not in _KNOWN},
         )
+
+
+_KNOWN = {field.name for field in dataclasses.fields(Metadata)} - {"extra"} | {"schema"}
 
 
 def shown(value: Any) -> str:
