@@ -77,8 +77,12 @@ def run(page):
 # They compile much, or compute much, which takes long without the compiler's optimisations: CI has `nox -s optimised` run them.
 LONG = {ROOT / "README.md", *(ROOT / "docs" / page for page in ("gallery.md", "voxel-images.md"))} | {
     ROOT / "docs" / "guides" / f"{page}.md"
-    for page in ("combinators", "conduction", "gradients", "own-algorithms", "permeability", "resuming")
-}
+    for page in (
+        "backends", "combinators", "conduction", "gradients", "own-algorithms", "own-operations", "permeability",
+        "resuming", "whole-images",
+    )
+}  # fmt: skip
+LONG_EXAMPLES = ("lithax.solve.", "lithax.images._train_classifier", "lithax.images._chunk_loss")
 RUN = [
     pytest.param(page, marks=[pytest.mark.slow] * (page in LONG), id=name_of(page)) for page in GUIDES if blocks(page)
 ]
@@ -216,7 +220,8 @@ def examples():
                 text = ast.get_docstring(node)
                 if text and ">>>" in text:
                     name = f"{dotted}.{getattr(node, 'name', '')}".rstrip(".")
-                    yield pytest.param(dotted, text, getattr(node, "lineno", 1), id=name)
+                    long = [pytest.mark.slow] * name.startswith(LONG_EXAMPLES)
+                    yield pytest.param(dotted, text, getattr(node, "lineno", 1), id=name, marks=long)
 
 
 @pytest.mark.parametrize(("module", "docstring", "line"), [*examples()])

@@ -38,6 +38,7 @@ def german(tmp_path):
     pytest.skip("no German locale, and none can be made: apt install locales, or locale-gen de_DE.UTF-8")
 
 
+@pytest.mark.slow  # CI has `nox -s optimised` run it, compiled as users compile
 def test_the_first_hour_twice_in_one_folder(tmp_path, german):
     folder = tmp_path / "Bohrkern süß"
     folder.mkdir()

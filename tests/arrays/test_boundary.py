@@ -18,7 +18,7 @@ def padded_by_numpy(x, widths, boundary, value=0):
     return np.pad(x, [(w, w) for w in widths], mode=NUMPY_MODES[boundary], **options)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_padding_is_that_of_numpy_and_may_be_wider_than_the_axis(data):
     x = data.draw(voxels(data.draw(image_shapes(5)), np.int16))
@@ -63,7 +63,7 @@ def spoiled(x, begin, shape, halo, boundary):
     return np.where(outside, -1000, right), right
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_refilling_a_block_restores_the_padding(data):
     """A block that reaches into the image by at least its halo holds every value that a rule asks for, but for wrap."""

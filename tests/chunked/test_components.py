@@ -54,7 +54,7 @@ def cut_phases(draw):
 
 
 @given(cut_phases())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_the_blocks_make_no_difference(case):
     phase, block, selected = case
     assert by_blocks(phase, block, selected) == at_once(phase, selected)

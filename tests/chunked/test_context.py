@@ -162,7 +162,7 @@ def fine_with_halo(block):
     return xp.reshape(xp.stack([low, high], axis=1), (2 * core.shape[0], *core.shape[1:]))
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_coarser_and_finer_grids_on_numpy(data):
     """Chunks of the result need not divide by the scale, the image need not divide by the coarser voxel."""

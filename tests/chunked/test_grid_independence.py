@@ -39,7 +39,7 @@ LIBRARIES = [
 
 
 @every_case
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_every_operation_on_numpy(case, data):
     shape, (chunks, shards) = data.draw(image_shapes()), data.draw(grids())
@@ -68,11 +68,13 @@ def test_every_masked_form_on_numpy(case, data):
 @pytest.mark.slow  # CI asks for all of this file, compiled as users compile
 @every_case
 def test_every_operation_compiled(case, rng):
-    """On JAX: every bit, every boundary; the whole array is padded by NumPy and given to the compiled body."""
+    """On JAX: every bit; the whole array is padded by NumPy and given to the compiled body. Of the boundaries three take
+    turns, since each compiles a program for each operation."""
     x = case.image(rng, JAX_SHAPE, np.float32 if case.kind != "binary" else np.bool_)
     image = from_array(x, chunks=JAX_CHUNKS)
     body = jax.jit(partial(case.op.body, **case.parameters))
-    for boundary in BOUNDARIES:
+    for k in range(3):
+        boundary = BOUNDARIES[(CASES.index(case) + 2 * k) % 5]
         rule = {"boundary": boundary, "boundary_value": True, **case.parameters}
         found = chunk_map(case.op, image, progress=False, **rule)
         assert_same_bits(np.asarray(found), np.asarray(body(pad(x, case.halo, boundary, True))), label=boundary)
@@ -101,7 +103,7 @@ def test_every_operation_on_other_libraries(case, library, rng):
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_chains_on_numpy(data):
     """Up to three steps, each with a rule of its own, some masked: the chain means one after another on the whole."""
@@ -165,7 +167,7 @@ def test_padding_once_would_be_another_thing(rng):
     assert not np.allclose(literal, once)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_several_inputs_and_results(data):
     """Every input on a chunk grid of its own, with a halo of its own; every result in chunks of its own."""
@@ -222,7 +224,7 @@ def test_a_plain_function_may_return_the_padded_shape(rng):
         assert_same_bits(np.asarray(found), pad(x, (1, 0, 0), boundary)[:-2])
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data())
 @pytest.mark.parametrize("case", measurements.CASES[::3], ids=str)
 def test_measurements_on_numpy(case, data):

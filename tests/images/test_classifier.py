@@ -33,8 +33,14 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    ("model", "classes"),
+    [
+        pytest.param(m, k, marks=[pytest.mark.slow] * (k == 2 and m is MODELS[1]), id=f"{type(m).__name__}-{k}")
+        for m in MODELS
+        for k in (2, 3)
+    ],
+)
 def test_the_trees_are_those_of_scikit_learn(model, classes, scan, xp):
     grey, labels, _ = scan
     labels = np.where(labels == 300, 7, labels) if classes == 2 else labels

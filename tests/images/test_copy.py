@@ -16,7 +16,7 @@ VALUES = np.arange(7 * 8 * 9, dtype="u2").reshape(SHAPE)
 EDGES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(EDGES, EDGES, st.booleans(), st.integers(1, 2000))
 def test_any_two_grids(one, other, sharded, memory):
     image = lx.from_array(VALUES, chunks=one)

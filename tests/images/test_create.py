@@ -24,7 +24,7 @@ CODECS = {
 }
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.data())
 def test_a_round_trip_through_any_layout(tmp_path_factory, data):
     """Written by lithax, read by NumPy's rules through lithax and through zarr-python, after reopening."""

@@ -9,7 +9,7 @@ import lithax as lx
 
 SHAPE = (5, 7, 4)
 VALUES = np.arange(5 * 7 * 4, dtype="i4").reshape(SHAPE)
-EXAMPLES = max(200, settings.default.max_examples)
+EXAMPLES = max(80, settings.default.max_examples)
 """Some thirty of each kind of selection; HYPOTHESIS_PROFILE=thorough draws a thousand."""
 
 

@@ -22,7 +22,7 @@ def image():
 INDEX = hnp.basic_indices(SHAPE, allow_newaxis=False, allow_ellipsis=True)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(INDEX, st.sampled_from([None, (4, 4, 6)]))
 def test_reading_is_numpy(index, shards):
     image = lx.from_array(VALUES, chunks=(2, 4, 3), shards=shards)
@@ -32,7 +32,7 @@ def test_reading_is_numpy(index, shards):
     assert got.dtype == expected.dtype
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data(), st.sampled_from([None, (4, 4, 6)]))
 def test_writing_is_numpy(data, shards):
     index = data.draw(INDEX)

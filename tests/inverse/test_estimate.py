@@ -37,6 +37,7 @@ def test_gradients_against_differences(mode):
     one = one_draw()
     low, high = attenuations(2.3, 11.0)
 
+    @jax.jit
     def both(scan, air, a, b, n):
         density, number = lx.dect.estimate((scan[:1], scan[1:]), Coefficients(air, a, b, n, np.ones(1, bool)))
         return jnp.stack([density[0, 0], number[0, 0]])

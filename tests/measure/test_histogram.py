@@ -253,7 +253,7 @@ def test_phases_that_occur_where_voxels_are_taken_in():
         elements={"min_value": 0},
     )
 )
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=30)
 def test_phases_are_found_whatever_their_size(labels):
     from lithax.measure._phases import find_phases
 

@@ -101,7 +101,7 @@ def test_a_jax_array_without_a_scope(case, rng):
     values=st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30),
     cuts=st.tuples(st.integers(0, 29), st.integers(0, 29)),
 )
-@hypothesis.settings(max_examples=100)
+@hypothesis.settings(max_examples=40)
 def test_moments_of_any_division(values, cuts):
     """Also of empty parts, and of parts of one voxel."""
     x = np.asarray(values)

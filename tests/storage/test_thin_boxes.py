@@ -37,7 +37,7 @@ def permuted(encoded, order):
     return encoded[:16] + np.array(index, "<u4").tobytes() + blocks
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_part_of_a_blosc_buffer_is_that_of_the_whole(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
@@ -60,7 +60,7 @@ def test_a_part_of_a_blosc_buffer_is_that_of_the_whole(data):
     np.testing.assert_array_equal(found, expected[start:stop])
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.integers(0, 200), st.integers(0, 255), st.integers(0, 40000))
 def test_damage_is_an_error_or_wrong_voxels_and_never_worse(place, value, length):
     """A byte changed in header, index or the first block; or the end cut off."""
