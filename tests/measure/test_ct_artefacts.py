@@ -30,6 +30,9 @@ def test_rings(clean, rng):
     scan = spoilt(noisy, center=CENTER, rings=3.0)
     found = measure.rings(scan)
     np.testing.assert_allclose(found.center, CENTER, atol=0.5)  # looked for in steps of a quarter of a voxel
+    dirty = scan.copy()
+    dirty[::11, ::9, 3], dirty[2, 5, 7:9] = np.nan, (np.inf, -np.inf)
+    np.testing.assert_allclose(measure.rings(dirty).center, CENTER, atol=0.5)
     known = measure.rings(scan, center=CENTER)
     repaired = known.remove(scan)
     # Rings as wide as the window, and those of less than 24 voxels, stay.
@@ -62,6 +65,9 @@ def test_cupping_and_drift(clean):
     core = np.broadcast_to(core, SHAPE)
     dirty = np.where(core, scan, np.nan)
     np.testing.assert_allclose(measure.cupping(dirty, core).along, measure.cupping(scan, core).along, rtol=1e-12)
+    # What is no number does not count, as if it were left out.
+    dirty = np.where(core, scan, np.inf)
+    np.testing.assert_allclose(measure.cupping(dirty).along, measure.cupping(scan, core).along, rtol=1e-12)
 
 
 def test_two_references(clean):

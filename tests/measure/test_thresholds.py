@@ -244,3 +244,8 @@ def test_minimum_error_of_two_normal_peaks(rng):
     assert measure.kittler_illingworth(np.full((3, 3, 3), 7, np.uint8)) == 7
     two = np.repeat(np.asarray([3, 9], np.uint8), [20, 7])
     assert measure.kittler_illingworth(two) == 3
+
+
+def test_minimum_error_of_integers_that_floats_do_not_tell_apart():
+    x = np.asarray([[[-(2**63), 0, 5, 2**63 - 1]]])
+    assert measure.kittler_illingworth(x) in x  # and no logarithm of zero

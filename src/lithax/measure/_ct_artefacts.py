@@ -140,7 +140,8 @@ def rings(
     """Find rings about an axis, on reconstructed slices.
 
     What the median of a square window in the slice leaves is averaged over circles about the axis,
-    so that grains and pores, which are larger than rings are wide, hardly count.
+    so that grains and pores, which are larger than rings are wide, hardly count. NaN and infinite
+    voxels, and those whose window holds a NaN, do not count at all.
 
     Parameters
     ----------
@@ -215,8 +216,10 @@ def _find_center(source: Source, shape: tuple[int, ...], axis: int, width: int) 
     total = np.zeros([1 if a == axis else n for a, n in enumerate(shape)])
     for place in places:
         values = to_numpy(source.data[cut(int(place))]).astype(np.float64)
-        total += _less_median(np.pad(values, [(0, 0) if a == axis else (width, width) for a in range(3)], mode="edge"), None,
-                              tuple(0 if a == axis else width for a in range(3)))  # fmt: skip
+        radius = tuple(0 if a == axis else width for a in range(3))
+        with np.errstate(invalid="ignore"):  # infinite voxels less an infinite median
+            part = _less_median(np.pad(values, [(r, r) for r in radius], mode="edge"), None, radius)
+        total += np.where(np.isfinite(part), part, 0.0)
     flat = np.squeeze(total / places.size, axis=axis)
     flat = np.clip(flat, *(np.array([-3.0, 3.0]) * np.std(flat)))
     x, y = (np.arange(n, dtype=np.float64) for n in flat.shape)
@@ -251,7 +254,8 @@ def cupping(
     and on the slice.
 
     The mean over circles is fitted by an even polynomial, weighted by their voxels, and the mean
-    over slices is taken as it is; the product is 1 on the average over the voxels. The fit takes
+    over slices is taken as it is; the product is 1 on the average over the voxels. NaN and infinite
+    voxels do not count. The fit takes
     the rock for the same near the axis and near the rim: in a layered one, leave `along` out, or
     say with `where` which material to look at.
 

@@ -29,7 +29,7 @@ class RadialProfileResult:
 
 class RadialProfile(AbstractMeasurement):
     """Mean and number of voxels at each whole distance from an axis, in each slice across it. NaN
-    does not count.
+    and infinite voxels do not count.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class RadialProfile(AbstractMeasurement):
         row = xp.reshape(xp.clip(row, 0, whole[self.axis] - 1), tuple(-1 if b == self.axis else 1 for b in range(3)))
         index = xp.broadcast_to(row * distances + xp.clip(ring, 0, distances - 1), image.shape)
         value = as_sum(image)
-        counted = value == value if valid is None else valid & (value == value)
+        counted = xp.isfinite(value) if valid is None else valid & xp.isfinite(value)
         value = xp.where(counted, value, constant(0, value.dtype, like=value))
         length = distances * whole[self.axis]
         shape = (whole[self.axis], distances)

@@ -45,7 +45,8 @@ def kittler_illingworth(image: Any, bins: Bins | None = None, where: Any = None)
     x, n = levels.offsets, levels.counts.astype(np.float64)
     if n.size == 1:
         return levels.number(0)
-    spread = np.min(np.diff(x)) ** 2 / 12.0  # the variance of a uniform bin
+    steps = np.diff(x)  # 0 between integers that float64 does not tell apart
+    spread = np.min(steps[steps > 0]) ** 2 / 12.0  # the variance of a uniform bin
     lower, squares_lower = _running(x, n)
     upper, squares_upper = (v[::-1] for v in _running(x[::-1], n[::-1]))
     share = lower[:-1] / lower[-1], upper[1:] / lower[-1]
