@@ -261,3 +261,26 @@ def test_the_way_out_of_colours_and_channels_runs(tmp_path, monkeypatch, rng, sh
         lx.open("a.tif")
     recipe = str(raised.value).partition("take one of them out: ")[2].rstrip(".")
     np.testing.assert_array_equal(eval(recipe, {"lx": lx, "tifffile": tifffile})[...], stack(values))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_thumbnail_is_left_out_and_said(tmp_path, rng, first):
+    values, small = rng.integers(0, 9, (3, 8, 10)).astype("u2"), np.zeros((4, 5), "u1")
+    for array in (small, values) if first else (values, small):
+        tifffile.imwrite(tmp_path / "a.tif", array, append=True, metadata=None, photometric="minisblack")
+    with pytest.warns(UserWarning, match="thumbnail"):
+        image = lx.open(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image[...], values.transpose(2, 1, 0))
+    for array in (values, np.zeros((5, 5), "u2")):
+        tifffile.imwrite(tmp_path / "b.tif", array, append=True, metadata=None, photometric="minisblack")
+    with pytest.raises(FileFormatError, match="2 series"):  # 5 of 8 rows: no thumbnail, and which one is meant?
+        lx.open(tmp_path / "b.tif")
+
+
+def test_a_damaged_file_says_one_thing(tmp_path, caplog):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 6), "u1"), photometric="minisblack")
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[:10] + b"\xff" * 30 + whole[40:])  # its first tags
+    with pytest.raises(FileFormatError, match="damaged"):
+        lx.open(tmp_path / "a.tif")
+    assert caplog.text == ""

@@ -1,9 +1,13 @@
 """Reading stacks of pages in a TIFF file: z, y, x, also compressed, by tifffile."""
 
+import contextlib
+import logging
 import os
 import struct
 import threading
+import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +40,34 @@ def tifffile_module() -> Any:
     return tifffile
 
 
+def _page(series: Any) -> tuple[int, int]:
+    """Return the height and width of its pages."""
+    edges = dict(zip(series.axes, series.shape, strict=True))
+    return edges.get("Y", 1), edges.get("X", 1)
+
+
+@contextlib.contextmanager
+def _held_back(logger: logging.Logger) -> Iterator[None]:
+    """Keep what this thread logs until a file is open; if it cannot be opened, the error says
+    enough.
+    """
+    kept: list[logging.LogRecord] = []
+    thread = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.thread == thread:
+            kept.append(record)
+        return record.thread != thread
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+    for record in kept:
+        logger.handle(record)
+
+
 class TiffSource:
     """The voxels of a TIFF stack, read box by box; only the pages that a box cuts are decoded.
 
@@ -62,7 +94,7 @@ class TiffSource:
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._raw: RawSource | None = None
-        with readable(file, "a TIFF file"):
+        with readable(file, "a TIFF file"), _held_back(tifffile.logger()):
             check_beginning(file, (b"II", b"MM"))
             self._tiff = tifffile.TiffFile(file)
             try:
@@ -73,17 +105,17 @@ class TiffSource:
 
     def _open(self) -> None:
         self._check_chain()
-        series = self._tiff.series[0]
+        series, several = self._stack()
         axes = "".join(axis for n, axis in zip(series.shape, series.axes, strict=True) if n != 1 or axis in "YX")
         shape = tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if n != 1 or axis in "YX")
-        if len(self._tiff.series) > 1 or axes not in ("YX", *(f"{axis}YX" for axis in _SLICES)):
+        if several or axes not in ("YX", *(f"{axis}YX" for axis in _SLICES)):
             held = ", ".join(f"{s.axes} {s.shape}" for s in self._tiff.series[:4])
             names = {"S": "colours", "C": "channels", "T": "times"}
             what = ", ".join(names[axis] for axis in axes if axis in names)
             raise FileFormatError(
                 f"file={str(self.file)!r} holds {len(self._tiff.series)} series ({held}){f' with {what}' if what else ''}; "
                 "an image is one stack of pages of grey values along z. To take one of them out: "
-                f"{_recipe(self.file.name, series.axes, len(self._tiff.series) > 1)}."
+                f"{_recipe(self.file.name, series.axes, several)}."
             )
         depth, height, width = shape if len(shape) == 3 else (1, *shape)
         self._shape: Index = (int(width), int(height), int(depth))
@@ -105,6 +137,25 @@ class TiffSource:
             )
         else:
             self._check_codec(series.keyframe)
+
+    def _stack(self) -> tuple[Any, bool]:
+        """Return the largest series, and whether there are others of any importance: a single page
+        of at most half its height and width is a thumbnail.
+        """
+        largest = max(self._tiff.series, key=lambda series: series.size)  # the first, among equals
+        height, width = _page(largest)
+        others = [series for series in self._tiff.series if series is not largest]
+        small = [len(s.pages) == 1 and 2 * _page(s)[0] <= height and 2 * _page(s)[1] <= width for s in others]
+        if not all(small):
+            return self._tiff.series[0], True
+        for series in others:
+            thumbnail = "×".join(map(str, series.shape))
+            warnings.warn(
+                f"file={str(self.file)!r} holds a thumbnail ({thumbnail}) beside the stack, which is left out.",
+                UserWarning,
+                stacklevel=6,
+            )
+        return largest, False
 
     def _check_codec(self, page: Any) -> None:
         """Say now which package is missing, and not when the first page is decoded."""
