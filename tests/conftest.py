@@ -1,5 +1,6 @@
 """The harness: annotations checked as functions are first called, a fixture for all array libraries, marks that are off at first."""
 
+import contextlib
 import ctypes
 import functools
 import gc
@@ -71,6 +72,7 @@ if os.environ.get("LITHAX_TESTS_OPTIMISED") != "1" and PLAIN[0] not in os.enviro
 def share_contexts(programs=100):
     """JAX makes an MLIR context, 5 ms, for each program it lowers, be it one addition; here so many of a thread share one."""
     from jax._src.interpreters import mlir
+    from jax._src.lib.mlir import ir
 
     make = getattr(mlir, "make_ir_context", None)
     if make is None:  # another JAX: as it is
@@ -78,6 +80,9 @@ def share_contexts(programs=100):
     mine = threading.local()  # a program is lowered and compiled by one thread, and contexts have no locks
 
     def context():
+        with contextlib.suppress(ValueError):  # one is lowered while another is: their places must not be mixed up
+            if ir.Context.current is not None:
+                return make()
         if getattr(mine, "left", 0) == 0:
             mine.left, mine.context = programs, make()
         mine.left -= 1

@@ -109,8 +109,15 @@ def test_the_table_of_exponents_changes_nothing(names, deviation):
     np.testing.assert_allclose(short.B[valid], b[valid], rtol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["HU", "16 bit"])
-@pytest.mark.parametrize("names", [THREE, ("water", "PTFE", "quartz", "aluminium")])
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("HU", THREE),
+        ("16 bit", ("water", "PTFE", "quartz", "aluminium")),
+        pytest.param("16 bit", THREE, marks=pytest.mark.slow),
+        pytest.param("HU", ("water", "PTFE", "quartz", "aluminium"), marks=pytest.mark.slow),
+    ],
+)
 def test_the_unit_of_the_scan_does_not_matter(kind, names):
     factor, shift = {"HU": ((5200.0, 5900.0), (-1000.0, -1010.0)), "16 bit": ((3e4, 2e4), (500.0, 700.0))}[kind]
     one = draw(*scan(names), draws=500, seed=5)
