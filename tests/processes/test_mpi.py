@@ -22,7 +22,7 @@ KINDS = ["mpi", "jax"]
 SHAPE = (24, 20, 22)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["mpi", pytest.param("jax", marks=pytest.mark.mpi)])
 def test_a_world(mpiexec, succeeded, kind):
     name, *report = succeeded(mpiexec(2, "world", kind))
     assert name == {"mpi": "MpiWorld", "jax": "JaxWorld"}[kind]
