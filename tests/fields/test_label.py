@@ -140,7 +140,7 @@ def test_a_table_as_a_frame():
     ("options", "message"),
     [
         ({"connectivity": 7}, "connectivity=7 must be"),
-        ({"periodic": (3,)}, "periodic=3 must be an axis"),
+        ({"periodic": (3,)}, "periodic=3 must be 0, 1, 2"),
         ({"phases": ()}, "phases=\\(\\) must be"),
         ({"resume": True}, "resume= is for images"),
     ],

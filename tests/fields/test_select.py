@@ -83,7 +83,7 @@ def test_percolation_through_corners_only_is_said():
         (lambda x: lx.remove_small(x, -1), "min_size=-1"),
         (lambda x: lx.remove_small(x, 2.5), "min_size=2.5"),
         (lambda x: lx.keep_largest(x, -1), "count=-1"),
-        (lambda x: lx.keep_percolating(x, 3), "axis=3 must be an axis"),
+        (lambda x: lx.keep_percolating(x, 3), "axis=3 must be 0, 1, 2"),
         (lambda x: lx.keep_percolating(x, 0, ends="both"), "ends='both'"),
     ],
 )

@@ -64,3 +64,9 @@ def test_the_gradient_knows_no_direction(rng):
 def test_bad_parameters(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros(SHAPE))
+
+
+@pytest.mark.parametrize("axis", [3, -4, 1.0, True, None, "X", "xy", [0]])
+def test_what_is_no_axis(axis):
+    with pytest.raises(ValueError, match=r"axis=.* must be 0, 1, 2 or 'x', 'y', 'z'"):
+        ops.derivative(np.zeros((2, 2, 2)), axis=axis)

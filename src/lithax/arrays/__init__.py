@@ -2,6 +2,7 @@
 lacks.
 """
 
+from lithax.arrays._axis_number import axis_number as axis_number
 from lithax.arrays._balls import draw_balls as draw_balls
 from lithax.arrays._balls import largest_balls as largest_balls
 from lithax.arrays._bincount import bincount as bincount

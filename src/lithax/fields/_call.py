@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from lithax.arrays import is_traced, namespace, to_numpy
+from lithax.arrays import axis_number, is_traced, namespace, to_numpy
 from lithax.images import ImageCall, Output, Passes, Run, VoxelImage, pop_fields
 
 
@@ -136,16 +136,7 @@ def phase_values(phases: int | Collection[int], argument: str = "phases") -> lis
     return [int(v) for v in values]
 
 
-def axis_of(axis: Any, argument: str = "axis") -> int:
-    """Return the number of an axis given by number or name."""
-    if isinstance(axis, str) and axis in ("x", "y", "z"):
-        return "xyz".index(axis)
-    if isinstance(axis, bool) or not isinstance(axis, int | np.integer) or axis not in (0, 1, 2):
-        raise ValueError(f"{argument}={axis!r} must be an axis: 0, 1 or 2, or 'x', 'y' or 'z'.")
-    return int(axis)
-
-
 def axes_of(axes: Any, argument: str) -> tuple[int, ...]:
     """Return the numbers of one axis or several, in ascending order, each once."""
     given = (axes,) if isinstance(axes, int | np.integer | str) else tuple(axes)
-    return tuple(sorted({axis_of(axis, argument) for axis in given}))
+    return tuple(sorted({axis_number(axis, argument) for axis in given}))

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from lithax.arrays import distance_dtype, line_distance, no_source
+from lithax.arrays import axis_number, distance_dtype, line_distance, no_source
 from lithax.chunked import Field, FoldPass, MapPass, PassBlock
 from lithax.fields._call import (
     ImageOptions,
-    axis_of,
     host_array,
     image_call,
     is_image,
@@ -175,7 +174,7 @@ def first_and_last(
     >>> first.tolist(), last.tolist()
     ([[1]], [[3]])
     """
-    number = axis_of(axis)
+    number = axis_number(axis)
     phase = phase_function("first_and_last", image.dtype, phases)
     if is_image(image):
         call = image_call("first_and_last", {"axis": number}, where, options)
@@ -224,7 +223,7 @@ def _lines(name: str, function: Any, image: Any, axis: Any, left_out: Any) -> _L
         raise TypeError(f"function is a {type(function).__name__}; give a function of lines (lines, voxels).")
     if not (hasattr(image, "shape") and hasattr(image, "dtype")):
         raise TypeError(f"image is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array.")
-    number = axis_of(axis)
+    number = axis_number(axis)
     if len(image.shape) != 3:
         raise ValueError(f"image has shape {tuple(image.shape)}; it must have three axes, x, y and z.")
     kind = np.dtype(str(image.dtype).rsplit(".", 1)[-1])
@@ -352,6 +351,6 @@ def _plan_distance(image: Any, *, axis: Any, phases: Any = None, where: Any = No
 
 @plans(first_and_last)
 def _plan_ends(image: Any, *, axis: Any, phases: Any = None, where: Any = None, **options: Any) -> Plan:
-    number, phase = axis_of(axis), phase_function("first_and_last", image.dtype, phases)
+    number, phase = axis_number(axis), phase_function("first_and_last", image.dtype, phases)
     call = image_call("first_and_last", {"axis": number}, where, options)
     return plan_algorithm(call, (image,), lambda whole: _ends_passes(whole, number, phase))

@@ -2,12 +2,11 @@
 Laplacian.
 """
 
-import operator
 from typing import Any
 
 from jaxtyping import Inexact, Shaped
 
-from lithax.arrays import as_real
+from lithax.arrays import as_real, axis_number
 from lithax.grid import Halo, as_halo
 from lithax.ops._folded import folded_radii, folding
 from lithax.ops._gaussian import folded_weights, gaussian_radius
@@ -15,22 +14,6 @@ from lithax.ops._parameters import cast, is_number, per_axis, spacing_per_axis
 from lithax.ops._separable import AXES, along_axes, correlate, shifted
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
-
-NAMES = ("x", "y", "z")
-
-
-def axis_number(axis: Any) -> int:
-    """Return 0, 1 or 2 of an axis given by number or by name.
-
-    Raises
-    ------
-    ValueError
-        If there is no such axis.
-    """
-    number = NAMES.index(axis) if axis in NAMES else axis
-    if number not in (0, 1, 2, -1, -2, -3):
-        raise ValueError(f"axis={axis!r} must be 0, 1, 2 or 'x', 'y', 'z'.")
-    return operator.index(number) % 3
 
 
 def derivative_halo(axis: Any) -> Halo:

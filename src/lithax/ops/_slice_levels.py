@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from lithax.arrays import as_real, is_array, lookup, namespace
+from lithax.arrays import as_real, axis_number, is_array, lookup, namespace
 from lithax.geometry import check_center
 from lithax.ops._context import Context
-from lithax.ops._derivative import axis_number
 from lithax.ops._parameters import cast, is_number
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
