@@ -88,6 +88,11 @@ def test_an_image_gets_maps_of_its_own_kind(pores, walls):
     assert np.asarray(walls.dissolution) == pytest.approx(darcy * plain.dissolution, rel=1e-4, abs=1e-6)
     assert "cementation of one voxel changes k by up to -" in str(walls)
     assert lx.plan(lx.solve.boundary_map, rock).memory == lx.plan(lx.solve.permeability, rock).memory
+
+
+@pytest.mark.slow
+def test_a_region_of_an_image_has_a_map_inside(pores):
+    rock = lx.from_array(pores.astype(np.uint8), voxel_length=2.0, voxel_unit="um")
     inside = lx.regions.Box((0, 0, 0), (30, 30, 16))
     part = lx.solve.boundary_map(rock, pore=1, where=inside)
     assert not np.asarray(part.dissolution)[:, :, 9:].any()
