@@ -82,3 +82,16 @@ def test_what_is_not_stored_keeps_no_components(tmp_path):
         dense[...] = True
         plans = [lx.plan(fields.label_table, i).memory for i in (dense, empty)]
         assert plans[0] > plans[1]
+
+
+def test_more_components_than_the_plan_counts_end_the_run_within_its_limit(tmp_path):
+    noise = lx.from_array(np.indices((20, 16, 16)).sum(0) % 2 == 0, **GRID)  # every second voxel alone
+    plan = lx.plan(lx.label, noise, store=tmp_path / "labels.zarr")
+    with pytest.raises(lx.errors.MemoryLimitError, match="so many parts by block .* more than a rock"):
+        lx.label(noise, store=tmp_path / "labels.zarr", memory_limit=plan.memory)
+    slabs = lx.from_array(np.indices((20, 16, 16))[0] % 4 < 2, **GRID)
+    labels = lx.label(slabs, store=tmp_path / "slabs.zarr", memory_limit=plan.memory + 2**14)
+    assert int(np.asarray(labels).max()) == 5
+    # More memory, and the unfinished labels are complete.
+    labels = lx.label(noise, store=tmp_path / "labels.zarr", resume=True)
+    assert int(np.asarray(labels).max()) == 20 * 16 * 16 // 2

@@ -81,3 +81,9 @@ def test_ctrl_c_leaves_a_state(tmp_path, counted, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["solve-x-0-2.npz"]
     with pytest.raises(TypeError, match="folder"):
         lx.solve.conductivity(ROCK, checkpoint=3)
+    state = tmp_path / "solve-x-0-2.npz"
+    with np.load(state) as kept:  # as a version writes it that keeps one array less
+        arrays = {name: kept[name] for name in kept.files[:-1]}
+    np.savez(state, **(arrays | {"identity": str(arrays["identity"]).rpartition(" ")[0]}))
+    with pytest.raises(ValueError, match="another version of lithax"):
+        lx.solve.conductivity(ROCK, tolerance=1e-6, checkpoint=tmp_path)

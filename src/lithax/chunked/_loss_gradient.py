@@ -57,7 +57,7 @@ class LossOverBlocks:
 
     def value(self, parameters: Any) -> np.ndarray:
         """Return the loss."""
-        return self._finish(self._combined(parameters, "state", self.loss.combine))
+        return self._value(self._combined(parameters, "state", self.loss.combine))
 
     def value_and_gradient(self, parameters: Any) -> tuple[np.ndarray, Any]:
         """Return the loss and its gradient, a pytree like `parameters` (None for what is not a real
@@ -210,7 +210,7 @@ class LossOverBlocks:
 
         return state
 
-    def _finish(self, total: Any) -> np.ndarray:
+    def _value(self, total: Any) -> np.ndarray:
         with jax.enable_x64(True):
             return np.asarray(self.loss.finish(jax.tree_util.tree_map(jnp.asarray, total)))
 

@@ -120,6 +120,10 @@ class FoldPass:
     """
     kept_of_stored: bool = False
     """Whether blocks that are not stored in the first input keep next to nothing."""
+    growing: Callable[[], int] | None = None
+    """Returns how much this process has kept so far, counted as what `finish` makes of it [byte].
+    The estimate is for rocks: the run ends before noise takes more than its memory limit.
+    """
     assumed: Any = None
     """The result with which `lithax.plan` goes on, which reads no voxel."""
 

@@ -122,13 +122,13 @@ def basin_pass(
         total += len(part.places)
 
     def finish(world: World) -> BasinGraph:
-        counts = world.gather(total) if world.count > 1 else [total]
+        counts = world.gather(total)
         before = sum(counts[: world.index])
         own = [_lifted(e, before) for e in edges]
         edges.clear()
         exchange.finish(world, lambda face: _raised(face, before))
         everything = kept, [*own, *edges], {k: b + before for k, b in bases.items()}
-        gathered = world.gather(everything) if world.count > 1 else [everything]
+        gathered = world.gather(everything)
         every = [e for _, some, _ in gathered for e in some]
         joined = Edges(*(np.concatenate(column) for column in zip(*every, strict=True))) if every else NO_EDGES
         return graph_of(

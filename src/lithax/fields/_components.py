@@ -291,7 +291,7 @@ def find_pass(
         total += len(found.parts.first)
 
     def finish(world: World) -> Found:
-        counts = world.gather(total) if world.count > 1 else [total]
+        counts = world.gather(total)
         before = sum(counts[: world.index])
         own_pairs, own_winding = [p + before for p in pairs], list(winding)
         pairs.clear()
@@ -304,7 +304,7 @@ def find_pass(
             {k: b + before for k, b in bases.items()},
         )
         kept.clear()
-        gathered = world.gather(everything) if world.count > 1 else [everything]
+        gathered = world.gather(everything)
         parts = _together([part for part, *_ in gathered])
         every_pair = np.concatenate([p for _, found, *_ in gathered for p in found])
         every_winding = np.concatenate([w for _, _, found, _ in gathered for w in found])
@@ -316,12 +316,12 @@ def find_pass(
     none = _together([])
     table = joined(none, pairs[0])[1]
     nothing = Found(table, none.flags, np.zeros(1, np.int64), {}, pairs[0], winding[0], planned=True)
-    # The labels, and half as much inside the library that finds them: what noise takes. What is
-    # kept is counted for one component in 4000 voxels, when they are joined; rocks have one in
-    # 4000 to 20 000, noise more.
+    # The labels, and half as much inside the library that finds them: what noise takes. A plan
+    # counts one component in 4000 voxels: rocks have one in 4000 to 20 000, noise more.
+    part_bytes = 63 + 150 if described else 9 + 50  # when they are joined
     found = yield FoldPass(
-        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=6,
-        kept_bytes=(63 + 150 if described else 9 + 50) / 4000, kept_of_stored=True, assumed=nothing,
+        name, kernel, take, finish, (image,), selected.halo, voxel_bytes=6, kept_bytes=part_bytes / 4000,
+        kept_of_stored=True, growing=lambda: part_bytes * total, assumed=nothing,
     )  # fmt: skip
     return found
 

@@ -135,7 +135,7 @@ def _count_sizes(diameters: Any) -> Passes:
             found[size] = found.get(size, 0) + count
 
     def finish(world: Any) -> tuple[np.ndarray, np.ndarray]:
-        parts = world.gather(found) if world.count > 1 else [found]
+        parts = world.gather(found)
         sizes = sorted({size for part in parts for size in part})
         return np.array(sizes), np.array([sum(part.get(size, 0) for part in parts) for size in sizes], np.int64)
 
@@ -263,7 +263,7 @@ def _table_passes(whole: WholeImage) -> Passes:
         return _part(values, tuple(b.start for b in block.box), shape)
 
     def finish(world: Any) -> ComponentTable:
-        every = world.gather(parts) if world.count > 1 else [parts]
+        every = world.gather(parts)
         return _table([part for some in every for part in some], shape)
 
     table = yield FoldPass(

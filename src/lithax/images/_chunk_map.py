@@ -10,7 +10,7 @@ from lithax.images._collective import check_same, on_first, together
 from lithax.images._derived_array import stored_origins
 from lithax.images._history import applied_before, entry_of, is_listed, with_entry
 from lithax.images._identity import comparable, describe_places, identity_of, provenance_of
-from lithax.images._input_state import changed_while_read
+from lithax.images._input_state import check_unchanged
 from lithax.images._outputs import Output, given_outputs, images_of, new_outputs
 from lithax.images._prepare_map import PreparedMap, prepare_map, same_place
 from lithax.images._run import Run
@@ -214,7 +214,7 @@ def _applied(prepared: PreparedMap, identity: Any, resume_key: str | None) -> bo
         begun = [o for o, state in zip(outputs, states, strict=True) if state != "complete"]
         same = not any(differing_parts(o.metadata.run, identity) for o in begun)
         if begun and ended and same and all(is_listed(o, identity) for o in ended):
-            _call_complete(prepared, begun, identity, True, resume_key)
+            _write_state(prepared, begun, identity, True, resume_key)
             for output in begun:
                 clear_journal(output.stored)
             return True
@@ -248,7 +248,7 @@ def _run(prepared: PreparedMap, outputs: list[VoxelImage], identity: Any, resume
             ).run()
             for journal in journals if world.count > 1 else ():
                 journal.close()
-        on_first(world, lambda: _finish(prepared, outputs, journals, identity, resume, key))
+        on_first(world, lambda: _mark_complete(prepared, outputs, journals, identity, resume, key))
         for output in outputs if not world.first else ():
             output.stored.reload_metadata()
     except BaseException as error:
@@ -291,7 +291,7 @@ def _begin_journals(
                 journals.append(join_journal(output.stored, state, world.index, in_place=in_place))
 
 
-def _finish(
+def _mark_complete(
     prepared: PreparedMap,
     outputs: list[VoxelImage],
     journals: list[Any],
@@ -302,19 +302,15 @@ def _finish(
     """Call the outputs complete, if what was written is there and came from inputs that stayed as
     they were.
     """
-    if changed := changed_while_read(prepared.states, prepared.inputs):
-        raise IncompleteImageError(
-            f"{', '.join(changed)} was written to while it was read, so the result may mix old and new voxels; repeat the call with "
-            f"overwrite=True."
-        )
+    check_unchanged(prepared.states, prepared.inputs)
     for journal in journals:
         journal.check_stored()
-    _call_complete(prepared, outputs, identity, resume, key)
+    _write_state(prepared, outputs, identity, resume, key)
     for journal in journals:
         journal.finish()
 
 
-def _call_complete(
+def _write_state(
     prepared: PreparedMap, outputs: Sequence[VoxelImage], identity: Any, resume: bool | str, key: str | None
 ) -> None:
     provenance = provenance_of(prepared)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.errors import IncompleteImageError
 from lithax.images._derived_array import origins
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import AbstractStoredArray, fingerprint, fingerprint_of_values, locate, same_content
@@ -62,16 +63,24 @@ def without_times(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [state if state["content"] is None else state | {"state": None} for state in states]
 
 
-def changed_while_read(before: list[dict[str, Any]], inputs: Any) -> list[str]:
-    """Return the names of those inputs in files that were written to since `before`; reads none of
-    them.
+def check_unchanged(before: list[dict[str, Any]], inputs: Any) -> None:
+    """Refuse a result if inputs in files were written to since `before`; reads none of them.
+
+    Raises
+    ------
+    IncompleteImageError
+        It names those that were.
     """
     if not any(entry["state"] for entry in before):
-        return []
+        return
     changed = []
     for then, (_, source) in zip(before, _read(inputs), strict=True):
         if then["state"] is not None and isinstance(source, AbstractStoredArray) and source.directory is not None:
             now = fingerprint(source, thorough=False)
             if now["state"] != then["state"] and not (then["content"] and same_content(then, now)):
                 changed.append(then["name"])
-    return changed
+    if changed:
+        raise IncompleteImageError(
+            f"{', '.join(changed)} was written to while it was read, so the result may mix old and new voxels; repeat the "
+            "call with overwrite=True."
+        )

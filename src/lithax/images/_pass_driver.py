@@ -19,7 +19,7 @@ from lithax.images._collective import check_same, on_first, open_shared_array, r
 from lithax.images._create import new_image
 from lithax.images._described import geometry_of
 from lithax.images._identity import call_of, comparable, describe_places, made_by, version
-from lithax.images._input_state import changed_while_read, input_states, without_times
+from lithax.images._input_state import check_unchanged, input_states, without_times
 from lithax.images._outputs import Form, new_outputs, refuse_damaged, refuse_inputs, spread
 from lithax.images._pass_group import PassGroup
 from lithax.images._plan_passes import Algorithm, ImageCall, PlannedPasses, first_place
@@ -209,7 +209,7 @@ class _Driver:
                 # Blocks of the next pass may have another shape, which these buffers do not fit.
                 release_memory(prepared.memory, 64 * 2**20)
             if not self.finished:
-                on_first(self.world, lambda: self._finish(result if noted else None))
+                on_first(self.world, lambda: self._mark_complete(result if noted else None))
                 for output in self.outputs if not self.world.first else ():
                     output.stored.reload_metadata()
         except BaseException as error:
@@ -395,12 +395,8 @@ class _Driver:
     def _provenance(self) -> dict[str, Any]:
         return made_by(self.whole.inputs, function=self.call.name, parameters=dict(self.call.parameters))
 
-    def _finish(self, result: Any) -> None:
-        if changed := changed_while_read(self.states, self.whole.inputs):
-            raise IncompleteImageError(
-                f"{', '.join(changed)} was written to while it was read, so the result may mix old and new voxels; repeat "
-                "the call with overwrite=True."
-            )
+    def _mark_complete(self, result: Any) -> None:
+        check_unchanged(self.states, self.whole.inputs)
         if self.group is not None:
             self.group.finish(self.outputs)
             return

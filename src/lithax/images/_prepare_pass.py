@@ -23,6 +23,7 @@ from lithax.chunked import (
     MeasurementPass,
     OperationPass,
     Pass,
+    PassBlock,
     SettlePass,
     buffers_mapped,
     evaluation_bytes,
@@ -33,8 +34,9 @@ from lithax.chunked import (
     pass_layout,
     settle_blocks,
 )
+from lithax.errors import MemoryLimitError
 from lithax.grid import Halo, Index, triple
-from lithax.images._call import Inputs, cache_bytes
+from lithax.images._call import Inputs, cache_bytes, size_text
 from lithax.images._copy import copy_block, copy_memory
 from lithax.images._described import geometry_of
 from lithax.images._outputs import Form, Output
@@ -231,7 +233,7 @@ def _kernel(work: MapPass | FoldPass | SettlePass, whole: WholeImage, run: Run) 
     units = 2 * math.prod(whole.shards) * written if whole.shards is not None else 0
     capacity = cache_bytes(sources, halos, layout.block, run.memory_limit)
     overhead = MAPPED_OVERHEAD if mapped else KERNEL_OVERHEAD
-    memory = int(overhead * each * min(run.workers, blocks) + CACHE_OVERHEAD * capacity)
+    memory = int(overhead * each * min(run.workers, blocks) + CACHE_OVERHEAD * capacity) + FIXED_BYTES + units
 
     def reader() -> BlockReader:
         fit = layers_fit(capacity, sources)
@@ -245,7 +247,7 @@ def _kernel(work: MapPass | FoldPass | SettlePass, whole: WholeImage, run: Run) 
         if isinstance(work, MapPass):
             return MapJob(function=pass_function(work, layout), reader=reader(), layout=layout, **options)
         if isinstance(work, FoldPass):
-            return fold_blocks(work, reader(), **options)
+            return fold_blocks(_limited(work, run.memory_limit - memory, run.world.count), reader(), **options)
         return settle_blocks(work, layout, sources, **options)
 
     form = Form(whole.inputs.frame, np.dtype(np.bool_), whole.chunks, whole.shards)
@@ -253,7 +255,7 @@ def _kernel(work: MapPass | FoldPass | SettlePass, whole: WholeImage, run: Run) 
         work=work,
         layout=layout,
         halos=halos,
-        memory=memory + FIXED_BYTES + units + kept,
+        memory=memory + kept,
         bytes_read=blocks * math.prod(padded) * read,
         do=do,
         forms=tuple(replace(form, dtype=np.dtype(f.dtype)) for f in fields),
@@ -273,3 +275,24 @@ def _without_voxels(form: Form, world: Any) -> VoxelImage:
     grids = {"chunks": form.chunks, "shards": form.shards}
     with creating(locate(None), shape=form.frame.shape, dtype=form.dtype, metadata=metadata, **grids) as stored:
         return VoxelImage(stored, world)
+
+
+def _limited(work: FoldPass, room: int, processes: int) -> FoldPass:
+    """Return a fold that ends before what it keeps outgrows `room` [byte].
+
+    In the end each process has that of all; the others are taken to find as much as this one.
+    """
+    if work.growing is None:
+        return work
+    growing = work.growing
+
+    def take(block: PassBlock, found: Any) -> None:
+        work.take(block, found)
+        if (kept := growing() * processes) > room:
+            raise MemoryLimitError(
+                f"the pass '{work.name}' has found so many parts by block {block.place + 1} that it needs {size_text(kept)} for "
+                f"them, and memory_limit leaves {size_text(max(room, 0))}: noise has many more than a rock. Remove it before, by "
+                "lx.ops.median or the like, take a crop, or raise memory_limit."
+            )
+
+    return replace(work, take=take)

@@ -167,7 +167,7 @@ def gaussian_mixture(
     *others: Any,
     classes: int = 3,
     where: Any = None,
-    seed: int = 0,
+    seed: Any = 0,
     tolerance: float = 1e-3,
     most_iterations: int = 100,
 ) -> Mixture:
@@ -239,7 +239,7 @@ def kmeans(
     *others: Any,
     classes: int = 3,
     where: Any = None,
-    seed: int = 0,
+    seed: Any = 0,
     tolerance: float = 1e-4,
     most_iterations: int = 300,
 ) -> Mixture:

@@ -104,7 +104,7 @@ def radii(block: Array, context: Context, axis: int, center: Any) -> Array:
 
 @voxel_op(context=True, static=("axis", "center"))
 def subtract_rings(
-    x: Shaped[Any, "x y z"], *, table: Any, center: tuple[float, float], axis: Any = 2, block: Context
+    x: Shaped[Any, "x y z"], *, table: Any, center: Any, axis: Any = 2, block: Context
 ) -> Float[Any, "x y z"]:
     """Subtract a value that depends on the distance from an axis, and on the slice.
 
@@ -157,7 +157,7 @@ def divide_cupping(
     x: Shaped[Any, "x y z"],
     *,
     coefficients: Any,
-    center: tuple[float, float],
+    center: Any,
     scale: Any,
     along: Any = 1.0,
     axis: Any = 2,

@@ -65,6 +65,10 @@ class Slot:
         found = self.of.folder.glob(f"solve-{self.name}-{self.of.world.index}-*.npz")
         return {int(path.stem.rpartition("-")[2]): path for path in found}
 
+    def _name_of(self, state: Any) -> str:
+        """Return the identity with the form of a state: another version may keep other arrays."""
+        return " ".join([self.identity, *(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(state))])
+
     def restored(self, fresh: Any) -> Any:
         """Return the last state that all processes have kept, or the fresh one.
 
@@ -79,11 +83,11 @@ class Slot:
         if not common:
             return fresh
         with np.load(files[max(common)]) as kept:
-            same = str(kept["identity"]) == self.identity
+            same = str(kept["identity"]) == self._name_of(fresh)
             if not all(self.of.world.gather(same)):
                 raise ValueError(
-                    f"checkpoint={str(self.of.folder)!r} holds the state of another solve (other voxels, options or devices); "
-                    "name another folder, or remove it."
+                    f"checkpoint={str(self.of.folder)!r} holds the state of another solve (other voxels, options or "
+                    "devices, or another version of lithax); name another folder, or remove it."
                 )
             leaves, form = jax.tree.flatten(fresh)
             placed = []
@@ -112,7 +116,7 @@ class Slot:
         path = self.of.folder / f"solve-{self.name}-{self.of.world.index}-{number}.npz"
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez(file, identity=np.asarray(self.identity), **arrays)
+            np.savez(file, identity=np.asarray(self._name_of(state)), **arrays)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -136,12 +136,11 @@ class MovedWalls:
         """Return the change of b·x where each of the voxels alone, shape (n, 3), becomes what it is
         not, open or solid; `shown` names a bar.
         """
-        batches: Any = [voxels[start : start + _BATCH] for start in range(0, len(voxels), _BATCH)]
-        if shown is not None:
-            from tqdm import tqdm
+        from tqdm import tqdm
 
-            batches = tqdm(batches, desc=shown, unit=f" × {_BATCH} voxels")
-        found = [self._some(part) for part in batches]
+        batches = [voxels[start : start + _BATCH] for start in range(0, len(voxels), _BATCH)]
+        shown_batches = tqdm(batches, desc=shown, unit=f" × {_BATCH} voxels", disable=shown is None)
+        found = [self._some(part) for part in shown_batches]
         return np.concatenate(found) if found else np.zeros(0)
 
     def _some(self, centres: np.ndarray) -> np.ndarray:

@@ -170,7 +170,9 @@ def subvolumes(
     shared = {name: options[name] for name in ("pore", "spacing") if name in options}
     flow_options = None if flow is False else shared | (flow if isinstance(flow, dict) else {})
     rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
-    for e, place in _bar(places, progress):
+    from tqdm import tqdm
+
+    for e, place in tqdm(places, desc="sub-volumes", unit=" cubes", disable=not progress):
         box = tuple(slice(start, start + e) for start in place)
         cube = image[box]
         _add(rows, e, place, axis, cube, options)
@@ -216,11 +218,3 @@ def _add(rows: dict[str, list[Any]], edge: int, place: Any, axis: str, cube: Any
         rows["formation_factor"].append(
             np.nan if factor is None else float(np.broadcast_to(np.asarray(factor), (len(names),))[n])
         )
-
-
-def _bar(places: list[Any], progress: bool) -> Any:
-    if not progress:
-        return places
-    from tqdm import tqdm
-
-    return tqdm(places, desc="sub-volumes", unit=" cubes")

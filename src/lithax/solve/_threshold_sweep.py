@@ -1,7 +1,6 @@
 """The formation factor of a scan at many thresholds, each solve started from the one before."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -169,7 +168,10 @@ def threshold_sweep(
     series = _Series(run, float(tolerance), int(max_iterations))
     rows: list[tuple[Any, ...]] = [()] * len(levels)
     spaces = pore_spaces(grey, levels[order], pores == "darker", domain.mask, run, boundaries.periodic(a))
-    for n, space in _bar(zip(order, spaces, strict=True), len(order), progress):
+    from tqdm import tqdm
+
+    shown = tqdm(spaces, total=len(order), desc="thresholds", unit=" solves", disable=not progress)
+    for n, space in zip(order, shown, strict=True):
         value, *ended = series.next(space)
         factor = math.inf if value == 0 else 1 / value
         rows[n] = (levels[n], space.pore / cells, space.joined / cells, factor, *ended)
@@ -251,11 +253,3 @@ def _check(
     if levels.size == 0 or not np.isfinite(levels).all():
         raise ValueError(f"thresholds={thresholds!r} must be grey levels: one finite number or several.")
     return levels
-
-
-def _bar(spaces: Iterator[Any], count: int, progress: bool) -> Iterator[Any]:
-    if not progress:
-        return spaces
-    from tqdm import tqdm
-
-    return iter(tqdm(spaces, total=count, desc="thresholds", unit=" solves"))
