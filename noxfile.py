@@ -92,7 +92,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build docs/_build/index.html, executing its pages; a warning is an error, and so is a link that leads nowhere."""
-    session.install(".[io,mpi,pandas,viz,volume,xarray,xray]", *group("docs"))
+    session.install(".[classifier,io,mpi,pandas,viz,volume,xarray,xray]", *group("docs"))
     shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)  # pages that are gone must not linger
     session.run(
         "sphinx-build", "-W", "-E", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs, env=CACHE
@@ -103,7 +103,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def tutorials(session: nox.Session) -> None:
     """Execute the tutorials, each of which ends with a number that it checks."""
-    session.install(".[io,mpi,pandas,viz,xarray,xray]", *group("tutorials"))
+    session.install(".[classifier,io,mpi,pandas,viz,xarray,xray]", *group("tutorials"))
     notebooks = session.posargs or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tutorials").glob("*.md"))
     for notebook in notebooks:
         start = time.monotonic()
