@@ -87,7 +87,7 @@ def test_what_is_not_stored_keeps_no_components(tmp_path):
 def test_more_components_than_the_plan_counts_end_the_run_within_its_limit(tmp_path):
     noise = lx.from_array(np.indices((20, 16, 16)).sum(0) % 2 == 0, **GRID)  # every second voxel alone
     plan = lx.plan(lx.label, noise, store=tmp_path / "labels.zarr")
-    with pytest.raises(lx.errors.MemoryLimitError, match="so many parts by block .* more than a rock"):
+    with pytest.raises(lx.errors.MemoryLimitError, match=r"so many parts by block .* more than a rock"):
         lx.label(noise, store=tmp_path / "labels.zarr", memory_limit=plan.memory)
     slabs = lx.from_array(np.indices((20, 16, 16))[0] % 4 < 2, **GRID)
     labels = lx.label(slabs, store=tmp_path / "slabs.zarr", memory_limit=plan.memory + 2**14)
