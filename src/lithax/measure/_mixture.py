@@ -297,7 +297,7 @@ def _checked(state: State) -> State:
 
 
 def _begin(
-    image: Any, others: tuple[Any, ...], classes: Any, where: Any, seed: int
+    image: Any, others: tuple[Any, ...], classes: Any, where: Any, seed: Any
 ) -> tuple[Source, np.ndarray, np.ndarray, np.ndarray]:
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or not 1 <= classes <= 32:
         raise ValueError(f"classes={classes!r} must be an integer from 1 to 32.")
