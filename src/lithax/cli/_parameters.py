@@ -109,11 +109,12 @@ def show(found: Any, file: str | None) -> None:
     """Print what a solve found, write its numbers to a file if one is named, and end with 1 if it
     did not converge.
     """
+    import numpy as np
+
     click.echo(str(found))
     if file is not None:
         Path(file).write_text(json.dumps(found.numbers(), indent=2) + "\n", encoding="utf-8")
-    converged = found.converged
-    if not all(bool(c) for c in (converged if getattr(converged, "shape", ()) else [converged])):
+    if not np.all(found.converged):
         raise click.exceptions.Exit(1)
 
 
