@@ -101,16 +101,17 @@ def imbalance(settings: Settings, faces: Faces, drive: Drive, u: jax.Array, r: j
     return lost_power(layout.dot(layout.pad(ramp), r), power)
 
 
-def begin(faces: Faces, drive: Drive, guess: jax.Array | None, settings: Settings) -> tuple[Multigrid, State]:
-    """Return the levels, and the state before the first step."""
-    # Not one compiled function: what inverts the last level on the host would be a callback in it.
-    cycle = multigrid(operator_of(settings.layout, faces), strengths=settings.strengths)
-    return cycle, begin_again(cycle, drive, guess, settings)
+def levels_of(faces: Faces, settings: Settings) -> Multigrid:
+    """Return the levels of an operator, given its weights.
+
+    Not compiled with what follows: what inverts the last level on the host would be a callback.
+    """
+    return multigrid(operator_of(settings.layout, faces), strengths=settings.strengths)
 
 
 @partial(jax.jit, static_argnums=3)
-def begin_again(cycle: Multigrid, drive: Drive, guess: jax.Array | None, settings: Settings) -> State:
-    """Return the state before the first step with levels that are there already."""
+def begin(cycle: Multigrid, drive: Drive, guess: jax.Array | None, settings: Settings) -> State:
+    """Return the state before the first step."""
     layout, operator = settings.layout, cycle.levels[0]
     b = layout.pad(right_hand_side(layout, operator.faces, drive))
     u = jnp.zeros_like(b) if guess is None else layout.filled(layout.pad(guess.astype(b.dtype)))
@@ -169,7 +170,8 @@ def potential(faces: Faces, drive: Drive, tolerances: Tolerances, settings: Sett
     solve.
     """
     faces = lax.stop_gradient(faces)
-    cycle, state = begin(faces, drive, None, settings)
+    cycle = levels_of(faces, settings)
+    state = begin(cycle, drive, None, settings)
     state = loop(lambda s: _step(cycle, drive, tolerances, s, settings), state, tolerances.most)
     return settings.layout.filled(state.u), stats_of(cycle, drive, state, settings)[0]
 

@@ -23,8 +23,8 @@ from lithax.solve._conduction_solve import (
     Solved,
     Tolerances,
     begin,
-    begin_again,
     energies,
+    levels_of,
     solve_compiled,
     solve_on_host,
 )
@@ -145,14 +145,11 @@ class ConductionSolver:
         fluid = np.asarray(0.0 if self.fluid is None else self.fluid, medium.dtype)
         faces, scale = weights(medium, keep, fluid, section, run.settings.layout, run.geometry, run.reservoir)
         drives = run.drives.astype(medium.dtype)
-        cycle, potentials, ended, power = None, [], [], None
+        cycle = levels_of(faces, run.settings)
+        faces = cycle.levels[0].faces  # one copy is enough
+        potentials, ended, power = [], [], None
         for number, drive in enumerate(_drives(drives)):
-            guess = self._guess(run, number)
-            if cycle is None:
-                cycle, state = begin(faces, drive, guess, run.settings)
-                faces = cycle.levels[0].faces  # one copy is enough
-            else:
-                state = begin_again(cycle, drive, guess, run.settings)
+            state = begin(cycle, drive, self._guess(run, number), run.settings)
             given = (run.settings, run.geometry, run.reservoir, float(fluid), number)
             look = self.watch.start(run, number, (medium.data, medium.table, keep), given)
             u, stats, power = solve_on_host(cycle, state, drive, self.tolerances(), run.settings, look)

@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.solve._conduction_problem import operator_of
 from lithax.solve._conduction_setup import Run, turned, weights
+from lithax.solve._conduction_solve import levels_of
 from lithax.solve._medium import Medium
-from lithax.solve._multigrid import Multigrid, multigrid
+from lithax.solve._multigrid import Multigrid
 from lithax.solve._percolation import what_joins
 
 
@@ -75,7 +75,7 @@ def pore_spaces(
         with jax.default_device(device):
             medium = turned(Medium(jnp.asarray(keep), None, None, "", True), run.order)
             faces, _ = weights(medium, None, np.float32(0), None, settings.layout, run.geometry, 0)
-            cycle = multigrid(operator_of(settings.layout, faces), strengths=settings.strengths)
+            cycle = levels_of(faces, settings)
         return PoreSpace(keep, count, joined, cycle)
 
     with ThreadPoolExecutor(1, "pore spaces") as pool:

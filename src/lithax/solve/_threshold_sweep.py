@@ -12,7 +12,7 @@ from lithax.arrays import is_array, is_traced
 from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number
 from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
-from lithax.solve._conduction_solve import Tolerances, advance, begin_again
+from lithax.solve._conduction_solve import Tolerances, advance, begin
 from lithax.solve._domain import check_section, domain_of
 from lithax.solve._nearby_start import balance_of, begin_nearby, error_after_one
 from lithax.solve._over_devices import lies_over_devices
@@ -198,7 +198,7 @@ class _Series:
             return 0.0, 0.0, 0.0, 0, True
         settings, drive, cycle = self.run.settings, self.drive, space.cycle
         if self.u is None:
-            state = begin_again(cycle, drive, None, settings)
+            state = begin(cycle, drive, None, settings)
         else:
             state = begin_nearby(cycle, drive, self.u, settings)
             state = advance(cycle, drive, self.first, state, settings)
