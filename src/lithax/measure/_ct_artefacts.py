@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import as_real, axis_number, to_numpy
+from lithax.arrays import as_real, to_numpy
 from lithax.geometry import check_center
 from lithax.measure._image_options import measures_images
-from lithax.measure._profile import profile
+from lithax.measure._profile import check_axis, profile
 from lithax.measure._radial_profile import RadialProfile, middle
 from lithax.measure._source import Source
 from lithax.ops import VoxelOp, divide_cupping, median, normalise_slices, subtract_rings, voxel_op
@@ -116,7 +116,7 @@ def reference_levels(image: Any, low: Any, high: Any, *, axis: int = 2) -> Refer
     ValueError
         If a reference has no voxel, or both have the same level in a slice.
     """
-    number = axis_number(axis)
+    number = check_axis(axis)
     levels = [_filled(profile(image, number, where), name) for where, name in ((low, "low"), (high, "high"))]
     if np.any(levels[0] == levels[1]):
         at = int(np.flatnonzero(levels[0] == levels[1])[0])
@@ -170,7 +170,7 @@ def rings(
     Physics in Medicine and Biology 49 (2004) N247-N253. doi:10.1088/0031-9155/49/14/N06 (the same
     idea in polar coordinates).
     """
-    number = axis_number(axis)
+    number = check_axis(axis)
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
         raise ValueError(f"width={width!r} must be a whole number of voxels, at least 1: the radius of the window.")
     source = Source(image, where)
@@ -283,7 +283,7 @@ def cupping(
     ValueError
         If too few distances are taken in, or the fit changes its sign.
     """
-    number = axis_number(axis)
+    number = check_axis(axis)
     if isinstance(degree, bool) or not isinstance(degree, int) or not 1 <= degree <= 6:
         raise ValueError(f"degree={degree!r} must be a number of even powers from 1 to 6.")
     source = Source(image, where)

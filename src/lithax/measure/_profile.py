@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import operator
 from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
 
-from lithax.arrays import PIECE, axis_number, bincount, fold_pieces, namespace, widest_integer
+from lithax.arrays import PIECE, bincount, fold_pieces, namespace, widest_integer
 from lithax.measure._exact_sum import combine_sums, finished_floats, float_sums
 from lithax.measure._image_options import measures_images
 from lithax.measure._measurement import AbstractMeasurement, State
@@ -43,7 +44,7 @@ class Profile(AbstractMeasurement):
     context: ClassVar[bool] = True
 
     def __init__(self, axis: int | str) -> None:
-        self.axis = axis_number(axis)
+        self.axis = check_axis(axis)
 
     def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
         """Summarise one block that begins at ``block.offset`` in an image of ``block.shape``; None:
@@ -94,3 +95,16 @@ def profile(image: Any, axis: int | str, where: Any = None) -> ProfileResult:
         `domain`, as for `chunk_reduce`.
     """
     return Source(image, where).reduce(Profile(axis))
+
+
+def check_axis(axis: Any) -> int:
+    """Return the axis as 0, 1 or 2; "x", "y" and "z" are understood."""
+    if isinstance(axis, str) and axis in ("x", "y", "z"):
+        return "xyz".index(axis)
+    try:
+        number = operator.index(axis)  # pyright: ignore[reportArgumentType] (TypeError is caught)
+    except TypeError:
+        number = None
+    if number is None or isinstance(axis, bool) or not -3 <= number < 3:
+        raise ValueError(f"axis={axis!r} is not an axis of an image; use 0, 1, 2 or 'x', 'y', 'z'.")
+    return number % 3

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import equinox as eqx
 import numpy as np
 
-from lithax.arrays import axis_number, bincount, namespace
+from lithax.arrays import bincount, namespace
 from lithax.measure._measurement import AbstractMeasurement, State
 from lithax.measure._numbers import as_sum, constant, sequence
+from lithax.measure._profile import check_axis
 from lithax.measure._state import combine_states
 from lithax.typing import Array
 
@@ -44,7 +45,7 @@ class RadialProfile(AbstractMeasurement):
     context: ClassVar[bool] = True
 
     def __init__(self, axis: int = 2, center: Any = None) -> None:
-        self.axis = axis_number(axis)
+        self.axis = check_axis(axis)
         self.center = None if center is None else (float(center[0]), float(center[1]))
 
     def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> State:
