@@ -182,8 +182,14 @@ class Bench:
 
 
 def import_seconds(times: int) -> dict[str, list[float]]:
-    """Time ``import jax, zarr`` and ``import lithax`` in fresh processes, in turn."""
-    statements = {"jax, zarr": "import jax, zarr", "lithax": "import jax, zarr, lithax"}
+    """Time ``import jax, zarr``, ``import lithax``, and this with what the first call on an image loads,
+    in fresh processes, in turn.
+    """
+    statements = {
+        "jax, zarr": "import jax, zarr",
+        "lithax": "import jax, zarr, lithax",
+        "chunk_map": "import jax, zarr, lithax; lithax.chunk_map, lithax.ops",
+    }
     seconds: dict[str, list[float]] = {name: [] for name in statements}
     for turn in range(times + 1):
         for name, statement in statements.items():

@@ -26,7 +26,6 @@ from lithax.images._files import convert as convert
 from lithax.images._files import export_file as export_file
 from lithax.images._files import file_format as file_format
 from lithax.images._files import import_file as import_file
-from lithax.images._groups import register_group as register_group
 from lithax.images._identity import described_parameters as described_parameters
 from lithax.images._open import open as open
 from lithax.images._open import open_image as open_image
@@ -70,6 +69,7 @@ from lithax.images._where import Domain as Domain
 from lithax.images._where import as_domain as as_domain
 from lithax.images._where import domain as domain
 from lithax.images._where import make_selection as make_selection
+from lithax.images._where import where as where
 from lithax.storage.formats import FileFormat as FileFormat
 from lithax.storage.formats import file_formats as file_formats
 from lithax.storage.formats import register_format as register_format

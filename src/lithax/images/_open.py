@@ -4,8 +4,8 @@ import os
 from typing import Any, Literal
 
 from lithax.errors import IncompleteImageError
+from lithax.groups import open_group
 from lithax.images._file_image import file_to_open, open_file
-from lithax.images._groups import open_group
 from lithax.images._voxel_image import VoxelImage
 from lithax.storage import check_reads, locate, open_array
 

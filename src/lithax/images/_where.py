@@ -106,6 +106,9 @@ def domain(
     return Domain(exclude, include, segmentation, phases, region)
 
 
+where = domain
+
+
 def as_domain(where: Any) -> Domain | None:
     """Return a domain, a region, or a boolean array or image (what to include) as a domain."""
     refuse_masked(where, "where")
