@@ -11,6 +11,7 @@ from benchmarks.cold_start import cold_start_seconds
 from benchmarks.measuring import Bench, import_seconds
 from benchmarks.rows import rows
 from benchmarks.sides import Unavailable
+from benchmarks.small_calls import small_call_seconds
 from benchmarks.viewer import Viewer
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +71,7 @@ def main() -> None:
             *(limit.measure for limit in limits),
             *(measure.name for measure in timed),
         ]
-        print("\n".join([*names, "processes: meetings", "memory", "import", "cold start"]))
+        print("\n".join([*names, "processes: meetings", "memory", "import", "small calls", "cold start"]))
         return
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() and options.only else {"results": []}
     results = {(result["measure"], result["against"]): result for result in record["results"]}
@@ -103,6 +104,7 @@ def main() -> None:
             "processes: meetings": bench.meetings,
             "memory": lambda: bench.memory(options.memory, options.chunk),
             "import": lambda: import_seconds(10),
+            "small calls": small_call_seconds,
             "cold start": lambda: cold_start_seconds(3),
         }
         for name, measure in single.items():

@@ -11,6 +11,7 @@ import psutil
 
 from benchmarks.cold_start import cold_start_lines
 from benchmarks.measuring import Result
+from benchmarks.small_calls import small_call_lines
 from benchmarks.whole_images import limit_lines
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -136,6 +137,7 @@ def document(record: dict[str, Any]) -> str:
         "processes: meetings": ("Meetings of processes", meeting_lines),
         "memory": ("Memory", memory_lines),
         "import": ("Import", import_lines),
+        "small calls": ("Small calls", small_call_lines),
         "cold start": ("Cold start", cold_start_lines),
     }
     for name, (title, lines) in sections.items():

@@ -37,7 +37,8 @@ class ChunkGrid:
     @property
     def counts(self) -> Index:
         """Number of boxes along each axis."""
-        return triple(-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+        (nx, ny, nz), (cx, cy, cz) = self.shape, self.chunks  # written out: asked for ten times a block
+        return -(-nx // cx), -(-ny // cy), -(-nz // cz)
 
     def __len__(self) -> int:
         return math.prod(self.counts)
@@ -52,7 +53,12 @@ class ChunkGrid:
 
     def box(self, index: Index) -> Box:
         """The part of a box that lies inside the image."""
-        return triple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
+        (i, j, k), (cx, cy, cz), (nx, ny, nz) = index, self.chunks, self.shape
+        return (
+            slice(i * cx, min(i * cx + cx, nx)),
+            slice(j * cy, min(j * cy + cy, ny)),
+            slice(k * cz, min(k * cz + cz, nz)),
+        )
 
     def covering(self, box: Box) -> Iterator[Index]:
         """Indices of the boxes that meet a box of the image, in C order."""
@@ -77,7 +83,8 @@ class ChunkGrid:
 
 def box_shape(box: Box) -> Index:
     """Number of voxels of a box along each axis."""
-    return triple(s.stop - s.start for s in box)
+    x, y, z = box
+    return x.stop - x.start, y.stop - y.start, z.stop - z.start
 
 
 def shift(box: Box, offset: Index) -> Box:
