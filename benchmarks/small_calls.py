@@ -51,7 +51,7 @@ def small_call_lines(found: dict[str, dict[str, list[float] | None]]) -> str:
     ]
     for name, taken in found.items():
         call = 1e3 * statistics.median(taken["call"] or [])
-        bare = taken["bare"] and 1e3 * statistics.median(taken["bare"])
+        bare = 1e3 * statistics.median(taken["bare"]) if taken["bare"] else None
         cells = ["", ""] if bare is None else [f"{bare:.2f}", f"{call - bare:.2f}"]
         lines.append(f"| {name} | {call:.2f} | {' | '.join(cells)} |")
     return "\n".join(lines)
