@@ -6,6 +6,7 @@ import pytest
 from jax import numpy as jnp
 
 from lithax.solve import face_operator, multigrid
+from lithax.solve._multigrid import visits_of
 
 
 def weights(rng, shape, periodic, *, open_ends):
@@ -58,12 +59,12 @@ def test_the_operator_is_the_matrix_of_its_faces(rng, shape, periodic, open_ends
 
 
 @pytest.mark.parametrize(
-    ("shape", "periodic", "open_ends"),
-    [((9, 7, 5), (False, False, False), True), ((7, 6, 9), (True, True, True), False)],
+    ("shape", "periodic", "open_ends", "visits"),
+    [((9, 7, 5), (False, False, False), True, 2), ((7, 6, 9), (True, True, True), False, 4)],
 )
-def test_the_cycle_is_symmetric_and_positive(rng, shape, periodic, open_ends):
+def test_the_cycle_is_symmetric_and_positive(rng, shape, periodic, open_ends, visits):
     operator, _, _ = weights(rng, shape, periodic, open_ends=open_ends)
-    cycle = multigrid(operator, few_cells=20)
+    cycle = multigrid(operator, few_cells=20, visits=visits)
     assert len(cycle.levels) >= 3
     unit = jnp.eye(np.prod(shape), dtype="f4").reshape(-1, *shape)
     matrix = np.asarray(jax.jit(lambda cycle, unit: jax.vmap(cycle.on_cells)(unit))(cycle, unit), float).reshape(
@@ -108,6 +109,12 @@ def test_a_cycle_reduces_the_error_on_every_shape(rng, shape, strengths):
         e = v - truth
         errors.append(float(jnp.vdot(e, operator(e))))
     assert errors[-1] < errors[0] * 9.0**-7 + 1e-9 * float(jnp.vdot(truth, b))  # energy: 3² a step; float32 ends it
+
+
+def test_only_levels_of_an_eighth_are_visited_more_than_twice():
+    whole, plane = (True, True, True), (True, True, False)
+    assert visits_of((whole, plane, whole), 4) == (4, 4, 2, 4)
+    assert visits_of((whole, plane), 1) == (1, 1, 1)
 
 
 def test_the_last_cells_are_solved_by_the_pseudo_inverse(rng):

@@ -32,6 +32,13 @@ def along_x(pores):
     return lx.solve.permeability(pores, axis="x", wall="half_voxel", tolerance=1e-4)
 
 
+def test_tight_rock_takes_no_more_iterations():
+    """The pressure of tight rock is a matter of its coarsest levels: ten iterations where each is visited but twice."""
+    k = lx.solve.permeability(rock(porosity=0.3, seed=3), axis="x", tolerance=1e-3)
+    assert k.converged
+    assert k.iterations <= 9
+
+
 def test_the_three_values_agree_and_every_slice_carries_the_same(along_x):
     k = along_x
     assert k.converged

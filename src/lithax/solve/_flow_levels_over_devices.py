@@ -58,7 +58,7 @@ class LevelsOverDevices(eqx.Module):
     """Weights of the faces and the excess of each level, and the inverse of the last."""
     plan: _Plan = eqx.field(static=True)
     weights: tuple[tuple[float, ...], ...] = eqx.field(static=True)
-    visits: int = eqx.field(static=True)
+    visits: tuple[int, ...] = eqx.field(static=True)
 
 
 def shapes_of(grid: ShardedGrid, strengths: tuple[float, ...]) -> Any:
@@ -73,7 +73,7 @@ def levels_over_devices(
     strengths: tuple[float, ...],
     finest: tuple[Any, Array],
     weights: tuple[tuple[float, ...], ...],
-    visits: int,
+    visits: tuple[int, ...],
 ) -> LevelsOverDevices:
     """Build the levels below the finest.
 
@@ -88,7 +88,7 @@ def levels_over_devices(
     weights
         Of the smoother on the levels below the finest.
     visits
-        Of each level in a cycle.
+        Of each of these levels, in a cycle of the one above it.
     """
     x, y, z = strengths
     levels = plan_levels(grid.shape, (x, y, z))

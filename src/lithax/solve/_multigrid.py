@@ -17,9 +17,9 @@ pore space that is not joined stays apart until a coarse cell holds both. What m
 - *The last few cells* are solved by a pseudo-inverse: parts that nothing holds (one constant for
   each part of a periodic image) are projected out, all at once.
 
-Each step is a stage of its own (`lithax.arrays.stage`); the two visits of a W-cycle are a loop, so
-the compiled program grows with the levels, not with the visits. The cycle is a linear function of
-its argument and carries no derivative.
+Each step is a stage of its own (`lithax.arrays.stage`); the visits of a level are a loop, so the
+compiled program grows with the levels, not with the visits. The cycle is a linear function of its
+argument and carries no derivative.
 """
 
 import math
@@ -53,7 +53,8 @@ class Multigrid(eqx.Module):
     steps: tuple[tuple[bool, bool, bool], ...] = eqx.field(static=True)
     weights: tuple[tuple[float, ...], ...] = eqx.field(static=True)
     """Steps of the smoother on every level but the last."""
-    visits: int = eqx.field(static=True)
+    visits: tuple[int, ...] = eqx.field(static=True)
+    """How often each level is visited in a cycle of the one above it; the first by `visited`."""
 
     def __call__(self, r: jax.Array) -> jax.Array:
         """Return the approximate solution for a right-hand side, both in the padded form of the
@@ -65,11 +66,9 @@ class Multigrid(eqx.Module):
 
     def visited(self, r: jax.Array) -> jax.Array:
         """Return what as many cycles make of a right-hand side as a finer level would ask for."""
-        e = self(r)
-        if len(self.levels) > 1:  # a single level is solved at once
-            for _ in range(self.visits - 1):
-                e = e + self(stage(residual, self.levels[0], e, r))
-        return e
+        if len(self.levels) == 1:  # solved at once
+            return self(r)
+        return lax.stop_gradient(self._visited(lax.stop_gradient(r), 0))
 
     def on_cells(self, r: jax.Array) -> jax.Array:
         """Return the approximate solution for a right-hand side, both in the shape of the cells,
@@ -88,16 +87,16 @@ class Multigrid(eqx.Module):
         step, coarse = self.steps[level], self.levels[level + 1]
         left = stage(residual, operator, z, r)
         target = stage(lambda v: restricted(v, operator.layout, coarse.layout, step), left)
-        if level + 1 == len(self.levels) - 1:
-            e = self._cycle(target, level + 1)
-        else:
-
-            def visit(_: Any, e: jax.Array) -> jax.Array:
-                return e + self._cycle(stage(residual, coarse, e, target), level + 1)
-
-            e = lax.fori_loop(0, self.visits, visit, jnp.zeros_like(target))
+        last = level + 1 == len(self.levels) - 1
+        e = self._cycle(target, level + 1) if last else self._visited(target, level + 1)
         z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
         return _smoothed(operator, z, r, self.weights[level])
+
+    def _visited(self, r: jax.Array, level: int) -> jax.Array:
+        def visit(_: Any, e: jax.Array) -> jax.Array:
+            return e + self._cycle(stage(residual, self.levels[level], e, r), level)
+
+        return lax.fori_loop(0, self.visits[level], visit, jnp.zeros_like(r))
 
 
 def _smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Sequence[float]) -> jax.Array:
@@ -132,14 +131,23 @@ def multigrid(
         take twice as many. Where cells are stretched it is twice as many on the finest level, six
         times as many on coarser ones.
     visits
-        Visits of the next level in each cycle: 2 is a W-cycle, 1 a V-cycle.
+        Visits of the next level in each cycle, as for `visits_of`: 2 is a W-cycle, 1 a V-cycle.
     few_cells
         At how many cells the problem is solved at once.
     """
     shapes, steps = coarsening(operator.layout.shape, strengths, few_cells)
     levels = _coarser_levels(lax.stop_gradient(operator), shapes, steps)
     inverse = pseudo_inverse(lax.stop_gradient((operator, *levels)[-1]))
-    return Multigrid((operator, *levels), inverse, steps, smoothing(shapes, steps, sweeps), visits)
+    return Multigrid((operator, *levels), inverse, steps, smoothing(shapes, steps, sweeps), visits_of(steps, visits))
+
+
+def visits_of(steps: Sequence[tuple[bool, bool, bool]], most: int = 2) -> tuple[int, ...]:
+    """Return how often each level is visited in a cycle of the one above it.
+
+    More than twice only where there are eight times fewer cells: where a level has half of them, or
+    a quarter, more visits would cost more with every level.
+    """
+    return (most, *(most if all(step) else min(most, 2) for step in steps))
 
 
 def smoothing(

@@ -23,7 +23,7 @@ from lithax.solve._conduction_solve import Stats, Tolerances, ended
 from lithax.solve._conjugate_gradients import State, start, step
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout, between_zeros
-from lithax.solve._multigrid import Multigrid, pseudo_inverse, smoothing
+from lithax.solve._multigrid import Multigrid, pseudo_inverse, smoothing, visits_of
 from lithax.solve._part_layout import PartLayout
 from lithax.solve._part_levels import coarser_part, part_layouts
 
@@ -172,7 +172,7 @@ Levels = tuple[tuple[tuple[jax.Array, jax.Array, jax.Array], ...], jax.Array]
 def _multigrid(parts: Parts, levels: Any) -> Multigrid:
     faces, inverse = levels
     operators = tuple(FaceOperator(layout, tuple(f)) for layout, f in zip(parts.layouts, faces, strict=True))
-    return Multigrid(operators, inverse, parts.steps, smoothing(parts.shapes, parts.steps), 2)
+    return Multigrid(operators, inverse, parts.steps, smoothing(parts.shapes, parts.steps), visits_of(parts.steps))
 
 
 def _level_specs(parts: Parts) -> Any:
