@@ -24,7 +24,36 @@ def smooth(values, **options):
     return lx.total_variation(values, weight=WEIGHT, iterations=ITERATIONS, **options)
 
 
-def test_every_grid_gives_the_same_as_the_array(grey, rng):
+@pytest.fixture
+def in_passes(monkeypatch):
+    """As if the image did not fit into memory."""
+    monkeypatch.setattr("lithax.fields._total_variation._in_memory", lambda *_: None)
+
+
+def test_any_number_of_slabs_gives_the_same_as_passes(rng, monkeypatch):
+    values, some = rng.random((70, 5, 6)).astype(np.float32), rng.random((70, 5, 6)) < 0.8
+    image, where = lx.from_array(values, chunks=8), lx.from_array(some, chunks=8)
+    monkeypatch.setattr("lithax.fields._dual_slabs.available_cores", lambda: 4)
+    for options in ({}, {"where": where}):
+        call = partial(lx.total_variation, image, weight=WEIGHT, iterations=11, progress=False, **options)
+        found = [call(workers=workers)[...] for workers in (1, 2, 4)]
+        with monkeypatch.context() as patch:
+            patch.setattr("lithax.fields._total_variation._in_memory", lambda *_: None)
+            passes = call()[...]
+        np.testing.assert_array_equal(found[1], found[0])
+        np.testing.assert_array_equal(found[2], found[0])
+        np.testing.assert_allclose(found[0], passes, atol=5e-7)
+
+
+def test_what_fits_is_smoothed_in_memory():
+    image = lx.zeros((64, 64, 64), "f4", chunks=32)
+    fits = lx.plan(lx.total_variation, image, iterations=50, memory_limit="1 GiB")
+    assert "in 1 passes: smooth in slabs" in fits.function
+    assert fits.bytes_read == image.nbytes
+    assert "iterate (24 times)" in lx.plan(lx.total_variation, image, iterations=50, memory_limit="10 MiB").function
+
+
+def test_every_grid_gives_the_same_as_the_array(grey, rng, in_passes):
     whole = smooth(grey)
     restoration = pytest.importorskip("skimage.restoration", reason="scikit-image is not installed")
     expected = restoration.denoise_tv_chambolle(grey.astype(float), weight=WEIGHT, eps=0, max_num_iter=ITERATIONS)
@@ -41,7 +70,7 @@ def test_every_grid_gives_the_same_as_the_array(grey, rng):
         np.testing.assert_allclose(found[...], masked, atol=1e-6, err_msg=str(chunks))
 
 
-def test_the_plan_shows_passes_and_halo_and_one_dual_field_at_a_time(tmp_path):
+def test_the_plan_shows_passes_and_halo_and_one_dual_field_at_a_time(tmp_path, in_passes):
     image = lx.zeros((256, 140, 140), "f4", chunks=140)  # a block of 140 takes ten iterations
     plan = lx.plan(lx.total_variation, image, iterations=45, store=tmp_path / "out")
     assert "in 5 passes: iterate (4 times), smooth" in plan.function
@@ -58,7 +87,7 @@ def test_the_plan_shows_passes_and_halo_and_one_dual_field_at_a_time(tmp_path):
     assert held == 4 * voxels * (1 + 2 * 3)
 
 
-def test_what_was_cut_off_goes_on_and_spent_fields_are_gone(grey, tmp_path, monkeypatch):
+def test_what_was_cut_off_goes_on_and_spent_fields_are_gone(grey, tmp_path, monkeypatch, in_passes):
     image = lx.from_array(grey, chunks=5, store=tmp_path / "grey.zarr")
     options = {"store": tmp_path / "out.zarr", "progress": False, "workers": 1}
     whole = StoredArray.write_unit
@@ -71,10 +100,10 @@ def test_what_was_cut_off_goes_on_and_spent_fields_are_gone(grey, tmp_path, monk
             raise OSError("the disk is gone")
         whole(self, *unit)
 
-    monkeypatch.setattr(StoredArray, "write_unit", failing)
-    with pytest.raises(OSError, match="the disk is gone"):
-        smooth(image, **options)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredArray, "write_unit", failing)
+        with pytest.raises(OSError, match="the disk is gone"):
+            smooth(image, **options)
     scratch = tmp_path / "out.zarr" / "scratch"
     stored = {place.name for place in scratch.iterdir() if (place / "c").exists()}
     assert stored == {"3-0", "3-1", "3-2", "4-0", "4-1", "4-2"}

@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Unpack
 
-from lithax.arrays import namespace
-from lithax.chunked import OperationPass
+import numpy as np
+
+from lithax.arrays import namespace, real_dtype
+from lithax.chunked import Field, MapPass, OperationPass
 from lithax.fields._call import ImageOptions, check_array, image_call, is_image, valid_array
+from lithax.fields._dual_slabs import slab_bytes, smooth_in_slabs
 from lithax.images import ImageCall, Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 from lithax.ops import total_variation as smooth
 from lithax.ops import total_variation_dual, total_variation_ended
@@ -23,11 +27,12 @@ def total_variation(
     between blocks; `skimage.restoration.denoise_tv_chambolle`.
 
     The numbers are those of `lithax.ops.total_variation`, whose halo is as wide as there are
-    iterations. Here an image is gone through several times. Each pass does some of the iterations,
-    with as many voxels of halo, and leaves the dual field, three floats per voxel, as scratch
-    images to the next. How many depends on the size of the blocks: large chunks take fewer
-    passes and less time. `lx.plan` shows the passes, their halo, and all that is
-    read. Nothing crosses the faces of the image.
+    iterations. An image that fits into memory with its dual field, half of the limit, is smoothed
+    there, a slab in each worker. A larger one, or one that several processes share, is gone through
+    several times. Each pass does some of the iterations, with as many voxels of halo, and leaves
+    the dual field, three floats per voxel, as scratch images to the next. How many depends on the
+    size of the blocks: large chunks take fewer passes and less time. `lx.plan` shows the passes,
+    their halo, and all that is read. Nothing crosses the faces of the image.
 
     Parameters
     ----------
@@ -72,7 +77,7 @@ def total_variation(
     _check(weight, iterations)
     if is_image(image):
         call = _call(image, weight, iterations, where, options)
-        outputs, _ = run_algorithm(call, (image,), lambda whole: _passes(whole, weight, iterations))
+        outputs, _ = run_algorithm(call, (image,), lambda whole: _passes(whole, weight, iterations, call))
         return outputs[0]
     check_array("total_variation", image, options)
     valid = valid_array(where, image.shape)
@@ -91,7 +96,10 @@ def _check(weight: Any, iterations: Any) -> None:
         raise ValueError(f"iterations={iterations!r} must be a whole number from 1; 50 is usual.")
 
 
-def _passes(whole: WholeImage, weight: float, iterations: int) -> Passes:
+def _passes(whole: WholeImage, weight: float, iterations: int, call: ImageCall) -> Passes:
+    if work := _in_memory(whole, weight, iterations, call):
+        yield work
+        return
     image, block = whole.image, whole.layout().block
     edges = [n for n, size in zip(block, whole.shape, strict=True) if n < size]
     each = max(1, min(edges) // SHARE) if edges else iterations
@@ -113,6 +121,19 @@ def _passes(whole: WholeImage, weight: float, iterations: int) -> Passes:
     return None
 
 
+def _in_memory(whole: WholeImage, weight: float, iterations: int, call: ImageCall) -> MapPass | None:
+    """Return the only pass for an image that fits into memory, on a CPU and in one process."""
+    run, image = call.run.settled(whole.inputs.world), whole.image
+    real = np.dtype(real_dtype(namespace(np.empty(0)), image.dtype))
+    each = slab_bytes(real.itemsize)
+    needed = math.prod(whole.shape) * (each + image.dtype.itemsize + 2 * real.itemsize)
+    if run.share.count > 1 or run.device is not None or 2 * needed > run.memory_limit:
+        return None
+    kernel = partial(smooth_in_slabs, weight=float(weight), iterations=iterations, workers=run.workers)
+    fields = [Field(real, fill=np.nan)]
+    return MapPass("smooth in slabs", kernel, (image,), fields, spans=(0, 1, 2), voxel_bytes=each)
+
+
 def _call(image: Any, weight: float, iterations: int, where: Any, options: Mapping[str, Any]) -> ImageCall:
     parameters = {"weight": float(weight), "iterations": iterations}
     names, units = [image.field_name], [image.field_unit]
@@ -123,4 +144,4 @@ def _call(image: Any, weight: float, iterations: int, where: Any, options: Mappi
 def _plan(image: Any, *, weight=0.1, iterations=50, where=None, **options: Any) -> Plan:
     _check(weight, iterations)
     call = _call(image, weight, iterations, where, options)
-    return plan_algorithm(call, (image,), lambda whole: _passes(whole, weight, iterations))
+    return plan_algorithm(call, (image,), lambda whole: _passes(whole, weight, iterations, call))

@@ -75,6 +75,8 @@ from lithax.ops._threshold import threshold as threshold
 from lithax.ops._total_variation import total_variation as total_variation
 from lithax.ops._total_variation import total_variation_dual as total_variation_dual
 from lithax.ops._total_variation import total_variation_ended as total_variation_ended
+from lithax.ops._total_variation import total_variation_smoothed as total_variation_smoothed
+from lithax.ops._total_variation import total_variation_steps as total_variation_steps
 from lithax.ops._trees import Trees as Trees
 from lithax.ops._trees import classify_by_trees as classify_by_trees
 from lithax.ops._trees import tree_probabilities as tree_probabilities

@@ -60,8 +60,8 @@ def inside(x: Array, axis: int = -1, step: int = 0, size: int = 2) -> Array:
     return cut(x, *(1 + step * (a == axis) for a in range(3)), size=size)
 
 
-def _bonds(valid: Array) -> list[Array]:
-    # Whether a voxel and the next one along each axis both count.
+def bonds_of(valid: Array) -> list[Array]:
+    """Return whether a voxel and the next one along each axis both count."""
     return [valid & neighbour(valid, axis, 1) for axis in range(3)]
 
 
@@ -76,7 +76,7 @@ def start(block: Array, valid: Array | None, context: Context) -> tuple[Array, A
     if valid is not None:
         counted = counted & valid
     x = as_real(block)
-    return xp.where(counted, x, xp.zeros_like(x)), counted, _bonds(counted)
+    return xp.where(counted, x, xp.zeros_like(x)), counted, bonds_of(counted)
 
 
 def inner_core(x: Array, reach: int) -> Array:

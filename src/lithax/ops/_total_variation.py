@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Shaped
 from lithax.arrays import as_real, fence, namespace, put_inside, repeat_times
 from lithax.grid import Halo
 from lithax.ops._context import Context
-from lithax.ops._iterated import check_iterations, cut, inner_core, inside, iterated_halo, start, within_faces
+from lithax.ops._iterated import bonds_of, check_iterations, cut, inner_core, inside, iterated_halo, start, within_faces
 from lithax.ops._parameters import cast, is_number
 from lithax.ops._separable import shifted
 from lithax.ops._smooth_root import smooth_root
@@ -224,3 +224,30 @@ def total_variation_ended(
         If `weight` is not positive, or `iterations` out of range.
     """
     return _result(x, (a, b, c), None, weight, iterations, None, block)
+
+
+def total_variation_steps(x: Array, counted: Array, dual: Dual, weight: Any, steps: Any) -> Dual:
+    """Take dual steps in a padded field, or a slab of one: on all voxels but the outermost ones.
+
+    Parameters
+    ----------
+    x, counted
+        Grey levels, 0 where a voxel does not count, and which do: none outside the image.
+    dual
+        The components of the dual field along x, y and z.
+    weight
+        As for `total_variation`.
+    steps
+        Dual steps, each of which uses up a voxel at a face that is not one of the image. May be
+        traced.
+
+    Returns
+    -------
+        The dual field.
+    """
+    return _stepped(x, bonds_of(counted), dual, weight, steps)
+
+
+def total_variation_smoothed(x: Array, dual: Dual) -> Array:
+    """Return the smoothed grey levels of a padded field, without its outermost voxels."""
+    return cut(_smoothed(x, dual), 0, 0, 0, size=1)
