@@ -87,3 +87,14 @@ def test_wrong_arguments_are_named():
         lx.local_thickness(pore, spacing=(1, 1, 2))
     assert np.all(np.isinf(lx.local_thickness(pore)))
     assert "5 passes" in lx.plan(lx.local_thickness, lx.zeros((32, 32, 32), bool, chunks=8)).function
+
+
+def test_tiles_and_threads_smaller_than_the_image(monkeypatch):
+    monkeypatch.setattr("lithax.arrays._half_lattice.TILE", 40)
+    monkeypatch.setattr("lithax.arrays._balls._TILE", 100)
+    monkeypatch.setattr("lithax.fields._thickness._AT_ONCE", 1)
+    rng = np.random.default_rng(3)
+    for shape in ((60, 4, 5), (3, 9, 20), (1, 1, 30)):
+        pore = rng.random(shape) < 0.95
+        pore.flat[-1] = False
+        np.testing.assert_array_equal(lx.local_thickness(pore), by_definition(pore))

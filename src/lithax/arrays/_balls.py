@@ -14,10 +14,12 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from lithax.arrays._half_lattice import PARITIES
+from lithax.arrays._near_sources import run_tiles
 
 _AT_ONCE = 1 << 21
 _TILE = 1 << 17
@@ -50,7 +52,7 @@ def largest_balls(squared: np.ndarray, core: _Box) -> np.ndarray:
     return (draw_balls(centers, core) // 4).astype(squared.dtype)
 
 
-def draw_balls(centers: np.ndarray, core: _Box) -> np.ndarray:
+def draw_balls(centers: np.ndarray, core: _Box, threads: int = 1) -> np.ndarray:
     """Return the squared radius of the largest ball that covers each voxel of the core [half
     voxels²].
 
@@ -61,24 +63,52 @@ def draw_balls(centers: np.ndarray, core: _Box) -> np.ndarray:
         no ball.
     core
         The voxels that are wanted, in indices without the margin.
+    threads
+        How many parts are worked on at a time.
     """
-    begin, size = np.array([s.start for s in core]), np.array([s.stop - s.start for s in core])
+    balls = _not_inside_another(centers, threads)
     reach = math.isqrt(int(centers.max(initial=0))) // 2 + 2
-    room: np.ndarray = np.zeros(size + 4 * reach, np.int32 if centers.dtype.itemsize < 8 else np.int64)
+    found = np.empty([s.stop - s.start for s in core], centers.dtype)
+    along, box = core[0], centers.shape[1:]
+    # Each part draws the balls of both that reach across their border.
+    thick = max(1, -(-(along.stop - along.start) // threads))
+
+    def part(begin: int) -> None:
+        end = min(begin + thick, along.stop)
+        out = found[begin - along.start : end - along.start]
+        _draw(balls, box, (slice(begin, end), *core[1:]), reach, 2 if len(centers) == 1 else 1, out)
+
+    run_tiles(part, range(along.start, along.stop, thick), threads)
+    return found
+
+
+def _draw(
+    balls: list[tuple[np.ndarray, np.ndarray, np.ndarray]], box: tuple[int, ...], core: _Box, reach: int, stride: int,
+    out: np.ndarray,
+) -> None:  # fmt: skip
+    """Draw into `out` those balls that reach into it."""
+    room: np.ndarray = np.zeros(np.array(out.shape) + 4 * reach, out.dtype)
     strides = np.array([room.shape[1] * room.shape[2], room.shape[2], 1])
+    planes, rows = box[1] * box[2], box[2]
     sets: list[tuple[int, int, int, np.ndarray]] = []
-    for kind, (places, radii, leaning) in enumerate(_not_inside_another(centers)):
-        gaps, flat = np.zeros(len(places), np.int64), np.zeros(len(places), np.int64)
-        at = np.unravel_index(places, centers.shape[1:])
-        for index, first, n, odd, stride in zip(at, begin, size, PARITIES[kind], strides, strict=True):
-            index = index - (1 + first)
+    for kind, (places, radii, leaning) in enumerate(balls):
+        # Places are in C order.
+        near = (core[0].start + 1 - reach) * planes, (core[0].stop + 1 + reach) * planes
+        some = slice(*np.searchsorted(places, near).tolist())
+        places, radii, leaning = places[some], radii[some], leaning[some]
+        line = places // rows
+        x = places // planes
+        at = x, line - x * box[1], places - line * rows
+        gaps, flat = np.zeros(len(places), np.int32), np.zeros(len(places), np.int64)
+        for index, wanted, odd, step in zip(at, core, PARITIES[kind], strides.tolist(), strict=True):
+            index = index - (1 + wanted.start)
+            flat += (index + 2 * reach) * step
             # The distance of a centre from the core decides whether its ball reaches in.
             doubled = 2 * index + odd
-            gap = np.maximum(np.maximum(-doubled, doubled - 2 * (n - 1)), 0)
+            gap = np.maximum(np.maximum(-doubled, doubled - 2 * (wanted.stop - wanted.start - 1)), 0)
             gaps += gap * gap
-            flat += (index + 2 * reach) * stride
         reaches = np.flatnonzero(gaps < radii)
-        key = radii[reaches] * 8 + leaning[reaches]
+        key = np.multiply(radii[reaches], 8, dtype=np.int64) + leaning[reaches]
         if key.max(initial=0) < 2**16:  # sorted by digits
             key = key.astype(np.uint16)
         order = np.argsort(key, kind="stable")
@@ -88,17 +118,22 @@ def draw_balls(centers: np.ndarray, core: _Box) -> np.ndarray:
         for k, a, b in zip(key[starts].tolist(), starts.tolist(), ends.tolist(), strict=False):
             sets.append((k >> 3, kind, k & 7, flat[a:b]))
     flat = room.reshape(-1)
-    part_of = _Parts(strides, 2 if len(centers) == 1 else 1)
+    part_of = _Parts(strides, stride)
     # From small to large: the last one written is the largest.
     for squared_radius, kind, leaning, places in sorted(sets, key=lambda s: s[:3]):
         offsets = part_of(squared_radius, kind, leaning)
         step = max(1, _AT_ONCE // max(1, len(offsets)))
         for k in range(0, len(places), step):
             flat[places[k : k + step, None] + offsets] = squared_radius
-    return room[tuple(slice(2 * reach, 2 * reach + n) for n in size)]
+    out[...] = room[tuple(slice(2 * reach, 2 * reach + n) for n in out.shape)]
 
 
-_AXIS_STEPS = ((0, 0, 0), (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
+_AXIS_STEPS = ((0, 0, 0), (-1, 0, 0), (0, -1, 0), (0, 0, -1), (1, 0, 0), (0, 1, 0), (0, 0, 1))
+_RANKS, _UPRIGHT = (0, 1, 2, 4, 5, 6), 3
+"""Which of several balls of one size another one leans on: one a step back never, one a step ahead
+rather than none.
+"""
+_LEANING = np.array([1, 2, 3, 0, 4, 5, 6], np.uint8)
 
 
 class _Parts:
@@ -147,7 +182,7 @@ def _voxels_by_distance(parity: tuple[int, int, int], end: int) -> tuple[np.ndar
     return near[order], voxels[order]
 
 
-def _not_inside_another(centers: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _not_inside_another(centers: np.ndarray, threads: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return, for each parity, places and squared radii of the balls whose voxels do not all lie in
     the ball of one of the 26 nearest centres, and the axis step to one that is no smaller (0: none
     is).
@@ -158,53 +193,75 @@ def _not_inside_another(centers: np.ndarray) -> list[tuple[np.ndarray, np.ndarra
     # What is looked up for all of them is kept from part to part.
     end = 1 << int(centers.max(initial=0)).bit_length()
     first = sum(strides)
-    return [
-        _kept(flat, kind, stride, strides, volume, range(first, volume - first, _TILE), end)
-        for kind in range(len(centers))
-    ]
+    starts = range(first, volume - first, _TILE)
+    around = [_Around(kind, stride, strides, volume, end, flat.dtype) for kind in range(len(centers))]
+    found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def tile(at: tuple[int, int]) -> None:
+        kind, start = at
+        found[at] = _kept(flat, around[kind], kind * volume + start, kind * volume + min(start + _TILE, starts.stop))
+        found[at][0][:] += start
+
+    run_tiles(tile, itertools.product(range(len(centers)), starts), threads)
+    none = (np.zeros(0, np.int64), np.zeros(0, flat.dtype), np.zeros(0, np.uint8))
+    joined = []
+    for kind in range(len(centers)):
+        parts = [found.pop((kind, start)) for start in starts]
+        places, own, leaning = (np.concatenate(p) for p in zip(none, *parts, strict=True))
+        joined.append((places, own, leaning))
+    return joined
 
 
-def _kept(
-    flat: np.ndarray, kind: int, stride: int, strides: tuple[int, int, int], volume: int, starts: range, end: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `_not_inside_another` for one parity."""
-    parity = PARITIES[kind]
+class _Around:
+    """How far away in memory the 26 nearest centres of those of a parity are: those together that
+    contain balls alike, with the table of `_containing`, and the six along the axes.
+    """
 
-    def shift(step: Sequence[int]) -> int:
-        to = [parity[a] + stride * step[a] for a in range(3)]
-        other = PARITIES.index((to[0] & 1, to[1] & 1, to[2] & 1))
-        return (other - kind) * volume + sum((t >> 1) * s for t, s in zip(to, strides, strict=True))
+    def __init__(
+        self, kind: int, stride: int, strides: tuple[int, int, int], volume: int, end: int, dtype: np.dtype
+    ):  # fmt: skip
+        parity = PARITIES[kind]
 
-    around: list[tuple[tuple[int, int, int], list[int], np.ndarray | None]] = []
-    for axes in sorted(itertools.product((0, 1), repeat=3), key=sum)[1:]:
-        shifts = [shift(s) for s in itertools.product(*((-1, 1) if n else (0,) for n in axes))]
-        step = (stride * axes[0], stride * axes[1], stride * axes[2])
-        table = _table(parity, step, end).astype(flat.dtype) if end <= _LOOKED_UP else None
-        around.append((step, shifts, table))
-    beside = [shift(step) for step in _AXIS_STEPS]
-    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    for start in starts:
-        begin, stop = kind * volume + start, kind * volume + min(start + _TILE, starts.stop)
-        places = np.flatnonzero(flat[begin:stop] > 0)
-        own = np.take(flat[begin:stop], places).astype(np.int64)
-        for step, shifts, table in around:
-            if not places.size:
-                break
-            largest = flat[begin + shifts[0] : stop + shifts[0]]
-            for s in shifts[1:]:
-                largest = np.maximum(largest, flat[begin + s : stop + s])
-            keep = np.flatnonzero(np.take(largest, places) < _containing(own, step, table))
-            places, own = np.take(places, keep), np.take(own, keep)
-        leaning, best = np.zeros(len(places), np.int64), own.copy()
-        for k, s in enumerate(beside[1:], 1):
-            other = np.take(flat[begin + s : stop + s], places)
-            # Of balls of one size on a row, all lean the same way.
-            larger = (other > best) | ((other == best) & (leaning == 0) & (sum(_AXIS_STEPS[k]) > 0))
-            leaning[larger] = k
-            best = np.maximum(best, other)
-        found.append((places + start, own, leaning))
-    places, own, leaning = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return places, own, leaning
+        def shift(step: Sequence[int]) -> int:
+            to = [parity[a] + stride * step[a] for a in range(3)]
+            other = PARITIES.index((to[0] & 1, to[1] & 1, to[2] & 1))
+            return (other - kind) * volume + sum((t >> 1) * s for t, s in zip(to, strides, strict=True))
+
+        self.sets: list[tuple[tuple[int, int, int], list[int], np.ndarray | None]] = []
+        alike: dict[Any, list[int]] = {}
+        for axes in sorted(itertools.product((0, 1), repeat=3), key=sum)[1:]:
+            shifts = [shift(s) for s in itertools.product(*((-1, 1) if n else (0,) for n in axes))]
+            # Which axis is which makes no difference to what is contained.
+            same = tuple(sorted(zip(parity, axes, strict=True)))
+            if same not in alike:
+                step = (stride * axes[0], stride * axes[1], stride * axes[2])
+                table = _table(parity, step, end).astype(dtype) if end <= _LOOKED_UP else None
+                self.sets.append((step, shifts, table))
+                alike[same] = shifts
+            else:
+                alike[same].extend(shifts)
+        self.beside = [shift(step) for step in _AXIS_STEPS[1:]]
+
+
+def _kept(flat: np.ndarray, around: _Around, begin: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `_not_inside_another` for a part of the centres of one parity."""
+    places = np.flatnonzero(flat[begin:stop] > 0)
+    own = np.take(flat[begin:stop], places).astype(np.int64)
+    largest = np.empty(stop - begin, flat.dtype)
+    for step, shifts, table in around.sets:
+        if not places.size:
+            break
+        first, second, *others = (flat[begin + s : stop + s] for s in shifts)
+        np.maximum(first, second, out=largest)
+        for other in others:
+            np.maximum(largest, other, out=largest)
+        keep = np.flatnonzero(np.take(largest, places) < _containing(own, step, table))
+        places, own = np.take(places, keep), np.take(own, keep)
+    # The largest of them, and of those of one size on a row all lean the same way.
+    best = own * 8 + _UPRIGHT
+    for rank, s in zip(_RANKS, around.beside, strict=True):
+        np.maximum(best, np.take(flat[begin + s : stop + s], places) * np.int64(8) + rank, out=best)
+    return places, own.astype(flat.dtype), np.take(_LEANING, best & 7)
 
 
 def _containing(own: np.ndarray, step: tuple[int, int, int], table: np.ndarray | None) -> np.ndarray:

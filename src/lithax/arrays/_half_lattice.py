@@ -16,9 +16,9 @@ import math
 
 import numpy as np
 
+from lithax.arrays._near_sources import TILE, run_tiles
+
 PARITIES = tuple((x, y, z) for x, y, z in itertools.product((0, 1), repeat=3))
-_TILE = 1 << 17
-"""Centres that are worked on at once: what fits into a core's cache."""
 
 
 def half_lattice_bound(largest: int) -> int:
@@ -45,7 +45,9 @@ def half_lattice_bytes(largest: int) -> int:
     return 24 + 20 * _dtype(largest).itemsize
 
 
-def half_lattice_distances(background: np.ndarray, taken: np.ndarray, largest: int) -> np.ndarray:
+def half_lattice_distances(
+    background: np.ndarray, taken: np.ndarray | None, largest: int, threads: int = 1
+) -> np.ndarray:
     """Return the squared distance of every centre to the background [half voxels²].
 
     Parameters
@@ -53,9 +55,12 @@ def half_lattice_distances(background: np.ndarray, taken: np.ndarray, largest: i
     background
         Boolean array of its voxels.
     taken
-        Voxels that may hold a ball: a centre counts where all voxels around it are.
+        Voxels that may hold a ball: a centre counts where all voxels around it are. None: all
+        that are not background.
     largest
         The largest squared distance between a voxel that is taken and the background [voxel²].
+    threads
+        How many tiles are worked on at a time.
 
     Returns
     -------
@@ -64,19 +69,75 @@ def half_lattice_distances(background: np.ndarray, taken: np.ndarray, largest: i
         voxel.
     """
     bound, dtype = half_lattice_bound(largest), _dtype(largest)
-    found = np.zeros((8, *(n + 2 for n in background.shape)), dtype)
-    rows = {(p, q): _both(_both(background, 0, p), 1, q) for p in (0, 1) for q in (0, 1)}
-    lines = {key: _along_line(source, bound, dtype) for key, source in rows.items()}
-    for along_z, along_y in itertools.product((0, 1), repeat=2):
-        flat = [_across(lines[p, 0][along_z], lines[p, 1][along_z] if along_y else None, 1) for p in (0, 1)]
-        for along_x in (0, 1):
-            parity = (along_x, along_y, along_z)
+    nx, ny, nz = background.shape
+    found = np.zeros((8, nx + 2, ny + 2, nz + 2), dtype)
+    planes, width = max(1, TILE // max(1, ny * nz)), max(1, TILE // max(1, nx))
+
+    def along_planes(a: int) -> None:
+        for x in (0, 1):
+            _in_planes(_rows(background, a, min(a + planes, nx), x), bound, found[4 * x : 4 * x + 4, 1 + a : -1])
+
+    # What is written takes the place of what was read: along x a tile needs nothing but itself.
+    flat = found.reshape(8, nx + 2, -1)[:, 1:-1]
+
+    def along_columns(b: int) -> None:
+        for even in range(4):
+            _in_columns(flat[even, :, b : b + width], flat[even + 4, :, b : b + width])
+
+    run_tiles(along_planes, range(0, nx, planes), threads)
+    run_tiles(along_columns, range(0, flat.shape[2], width), threads)
+    if taken is not None:
+        for parity, inner in zip(PARITIES, found[:, 1:-1, 1:-1, 1:-1], strict=True):
             around = taken
             for axis, odd in enumerate(parity):
                 around = _both(around, axis, odd)
-            inner = found[PARITIES.index(parity)][1:-1, 1:-1, 1:-1]
-            np.multiply(_across(flat[0], flat[1] if along_x else None, 0), around, out=inner)
+            np.multiply(inner, around, out=inner)
     return found
+
+
+def _rows(background: np.ndarray, a: int, b: int, odd: int) -> np.ndarray:
+    """Return the background of some planes across x, or between those and the next, y first."""
+    part = background[a:b]
+    if odd:
+        part = np.zeros_like(part)
+        after = background[a + 1 : b + 1]
+        np.logical_and(background[a : a + len(after)], after, out=part[: len(after)])
+    return np.ascontiguousarray(part.swapaxes(0, 1))
+
+
+def _in_planes(rows: np.ndarray, bound: int, found: np.ndarray) -> None:
+    """Write the squared distances within planes across x, for all parities along y and z."""
+    ny, planes, nz = rows.shape
+    lines = [_along_line(_both(rows, 0, y), bound, found.dtype) for y in (0, 1)]
+    width = max(1, TILE // ny)
+    room = np.empty((3, ny * width), found.dtype)
+    for z in (0, 1):
+        even, opposite = (lines[y][z].reshape(ny, -1) for y in (0, 1))
+        for b in range(0, even.shape[1], width):
+            near, best, sums = (r[: ny * min(width, even.shape[1] - b)].reshape(ny, -1) for r in room)
+            near[...] = even[:, b : b + width]
+            for y, start in ((0, near), (1, opposite[:, b : b + width])):
+                best[...] = start
+                _tile(near, best, sums, bool(y))
+                even_or_odd = even if not y else opposite
+                even_or_odd[:, b : b + width] = best
+        for y, values in ((0, even), (1, opposite)):
+            # There is no centre behind the last voxel of an axis.
+            inner = values.reshape(rows.shape)[: ny - y, :, : nz - z].swapaxes(0, 1)
+            found[2 * y + z, :planes, 1 : 1 + ny - y, 1 : 1 + nz - z] = inner
+
+
+def _in_columns(even: np.ndarray, odd: np.ndarray) -> None:
+    """Take the squared distances within planes across x to those of all three axes, in place."""
+    near, best = even.copy(), even.copy()
+    sums = np.empty_like(near)
+    _tile(near, best, sums, False)
+    # Where there are voxels of the background right around a centre, no ball is.
+    np.multiply(best, best > 3, out=even)
+    best[...] = odd
+    _tile(near, best, sums, True)
+    best[-1:] = 0
+    np.multiply(best, best > 3, out=odd)
 
 
 def _both(values: np.ndarray, axis: int, odd: int) -> np.ndarray:
@@ -100,61 +161,31 @@ def _along_line(source: np.ndarray, bound: int, dtype: np.dtype) -> tuple[np.nda
     """Return squared distances along the last axis, no larger than `bound`, of the middles of
     voxels and of those between two.
     """
-    far, n = math.isqrt(bound) // 2 + 1, source.shape[2]
+    far, n = math.isqrt(bound) // 2 + 1, source.shape[-1]
     kind = np.dtype(np.uint8 if far < 2**7 else np.int16 if far < 2**14 else np.int32)
-    even, odd = np.empty(source.shape, dtype), np.empty(source.shape, dtype)
-    rows = max(1, _TILE // (source.shape[1] * n))
-    for a in range(0, len(source), rows):
-        part = source[a : a + rows]
-        # Lines stand one after another in memory, so far apart that none reaches into the next.
-        apart = np.full((*part.shape[:2], n + far), far, kind)
-        np.multiply(~part, kind.type(far), out=apart[..., :n])
-        steps, reach = apart.reshape(-1), 1
-        # Any number of voxels is a sum of 1, 2, 4, ...: few rounds reach as far as it takes.
-        while reach <= min(far, n - 1):
-            farther = steps + kind.type(reach)
-            np.minimum(steps[reach:], farther[:-reach], out=steps[reach:])
-            np.minimum(steps[:-reach], farther[reach:], out=steps[:-reach])
-            reach *= 2
-        whole = steps.astype(dtype)
-        # From between two voxels the nearest source is that of the nearer one; of two, both.
-        between = np.minimum(whole[:-1], whole[1:])
-        enclosed = np.maximum(steps[:-1], steps[1:]) == 0
-        between += between
-        between += 1
-        between *= between
-        between -= enclosed
-        whole += whole
-        whole *= whole
-        np.minimum(whole.reshape(apart.shape)[..., :n], bound, out=even[a : a + rows])
-        between = np.append(between, dtype.type(bound)).reshape(apart.shape)[..., :n]
-        np.minimum(between, bound, out=odd[a : a + rows])
-        odd[a : a + rows, :, -1] = bound
-    return even, odd
-
-
-def _across(even: np.ndarray, opposite: np.ndarray | None, axis: int) -> np.ndarray:
-    """Take squared distances one axis further: of the middles of voxels, or, with the distances to
-    sources right opposite, of those between two.
-    """
-    shape, n = even.shape, even.shape[axis]
-    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    source = even.reshape(outer, n, inner)
-    start = source if opposite is None else opposite.reshape(outer, n, inner)
-    out = np.empty(source.shape, even.dtype)
-    width = max(1, min(inner, _TILE // n))
-    rows = max(1, _TILE // (n * width))
-    room = np.empty((3, rows * n * width), even.dtype)
-    for a in range(0, outer, rows):
-        for b in range(0, inner, width):
-            at = slice(a, a + rows), slice(None), slice(b, b + width)
-            part = source[at].swapaxes(0, 1)
-            # The axis comes first, so that a step along it is one through all of the memory.
-            near, best, sums = (r[: part.size].reshape(part.shape) for r in room)
-            near[...], best[...] = part, start[at].swapaxes(0, 1)
-            _tile(near, best, sums, opposite is not None)
-            out[at] = best.swapaxes(0, 1)
-    return out.reshape(shape)
+    # Lines stand one after another in memory, so far apart that none reaches into the next.
+    apart = np.full((*source.shape[:-1], n + far), far, kind)
+    np.multiply(~source, kind.type(far), out=apart[..., :n])
+    steps, reach = apart.reshape(-1), 1
+    # Any number of voxels is a sum of 1, 2, 4, ...: few rounds reach as far as it takes.
+    while reach <= min(far, n - 1):
+        farther = steps + kind.type(reach)
+        np.minimum(steps[reach:], farther[:-reach], out=steps[reach:])
+        np.minimum(steps[:-reach], farther[reach:], out=steps[:-reach])
+        reach *= 2
+    whole = apart[..., :n].astype(dtype)
+    between = np.full(source.shape, bound, dtype)
+    # From between two voxels the nearest source is that of the nearer one; of two, both.
+    inner = np.minimum(whole[..., :-1], whole[..., 1:])
+    enclosed = np.maximum(whole[..., :-1], whole[..., 1:]) == 0
+    inner += inner
+    inner += 1
+    inner *= inner
+    inner -= enclosed
+    np.minimum(inner, bound, out=between[..., :-1])
+    whole += whole
+    whole *= whole
+    return np.minimum(whole, bound, out=whole), between
 
 
 def _tile(source: np.ndarray, out: np.ndarray, sums: np.ndarray, odd: bool) -> None:

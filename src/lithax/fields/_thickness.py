@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -31,6 +30,9 @@ know the true one.
 
 _LOOKED_UP = 1 << 16
 """Squared radii up to which diameters are looked up."""
+
+_AT_ONCE = 1 << 25
+"""Voxels of an array in which balls are found and drawn at once, if no ball is too large for it."""
 
 
 class ThicknessSettings(NamedTuple):
@@ -150,16 +152,16 @@ def local_thickness(
 def _in_slabs(settings: ThicknessSettings, values: np.ndarray, valid: np.ndarray | None, largest: int) -> np.ndarray:
     """Return the squared radii of the largest balls over an array, slab by slab."""
     shape, halo, threads = triple(values.shape), halo_of(largest), available_cores()
-    thick = max(2 * halo, min(128, -(-shape[0] // threads)))
+    thick = max(4 * halo, _AT_ONCE // max(1, shape[1] * shape[2]))
 
     def slab(start: int) -> np.ndarray:
         low, high = max(0, start - halo), min(shape[0], start + thick + halo)
         core = triple([slice(start - low, min(start + thick, shape[0]) - low), slice(0, shape[1]), slice(0, shape[2])])
         some = None if valid is None else valid[low:high]
-        return _balls(settings.distance, values[low:high], some, core, (low, 0, 0), shape, largest)
+        return _balls(settings.distance, values[low:high], some, core, (low, 0, 0), shape, largest, threads)
 
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(slab, range(0, shape[0], thick))))
+    slabs = [slab(a) for a in range(0, shape[0], thick)]
+    return slabs[0] if len(slabs) == 1 else np.concatenate(slabs)
 
 
 def halo_of(largest: int) -> int:
@@ -171,7 +173,7 @@ def halo_of(largest: int) -> int:
 
 def _balls(
     distance: DistanceSettings, values: np.ndarray, valid: np.ndarray | None, core: Box, begin: Any, shape: Any,
-    largest: int,
+    largest: int, threads: int = 1,
 ) -> np.ndarray:  # fmt: skip
     """Return the squared radius of the largest ball over each voxel of a part of an image [half
     voxels²].
@@ -186,9 +188,10 @@ def _balls(
         background = np.pad(background, margins, constant_values=True)
         taken = np.pad(taken, margins)
         core = triple(slice(c.start + m, c.stop + m) for c, (m, _) in zip(core, margins, strict=True))
-    found = draw_balls(half_lattice_distances(background, taken, largest), core)
-    # Balls reach into voxels left out.
-    return np.where(taken[core], found, found.dtype.type(0))
+    around = None if valid is None else taken
+    found = draw_balls(half_lattice_distances(background, around, largest, threads), core, threads)
+    # Balls reach into voxels that are left out, or of the background.
+    return np.multiply(found, taken[core], out=found)
 
 
 def thickness_settings(name: str, image: Any, phases: Any, spacing: Any, outside: str, bins: Any) -> ThicknessSettings:
