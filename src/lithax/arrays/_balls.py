@@ -96,23 +96,25 @@ def _draw(
         near = (core[0].start + 1 - reach) * planes, (core[0].stop + 1 + reach) * planes
         some = slice(*np.searchsorted(places, near).tolist())
         places, radii, leaning = places[some], radii[some], leaning[some]
-        line = places // rows
-        x = places // planes
-        at = x, line - x * box[1], places - line * rows
-        gaps, flat = np.zeros(len(places), np.int32), np.zeros(len(places), np.int64)
-        for index, wanted, odd, step in zip(at, core, PARITIES[kind], strides.tolist(), strict=True):
-            index = index - (1 + wanted.start)
+        gaps, flat = np.zeros((2, len(places)), np.int64)
+        for along, wanted, odd, step in zip((planes, rows, 1), core, PARITIES[kind], strides.tolist(), strict=True):
+            index = places // along
+            places = places - index * along
+            index -= 1 + wanted.start
             flat += (index + 2 * reach) * step
             # The distance of a centre from the core decides whether its ball reaches in.
-            doubled = 2 * index + odd
-            gap = np.maximum(np.maximum(-doubled, doubled - 2 * (wanted.stop - wanted.start - 1)), 0)
-            gaps += gap * gap
+            index *= 2
+            index += odd
+            index = np.maximum(-index, index - 2 * (wanted.stop - wanted.start - 1))
+            np.maximum(index, 0, out=index)
+            index *= index
+            gaps += index
         reaches = np.flatnonzero(gaps < radii)
         key = np.multiply(radii[reaches], 8, dtype=np.int64) + leaning[reaches]
         if key.max(initial=0) < 2**16:  # sorted by digits
             key = key.astype(np.uint16)
         order = np.argsort(key, kind="stable")
-        key, flat = key[order], flat[reaches[order]]
+        key, flat = key[order], flat[reaches[order]].astype(np.int32 if room.size < 2**31 else np.int64)
         starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
         ends = np.append(starts[1:], len(flat))
         for k, a, b in zip(key[starts].tolist(), starts.tolist(), ends.tolist(), strict=False):
@@ -124,7 +126,7 @@ def _draw(
         offsets = part_of(squared_radius, kind, leaning)
         step = max(1, _AT_ONCE // max(1, len(offsets)))
         for k in range(0, len(places), step):
-            flat[places[k : k + step, None] + offsets] = squared_radius
+            flat[places[k : k + step, None] + offsets] = squared_radius  # places are narrow, offsets as wide as indices
     out[...] = room[tuple(slice(2 * reach, 2 * reach + n) for n in out.shape)]
 
 
@@ -143,43 +145,45 @@ class _Parts:
 
     def __init__(self, strides: np.ndarray, stride: int):
         self.strides, self.stride = strides, stride
-        self._sorted: dict[tuple[int, int, int], tuple[np.ndarray, ...]] = {}
+        self._end = 0
+        self._sorted: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def __call__(self, squared_radius: int, kind: int, leaning: int) -> np.ndarray:
-        end = min(_LOOKED_UP, 1 << squared_radius.bit_length()) if squared_radius < _LOOKED_UP else squared_radius
-        if (key := (kind, leaning, end)) not in self._sorted:
-            if end > _LOOKED_UP:  # a list for every size would be longer than the balls are many
-                self._sorted.clear()
-            self._sorted[key] = self._by_distance(kind, leaning, end)
-        near, far, offsets = self._sorted[key]
-        last = int(np.searchsorted(near, squared_radius))
+        end = 1 << squared_radius.bit_length()
+        if end != self._end:  # balls come by size: those of smaller ones are done
+            self._sorted.clear()
+            self._end = end
+        if kind not in self._sorted:
+            near, away, voxels = _voxels_by_distance(PARITIES[kind], end)
+            self._sorted[kind] = near, away, voxels @ self.strides
+        near, away, offsets = self._sorted[kind]
+        last = int(np.searchsorted(near, np.int32(squared_radius)))
         if not leaning:
             return offsets[:last]
         # One step changes a squared distance r² by no more than s (2 r + s).
         shell = squared_radius - self.stride * (2 * math.isqrt(squared_radius) + 2 + self.stride)
-        first = int(np.searchsorted(near, shell))
-        return offsets[first:last][far[first:last] >= squared_radius]
-
-    def _by_distance(self, kind: int, leaning: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        near, voxels = _voxels_by_distance(PARITIES[kind], end)
-        step = self.stride * np.array(_AXIS_STEPS[leaning])
-        far = near - 2 * ((2 * voxels - np.array(PARITIES[kind])) @ step) + step @ step
-        return near, far, voxels @ self.strides
+        first = int(np.searchsorted(near, np.int32(max(shell, 0))))
+        (axis,) = np.flatnonzero(_AXIS_STEPS[leaning])
+        twice = np.int32(2 * self.stride * _AXIS_STEPS[leaning][axis])
+        far = near[first:last] - twice * away[axis, first:last]
+        return offsets[first:last][far >= squared_radius - self.stride**2]
 
 
-@functools.lru_cache(32)
-def _voxels_by_distance(parity: tuple[int, int, int], end: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return squared distances below `end` from a centre in ascending order, and the voxels that
-    have them.
+@functools.lru_cache(8)
+def _voxels_by_distance(parity: tuple[int, int, int], end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return squared distances below `end` from a centre in ascending order, the steps along each
+    axis to what has them, and the voxels.
     """
     reach = math.isqrt(end - 1)
-    axes = [np.arange(-((reach - e) // 2), (reach + e) // 2 + 1) for e in parity]
+    axes = [np.arange(-((reach - e) // 2), (reach + e) // 2 + 1, dtype=np.int32) for e in parity]
     x, y, z = ((2 * a - e) ** 2 for a, e in zip(axes, parity, strict=True))
     squared = x[:, None, None] + y[None, :, None] + z[None, None, :]
-    voxels = np.argwhere(squared < end) + [int(a[0]) for a in axes]
-    near = squared[squared < end]
+    inside = np.flatnonzero(squared < end)
+    near = np.take(squared, inside)
     order = np.argsort(near, kind="stable")
-    return near[order], voxels[order]
+    at = np.unravel_index(np.take(inside, order), squared.shape)
+    voxels = np.stack([np.take(a, i) for a, i in zip(axes, at, strict=True)], axis=1)
+    return np.take(near, order), np.ascontiguousarray((2 * voxels - np.array(parity, np.int32)).T), voxels
 
 
 def _not_inside_another(centers: np.ndarray, threads: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -194,16 +198,19 @@ def _not_inside_another(centers: np.ndarray, threads: int) -> list[tuple[np.ndar
     end = 1 << int(centers.max(initial=0)).bit_length()
     first = sum(strides)
     starts = range(first, volume - first, _TILE)
+    narrow = np.dtype(np.int32 if volume < 2**31 else np.int64)
     around = [_Around(kind, stride, strides, volume, end, flat.dtype) for kind in range(len(centers))]
     found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def tile(at: tuple[int, int]) -> None:
         kind, start = at
-        found[at] = _kept(flat, around[kind], kind * volume + start, kind * volume + min(start + _TILE, starts.stop))
-        found[at][0][:] += start
+        places, *rest = _kept(
+            flat, around[kind], kind * volume + start, kind * volume + min(start + _TILE, starts.stop)
+        )
+        found[at] = (places + start).astype(narrow), *rest
 
     run_tiles(tile, itertools.product(range(len(centers)), starts), threads)
-    none = (np.zeros(0, np.int64), np.zeros(0, flat.dtype), np.zeros(0, np.uint8))
+    none = (np.zeros(0, narrow), np.zeros(0, flat.dtype), np.zeros(0, np.uint8))
     joined = []
     for kind in range(len(centers)):
         parts = [found.pop((kind, start)) for start in starts]
