@@ -55,6 +55,15 @@ def test_the_cache_keeps_what_it_may_and_survives_failures():
     assert ChunkCache(0).get(source, (0,)).shape == (100,)
 
 
+def test_a_chunk_at_an_upper_face_does_not_hold_what_lies_beyond(tmp_path):
+    image = lx.from_array(np.arange(9**3, dtype="f4").reshape(9, 9, 9), chunks=8, store=tmp_path / "a.zarr")
+    cache = ChunkCache(10**6)
+    kept = cache.get(image.stored, (1, 1, 0))
+    np.testing.assert_array_equal(kept, image[8:, 8:, :8])
+    assert kept.base is None or kept.base.nbytes == kept.nbytes
+    assert cache._bytes == kept.nbytes
+
+
 def decoded_of(monkeypatch):
     """Count how often each chunk is decoded as a whole."""
     counted = Counter()

@@ -44,6 +44,16 @@ def test_rings(clean, rng):
     np.testing.assert_allclose(same.table, known.table, atol=1e-9)
     out = lx.chunk_map(same.remove, image, progress=False)
     np.testing.assert_allclose(out[...], repaired, atol=1e-9)
+    # A holder with rings about another axis decides nothing where it is left out.
+    r = np.hypot(*np.meshgrid(*(np.arange(n) - c for n, c in zip(SHAPE[:2], CENTER, strict=True)), indexing="ij"))
+    core = np.broadcast_to((r < 17)[:, :, None], SHAPE)
+    aside = np.hypot(*np.meshgrid(np.arange(SHAPE[0]) - 21.0, np.arange(SHAPE[1]) - 24.0, indexing="ij"))
+    held = np.where(core, scan, 30.0 + 40.0 * np.sin(2.0 * aside)[:, :, None])
+    assert max(abs(np.subtract(measure.rings(held).center, CENTER))) > 2
+    np.testing.assert_allclose(measure.rings(held, core).center, CENTER, atol=0.5)
+    stored = lx.from_array(held, chunks=(20, 16, 8))
+    found = measure.rings(stored, where=lx.from_array(core.copy(), chunks=(20, 16, 8)), progress=False)
+    np.testing.assert_allclose(found.center, CENTER, atol=0.5)
     one = measure.rings(scan, center=CENTER, per_slice=True)
     assert one.table.shape[0] == SHAPE[2]
 

@@ -114,6 +114,8 @@ def test_noise_of_a_scan(rng):
     # One group of eight in 216 stands on a corner of blocks, where all three differences meet.
     assert abs(measure.noise(x) / 0.15 - 1) < 0.05
     ramp = clean + np.indices(x.shape).sum(axis=0)
+    large = (rng.normal(0, 1e38, x.shape)).clip(-3.4e38, 3.4e38).astype(np.float32)
+    assert abs(measure.noise(large) / 1e38 - 1) < 0.03
     assert measure.noise(ramp) < 1e-4  # the width of a bin: the largest difference over 2¹⁶
     image = lx.from_array(x.astype(np.float32), chunks=20)
     assert abs(measure.noise(image) / measure.noise(x) - 1) < 1e-4

@@ -49,7 +49,10 @@ def test_nan_is_nowhere():
     x = column([np.nan, 1.0], np.float64)
     for parameters in ({"value": -np.inf}, {"lower": -np.inf}, {"upper": np.inf}):
         assert ops.threshold(x, **parameters).ravel().tolist() == [False, True]
-    assert not ops.threshold(column([1, 2], np.uint8), value=np.nan).any()
+    for name in ("value", "lower", "upper"):
+        for nan in (np.nan, np.float32("nan")):
+            with pytest.raises(ValueError, match=f"{name}=.*nan.* is no grey level"):
+                ops.threshold(column([1, 2], np.uint8), **{name: nan})
 
 
 def test_booleans():

@@ -77,7 +77,7 @@ class ChunkCache:
                     break
             coming.wait()
         try:
-            values = load()
+            values = _alone(load())
             with self._lock:
                 self._kept[key] = values
                 self._bytes += values.nbytes
@@ -89,3 +89,11 @@ class ChunkCache:
                 del self._coming[key]
             mine.set()
         return values
+
+
+def _alone(values: np.ndarray) -> np.ndarray:
+    """Return voxels that hold no others in memory: of a chunk at an upper face only a part lies in
+    the image.
+    """
+    whole = values.base
+    return values.copy("K") if isinstance(whole, np.ndarray) and whole.nbytes > values.nbytes else values

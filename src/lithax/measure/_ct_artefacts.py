@@ -2,16 +2,20 @@
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+import equinox as eqx
 import numpy as np
 
-from lithax.arrays import as_real, to_numpy
+from lithax.arrays import as_real, bincount, namespace, to_numpy
 from lithax.geometry import check_center
 from lithax.measure._image_options import measures_images
+from lithax.measure._measurement import AbstractMeasurement
+from lithax.measure._numbers import as_sum, sequence
 from lithax.measure._profile import check_axis, profile
 from lithax.measure._radial_profile import RadialProfile, middle
 from lithax.measure._source import Source
+from lithax.measure._state import combine_states
 from lithax.ops import VoxelOp, divide_cupping, median, normalise_slices, subtract_rings, voxel_op
 from lithax.typing import Array
 
@@ -153,7 +157,8 @@ def rings(
         Axis about which the scanner turned: 0, 1, 2 for x, y, z.
     center
         Where it cuts a slice, two voxel indices along the other axes; None looks for it, to a
-        quarter of a voxel, in 16 slices, up to a tenth of their width from the middle.
+        quarter of a voxel, up to a tenth of the width of a slice from the middle: in 16 slices, or,
+        with `where`, in what it takes in of all, which reads the image once more.
     width
         Radius of the window [voxel]: rings up to so many voxels wide are found.
     per_slice
@@ -210,7 +215,37 @@ def _less_median(block: Array, valid: Any, radius: tuple[int, ...]) -> Array:
     return x[core] - middle
 
 
-def _find_center(source: Source, shape: tuple[int, ...], axis: int, width: int) -> tuple[float, float]:
+class _OverSlices(AbstractMeasurement):
+    """Sum over all slices, one value for each voxel of a slice; what is not finite does not
+    count.
+    """
+
+    axis: int = eqx.field(static=True)
+    context: ClassVar[bool] = True
+
+    def of(self, image: Array, *, valid: Array | None = None, block: Any = None) -> Any:
+        xp = namespace(image)
+        offset, whole = ((0, 0, 0), tuple(image.shape)) if block is None else (block.offset, block.shape)
+        a, b = (number for number in range(3) if number != self.axis)
+        counted = xp.isfinite(image) if valid is None else valid & xp.isfinite(image)
+        total = xp.sum(xp.where(counted, as_sum(image), 0.0), axis=self.axis)
+        # What a block reaches beyond the image does not count, wherever it is put.
+        row = xp.clip(sequence(image.shape[a], like=image) + offset[a], 0, whole[a] - 1)
+        column = xp.clip(sequence(image.shape[b], like=image) + offset[b], 0, whole[b] - 1)
+        index = xp.astype(row[:, None] * whole[b] + column[None, :], xp.int32)
+        return {"sum": xp.reshape(bincount(index, whole[a] * whole[b], total), (whole[a], whole[b]))}
+
+    def combine(self, a: Any, b: Any) -> Any:
+        return combine_states(a, b)
+
+    def finish(self, state: Any) -> np.ndarray:
+        return np.asarray(state["sum"])
+
+
+def _over_slices(source: Source, shape: tuple[int, ...], axis: int, width: int) -> np.ndarray:
+    """Return what the median leaves, summed over some slices, or over what is taken in of all."""
+    if source.where is not None:
+        return source.reduce(_OverSlices(axis), fn=_residual(axis, width))
     places = np.unique(np.linspace(0, shape[axis] - 1, SLICES).round().astype(int))
     cut = lambda n: tuple(slice(n, n + 1) if a == axis else slice(None) for a in range(3))  # noqa: E731
     total = np.zeros([1 if a == axis else n for a, n in enumerate(shape)])
@@ -220,7 +255,11 @@ def _find_center(source: Source, shape: tuple[int, ...], axis: int, width: int) 
         with np.errstate(invalid="ignore"):  # infinite voxels less an infinite median
             part = _less_median(np.pad(values, [(r, r) for r in radius], mode="edge"), None, radius)
         total += np.where(np.isfinite(part), part, 0.0)
-    flat = np.squeeze(total / places.size, axis=axis)
+    return np.squeeze(total, axis=axis)
+
+
+def _find_center(source: Source, shape: tuple[int, ...], axis: int, width: int) -> tuple[float, float]:
+    flat = _over_slices(source, shape, axis, width)
     flat = np.clip(flat, *(np.array([-3.0, 3.0]) * np.std(flat)))
     x, y = (np.arange(n, dtype=np.float64) for n in flat.shape)
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from lithax.arrays import as_real
 from lithax.measure._histogram import Histogram
 from lithax.measure._image_options import measures_images
 from lithax.measure._minimum_maximum import MinimumMaximum
 from lithax.measure._source import Source
-from lithax.ops import threefold_difference
+from lithax.ops import chain, threefold_difference
 
 NORMAL_MEDIAN = 0.6744897501960817
 """Median of the absolute value of a standard normal number."""
@@ -55,7 +56,8 @@ def noise(image: Any, where: Any = None) -> float:
             f"The image has shape {shape}; to estimate its noise it must have three axes of at least 2 voxels."
         )
     # Mirrored about its voxels a face shows other differences; about its edge it would show zeros.
-    residual = partial(threefold_difference, boundary="mirror")
+    # An eighth of the grey levels, exactly, so that the largest floats have a difference, too.
+    residual = chain(_eighth, partial(threefold_difference, boundary="mirror"))
     found = source.reduce(MinimumMaximum(skip="nonfinite"), fn=residual)
     if found.count == found.skipped:
         raise ValueError(
@@ -65,4 +67,8 @@ def noise(image: Any, where: Any = None) -> float:
     if top == 0:
         return 0.0
     result = source.reduce(Histogram(BINS, (0.0, np.nextafter(top, np.inf))), fn=residual)
-    return float(result.percentile(50)) / NORMAL_MEDIAN
+    return 8.0 * float(result.percentile(50)) / NORMAL_MEDIAN
+
+
+def _eighth(x: Any) -> Any:
+    return as_real(x) * 0.125

@@ -39,8 +39,6 @@ def _compare_whole(x: Array, bound: Any, comparison: Comparison, shift: int = 0)
     xp = namespace(x)
     limits = xp.iinfo(x.dtype)
     low, high = int(limits.min) + shift, int(limits.max) + shift
-    if math.isnan(bound):
-        return xp.zeros_like(x, dtype=xp.bool)
     if bound < low or bound > high:
         return xp.full_like(x, bool(comparison(0, bound)), dtype=xp.bool)
     return comparison(x, (math.ceil(bound) if comparison is operator.ge else math.floor(bound)) - shift)
@@ -71,7 +69,8 @@ def threshold(
     Raises
     ------
     ValueError
-        If neither `value` nor a bound is given, or both are, or `lower` exceeds `upper`.
+        If neither `value` nor a bound is given, or both are, or one is NaN, or `lower` exceeds
+        `upper`.
     TypeError
         If `block` is complex.
     """
@@ -82,6 +81,10 @@ def threshold(
         raise ValueError(
             f"value={value!r}, lower={lower!r}, upper={upper!r}: give value, for block > value, or lower and upper, for the interval."
         )
+    bounds: dict[str, Any] = {"value": value, "lower": lower, "upper": upper}
+    for name, bound in bounds.items():
+        if is_number(bound) and math.isnan(bound):
+            raise ValueError(f"{name}={bound!r} is no grey level, and nothing lies above or below it; give a number.")
     if value is not None:
         return _compare(block, value, operator.gt)
     check_interval(lower, upper)
