@@ -98,12 +98,21 @@ def test_pressures_of_a_tube():
         lx.drainage(pore).capillary_pressure()
 
 
+def test_without_background_every_ball_passes():
+    full = np.ones((5, 4, 3), bool)
+    for pore in (full, lx.from_array(full, chunks=2)):
+        found = lx.drainage(pore, **({} if pore is full else {"progress": False}))
+        assert found.breakthrough_diameter == (np.inf, np.inf, np.inf)
+        assert np.all(np.asarray(found.entry_diameter[...]) == np.inf)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"preset": "air"}, "preset='air'"),
         ({"entry": "top"}, "entry='top'"),
         ({"trapping": True}, "no face is left"),
+        ({"trapping": "yes", "entry": "x-"}, "trapping='yes'"),
         ({"contact_angle": 200}, "contact_angle=200"),
         ({"surface_tension": 0}, "surface_tension=0"),
     ],

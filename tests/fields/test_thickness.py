@@ -81,8 +81,19 @@ def test_blocks_smaller_than_the_balls():
 
 def test_wrong_arguments_are_named():
     pore = np.ones((3, 3, 3), bool)
-    with pytest.raises(ValueError, match="bins="):
-        lx.local_thickness(pore, bins=(3, 2))
+    for bins in ((3, 2), "few", (1j, 2), 3):
+        with pytest.raises(ValueError, match="bins="):
+            lx.local_thickness(pore, bins=bins)
+    for function in (lx.local_thickness, lx.distance, lx.drainage, lx.label):
+        with pytest.raises(ValueError, match="no voxel"):
+            function(pore[:0])
+    with pytest.raises(ValueError, match=r"phases=1\.5"):
+        lx.local_thickness(pore, phases=1.5)
+    for function in (lx.local_thickness, lx.distance):
+        with pytest.raises(ValueError, match=r"spacing=.*positive"):
+            function(pore, spacing=1j)
+    with pytest.raises(TypeError, match="world is a int"):
+        lx.local_thickness(lx.from_array(pore, chunks=2), world=3, progress=False)
     with pytest.raises(ValueError, match="not that of cubes"):
         lx.local_thickness(pore, spacing=(1, 1, 2))
     assert np.all(np.isinf(lx.local_thickness(pore)))

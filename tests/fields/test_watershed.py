@@ -125,6 +125,12 @@ def test_touching_balls_are_separated():
         ({"markers": np.ones((2, 2, 2), int)}, "they must agree"),
         ({"markers": np.ones((3, 3, 3))}, "whole numbers"),
         ({"markers": -np.ones((3, 3, 3), int)}, "labels are positive"),
+        ({"markers": -np.eye(3, dtype=int)[None].repeat(3, 0)}, "labels are positive"),
+        ({"markers": np.zeros((3, 3, 3), int)}, "no seed where a voxel takes part"),
+        (
+            {"markers": np.eye(3, dtype=int)[None].repeat(3, 0), "where": ~np.eye(3, dtype=bool)[None].repeat(3, 0)},
+            "no seed",
+        ),
         ({"height": -1}, "height=-1"),
         ({"height": 1, "markers": np.ones((3, 3, 3), int)}, "chooses seeds"),
     ],

@@ -1,6 +1,6 @@
 """The two forms of every algorithm here: an array in memory, or images of any size."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -84,6 +84,8 @@ def host_array(name: str, value: Any, options: Mapping[str, Any], argument: str 
     array = to_numpy(value)
     if array.ndim != 3:
         raise ValueError(f"{argument} has shape {array.shape}; it must have three axes, x, y and z.")
+    if not array.size:
+        raise ValueError(f"{argument} has shape {array.shape}, and no voxel.")
     return array
 
 
@@ -130,13 +132,21 @@ def phase_function(name: str, dtype: Any, phases: int | Collection[int] | None) 
 
 def phase_values(phases: int | Collection[int], argument: str = "phases") -> list[int]:
     """Return the values of a segmentation that make a phase."""
-    values = [phases] if isinstance(phases, int | np.integer) else list(phases)
+    values = list(phases) if isinstance(phases, Iterable) else [phases]
     if not values or any(not isinstance(v, int | np.integer | bool | np.bool_) for v in values):
         raise ValueError(f"{argument}={phases!r} must be a value of the segmentation, or a collection of some.")
     return [int(v) for v in values]
 
 
+def real_numbers(values: Any, rule: str) -> np.ndarray:
+    """Return numbers in floating point; raise ValueError with the rule for what has none."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(rule) from None
+
+
 def axes_of(axes: Any, argument: str) -> tuple[int, ...]:
     """Return the numbers of one axis or several, in ascending order, each once."""
-    given = (axes,) if isinstance(axes, int | np.integer | str) else tuple(axes)
+    given = tuple(axes) if isinstance(axes, Iterable) and not isinstance(axes, str) else (axes,)
     return tuple(sorted({axis_number(axis, argument) for axis in given}))

@@ -17,6 +17,7 @@ from lithax.fields._call import (
     like_input,
     phase_function,
     phase_values,
+    real_numbers,
     results_alone,
     valid_array,
 )
@@ -214,10 +215,11 @@ def _lengths(image: Any, spacing: Any) -> tuple[float, ...]:
         if spacing != "image" or not is_image(image):
             raise ValueError(f"spacing={spacing!r} must be three lengths, or 'image' for the voxel length of an image.")
         return tuple(image.voxel_length)
-    lengths = tuple(float(v) for v in np.atleast_1d(np.asarray(spacing, float)))
+    rule = f"spacing={spacing!r} must be three positive lengths, one per axis."
+    lengths = tuple(np.atleast_1d(real_numbers(spacing, rule)).tolist())
     lengths = lengths * 3 if len(lengths) == 1 else lengths
     if len(lengths) != 3 or not all(math.isfinite(v) and v > 0 for v in lengths):
-        raise ValueError(f"spacing={spacing!r} must be three positive lengths, one per axis.")
+        raise ValueError(rule)
     return lengths
 
 

@@ -210,6 +210,8 @@ def _settings(
     chosen |= {name: value for name, value in given.items() if value is not None}
     if chosen["entry"] not in ("all", *FACES):
         raise ValueError(f"entry={chosen['entry']!r} must be 'all' or a face: {', '.join(map(repr, FACES))}.")
+    if not isinstance(chosen["trapping"], bool | np.bool_):
+        raise ValueError(f"trapping={chosen['trapping']!r} must be True or False.")
     if chosen["trapping"] and chosen["entry"] == "all":
         raise ValueError("trapping=True with entry='all': no face is left for the wetting fluid; name a face as entry.")
     for name in ("surface_tension",):
@@ -296,8 +298,10 @@ class _Passages(NamedTuple):
 
     levels: np.ndarray
     """From the entry: minus its squared radius; the largest number where none does."""
-    through: list[int]
-    """Squared radius of the largest ball that passes along each axis."""
+    through: list[float]
+    """Squared radius of the largest ball that passes along each axis; infinite if nothing is in the
+    way.
+    """
 
     @property
     def largest(self) -> int:
@@ -319,7 +323,7 @@ def _passages_of(graph: BasinGraph, entry: str) -> _Passages:
     for k, start in enumerate(ways):
         ends = np.maximum(levels[k], starts[start + 1])[1:]
         lowest = ends.min(initial=none)
-        through.append(0 if lowest == none else -int(lowest))
+        through.append(0 if lowest == none else math.inf if lowest == -none else -int(lowest))
     return _Passages(levels[-1], through)
 
 
@@ -345,7 +349,7 @@ def _outlet(entry: str) -> str:
     return f"{'xyz'[axis]}{'-' if last else '+'}"
 
 
-def _in_array(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
+def _in_array(settings: _Settings, values: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, list[float]]:
     squared, _ = distance_of_array(settings.distance, values, valid)
     shape = triple(values.shape)
     whole = triple(slice(0, n) for n in shape)

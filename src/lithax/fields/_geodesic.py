@@ -112,7 +112,7 @@ def _settings(image: Any, sources: Any, phases: Any, spacing: Any) -> _Settings:
     if not (hasattr(image, "shape") and hasattr(image, "dtype")):
         raise TypeError(f"image is a {type(image).__name__}; give an image (lx.open, lx.from_array) or an array.")
     phase = phase_function("geodesic_distance", image.dtype, phases)
-    length = cubic_length("geodesic_distance", image, spacing)
+    length = cubic_length("geodesic_distance", image, spacing, "walks in steps of a voxel")
     if isinstance(sources, str):
         if sources not in FACES:
             raise ValueError(f"sources={sources!r} must be a mask, or a face: {', '.join(map(repr, FACES))}.")

@@ -15,6 +15,7 @@ from lithax.fields._call import (
     is_image,
     like_input,
     phase_values,
+    real_numbers,
     results_alone,
     valid_array,
 )
@@ -199,7 +200,8 @@ def thickness_settings(name: str, image: Any, phases: Any, spacing: Any, outside
     length = cubic_length(name, image, spacing)
     edges = None
     if bins is not None:
-        edges = np.asarray(bins, np.float64)
+        rule = f"bins={bins!r} must be positive diameters in ascending order."
+        edges = real_numbers(bins, rule)
         if (
             edges.ndim != 1
             or not len(edges)
@@ -207,11 +209,11 @@ def thickness_settings(name: str, image: Any, phases: Any, spacing: Any, outside
             or np.any(np.diff(edges) <= 0)
             or edges[0] <= 0
         ):
-            raise ValueError(f"bins={bins!r} must be positive diameters in ascending order.")
+            raise ValueError(rule)
     return ThicknessSettings(distance_settings(image, phases=phases, outside=outside, squared=True), length, edges)
 
 
-def cubic_length(name: str, image: Any, spacing: Any) -> float:
+def cubic_length(name: str, image: Any, spacing: Any, does: str = "draws balls in voxels") -> float:
     """Return the edge of the voxels, which must be cubes."""
     if spacing is None:
         return 1.0
@@ -220,13 +222,11 @@ def cubic_length(name: str, image: Any, spacing: Any) -> float:
             raise ValueError(f"spacing={spacing!r} must be a length, or 'image' for the voxel length of an image.")
         edges = tuple(image.voxel_length)
     else:
-        edges = tuple(float(v) for v in np.atleast_1d(np.asarray(spacing, float)))
+        edges = tuple(np.atleast_1d(real_numbers(spacing, f"spacing={spacing!r} must be a positive length.")).tolist())
     if len(edges) not in (1, 3) or not all(math.isfinite(e) and e > 0 for e in edges):
         raise ValueError(f"spacing={spacing!r} must be a positive length.")
     if max(edges) - min(edges) > 1e-6 * max(edges):
-        raise ValueError(
-            f"spacing={edges} is not that of cubes; lx.{name} draws balls in voxels: resample the image first."
-        )
+        raise ValueError(f"spacing={edges} is not that of cubes; lx.{name} {does}: resample the image first.")
     return edges[0]
 
 

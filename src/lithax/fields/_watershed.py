@@ -85,7 +85,7 @@ def watershed(
     seeds = None if markers is None else host_array("watershed", markers, options, "markers")
     valid = valid_array(where, values.shape)
     taken = np.ones(values.shape, bool) if valid is None else valid
-    seeds = seeds if seeds is None or valid is None else np.where(valid, seeds, 0)
+    seeds = None if seeds is None else _seeds(seeds, taken)
     basins, graph = graph_of_array(Relief(relief(values, taken), taken, seeds))
     labels = _labels(graph, height, seeds is not None)
     kind = np.min_scalar_type(int(labels.max(initial=0))) if dtype is None else dtype
@@ -131,6 +131,14 @@ def _check(image: Any, markers: Any, height: Any) -> np.dtype | None:
     return dtype
 
 
+def _seeds(markers: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Return the seeds of the voxels that take part."""
+    seeds = np.where(taken, markers, markers.dtype.type(0))
+    if seeds.min(initial=0) < 0:
+        raise ValueError(f"markers holds {int(seeds.min())}; labels are positive, and 0 where there is no seed.")
+    return seeds
+
+
 def _labels(graph: BasinGraph, height: float, seeded: bool) -> np.ndarray:
     """Return the label of every basin."""
     seeds = graph.seeds
@@ -138,8 +146,8 @@ def _labels(graph: BasinGraph, height: float, seeded: bool) -> np.ndarray:
         lasting = np.flatnonzero(persistent_minima(graph.values, graph.places, graph.edges, height))
         seeds = np.zeros(len(graph.places), np.int64)
         seeds[lasting[np.argsort(graph.places[lasting])]] = np.arange(1, len(lasting) + 1)
-    if np.any(seeds < 0):
-        raise ValueError(f"markers holds {int(seeds.min())}; labels are positive, and 0 where there is no seed.")
+    elif len(seeds) > 1 and not seeds.any():
+        raise ValueError("markers holds no seed where a voxel takes part; all labels would be 0.")
     return flood(seeds, graph.edges)
 
 
@@ -151,10 +159,7 @@ def _passes(whole: WholeImage, height: float, dtype: np.dtype | None) -> Passes:
         values = relief(block.arrays[0], taken)
         if dtype is None:
             return Relief(values, taken)
-        seeds = np.where(taken, block.arrays[1], 0)
-        if seeds.min(initial=0) < 0:
-            raise ValueError(f"markers holds {int(seeds.min())}; labels are positive, and 0 where there is no seed.")
-        return Relief(values, taken, seeds)
+        return Relief(values, taken, _seeds(block.arrays[1], taken))
 
     graph = yield from basin_pass("find basins", inputs, whole.layout(), seen)
     labels = _labels(graph, height, dtype is not None)

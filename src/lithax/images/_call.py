@@ -90,6 +90,8 @@ def world_of(name: str, images: Sequence[Any], world: Any = None) -> Any:
     worlds = {id(i.world): i.world for i in images if isinstance(i, VoxelImage)}
     if len(worlds) > 1:
         raise ValueError(f"the images of {name}() belong to different worlds; open them with the same world=.")
+    if world is not None and not hasattr(world, "count"):
+        raise TypeError(f"world is a {type(world).__name__}; give a world of lithax.runtime, or leave it out.")
     return world or next(iter(worlds.values()), None) or connected()
 
 
