@@ -2,8 +2,20 @@
 
 import numpy as np
 import pytest
+from jax import numpy as jnp
 
 import lithax as lx
+from lithax.solve._conduction_problem import (
+    Drive,
+    energy_and_spread,
+    mixed_energy,
+    right_hand_side,
+    slice_currents,
+    spread,
+)
+from lithax.solve._conduction_setup import Boundaries, plan_run, weights
+from lithax.solve._face_operator import FaceOperator
+from lithax.solve._medium import Medium
 
 SHAPE = (10, 8, 9)
 
@@ -86,3 +98,18 @@ def test_what_is_refused(given, options, error, words):
 def test_thresholds_are_finite_numbers(thresholds):
     with pytest.raises(ValueError, match="thresholds="):
         lx.solve.threshold_sweep(np.zeros((4, 4, 4), "f4"), thresholds)
+
+
+@pytest.mark.parametrize("sides", ["insulating", "periodic"])
+def test_energy_and_spread_are_those_of_all_faces(scan, sides):
+    """Read off the residual of any potential; the sums over all faces are the definition."""
+    run = plan_run(SHAPE, 0, Boundaries("potential", sides, False), (1.0, 2.0, 1.5), 72.0, 0)
+    layout = run.settings.layout
+    faces, _ = weights(Medium(np.abs(scan), None, None, "", False), None, 0.0, None, layout, run.geometry, 0)
+    drive = Drive(jnp.asarray(run.drives, jnp.float32)[0])
+    u = layout.filled(layout.pad(jnp.asarray(0.05 * scan)))
+    r = FaceOperator(layout, faces).residual(u, layout.pad(right_hand_side(layout, faces, drive)))
+    energy, apart = energy_and_spread(layout, faces, drive, u, r)
+    # Single precision, sums of 720 voxels.
+    assert float(energy) == pytest.approx(float(mixed_energy(layout, faces, drive, u, drive, u)), rel=1e-5)
+    assert float(apart) == pytest.approx(float(spread(slice_currents(layout, faces, drive, u, 0))), rel=1e-4)

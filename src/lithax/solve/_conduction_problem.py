@@ -21,7 +21,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.solve._face_operator import FaceOperator, padded_faces
-from lithax.solve._layout import Layout, summed_apart
+from lithax.solve._layout import AbstractLayout, Layout, summed_apart
 
 Faces = tuple[jax.Array, jax.Array, jax.Array]
 
@@ -119,9 +119,8 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
     voxel.
     """
     if _in_rows(layout):
-        (x, y, z), rows = faces, _rows(layout)
-        steps, ends = drive.steps, _end_steps(layout, faces[0].dtype)
-        b = steps[0] * (rows(x, 0, 1) * ends[1:] - rows(x, 0, 0) * ends[:-1])
+        (_, y, z), rows, steps = faces, _rows(layout), drive.steps
+        b = flat_right_hand_side(layout, faces, drive).reshape(layout.shape[0], -1)
         b = b + steps[1] * (rows(y, 1, 1) - rows(y, 1, 0)) + steps[2] * (rows(z, 2, 1) - rows(z, 2, 0))
         return b.reshape(layout.shape)
     nothing = jnp.zeros(layout.padded, faces[0].dtype)
@@ -137,6 +136,12 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
                 widths[axis] = (1, 1)
             b = b + jnp.diff(jnp.pad(current, widths), axis=axis)
     return b
+
+
+def flat_right_hand_side(layout: AbstractLayout, faces: Faces, drive: Drive) -> jax.Array:
+    """Return the same for a drive along x alone, flat, as `Layout.shifted` has it."""
+    rows, ends = _rows(layout), _end_steps(layout, faces[0].dtype)
+    return (drive.steps[0] * (rows(faces[0], 0, 1) * ends[1:] - rows(faces[0], 0, 0) * ends[:-1])).reshape(-1)
 
 
 def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array) -> jax.Array:
@@ -162,7 +167,7 @@ def _in_rows(layout: Layout) -> bool:
     return layout.ghosts == (1, 0, 0)
 
 
-def _rows(layout: Layout, more: int = 0) -> Callable[[jax.Array, int, int], jax.Array]:
+def _rows(layout: AbstractLayout, more: int = 0) -> Callable[[jax.Array, int, int], jax.Array]:
     """Return `Layout.shifted` by layers along x, shape (nx, ny nz), and `more` of them above."""
     margin, count = layout.strides[0], layout.shape[0] + more
 
@@ -173,7 +178,7 @@ def _rows(layout: Layout, more: int = 0) -> Callable[[jax.Array, int, int], jax.
     return rows
 
 
-def _end_steps(layout: Layout, dtype: Any) -> jax.Array:
+def _end_steps(layout: AbstractLayout, dtype: Any) -> jax.Array:
     """Return the share of a step that lies below every layer along x, and above the last."""
     whole = jnp.ones((layout.shape[0] + 1, 1), dtype)
     return whole.at[0].set(0.5).at[-1].set(0.5) if layout.held[0] else whole
@@ -228,12 +233,47 @@ def slice_currents(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, axi
 
     def through_planes(current: jax.Array) -> jax.Array:
         current = jnp.moveaxis(current, axis, 0)
-        if layout.wide:
-            with jax.enable_x64(True):
-                return jnp.sum(current.astype(jnp.float64), axis=(1, 2)).astype(current.dtype)
-        return jnp.sum(jnp.sum(current, 2), 1)
+        return _over_rows(jnp.sum(current, 2), layout.wide)
 
     return summed_apart(through_planes, along, faces[axis], layout.filled(u))
+
+
+def _over_rows(rows: jax.Array, wide: bool = True) -> jax.Array:
+    """Return sums over y of sums over z, in double precision where `wide`: the
+    compiler writes down an array that it is told to sum so over both axes.
+    """
+    if not wide:
+        return jnp.sum(rows, 1)
+    with jax.enable_x64(True):
+        return jnp.sum(rows.astype(jnp.float64), 1).astype(rows.dtype)
+
+
+def energy_and_spread(
+    layout: AbstractLayout, faces: Faces, drive: Drive, u: jax.Array, r: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return the energy and the spread of the currents along x, where a drive runs between held
+    ends.
+
+    What is left in a plane is by how much the current through its two sides differs, so that the
+    currents are those through the first faces and sums of residuals. The energy is the drop times
+    the current minus u r, which is small by then: the residual is read, and no weight.
+
+    Parameters
+    ----------
+    layout, faces, drive
+        Of the problem.
+    u, r
+        Potential beside the ramp and residual b − K u, padded; `u` filled.
+    """
+    low = layout.cells(faces[0])[:1] * (0.5 * drive.steps[0] + layout.cells(u)[:1])
+    (_, gy, gz), (nx, ny, nz) = layout.ghosts, layout.shape
+    # Rows are summed before the ghost layers along x go: a slice within memory would be written.
+    left = _over_rows(jnp.sum(r[:, gy : gy + ny, gz : gz + nz], 2))[1 : nx + 1]
+    with jax.enable_x64(True):
+        currents = jnp.append(_over_rows(jnp.sum(low, 2)), left).astype(jnp.float64)
+        currents = jnp.cumsum(currents).astype(u.dtype)
+    steps = drive.steps[0] * _end_steps(layout, u.dtype)[:, 0]
+    return jnp.sum(steps * currents) - layout.dot(u, r), spread(currents)
 
 
 def symmetric(entry: Callable[[int, int], jax.Array], count: int) -> jax.Array:

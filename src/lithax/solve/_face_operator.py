@@ -68,8 +68,12 @@ class FaceOperator(eqx.Module):
     def relaxed(self, v: jax.Array, b: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return v + weight · D⁻¹ (b − K v): one step of Jacobi's method."""
         lay = self.layout
-        v = lay.filled(v)
-        return lay.widened(lay.shifted(v, 0, 0) + self._divided(weight * (lay.shifted(b, 0, 0) - self.flat(v))))
+        return self.moved(lay.filled(v), lay.shifted(b, 0, 0), weight)
+
+    def moved(self, v: jax.Array, b: jax.Array, weight: float | jax.Array) -> jax.Array:
+        """Return the same of filled `v` and flat `b`."""
+        lay = self.layout
+        return lay.widened(lay.shifted(v, 0, 0) + self._divided(weight * (b - self.flat(v))))
 
     def _divided(self, flat: jax.Array) -> jax.Array:
         # Cells that nothing joins to another (solids, ghosts) are left as they are.

@@ -70,6 +70,13 @@ class Multigrid(eqx.Module):
             return self(r)
         return lax.stop_gradient(self._visited(lax.stop_gradient(r), 0))
 
+    def from_below(self, r: jax.Array) -> jax.Array:
+        """Return what the coarser levels alone make of a right-hand side, not smoothed."""
+        if len(self.levels) == 1:
+            return self(r)
+        fine, coarse = self.levels[0].layout, self.levels[1].layout
+        return prolonged(self._below(r, 0), fine, coarse, self.steps[0])
+
     def on_cells(self, r: jax.Array) -> jax.Array:
         """Return the approximate solution for a right-hand side, both in the shape of the cells,
         without ghosts.
@@ -85,12 +92,16 @@ class Multigrid(eqx.Module):
         first, *others = self.weights[level]
         z = _smoothed(operator, stage(scaled, operator, r, first), r, others)
         step, coarse = self.steps[level], self.levels[level + 1]
-        left = stage(residual, operator, z, r)
-        target = stage(lambda v: restricted(v, operator.layout, coarse.layout, step), left)
-        last = level + 1 == len(self.levels) - 1
-        e = self._cycle(target, level + 1) if last else self._visited(target, level + 1)
+        e = self._below(stage(residual, operator, z, r), level)
         z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
         return _smoothed(operator, z, r, self.weights[level])
+
+    def _below(self, left: jax.Array, level: int) -> jax.Array:
+        """Return what the next level makes of a residual of this one."""
+        fine, coarse, step = self.levels[level].layout, self.levels[level + 1].layout, self.steps[level]
+        target = stage(lambda v: restricted(v, fine, coarse, step), left)
+        last = level + 1 == len(self.levels) - 1
+        return self._cycle(target, level + 1) if last else self._visited(target, level + 1)
 
     def _visited(self, r: jax.Array, level: int) -> jax.Array:
         def visit(_: Any, e: jax.Array) -> jax.Array:

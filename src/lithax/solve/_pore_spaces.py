@@ -8,13 +8,16 @@ the levels are made of; the solve before it leaves another core free.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.solve._conduction_problem import Faces
 from lithax.solve._conduction_setup import Run, turned, weights
 from lithax.solve._conduction_solve import levels_of
+from lithax.solve._layout import Layout
 from lithax.solve._medium import Medium
 from lithax.solve._multigrid import Multigrid
 from lithax.solve._percolation import what_joins
@@ -42,7 +45,8 @@ def pore_spaces(
     run: Run,
     periodic: tuple[bool, bool, bool],
 ) -> Iterator[PoreSpace]:
-    """Yield the pore space at each threshold, each within the one before.
+    """Yield the pore space at each threshold, each within the one before. The weights of one are
+    written over once two more are asked for.
 
     Parameters
     ----------
@@ -62,7 +66,7 @@ def pore_spaces(
     assert run.axis is not None
     (device,) = jnp.zeros(()).devices()  # the default is one of the caller's thread
 
-    def made(level: float, before: np.ndarray | None) -> PoreSpace:
+    def made(level: float, before: np.ndarray | None, memory: Faces | None) -> PoreSpace:
         pore = grey <= level if darker else grey > level
         pore = pore if mask is None else pore & mask
         count = int(np.count_nonzero(pore))
@@ -74,14 +78,27 @@ def pore_spaces(
         settings = run.settings
         with jax.default_device(device):
             medium = turned(Medium(jnp.asarray(keep), None, None, "", True), run.order)
-            faces, _ = weights(medium, None, np.float32(0), None, settings.layout, run.geometry, 0)
+            given = (medium, settings.layout, run.geometry)
+            faces = _weights(*given) if memory is None else _weights_over(memory, *given)
             cycle = levels_of(faces, settings)
         return PoreSpace(keep, count, joined, cycle)
 
     with ThreadPoolExecutor(1, "pore spaces") as pool:
-        ahead = pool.submit(made, levels[0], None)
+        ahead, memory = pool.submit(made, levels[0], None, None), None
         for level in (*levels[1:], None):
             space = ahead.result()
             if level is not None:
-                ahead = pool.submit(made, level, space.keep)
+                ahead = pool.submit(made, level, space.keep, memory)
             yield space
+            memory = None if space.cycle is None else space.cycle.levels[0].faces
+
+
+def _weights_of(medium: Medium, layout: Layout, geometry: tuple[float, float, float]) -> Faces:
+    return weights(medium, None, np.float32(0), None, layout, geometry, 0)[0]
+
+
+_weights = partial(jax.jit, static_argnums=(1, 2))(_weights_of)
+_weights_over = partial(jax.jit, static_argnums=(2, 3), donate_argnums=0, keep_unused=True)(
+    lambda _, *given: _weights_of(*given)
+)
+"""The same, written over earlier weights, which are used up: see `_nearby_start`."""

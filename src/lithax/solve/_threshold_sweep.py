@@ -1,7 +1,7 @@
 """The formation factor of a scan at many thresholds, each solve started from the one before."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,8 +13,9 @@ from lithax.solve._arguments import check_choice, check_relative_error, check_wh
 from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
 from lithax.solve._conduction_solve import Tolerances, advance, begin
+from lithax.solve._conjugate_gradients import State
 from lithax.solve._domain import check_section, domain_of
-from lithax.solve._nearby_start import balance_of, begin_nearby, error_after_one
+from lithax.solve._nearby_start import balance_of, error_after_one, nearby_step
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._pore_spaces import PoreSpace, pore_spaces
 from lithax.solve._solve_memory import check_memory, memory_of_sweep
@@ -184,10 +185,10 @@ class _Series:
 
     def __init__(self, run: Run, tolerance: float, most: int) -> None:
         self.run, self.tolerance, self.most = run, tolerance, most
-        self.u: jax.Array | None = None
+        self.state: State | None = None
+        self.spare: jax.Array | None = None
         self.seen = 0.0
         self.ends = Tolerances.of(tolerance, 1.0, most, np.float32)  # as `conductivity` stops
-        self.first = replace(self.ends, value=np.zeros_like(self.ends.value))
         self.drive = Drive(jnp.asarray(run.drives, np.float32)[0])
 
     def next(self, space: PoreSpace) -> tuple[float, float, float, int, bool]:
@@ -197,23 +198,22 @@ class _Series:
         if space.cycle is None:
             return 0.0, 0.0, 0.0, 0, True
         settings, drive, cycle = self.run.settings, self.drive, space.cycle
-        if self.u is None:
+        if self.state is None:
             state = begin(cycle, drive, None, settings)
         else:
-            state = begin_nearby(cycle, drive, self.u, settings)
-            state = advance(cycle, drive, self.first, state, settings)
-            error, balance = error_after_one(state, self.seen), float(balance_of(cycle, drive, state, settings))
+            state, self.spare = nearby_step(cycle, drive, self.state, self.spare)
+            error, balance = error_after_one(state, self.seen), float(state.balance)
             if bool(state.done) or (error <= self.tolerance and balance <= float(self.ends.balance)):
                 return self._ended(state, error, balance, True)
         while not bool(state.done) and int(state.count) < self.most:
             state = advance(cycle, drive, self.ends, state, settings)
         if int(state.count) > 1:
             self.seen = max(self.seen, float(state.ratios[1]))
-        balance = float(balance_of(cycle, drive, state, settings))
+        balance = balance_of(cycle, drive, state)
         return self._ended(state, float(state.error), balance, bool(state.done))
 
-    def _ended(self, state: Any, error: float, balance: float, done: bool) -> Any:
-        self.u = state.u
+    def _ended(self, state: State, error: float, balance: float, done: bool) -> Any:
+        self.state = state
         value = float(self.run.conductivity(state.energy[None, None], 1.0, None))
         return value, error, balance, int(state.count), done and error <= self.tolerance
 
