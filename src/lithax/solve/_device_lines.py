@@ -31,11 +31,11 @@ class DeviceLines(AbstractLines):
     def beside(self, values: Array, axis: int, step: int, wrap: bool) -> Array:
         return _beside(values, step, PartedAxis(self.grid, axis, wrap))
 
-    def highest_before(self, values: Array, axis: int) -> Array:
-        return _running(values, PartedAxis(self.grid, axis, False), up=True)
-
-    def lowest_after(self, values: Array, axis: int) -> Array:
-        return _running(values, PartedAxis(self.grid, axis, False), up=False)
+    def runs(self, flags: Array, axis: int) -> Array:
+        place, n, parted = self.places(axis), self.grid.filled[axis], PartedAxis(self.grid, axis, False)
+        before = _running(jnp.where(flags, np.int32(-1), place), parted, up=True)
+        after = _running(jnp.where(flags, np.int32(n), place), parted, up=False)
+        return jnp.where(flags, after - before - 1, np.int32(0))
 
     def layer(self, values: Array, axis: int, place: int) -> Array:
         parted = PartedAxis(self.grid, axis, False)

@@ -49,9 +49,13 @@ class VelocityLevel(eqx.Module):
         """Return the couplings to the cells below, and the diagonal."""
         return couplings(self.diagonal, self.half, self.weights, self.wrap), self.diagonal
 
-    def diagonal_and_rest(self, v: Array, b: Array) -> tuple[Array, Array]:
-        """Return the diagonal, and b − A v."""
-        return self.diagonal, b - viscous(v, self.diagonal, self.half, self.weights, self.wrap)
+    def over_diagonal(self, v: Array) -> Array:
+        """D⁻¹ v; 0 where no flow is."""
+        return jnp.where(self.active, v / jnp.where(self.active, self.diagonal, 1), 0)
+
+    def rest(self, v: Array, b: Array) -> Array:
+        """b − A v."""
+        return b - viscous(v, self.diagonal, self.half, self.weights, self.wrap)
 
 
 class PressureLevel(eqx.Module):
@@ -63,6 +67,9 @@ class PressureLevel(eqx.Module):
     """
 
     given: tuple[Array, Array, Array]
+    """In 16 bits (`narrowed`)."""
+    inverse: Array
+    """Of the diagonal; 0 in voxels without fluid. In 16 bits."""
     open: Array
     half: Array | None
     wrap: Axes = eqx.field(static=True)
@@ -75,31 +82,61 @@ class PressureLevel(eqx.Module):
 
     def faces(self) -> tuple[tuple[Array, Array, Array], Array]:
         """Return the couplings to the cells below, and the diagonal."""
-        lower, _, total = self._weights()
-        return lower, total
-
-    def diagonal_and_rest(self, v: Array, b: Array) -> tuple[Array, Array]:
-        """Return the diagonal, and b − Gᵀ W G v."""
-        lower, upper, total = self._weights()
-        rest = b - total * v
-        for axis in range(3):
-            below, above = (shifted(v, axis, step, self.wrap[axis]) for step in (-1, 1))
-            rest = rest + lower[axis] * below + upper[axis] * above
-        return total, rest
-
-    def _weights(self) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array], Array]:
-        """Return the weights of the faces below and above, and the diagonal."""
-        lower, upper, total = [], [], jnp.zeros((), self.dtype)
-        for axis, stored in enumerate(self.given):
-            wide = stored.astype(self.dtype)
-            total = total + wide + shifted(wide, axis, 1, self.wrap[axis])
-            if axis == 0 and self.half is not None:  # at a held pressure there is no voxel beyond to be coupled to
-                wide = jnp.where(self.half < 1, 0, wide)
-            lower.append(wide)
-            upper.append(shifted(wide, axis, 1, self.wrap[axis]))
+        lower = [widened(stored, self.dtype) for stored in self.given]
+        if self.half is not None:  # at a held pressure there is no voxel beyond to be coupled to
+            lower[0] = jnp.where(self.half < 1, 0, lower[0])
         x, y, z = lower
-        i, j, k = upper
-        return (x, y, z), (i, j, k), jnp.where(self.open, total, 0)
+        return (x, y, z), pressure_diagonal(self.given, self.open, self.wrap, self.dtype)
+
+    def over_diagonal(self, v: Array) -> Array:
+        """D⁻¹ v; 0 where no fluid is."""
+        return widened(self.inverse, self.dtype) * v
+
+    def rest(self, v: Array, b: Array) -> Array:
+        """b − Gᵀ W G v."""
+        for axis, stored in enumerate(self.given):
+            below, above = (shifted(v, axis, step, self.wrap[axis]) for step in (-1, 1))
+            b = b - widened(stored, self.dtype) * (v - below)
+            b = b + widened(shifted(stored, axis, 1, self.wrap[axis]), self.dtype) * (above - v)
+        return b
+
+
+def pressure_level(
+    given: tuple[Array, Array, Array], open_voxels: Array, half: Array | None, wrap: Axes, dtype: Any
+) -> PressureLevel:
+    """Return the finest level for the pressure, with W slope² for the faces along each axis in 16
+    bits.
+    """
+    inverse = fence(_inverse(given, open_voxels, wrap, dtype))
+    return PressureLevel(given, inverse, open_voxels, half, wrap, dtype)
+
+
+@partial(jax.jit, static_argnames=("wrap", "dtype"))
+def _inverse(given: tuple[Array, Array, Array], open_voxels: Array, wrap: Axes, dtype: Any) -> Array:
+    total = pressure_diagonal(given, open_voxels, wrap, dtype)
+    return narrowed(jnp.where(total > 0, 1 / jnp.where(total > 0, total, 1), 0))
+
+
+def pressure_diagonal(given: tuple[Array, Array, Array], open_voxels: Array, wrap: Axes, dtype: Any) -> Array:
+    """Return the diagonal of Gᵀ W G."""
+    total = jnp.zeros((), dtype)
+    for axis, stored in enumerate(given):
+        total = total + widened(stored, dtype) + widened(shifted(stored, axis, 1, wrap[axis]), dtype)
+    return jnp.where(open_voxels, total, 0)
+
+
+def narrowed(values: Array) -> Array:
+    """Return numbers in 16 bits, half of a float32: its sign, its exponent and seven digits."""
+    return jax.lax.bitcast_convert_type(values.astype(jnp.bfloat16), jnp.uint16)
+
+
+def widened(bits: Array, dtype: Any) -> Array:
+    """Return the numbers that `narrowed` made 16 bits of.
+
+    By a shift of whole numbers: XLA on the CPU writes every bfloat16 it reads at two places into an
+    array first, which takes four times as long as the stencil.
+    """
+    return jax.lax.bitcast_convert_type(bits.astype(jnp.uint32) << 16, jnp.float32).astype(dtype)
 
 
 Level = VelocityLevel | PressureLevel
@@ -201,25 +238,18 @@ def _directly(coarse: Multigrid, r: Array) -> Array:
 @jax.jit
 def _scaled(r: Array, level: Level, weight: Any) -> Array:
     """Return weight · D⁻¹ r: one step of Jacobi's method from zero."""
-    diagonal = level.diagonal_and_rest(r, r)[0]
-    return _over(weight * r, diagonal)
+    return level.over_diagonal(weight * r)
 
 
 @jax.jit
 def _relaxed(z: Array, r: Array, level: Level, weight: Any) -> Array:
     """Return z + weight · D⁻¹ (r − K z)."""
-    diagonal, rest = level.diagonal_and_rest(z, r)
-    return z + _over(weight * rest, diagonal)
+    return z + level.over_diagonal(weight * level.rest(z, r))
 
 
 @jax.jit
 def _rest(z: Array, r: Array, level: Level) -> Array:
-    diagonal, rest = level.diagonal_and_rest(z, r)
-    return jnp.where(diagonal > 0, rest, 0)
-
-
-def _over(v: Array, diagonal: Array) -> Array:
-    return jnp.where(diagonal > 0, v / jnp.where(diagonal > 0, diagonal, 1), 0)
+    return jnp.where(level.active, level.rest(z, r), 0)
 
 
 @partial(jax.jit, static_argnames="step")

@@ -22,7 +22,15 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, settled
 from lithax.solve._mac import MacOperator
-from lithax.solve._mac_walls import AbstractLines, Boundary, HostLines, active_faces, wall_diagonal
+from lithax.solve._mac_walls import (
+    AbstractLines,
+    Boundary,
+    HostLines,
+    active_faces,
+    beyond_ends,
+    raw_runs,
+    wall_diagonal,
+)
 from lithax.solve._one_voxel_further import Axes, shifted
 from lithax.typing import Array
 
@@ -122,17 +130,32 @@ def walls_of(
     weights what each axis adds.
     """
     active = active_faces(lines, open_voxels, boundaries)
-    walls = []
-    for component in range(3):
-        parts = (wall_diagonal(lines, open_voxels, active, boundaries, component, axis, rule) for axis in range(3))
-        if weights is None:
-            walls.append(tuple(part.astype(dtype) for part in parts))
-        else:
-            total = dtype(0)
-            for weight, part in zip(weights, parts, strict=True):
-                total = total + dtype(weight) * part
-            walls.append(total)
-    return walls[0], walls[1], walls[2]
+    # Rows along axis 0 are counted first: of the layers that are looked at together they leave.
+    counted = [raw_runs(lines, active[c], 0) if rule == "accurate" and c > 0 else (None,) * 3 for c in range(3)]
+    ends = [(lead, tail) for _, lead, tail in counted]
+
+    def some(lines: AbstractLines, open_voxels: Any, x: Any, y: Any, z: Any, *counts: Any) -> tuple[Any, ...]:
+        active, found = (x, y, z), []
+        for component in range(3):
+            runs = None
+            if counts[component] is not None:
+                runs = beyond_ends(lines, active[component], 0, boundaries[0], counts[component], *ends[component])
+            parts = (
+                wall_diagonal(
+                    lines, open_voxels, active, boundaries, component, axis, rule, runs if axis == 0 else None
+                ).astype(dtype)
+                for axis in range(3)
+            )
+            if weights is None:
+                found += parts
+            else:
+                found.append(sum(dtype(weight) * part for weight, part in zip(weights, parts, strict=True)))
+        return tuple(found)
+
+    walls = lines.by_layers(
+        some, boundaries[0] == "periodic", open_voxels, *active, *(length for length, _, _ in counted)
+    )
+    return walls if weights is not None else (walls[:3], walls[3:6], walls[6:])
 
 
 def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:

@@ -41,7 +41,7 @@ class FlowSettings(NamedTuple):
     """
     max_iterations: int
     stored: int = 2
-    """Directions kept by the residual method."""
+    """Directions kept by the residual method, at least one."""
 
 
 class Flow(NamedTuple):
@@ -96,7 +96,8 @@ def solve_flow(
         state, before = carry
         state = stokes.step(state, work, precondition)
         spread = settled(_spread(state.x[axis], axis, operator.wrap[axis]))
-        numbers = (state.flux, state.dissipation, state.stationary, state.change, state.iteration)
+        change = settled(stokes.relative_change(state)) if slope < math.inf else 0.0
+        numbers = (state.flux, state.dissipation, state.stationary, change, state.iteration)
         return state, _judged(numbers, spread, before, settings.tolerance, slope, settings.max_iterations)
 
     def more(carry: Any) -> Any:
@@ -113,7 +114,7 @@ def solve_flow(
     state, judged = carry
     return Flow(
         state.x, state.iteration, state.flux, state.dissipation, state.stationary, judged.spread,
-        state.change, judged.finished,
+        settled(stokes.relative_change(state)), judged.finished,
     )  # fmt: skip
 
 

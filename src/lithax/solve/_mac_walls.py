@@ -16,11 +16,15 @@ Three weights of that wall are known here.
 ``"half_voxel"`` is the first; ``"accurate"`` is chord and corner together.
 """
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
 
+from lithax.chunked import available_cores
 from lithax.grid import Index
 
 Boundary = Literal["periodic", "pressure", "mirror", "wall"]
@@ -31,6 +35,9 @@ tangential flow. ``mirror``: no normal velocity, no shear. ``wall``: solid.
 """
 
 WALLS = ("accurate", "half_voxel")
+
+_LAYERS, _AT_ONCE = 8, 2**18
+"""Of an array in memory so many layers, or voxels, are looked at together, in the cache."""
 
 
 class AbstractLines(ABC):
@@ -52,12 +59,17 @@ class AbstractLines(ABC):
         """Return the value one voxel further; False beyond the faces, unless it wraps around."""
 
     @abstractmethod
-    def highest_before(self, values: Any, axis: int) -> Any:
-        """Return the highest value from the beginning of each row up to here."""
+    def runs(self, flags: Any, axis: int) -> Any:
+        """Return for each flag that is set how many stand in its row along an axis without a gap; 0
+        for others.
+        """
 
-    @abstractmethod
-    def lowest_after(self, values: Any, axis: int) -> Any:
-        """Return the lowest value from here to the end of each row."""
+    def by_layers(self, function: Callable[..., tuple[Any, ...]], wrap: bool, *arrays: Any) -> tuple[Any, ...]:
+        """Return ``function(lines, *arrays)``, several arrays of which a layer along axis 0 depends
+        on the same layer of the arguments and on its neighbours only; some layers at a time where
+        that is quicker.
+        """
+        return function(self, *arrays)
 
     @abstractmethod
     def layer(self, values: Any, axis: int, place: int) -> Any:
@@ -69,27 +81,65 @@ class AbstractLines(ABC):
 
 
 class HostLines(AbstractLines):
-    """Arrays of NumPy."""
+    """Arrays of NumPy, whose first layer lies at place `first` along axis 0."""
 
     xp = np
 
-    def __init__(self, shape: tuple[int, ...], lengths: Index) -> None:
-        self.shape, self.lengths = shape, lengths
+    def __init__(self, shape: tuple[int, ...], lengths: Index, first: int = 0) -> None:
+        self.shape, self.lengths, self.first = shape, lengths, first
 
     def places(self, axis: int) -> np.ndarray:
-        return np.arange(self.shape[axis], dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(3)])
+        place = np.arange(self.shape[axis], dtype=np.int32) + (self.first if axis == 0 else 0)
+        return place.reshape([-1 if a == axis else 1 for a in range(3)])
 
     def beside(self, values: np.ndarray, axis: int, step: int, wrap: bool) -> np.ndarray:
-        moved = np.roll(values, -step, axis)
-        if not wrap:
-            np.moveaxis(moved, axis, 0)[-1 if step == 1 else 0] = False
+        moved = np.empty_like(values)
+        rows, further = np.moveaxis(values, axis, 0), np.moveaxis(moved, axis, 0)
+        if step == 1:
+            further[:-1], further[-1] = rows[1:], rows[0] if wrap else 0
+        else:
+            further[1:], further[0] = rows[:-1], rows[-1] if wrap else 0
         return moved
 
-    def highest_before(self, values: np.ndarray, axis: int) -> np.ndarray:
-        return np.maximum.accumulate(values, axis=axis)
+    def runs(self, flags: np.ndarray, axis: int) -> np.ndarray:
+        # Layer by layer, each in the processor's cache; the last axis lies closest in memory.
+        order = (axis, *(a for a in range(flags.ndim) if a != axis)) if axis == flags.ndim - 1 else range(flags.ndim)
+        flags = np.ascontiguousarray(np.transpose(flags, order))
+        found = np.empty(flags.shape, np.int16 if self.shape[axis] < _ENDLESS else np.int32)  # holds twice as many
+        across = order.index(axis)
+        rows, lengths = np.moveaxis(flags, across, 0), np.moveaxis(found, across, 0)
+        run = np.zeros(rows.shape[1:], found.dtype)
+        for row, length in zip(rows, lengths, strict=True):
+            run += 1
+            run *= row
+            length[...] = run
+        for k in range(len(rows) - 2, -1, -1):
+            np.maximum(lengths[k], lengths[k + 1], out=lengths[k])
+            lengths[k] *= rows[k]
+        return np.ascontiguousarray(np.transpose(found, np.argsort(order)))
 
-    def lowest_after(self, values: np.ndarray, axis: int) -> np.ndarray:
-        return np.flip(np.minimum.accumulate(np.flip(values, axis), axis=axis), axis)
+    def by_layers(self, function: Callable[..., tuple[Any, ...]], wrap: bool, *arrays: Any) -> tuple[np.ndarray, ...]:
+        count = self.shape[0]
+        thick = max(_LAYERS, _AT_ONCE // max(1, math.prod(self.shape[1:])))
+
+        def some(start: int) -> tuple[np.ndarray, ...]:
+            stop = min(start + thick, count)
+            places = np.arange(start - 1, stop + 1)
+            inside = wrap | ((places >= 0) & (places < count))
+
+            def window(values: Any) -> Any:
+                if values is None:
+                    return None
+                cut = values[places % count]
+                cut[~inside] = 0
+                return cut
+
+            lines = HostLines((stop - start + 2, *self.shape[1:]), self.lengths, self.first + start - 1)
+            return tuple(found[1:-1] for found in function(lines, *map(window, arrays)))
+
+        with ThreadPoolExecutor(available_cores()) as pool:
+            parts = list(pool.map(some, range(0, count, thick)))
+        return tuple(np.concatenate(of_one) for of_one in zip(*parts, strict=True))
 
     def layer(self, values: np.ndarray, axis: int, place: int) -> np.ndarray:
         return np.take(values, [place], axis)
@@ -141,28 +191,26 @@ def wall_diagonal(
         return xp.where(mine, sums, nothing)
     wrap, place = boundary == "periodic", lines.places(axis)
     wall: Any = two
-    below: Any = None
+    plain = mine  # beside these a face weighs one
     if rule == "accurate":
         runs = run_lengths(lines, mine, axis, boundary) if runs is None else runs
         length = xp.maximum(runs, 1).astype(np.float32)
         wall = 6 * length / (3 * length - 2)  # 2 / (1 − 2/(3h))
         del length, runs
-        below = lines.beside(open_voxels, component, -1, boundaries[component] == "periodic")
-    sums = nothing
+        edge = open_voxels ^ lines.beside(open_voxels, component, -1, boundaries[component] == "periodic")
+        if boundaries[component] == "pressure":  # mirrored there: both voxels of such a face are the same
+            edge = edge & ~_at_ends(lines, component)
+        plain = mine | edge
+    count, ends = np.uint8(0), np.uint8(0)
     for step in (-1, 1):
-        active_beside = lines.beside(mine, axis, step, wrap)
-        weight = xp.where(active_beside, one, wall)
-        if rule == "accurate":
-            this, other = lines.beside(open_voxels, axis, step, wrap), lines.beside(below, axis, step, wrap)
-            edge = (this ^ other) & ~active_beside
-            if boundaries[component] == "pressure":  # mirrored there: both voxels of such a face are the same
-                edge = edge & ~_at_ends(lines, component)
-            weight = xp.where(edge, one, weight)
+        beside = lines.beside(plain, axis, step, wrap)
         if boundary in ("mirror", "pressure"):
             beyond = place == (0 if step == -1 else lines.lengths[axis] - 1)
-            # Antisymmetric beyond a plane of pressure: a ghost of opposite sign, no wall.
-            weight = xp.where(beyond, nothing if boundary == "mirror" else two, weight)
-        sums = sums + weight
+            beside, ends = beside & ~beyond, ends + beyond.astype(np.uint8)
+        count = count + beside.astype(np.uint8)
+    sums = count.astype(np.float32) + (2 - count - ends).astype(np.float32) * wall
+    if boundary == "pressure":  # antisymmetric beyond: a ghost of opposite sign, no wall; nothing beyond a mirror
+        sums = sums + 2 * ends.astype(np.float32)
     if boundaries[component] == "pressure":
         sums = sums * xp.where(_at_ends(lines, component), np.float32(0.5), one)
     return xp.where(mine, sums, nothing)
@@ -180,19 +228,29 @@ def run_lengths(lines: AbstractLines, active: Any, axis: int, boundary: Boundary
     Beyond a mirror or a plane of constant pressure the row goes on as its mirror image; around a
     periodic axis it goes on. A row without end counts as a very long one.
     """
+    return beyond_ends(lines, active, axis, boundary, *raw_runs(lines, active, axis))
+
+
+def raw_runs(lines: AbstractLines, active: Any, axis: int) -> tuple[Any, Any, Any]:
+    """Return the run lengths within the image, in its first and in its last layer, too."""
+    length = lines.runs(active, axis)
+    return length, lines.layer(length, axis, 0), lines.layer(length, axis, lines.lengths[axis] - 1)
+
+
+def beyond_ends(
+    lines: AbstractLines, active: Any, axis: int, boundary: Boundary, length: Any, lead: Any, tail: Any
+) -> Any:
+    """Return the run lengths with what goes on beyond the first and the last layer."""
+    if boundary == "wall":
+        return length
     xp, n, place = lines.xp, lines.lengths[axis], lines.places(axis)
-    before = lines.highest_before(xp.where(active, np.int32(-1), place), axis)
-    after = lines.lowest_after(xp.where(active, np.int32(n), xp.minimum(place, np.int32(n))), axis)
-    first, last = before == -1, after == n
-    length = after - before - 1
+    first, last = place < lead, place >= n - tail
     if boundary == "periodic":
-        lead, tail = lines.layer(after, axis, 0), n - 1 - lines.layer(before, axis, n - 1)
         length = xp.where(first ^ last, lead + tail, length)
-    elif boundary in ("pressure", "mirror"):
+    else:
         length = xp.where(first | last, 2 * length, length)
-    if boundary != "wall":
-        length = xp.where(first & last, np.int32(_ENDLESS), length)
-    return xp.where(active, length, np.int32(0))
+    length = xp.where(first & last, length.dtype.type(_ENDLESS), length)
+    return xp.where(active, length, length.dtype.type(0))
 
 
 _ENDLESS = 4096  # no wall at all is seen from such a row

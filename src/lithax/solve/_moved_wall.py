@@ -71,10 +71,8 @@ class _Windows(AbstractLines):
     def beside(self, values: np.ndarray, axis: int, step: int, wrap: bool) -> np.ndarray:
         return HostLines(values.shape, self.lengths).beside(values, axis, step, wrap=False)
 
-    def highest_before(self, values: np.ndarray, axis: int) -> np.ndarray:
+    def runs(self, flags: np.ndarray, axis: int) -> np.ndarray:
         raise NotImplementedError("rows reach beyond a window")
-
-    lowest_after = highest_before
 
     def layer(self, values: np.ndarray, axis: int, place: int) -> np.ndarray:
         raise NotImplementedError("rows reach beyond a window")

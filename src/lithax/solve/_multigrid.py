@@ -274,9 +274,14 @@ def coarsened(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, 
 def summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:
     """Sum pairs along some axes; the last of an odd number stands alone."""
     for axis, halved in enumerate(step):
-        if halved:
-            if v.shape[axis] % 2:
-                v = jnp.pad(v, [(0, int(a == axis)) for a in range(3)])
+        last = v.shape[axis] - 1
+        if halved and last % 2 == 0 and last > 0:
+            # Two sums joined, not one padded: a pad writes the whole array once more.
+            alone = tuple(other and a != axis for a, other in enumerate(step))
+            pairs, single = (lax.slice_in_dim(v, *ends, axis=axis) for ends in ((0, last), (last, last + 1)))
+            return jnp.concatenate([summed(pairs, step), summed(single, alone)], axis)
+    for axis, halved in enumerate(step):
+        if halved and v.shape[axis] > 1:
             even, odd = [slice(None)] * 3, [slice(None)] * 3
             even[axis], odd[axis] = slice(0, None, 2), slice(1, None, 2)
             v = v[tuple(even)] + v[tuple(odd)]

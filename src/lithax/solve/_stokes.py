@@ -24,7 +24,7 @@ import jax
 from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced, settled
-from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle
+from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle, narrowed, pressure_level
 from lithax.solve._mac import Fields, MacOperator
 from lithax.typing import Array
 
@@ -69,7 +69,8 @@ def make_preconditioner(operator: MacOperator, damping: float = 1.0) -> Precondi
         unit = fence(_ones(level.diagonal, level.half))
         response = velocity[-1](unit, level)
         given.append(fence(_given(response, level.diagonal, operator.slopes[component], level.half)))
-    schur = PressureLevel(tuple(given), operator.open, operator.half, operator.wrap, operator.diagonal[0].dtype)
+    x, y, z = given
+    schur = pressure_level((x, y, z), operator.open, operator.half, operator.wrap, operator.diagonal[0].dtype)
     return Preconditioner(operator, tuple(velocity), flow_cycle(schur, strengths), schur, damping)
 
 
@@ -100,7 +101,7 @@ def _given(response: Array, diagonal: Array, slope: Any, half: Array | None) -> 
     given = jnp.where(active, jnp.maximum(response, least) * slope**2, 0)
     if half is not None:  # half a voxel away the pressure is held: twice the slope
         given = jnp.where(half < 1, 2 * given, given)
-    return given.astype(jnp.bfloat16)
+    return narrowed(given)
 
 
 class FlowState(NamedTuple):
@@ -118,8 +119,8 @@ class FlowState(NamedTuple):
     """k_E, times V."""
     stationary: Any
     """k_L, times V."""
-    change: Any
-    """Relative change of u² in the last step (L2): what a gradient would have changed by."""
+    length: Any
+    """Of the last step, along the last of the directions."""
 
 
 def first_state(b: Fields, stored: int) -> FlowState:
@@ -151,21 +152,18 @@ def step(state: FlowState, work: Callable[[Fields], Any], precondition: Precondi
     """
     operator = precondition.operator
     z = precondition(state.r)
-    if state.directions:
-        shares = _shares(_products(operator, z, state.directions), state.sizes)
-        z = tuple(fence(along(z[c], shares, [d[c] for d in state.directions])) for c in range(4))
+    shares = _shares(_products(operator, z, state.directions), state.sizes)
+    z = tuple(fence(along(z[c], shares, [d[c] for d in state.directions])) for c in range(4))
     q = tuple(fence(operator.part(z, c)) for c in range(4))
     size, length, backwards = (settled(v) for v in _step_length(state.r, q))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
     r = tuple(along(a, [backwards], [b]) for a, b in zip(state.r, q, strict=True))
     del q
-    change = settled(relative_change(x[:3], z[:3], length))
     pushed, remains, leaks = settled(work(x)), settled(dot(x, r)), settled(dot_one(x[3], r[3]))
     flux, dissipation, stationary = _values(pushed, remains, leaks)
-    directions, sizes = ((*state.directions[1:], z), (*state.sizes[1:], size)) if state.directions else ((), ())
     return FlowState(
-        x, r, directions, sizes, state.iteration + 1,
-        flux=flux, dissipation=dissipation, stationary=stationary, change=change,
+        x, r, (*state.directions[1:], z), (*state.sizes[1:], size), state.iteration + 1,
+        flux=flux, dissipation=dissipation, stationary=stationary, length=length,
     )  # fmt: skip
 
 
@@ -246,9 +244,29 @@ def dot(a: Any, b: Any) -> Array:
     return sum(dot_one(x, y) for x, y in zip(a, b, strict=True))
 
 
+def relative_change(state: FlowState) -> Any:
+    """Return by how much u² has changed with the last step (L2): what a gradient would have changed
+    by.
+    """
+    moved = [_moved(u, z, state.length) for u, z in zip(state.x[:3], state.directions[-1][:3], strict=True)]
+    sizes = [dot_squares(u, u) for u in state.x[:3]]
+    return _root_of_share([settled(v) for v in moved], [settled(v) for v in sizes])
+
+
 @jax.jit
-def relative_change(u: tuple, z: tuple, length: Any) -> Array:
-    """Return by how much u² has changed with the step u − length·z → u, in the L2 norm."""
-    now = sum(dot_one(a * a, a * a) for a in u)
-    moved = [a * a - (a - length * b) ** 2 for a, b in zip(u, z, strict=True)]
-    return jnp.sqrt(sum(dot_one(a, a) for a in moved) / jnp.maximum(now, jnp.finfo(u[0].dtype).tiny))
+def _moved(u: Array, z: Array, length: Any) -> Array:
+    """Return Σ (u² − (u − length·z)²)²."""
+    step = length * z
+    return dot_squares(step, 2 * u - step)
+
+
+@jax.jit
+def dot_squares(a: Array, b: Array) -> Array:
+    """Return Σ a² b²."""
+    product = a * b
+    return (product * product).sum(2).sum(1).sum()
+
+
+@jax.jit
+def _root_of_share(parts: Any, whole: Any) -> Array:
+    return jnp.sqrt(sum(parts) / jnp.maximum(sum(whole), jnp.finfo(whole[0].dtype).tiny))
