@@ -95,3 +95,10 @@ def test_more_components_than_the_plan_counts_end_the_run_within_its_limit(tmp_p
     # More memory, and the unfinished labels are complete.
     labels = lx.label(noise, store=tmp_path / "labels.zarr", resume=True)
     assert int(np.asarray(labels).max()) == 20 * 16 * 16 // 2
+
+
+def test_more_basins_than_the_plan_counts_end_the_run_within_its_limit(tmp_path):
+    relief = lx.from_array(np.indices((20, 16, 16)).sum(0) % 2, **GRID)  # every second voxel a basin
+    plan = lx.plan(lx.watershed, relief, store=tmp_path / "labels.zarr")
+    with pytest.raises(lx.errors.MemoryLimitError, match=r"'find basins' has found so many parts by block"):
+        lx.watershed(relief, store=tmp_path / "labels.zarr", memory_limit=plan.memory)

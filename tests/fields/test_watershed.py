@@ -141,3 +141,11 @@ def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match="NaN"):
         lx.watershed(np.full((3, 3, 3), np.nan))
     assert "2 passes" in lx.plan(lx.watershed, lx.zeros((32, 32, 32), "f4", chunks=8)).function
+
+
+def test_parts_of_a_block_give_the_forest_of_the_block(monkeypatch):
+    rng = np.random.default_rng(5)
+    values, where = rng.integers(0, 4, (9, 8, 7)), rng.random((9, 8, 7)) < 0.8
+    expected = lx.watershed(values, height=1, where=where)
+    monkeypatch.setattr("lithax.arrays._watershed._PART", 11)
+    np.testing.assert_array_equal(lx.watershed(values, height=1, where=where), expected)

@@ -66,8 +66,8 @@ def draw_balls(centers: np.ndarray, core: _Box, threads: int = 1) -> np.ndarray:
     threads
         How many parts are worked on at a time.
     """
-    balls = _not_inside_another(centers, threads)
     reach = math.isqrt(int(centers.max(initial=0))) // 2 + 2
+    balls = _not_inside_another(centers, threads, (core[0].start - reach, core[0].stop + reach))
     found = np.empty([s.stop - s.start for s in core], centers.dtype)
     along, box = core[0], centers.shape[1:]
     # Each part draws the balls of both that reach across their border.
@@ -186,10 +186,12 @@ def _voxels_by_distance(parity: tuple[int, int, int], end: int) -> tuple[np.ndar
     return np.take(near, order), np.ascontiguousarray((2 * voxels - np.array(parity, np.int32)).T), voxels
 
 
-def _not_inside_another(centers: np.ndarray, threads: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return, for each parity, places and squared radii of the balls whose voxels do not all lie in
-    the ball of one of the 26 nearest centres, and the axis step to one that is no smaller (0: none
-    is).
+def _not_inside_another(
+    centers: np.ndarray, threads: int, planes: tuple[int, int]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return, for each parity and some planes across x, places and squared radii of the balls whose
+    voxels do not all lie in the ball of one of the 26 nearest centres, and the axis step to one
+    that is no smaller (0: none is).
     """
     flat, box = centers.reshape(-1), centers.shape[1:]
     strides, volume = (box[1] * box[2], box[2], 1), math.prod(box)
@@ -197,7 +199,8 @@ def _not_inside_another(centers: np.ndarray, threads: int) -> list[tuple[np.ndar
     # What is looked up for all of them is kept from part to part.
     end = 1 << int(centers.max(initial=0)).bit_length()
     first = sum(strides)
-    starts = range(first, volume - first, _TILE)
+    low, high = ((1 + p) * strides[0] for p in planes)
+    starts = range(max(first, low), min(volume - first, high + strides[0]), _TILE)
     narrow = np.dtype(np.int32 if volume < 2**31 else np.int64)
     around = [_Around(kind, stride, strides, volume, end, flat.dtype) for kind in range(len(centers))]
     found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}

@@ -40,13 +40,28 @@ def _dtype(largest: int) -> np.dtype:
     return np.dtype(np.int16 if twice < 2**15 else np.int32 if twice < 2**31 else np.int64)
 
 
-def half_lattice_bytes(largest: int) -> int:
-    """Return the memory for a voxel in which balls are found and drawn [byte]."""
-    return 24 + 20 * _dtype(largest).itemsize
+def half_lattice_bytes(core: tuple[int, ...], shape: tuple[int, ...], largest: int) -> int:
+    """Return the memory in which balls over a core are found and drawn [byte].
+
+    Parameters
+    ----------
+    core, shape
+        Sizes of the core, and of the image that it is a part of.
+    largest
+        The largest squared distance [voxel²].
+    """
+    reach, size = half_lattice_reach(largest), _dtype(largest).itemsize
+    x, y, z = (min(n + 2 * k * (reach + 1), whole) for n, whole, k in zip(core, shape, (2, 1, 1), strict=True))
+    # Eight distances for each voxel, and places and radii of those that hold balls.
+    return (12 + 12 * size) * x * y * z + size * math.prod(n + 4 * (reach + 1) for n in core)
 
 
 def half_lattice_distances(
-    background: np.ndarray, taken: np.ndarray | None, largest: int, threads: int = 1
+    background: np.ndarray,
+    taken: np.ndarray | None,
+    largest: int,
+    threads: int = 1,
+    wanted: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> np.ndarray:
     """Return the squared distance of every centre to the background [half voxels²].
 
@@ -61,21 +76,25 @@ def half_lattice_distances(
         The largest squared distance between a voxel that is taken and the background [voxel²].
     threads
         How many tiles are worked on at a time.
+    wanted
+        The part along y and z that is wanted; all of x is.
 
     Returns
     -------
-        Shape (8, x + 2, y + 2, z + 2): the parities in C order, and voxels with a margin of one; a
-        centre beyond its voxel belongs to it, towards higher indices. 0 where no ball covers a
-        voxel.
+        Shape (8, x + 2, y + 2, z + 2), y and z as wanted: the parities in C order, and voxels with
+        a margin of one; a centre beyond its voxel belongs to it, towards higher indices. 0 where no
+        ball covers a voxel.
     """
     bound, dtype = half_lattice_bound(largest), _dtype(largest)
     nx, ny, nz = background.shape
-    found = np.zeros((8, nx + 2, ny + 2, nz + 2), dtype)
+    along_y, along_z = (range(n)[w] for w, n in zip(wanted, (ny, nz), strict=True))
+    found = np.zeros((8, nx + 2, len(along_y) + 2, len(along_z) + 2), dtype)
     planes, width = max(1, TILE // max(1, ny * nz)), max(1, TILE // max(1, nx))
 
     def along_planes(a: int) -> None:
         for x in (0, 1):
-            _in_planes(_rows(background, a, min(a + planes, nx), x), bound, found[4 * x : 4 * x + 4, 1 + a : -1])
+            rows = _rows(background, a, min(a + planes, nx), x)
+            _in_planes(rows, bound, (along_y, along_z), found[4 * x : 4 * x + 4, 1 + a : -1])
 
     # What is written takes the place of what was read: along x a tile needs nothing but itself.
     flat = found.reshape(8, nx + 2, -1)[:, 1:-1]
@@ -91,7 +110,7 @@ def half_lattice_distances(
             around = taken
             for axis, odd in enumerate(parity):
                 around = _both(around, axis, odd)
-            np.multiply(inner, around, out=inner)
+            np.multiply(inner, around[:, *wanted], out=inner)
     return found
 
 
@@ -105,14 +124,15 @@ def _rows(background: np.ndarray, a: int, b: int, odd: int) -> np.ndarray:
     return np.ascontiguousarray(part.swapaxes(0, 1))
 
 
-def _in_planes(rows: np.ndarray, bound: int, found: np.ndarray) -> None:
+def _in_planes(rows: np.ndarray, bound: int, wanted: tuple[range, range], found: np.ndarray) -> None:
     """Write the squared distances within planes across x, for all parities along y and z."""
     ny, planes, nz = rows.shape
+    along_y, along_z = wanted
     lines = [_along_line(_both(rows, 0, y), bound, found.dtype) for y in (0, 1)]
     width = max(1, TILE // ny)
     room = np.empty((3, ny * width), found.dtype)
     for z in (0, 1):
-        even, opposite = (lines[y][z].reshape(ny, -1) for y in (0, 1))
+        even, opposite = (lines[y][z][..., along_z.start : along_z.stop].reshape(ny, -1) for y in (0, 1))
         for b in range(0, even.shape[1], width):
             near, best, sums = (r[: ny * min(width, even.shape[1] - b)].reshape(ny, -1) for r in room)
             near[...] = even[:, b : b + width]
@@ -123,8 +143,10 @@ def _in_planes(rows: np.ndarray, bound: int, found: np.ndarray) -> None:
                 even_or_odd[:, b : b + width] = best
         for y, values in ((0, even), (1, opposite)):
             # There is no centre behind the last voxel of an axis.
-            inner = values.reshape(rows.shape)[: ny - y, :, : nz - z].swapaxes(0, 1)
-            found[2 * y + z, :planes, 1 : 1 + ny - y, 1 : 1 + nz - z] = inner
+            last_y, last_z = min(along_y.stop, ny - y), min(along_z.stop, nz - z)
+            size_y, size_z = last_y - along_y.start, last_z - along_z.start
+            inner = values.reshape(ny, planes, -1)[along_y.start : last_y, :, :size_z].swapaxes(0, 1)
+            found[2 * y + z, :planes, 1 : 1 + size_y, 1 : 1 + size_z] = inner
 
 
 def _in_columns(even: np.ndarray, odd: np.ndarray) -> None:

@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 
 _HALF = np.uint64(32)
+_PART = 1 << 16
+"""Voxels whose neighbours are looked up at once."""
 
 
 class Edges(NamedTuple):
@@ -81,53 +83,64 @@ def find_basins(
         Whether the edges between the basins are wanted, too.
     """
     # Voxels that take part, those around the block included, have numbers in C order; the one
-    # after the last stands for none.
+    # after the last stands for none. Numbers are narrow, and what is looked up is so in parts.
     padded = tuple(n + 2 for n in taken.shape)
-    at = np.flatnonzero(np.pad(taken, 1))
+    narrow = np.dtype(np.int32 if math.prod(padded) < 2**31 else np.int64)
+    at = np.flatnonzero(np.pad(taken, 1)).astype(narrow)
     count = at.size
-    number = np.full(math.prod(padded), count, np.int32 if count < 2**31 else np.int64)
-    number[at] = np.arange(count)
-    keys = np.append(_ordered(values[taken]) << _HALF | np.arange(count, dtype=np.uint64), ~np.uint64(0))
+    number = np.full(math.prod(padded), count, narrow)
+    number[at] = np.arange(count, dtype=narrow)
+    keys = np.empty(count + 1, np.uint64)
+    keys[:-1] = _ordered(values[taken])
+    keys <<= _HALF
+    keys[:-1] |= np.arange(count, dtype=np.uint32)
+    keys[-1] = ~np.uint64(0)
     in_block = np.zeros(taken.shape, bool)
     in_block[core] = True
     in_block = np.append(in_block[taken], False)
-    own = np.flatnonzero(in_block)
+    own = np.flatnonzero(in_block).astype(narrow)
     at = at[own]
-    lowest, ahead = keys[own], []
-    for stride in (padded[1] * padded[2], padded[2], 1):
-        ahead.append(np.take(number, at + stride))
-        for neighbours in (np.take(number, at - stride), ahead[-1]):
-            np.minimum(lowest, np.take(keys, neighbours), out=lowest)
-    below = _numbers(lowest)
-    stops = ~in_block[below]
+    strides = (padded[1] * padded[2], padded[2], 1)
     seed = None if seeds is None else seeds[core][taken[core]].astype(np.int64)
-    if seed is not None:
-        stops |= seed > 0
-    toward = np.arange(count)
-    toward[own] = np.where(stops, own, below)
-    while True:  # doubling strides down to the bottom
-        further = np.take(toward, toward)
-        if np.array_equal(further, toward):
-            break
-        toward = further
+    toward = np.arange(count, dtype=narrow)
+    parts = [slice(k, k + _PART) for k in range(0, own.size, _PART)]
+    for part in parts:
+        here, place = own[part], at[part]
+        lowest = np.take(keys, here)
+        for stride in (*strides, *(-s for s in strides)):
+            np.minimum(lowest, np.take(keys, np.take(number, place + stride)), out=lowest)
+        below = _numbers(lowest)
+        stops = ~np.take(in_block, below)
+        if seed is not None:
+            stops |= seed[part] > 0
+        toward[here] = np.where(stops, here, below)
+    moved = True
+    while moved:  # doubling strides down to the bottom
+        moved = False
+        for k in range(0, count, _PART):
+            nearer = toward[k : k + _PART]
+            further = np.take(toward, nearer)
+            moved = moved or not np.array_equal(further, nearer)
+            nearer[...] = further
     bottoms = np.flatnonzero(toward[own] == own)  # places among the voxels of the block
     basin = np.zeros(count + 1, np.int32)
     basin[own[bottoms]] = np.arange(1, bottoms.size + 1)
     basin[own] = basin[toward[own]]
+    del toward
     nodes = np.zeros([c.stop - c.start for c in core], np.int32)
     nodes[taken[core]] = basin[own]
-    flat, places = values[core][taken[core]], np.flatnonzero(taken[core])
 
     def image_place(of: np.ndarray) -> np.ndarray:
-        index = np.unravel_index(places[of], nodes.shape)
-        moved = [i.astype(np.int64) + b + s.start for i, b, s in zip(index, begin, core, strict=True)]
+        index = np.unravel_index(at[of], padded)
+        moved = [i.astype(np.int64) + (b - 1) for i, b in zip(index, begin, strict=True)]
         return np.asarray(np.ravel_multi_index(tuple(moved), shape), np.int64)
 
+    flat = values[core][taken[core]]
     edges = NO_EDGES
     if joined:
-        first, second, high, low = _between(basin, own, ahead, keys, bottoms.size)
-        place = np.cumsum(in_block) - 1
-        high, low = place[_numbers(high)], place[_numbers(low)]
+        first, second, high, low = _between(basin, own, at, strides, number, keys, bottoms.size)
+        del number, keys
+        high, low = (np.searchsorted(own, _numbers(key).astype(narrow)) for key in (high, low))
         edges = Edges(first, second, flat[high], image_place(high), flat[low], image_place(low))
     seeds_of = np.zeros(bottoms.size, np.int64) if seed is None else seed[bottoms]
     return Basins(nodes, flat[bottoms], image_place(bottoms), seeds_of, edges)
@@ -150,20 +163,37 @@ def _numbers(keys: np.ndarray) -> np.ndarray:
 
 
 def _between(
-    basin: np.ndarray, own: np.ndarray, ahead: list[np.ndarray], keys: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    basin: np.ndarray,
+    own: np.ndarray,
+    at: np.ndarray,
+    strides: tuple[int, ...],
+    number: np.ndarray,
+    keys: np.ndarray,
+    count: int,
+) -> tuple[np.ndarray, ...]:
     """Return the edges of a least spanning tree of the basins of a block, with the keys of their
     two voxels.
     """
-    found = []
-    for neighbours in ahead:
-        u, v = basin[own], np.take(basin, neighbours)
-        across = np.flatnonzero((u != v) & (v > 0))
-        found.append((u[across], v[across], keys[own[across]], keys[neighbours[across]]))
-    u, v, x, y = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    high, low = np.maximum(x, y), np.minimum(x, y)
-    chosen = spanning_edges(u.astype(np.int64), v.astype(np.int64), _sorted(high, low), count + 1)
-    return u[chosen].astype(np.int64), v[chosen].astype(np.int64), high[chosen], low[chosen]
+
+    def least(u: np.ndarray, v: np.ndarray, high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, ...]:
+        chosen = spanning_edges(u.astype(np.int64), v.astype(np.int64), _sorted(high, low), count + 1)
+        return u[chosen], v[chosen], high[chosen], low[chosen]
+
+    # What is the largest of a cycle in a part is so in the block: parts keep a tree each.
+    kept = [tuple(np.zeros(0, kind) for kind in (np.int32, np.int32, np.uint64, np.uint64))]
+    for k in range(0, own.size, _PART):
+        here, found = own[k : k + _PART], []
+        for stride in strides:
+            neighbours = np.take(number, at[k : k + _PART] + stride)
+            u, v = np.take(basin, here), np.take(basin, neighbours)
+            across = np.flatnonzero((u != v) & (v > 0))
+            x, y = np.take(keys, here[across]), np.take(keys, neighbours[across])
+            found.append((u[across], v[across], np.maximum(x, y), np.minimum(x, y)))
+        kept.append(least(*(np.concatenate(column) for column in zip(*found, strict=True))))
+    u, v, high, low = (np.concatenate(column) for column in zip(*kept, strict=True))
+    if len(kept) > 2:
+        u, v, high, low = least(u, v, high, low)
+    return u.astype(np.int64), v.astype(np.int64), high, low
 
 
 def _sorted(high: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -48,6 +48,10 @@ class BasinGraph(NamedTuple):
         return np.concatenate([of_all[:1], of_all[base + 1 : base + 1 + len(basins.places)]])[basins.nodes]
 
 
+BASIN_BYTES = 350
+"""What each basin takes with its edges, until all of them are joined (measured)."""
+
+
 Noted = Callable[[PassBlock, Relief, Basins], np.ndarray]
 
 
@@ -137,8 +141,9 @@ def basin_pass(
 
     nothing = graph_of([], NO_EDGES, {})
     graph = yield FoldPass(
-        name, kernel, take, finish, inputs, halo=(1, 1, 1), voxel_bytes=90, kept_bytes=4.0, assumed=nothing
-    )
+        name, kernel, take, finish, inputs, halo=(1, 1, 1), voxel_bytes=56, kept_bytes=4.0,
+        growing=lambda: BASIN_BYTES * total, assumed=nothing,
+    )  # fmt: skip
     return graph
 
 

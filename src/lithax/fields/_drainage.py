@@ -400,7 +400,7 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
         return [_passable(relief, block.core, graph.local(block, relief.basins(block), passages.levels))]
 
     (passage,) = yield MapPass(
-        f"follow passages from {settings.entry}", follow, (image, squared), [scratch], halo=(1, 1, 1), voxel_bytes=90
+        f"follow passages from {settings.entry}", follow, (image, squared), [scratch], halo=(1, 1, 1), voxel_bytes=44
     )
     largest = ASSUMED_RADIUS**2 if planned else passages.largest
     # Containment is judged by neighbours, one voxel further out than the balls that count.
@@ -440,7 +440,7 @@ def _passes(whole: WholeImage, settings: _Settings) -> Passes:
             cut_off = _cut_off(relief, block.core, ways_out.local(block, relief.basins(block), levels))
             return [diameters_of(_untrapped(block.inner(relief.values), cut_off), settings.length)]
 
-        (entered,) = yield MapPass("trap", trap, (image, sizes), results, halo=(1, 1, 1), voxel_bytes=90)
+        (entered,) = yield MapPass("trap", trap, (image, sizes), results, halo=(1, 1, 1), voxel_bytes=44)
     sizes, counts = yield _count(image, entered, distance)
     return sizes.tolist(), counts.tolist(), passages.through
 

@@ -190,7 +190,14 @@ def _balls(
         taken = np.pad(taken, margins)
         core = triple(slice(c.start + m, c.stop + m) for c, (m, _) in zip(core, margins, strict=True))
     around = None if valid is None else taken
-    found = draw_balls(half_lattice_distances(background, around, largest, threads), core, threads)
+    # No ball reaches in from farther away; along x, tiles need all of their lines.
+    reach = half_lattice_reach(largest) + 1
+    y, z = (
+        slice(max(0, c.start - reach), min(c.stop + reach, n)) for c, n in zip(core[1:], taken.shape[1:], strict=True)
+    )
+    inner = core[0], *(slice(c.start - w.start, c.stop - w.start) for c, w in zip(core[1:], (y, z), strict=True))
+    centers = half_lattice_distances(background, around, largest, threads, (y, z))
+    found = draw_balls(centers, triple(inner), threads)
     # Balls reach into voxels that are left out, or of the background.
     return np.multiply(found, taken[core], out=found)
 
@@ -274,9 +281,17 @@ def thickness_passes(whole: WholeImage, settings: ThicknessSettings) -> Passes:
         (whole.image,),
         [Field(np.dtype(np.float32))],
         halo=(halo, halo, halo),
-        voxel_bytes=half_lattice_bytes(largest),
+        voxel_bytes=_voxel_bytes(whole, halo, largest),
     )
     return written
+
+
+def _voxel_bytes(whole: WholeImage, halo: int, largest: int) -> int:
+    """Return what a pass that draws balls holds for each voxel of a block and its halo [byte]."""
+    block, shape = whole.layout().block, whole.shape
+    padded = math.prod(min(b + 2 * halo, n) for b, n in zip(block, shape, strict=True))
+    # The phase and the background are there, too.
+    return 3 + -(-half_lattice_bytes(block, shape, largest) // padded)
 
 
 def thickness_call(

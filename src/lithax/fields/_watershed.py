@@ -170,7 +170,7 @@ def _passes(whole: WholeImage, height: float, dtype: np.dtype | None) -> Passes:
     def write(block: PassBlock) -> list[np.ndarray]:
         return [graph.local(block, seen(block).basins(block), labels)]
 
-    yield MapPass("write labels", write, inputs, [Field(kind)], halo=(1, 1, 1), voxel_bytes=90)
+    yield MapPass("write labels", write, inputs, [Field(kind)], halo=(1, 1, 1), voxel_bytes=44)
     return None
 
 
