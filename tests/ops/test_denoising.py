@@ -50,11 +50,28 @@ def test_edges_stay_and_noise_goes(rng):
     assert left["gaussian"] > 1.0  # the edges are gone
 
 
-def test_non_local_means_without_a_strength(rng):
-    x = rng.random((5, 5, 5))
-    with pytest.raises(ValueError, match=r"h=None, sigma=None: .* give sigma=lx.measure.noise\(image\)"):
-        ops.non_local_means(x)
-    sigma = 0.2
+def test_non_local_means_estimates_the_noise(rng):
+    x = rng.normal(0, 0.1, (9, 8, 7))
+    image = lx.from_array(x, chunks=(4, 8, 3))
+    some = rng.random(x.shape) < 0.9
+    for valid in (None, some):
+        options = {} if valid is None else {"valid": valid}
+        told = ops.non_local_means(x, sigma=measure.noise(x, valid), patch_distance=1, **options)
+        # The estimate of images is good to the bins of its histogram, 2⁻¹⁶ of the largest difference.
+        np.testing.assert_allclose(ops.non_local_means(x, patch_distance=1, **options), told, rtol=1e-3, atol=1e-4)
+        where = None if valid is None else lx.from_array(valid, chunks=4)
+        found = lx.chunk_map(ops.non_local_means, image, patch_distance=1, where=where, progress=False)[...]
+        np.testing.assert_allclose(found, told, atol=1e-12)
+    flat = np.full((3, 3, 3), 7.0)
+    np.testing.assert_array_equal(ops.non_local_means(flat, patch_distance=1), flat)
+    later = lx.chain(lambda v: 2 * v, ops.non_local_means)
+    for call in (lambda: ops.non_local_means(x[:1]), lambda: lx.chunk_map(later, image, progress=False)):
+        with pytest.raises(ValueError, match=r"h=None, sigma=None: .* give sigma=lx.measure.noise\(image\)"):
+            call()
+
+
+def test_non_local_means_takes_the_noise_for_its_strength(rng):
+    x, sigma = rng.random((5, 5, 5)), 0.3
     ours = ops.non_local_means(x, sigma=sigma, patch_distance=1)
     np.testing.assert_array_equal(ours, ops.non_local_means(x, sigma=sigma, h=0.8 * sigma, patch_distance=1))
 

@@ -39,12 +39,12 @@ SAME = [  # with units, in voxels of 2.5 x 2.5 x 5 um
     (ops.sauvola, {"window_size": "12.5 um", "r": 1}, {"window_size": (5, 5, 3), "r": 1}),
     (ops.local_threshold, {"window_size": "12.5 um"}, {"window_size": (5, 5, 3)}),
     (ops.unsharp_mask, {"radius": "5 um"}, {"radius": (2, 2, 1)}),
+    (ops.erosion, {"radius": "5 um"}, {"radius": (2.0, 2.0, 1.0)}),
+    (ops.dilation, {"radius": "4 um"}, {"radius": (1.6, 1.6, 0.8)}),
+    (ops.opening, {"radius": "5 um"}, {"radius": (2, 2, 1)}),
     (ops.remove_zingers, {"threshold": 0.2, "radius": "5 um"}, {"threshold": 0.2, "radius": (2, 2, 1)}),
 ]  # fmt: skip
 ALIKE = [  # in cubes of 2.5 um only
-    (ops.erosion, {"radius": "5 um"}, {"radius": 2.0}),
-    (ops.dilation, {"radius": "4 um"}, {"radius": 1.6}),
-    (ops.opening, {"radius": "3.75 um"}, {"radius": 1.5}),
     (ops.sato, {"sigmas": ("2.5 um", 2.0)}, {"sigmas": (1.0, 2.0)}),
     (ops.frangi, {"sigmas": "2.5 um", "gamma": 1.0}, {"sigmas": (1.0,), "gamma": 1.0}),
     (ops.features, {"sigmas": ("2.5 um",)}, {"sigmas": (1.0,)}),

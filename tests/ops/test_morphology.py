@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_the_ball(radius):
         ({"connectivity": 6}, r"connectivity=6 must be 1 \(6 neighbours\), 2 \(18\) or 3 \(26\)"),
         ({"radius": -1}, "radius=-1 must be a number of voxels from 0 to 12"),
         ({"radius": 50}, "for a larger ball compare a distance map"),
-        ({"radius": (1, 2, 3)}, r"radius=\(1, 2, 3\) must be a number of voxels"),
+        ({"radius": (1, 2)}, r"radius=\(1, 2\) must be a number of voxels .* or three, one per axis"),
     ],
 )
 def test_bad_elements(parameters, message):
@@ -78,3 +79,12 @@ def test_unknown_parameter_of_a_compound():
         TypeError, match=r"opening\(\) has no parameter 'size'; its parameters are: connectivity, radius"
     ):
         ops.opening(np.zeros(SHAPE, bool), size=3)
+
+
+@pytest.mark.parametrize("radius", [(2, 1, 4), (0.5, 2.2, 1), (1, 1, 0)])
+def test_an_ellipsoid_equals_scipy_with_a_footprint(radius, rng):
+    x = rng.random((11, 9, 12))
+    offsets = np.ogrid[tuple(slice(-math.floor(r), math.floor(r) + 1) for r in radius)]
+    element = sum((d / r if r else 0.0 * d) ** 2 for d, r in zip(offsets, radius, strict=True)) <= 1 + 1e-9
+    for op, peer in ((ops.dilation, ndimage.grey_dilation), (ops.erosion, ndimage.grey_erosion)):
+        np.testing.assert_array_equal(op(x, radius=radius), peer(x, footprint=element, mode="reflect"))

@@ -34,6 +34,7 @@ from lithax.images._outputs import Form, Output, images_of
 from lithax.images._run import Run
 from lithax.images._voxel_image import VoxelImage
 from lithax.images._where import as_source
+from lithax.measure import noise
 from lithax.ops import PlainFunction, Program, as_steps
 from lithax.storage import locate, resolve_chunks, voxel_dtype
 
@@ -152,6 +153,7 @@ def prepare_map(
     inputs = gather_inputs(name, images, where, run.world, parameters, geometry)
     program = _program(fn, inputs, parameters, where_input, halo, boundary, boundary_value)
     run = run.settled(inputs.world)
+    program = _with_noise(program, inputs, where, run, name == "plan")
     if program.host:
         run = replace(run, backend="numpy", device=None)
     frame, in_place = _results(inputs, program, output, images)
@@ -198,6 +200,21 @@ def _program(
     if inputs.selection is not None and where_input == "exclude":
         program.check_selection()
     return program
+
+
+def _with_noise(program: Program, inputs: Inputs, where: Any, run: Run, planned: bool) -> Program:
+    """Return the program with the noise of the first image where its first step has to know it and
+    is not told; a plan, which reads no voxel, takes any.
+    """
+    step = program.steps[0]
+    with_noise = getattr(step.op, "with_noise", None)
+    if with_noise is None:
+        return program
+    step.op.halos(step.parameters, len(inputs.images))  # what is wrong is refused before anything is read
+    options = {"memory_limit": run.memory_limit, "workers": run.workers, "world": run.world, "progress": False}
+    image = inputs.images[0]
+    parameters = with_noise(step.parameters, lambda: 1.0 if planned else noise(image, where, **options))
+    return Program((replace(step, parameters=parameters), *program.steps[1:]))
 
 
 def _results(inputs: Inputs, program: Program, output: Output, images: Sequence[Any]) -> tuple[Frame, bool]:

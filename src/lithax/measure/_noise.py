@@ -12,10 +12,7 @@ from lithax.measure._histogram import Histogram
 from lithax.measure._image_options import measures_images
 from lithax.measure._minimum_maximum import MinimumMaximum
 from lithax.measure._source import Source
-from lithax.ops import chain, threefold_difference
-
-NORMAL_MEDIAN = 0.6744897501960817
-"""Median of the absolute value of a standard normal number."""
+from lithax.ops import NORMAL_MEDIAN, chain, threefold_difference
 
 BINS = 1 << 16
 

@@ -69,6 +69,7 @@ from lithax.ops._step import Step as Step
 from lithax.ops._structure import hessian_eigenvalues as hessian_eigenvalues
 from lithax.ops._structure import structure_tensor_eigenvalues as structure_tensor_eigenvalues
 from lithax.ops._tensor_diffusion import tensor_diffusion as tensor_diffusion
+from lithax.ops._threefold_difference import NORMAL_MEDIAN as NORMAL_MEDIAN
 from lithax.ops._threefold_difference import threefold_difference as threefold_difference
 from lithax.ops._threshold import soft_threshold as soft_threshold
 from lithax.ops._threshold import threshold as threshold

@@ -45,35 +45,40 @@ def _runs(connectivity: Any, radius: Any) -> dict[tuple[int, int], int]:
             raise ValueError(f"connectivity={connectivity!r} must be 1 (6 neighbours), 2 (18) or 3 (26).")
         left = {(i, j): reach - abs(i) - abs(j) for i in (-1, 0, 1) for j in (-1, 0, 1)}
         return {at: min(1, rest) for at, rest in left.items() if rest >= 0}
-    if not (is_number(radius) and 0 <= radius <= LARGEST_RADIUS):
+    radii = tuple(radius) if isinstance(radius, tuple | list) else (radius,) * 3
+    if len(radii) != 3 or not all(is_number(r) and 0 <= r <= LARGEST_RADIUS for r in radii):
         raise ValueError(
-            f"radius={radius!r} must be a number of voxels from 0 to {LARGEST_RADIUS}; for a larger ball compare a distance map "
-            f"with the radius, or apply two smaller ones (their sum is nearly a ball)."
+            f"radius={radius!r} must be a number of voxels from 0 to {LARGEST_RADIUS}, or three, one per axis; for a larger "
+            f"ball compare a distance map with the radius, or apply two smaller ones (their sum is nearly a ball)."
         )
-    reach = math.floor(radius)
-    square = radius * radius + 1e-9
-    return {
-        (i, j): math.isqrt(math.floor(square - i * i - j * j))
-        for i in range(-reach, reach + 1)
-        for j in range(-reach, reach + 1)
-        if i * i + j * j <= square
-    }
+    x, y, z = (math.floor(r) for r in radii)
+    offsets = ((i, j) for i in range(-x, x + 1) for j in range(-y, y + 1))
+    left = {(i, j): 1.0 + 1e-9 - _square(i, radii[0]) - _square(j, radii[1]) for i, j in offsets}
+    return {at: min(z, math.floor(radii[2] * math.sqrt(rest) + 1e-9)) for at, rest in left.items() if rest >= 0}
+
+
+def _square(offset: int, radius: Any) -> float:
+    return (offset / radius) ** 2 if offset else 0.0
+
+
+def _reach(runs: dict[tuple[int, int], int]) -> Halo:
+    return max(i for i, _ in runs), max(j for _, j in runs), max(runs.values())
 
 
 def element_halo(connectivity: Any = None, radius: Any = None) -> Halo:
     """Return the halo of a structuring element."""
-    reach = max(_runs(connectivity, radius).values())
-    return reach, reach, reach
+    return _reach(_runs(connectivity, radius))
 
 
 def _combined(block: Array, runs: dict[tuple[int, int], int], combine: Combine) -> Array:
-    reach = max(runs.values())
-    core = [n - 2 * reach for n in block.shape]
-    if len(set(runs.values())) == 1 and len(runs) == (2 * reach + 1) ** 2:  # a cube
-        return along_axes(block, (2 * reach + 1,) * 3, lambda v, axis: windows(v, 2 * reach + 1, axis, combine))
+    reach = _reach(runs)
+    core = [n - 2 * r for n, r in zip(block.shape, reach, strict=True)]
+    box = tuple(2 * r + 1 for r in reach)
+    if len(set(runs.values())) == 1 and len(runs) == box[0] * box[1]:
+        return along_axes(block, box, lambda v, axis: windows(v, box[axis], axis, combine))
     many = len(runs) > 1.5 * FENCED
     rods = {
-        half: windows(shifted(block, 2, reach - half, core[2] + 2 * half), 2 * half + 1, 2, combine)
+        half: windows(shifted(block, 2, reach[2] - half, core[2] + 2 * half), 2 * half + 1, 2, combine)
         for half in sorted(set(runs.values()))
     }
     if many:
@@ -82,7 +87,7 @@ def _combined(block: Array, runs: dict[tuple[int, int], int], combine: Combine) 
     for count, ((i, j), half) in enumerate(runs.items()):
         if many and count and count % FENCED == 0:
             total = fence(total)
-        part = shifted(shifted(rods[half], 1, reach + j, core[1]), 0, reach + i, core[0])
+        part = shifted(shifted(rods[half], 1, reach[1] + j, core[1]), 0, reach[0] + i, core[0])
         total = part if total is None else combine(total, part)
     return total
 
@@ -100,7 +105,7 @@ def _masked(combine: Combine) -> Callable[..., Array]:
     return masked
 
 
-@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_masked(smaller), lengths={"radius": "ball"})
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_masked(smaller), lengths={"radius": "width"})
 def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Erode: True where the whole structuring element is True; `scipy.ndimage.binary_erosion`.
 
@@ -118,7 +123,8 @@ def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: An
         corners too (3).
     radius
         Element of the voxels whose centres lie within this distance [voxel] instead; need not be
-        whole.
+        whole. Three, one per axis, make an ellipsoid: a length such as "10 um" is a ball also where
+        voxels are not cubes.
 
     Returns
     -------
@@ -136,7 +142,7 @@ def erosion(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: An
     return on_ordered(block, lambda x: _combined(x, runs, smaller))
 
 
-@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_masked(larger), lengths={"radius": "ball"})
+@voxel_op(halo=element_halo, static=("connectivity", "radius"), masked=_masked(larger), lengths={"radius": "width"})
 def dilation(block: Shaped[Any, "x y z"], *, connectivity: Any = None, radius: Any = None) -> Shaped[Any, "_ _ _"]:
     """Dilate: True where any voxel of the structuring element is True;
     `scipy.ndimage.binary_dilation`.

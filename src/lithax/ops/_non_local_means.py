@@ -2,17 +2,19 @@
 
 import math
 import operator
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
 from jaxtyping import Bool, Float, Shaped
 
-from lithax.arrays import as_real, fence, fold_taps, namespace
+from lithax.arrays import as_real, fence, fold_taps, is_array, namespace
 from lithax.grid import Halo, as_halo
 from lithax.ops._masked import where_present
 from lithax.ops._parameters import cast, is_number
 from lithax.ops._separable import AXES, CHEAP, shifted, windows
-from lithax.ops._voxel_op import voxel_op
+from lithax.ops._threefold_difference import NORMAL_MEDIAN, threefold_difference
+from lithax.ops._voxel_op import VoxelOp
 from lithax.ops._window import odd_size
 from lithax.typing import Array
 
@@ -138,12 +140,54 @@ def _non_local_means_masked(
     return _filtered(as_real(block), valid, patch_size, patch_distance, h, sigma)
 
 
-@voxel_op(
-    halo=non_local_halo,
-    static=("patch_size", "patch_distance"),
-    masked=_non_local_means_masked,
-    lengths={"patch_size": "window", "patch_distance": "reach"},
-)
+FAINTEST = 1e-15
+"""Noise of an image that shows none: its square is a number in float32, too."""
+
+
+def _noise(x: Array, valid: Array | None) -> Array:
+    """Estimate the noise of a whole array, as `lithax.measure.noise` does, without its bins."""
+    xp = namespace(x)
+    differences = threefold_difference(as_real(x), boundary="mirror", valid=valid)
+    values = xp.reshape(differences, (-1,))
+    known = xp.isfinite(values)
+    values = xp.sort(xp.where(known, values, xp.full_like(values, float("inf"))))
+    count = xp.sum(xp.astype(known, xp.int32))
+    middle = xp.clip(xp.stack([(count - 1) // 2, count // 2]), 0, values.shape[0] - 1)
+    return xp.mean(xp.take(values, middle)) / NORMAL_MEDIAN
+
+
+class _NoiseEstimated(VoxelOp):
+    """An operation that estimates the noise of a whole array or image where it is not told."""
+
+    def __call__(self, *arrays: Array, **parameters: Any) -> Any:
+        given, parameters = self.split_arguments(arrays, parameters)
+        if given and is_array(given[0]) and given[0].ndim == 3 and min(given[0].shape) > 1:
+            self.halos(parameters, 1)
+            parameters = self.with_noise(parameters, lambda: _noise(given[0], parameters.get("valid")))
+        return super().__call__(*given, **parameters)
+
+    def with_noise(self, parameters: Mapping[str, Any], noise: Callable[[], Any]) -> dict[str, Any]:
+        """Return the parameters with the noise as strength, if none is given."""
+        if parameters.get("h") is not None or parameters.get("sigma") is not None:
+            return dict(parameters)
+        found = noise()
+        if is_array(found):
+            xp = namespace(found)
+            return dict(parameters) | {"sigma": xp.maximum(found, xp.full_like(found, FAINTEST))}
+        return dict(parameters) | {"sigma": max(found, FAINTEST)}
+
+
+def _estimating(body: Callable[..., Any]) -> VoxelOp:
+    return _NoiseEstimated(
+        body,
+        halo=non_local_halo,
+        static=("patch_size", "patch_distance"),
+        masked=_non_local_means_masked,
+        lengths={"patch_size": "window", "patch_distance": "reach"},
+    )
+
+
+@_estimating
 def non_local_means(
     block: Shaped[Any, "x y z"],
     *,
@@ -178,8 +222,9 @@ def non_local_means(
         Strength, in the unit of `block`; by default ``0.8 * sigma``. May be traced.
     sigma
         Standard deviation of the noise, in the unit of `block`; its part in d² is subtracted. 0
-        where only `h` is given; one of the two is needed, and ``lx.measure.noise(image)`` estimates
-        this one. May be traced.
+        where only `h` is given. Without either it is estimated, of a whole array or of the first
+        image of `lithax.chunk_map`, by ``lx.measure.noise``; as a later step of a chain the
+        filter has to be told. May be traced.
 
     Returns
     -------
@@ -191,7 +236,7 @@ def non_local_means(
     ------
     ValueError
         If `patch_size` is even, `patch_distance` negative, `h` not positive, or neither `h` nor
-        `sigma` is known.
+        `sigma` is known and can be estimated.
 
     References
     ----------

@@ -11,6 +11,9 @@ from lithax.ops._separable import AXES, shifted
 from lithax.ops._voxel_op import voxel_op
 from lithax.typing import Array
 
+NORMAL_MEDIAN = 0.6744897501960817
+"""Median of the absolute value of a standard normal number."""
+
 
 def _sizes(block: Array) -> list[int]:
     return [n - 2 for n in block.shape]
