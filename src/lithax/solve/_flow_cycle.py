@@ -25,6 +25,7 @@ from lithax.solve._flow_levels_over_devices import (
 from lithax.solve._mac import viscous
 from lithax.solve._multigrid import Multigrid, chebyshev_weights, doubled, multigrid, smoothing, summed, visits_of
 from lithax.solve._one_voxel_further import Axes, PartedAxis, shifted
+from lithax.solve._spares import Spares, give, spare_of
 from lithax.typing import Array
 
 _SWEEPS = 2
@@ -150,23 +151,30 @@ class FlowCycle(eqx.Module):
     step: tuple[bool, bool, bool] | None = eqx.field(static=True)
     """Which axes are halved below the finest level; None if there is but one."""
 
-    def __call__(self, r: Array, level: Level) -> Array:
+    def __call__(self, r: Array, level: Level, spares: Spares | None = None) -> Array:
         if is_traced(r):  # constants for a transformation, as in `Multigrid`
             r, level = jax.lax.stop_gradient((r, level))
         if self.step is None:
             return fence(_directly(self.coarse, r))
         first, *others = chebyshev_weights(_SWEEPS)
-        z = fence(_scaled(r, level, first))
+
+        def smoothed(z: Array, weight: float) -> Array:
+            better = fence(_relaxed(z, r, level, weight, spare_of(spares, r)))
+            give(spares, z)
+            return better
+
+        z = fence(_scaled(r, level, first, spare_of(spares, r)))
         for weight in others:
-            z = fence(_relaxed(z, r, level, weight))
-        rest = fence(_rest(z, r, level))
+            z = smoothed(z, weight)
+        rest = fence(_rest(z, r, level, spare_of(spares, r)))
         if isinstance(self.coarse, LevelsOverDevices):
             z = fence(_added(z, fence(correction_over_devices(self.coarse, rest)), level))
         else:
-            e = fence(_corrected(self.coarse, fence(_restricted(rest, self.step))))
-            z = fence(_prolonged(z, e, level, self.step))
+            target = fence(_restricted(rest, self.step))
+            give(spares, rest)
+            z = fence(_prolonged(z, fence(_corrected(self.coarse, target)), level, self.step))
         for weight in (first, *others):
-            z = fence(_relaxed(z, r, level, weight))
+            z = smoothed(z, weight)
         return z
 
 
@@ -235,20 +243,23 @@ def _directly(coarse: Multigrid, r: Array) -> Array:
     return coarse.on_cells(r)
 
 
-@jax.jit
-def _scaled(r: Array, level: Level, weight: Any) -> Array:
+_into_spare = partial(jax.jit, donate_argnames="spare", keep_unused=True)
+
+
+@_into_spare
+def _scaled(r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
     """Return weight · D⁻¹ r: one step of Jacobi's method from zero."""
     return level.over_diagonal(weight * r)
 
 
-@jax.jit
-def _relaxed(z: Array, r: Array, level: Level, weight: Any) -> Array:
+@_into_spare
+def _relaxed(z: Array, r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
     """Return z + weight · D⁻¹ (r − K z)."""
     return z + level.over_diagonal(weight * level.rest(z, r))
 
 
-@jax.jit
-def _rest(z: Array, r: Array, level: Level) -> Array:
+@_into_spare
+def _rest(z: Array, r: Array, level: Level, spare: Array | None) -> Array:
     return jnp.where(level.active, level.rest(z, r), 0)
 
 

@@ -15,6 +15,7 @@ from lithax.solve._flow_medium import FlowGeometry, FlowMedium, make_geometry, o
 from lithax.solve._flow_solve import Flow, FlowSettings, solve_flow, stationary_value
 from lithax.solve._mac import Fields
 from lithax.solve._mac_walls import Boundary
+from lithax.solve._spares import spares_for
 
 SOLID_PERMEABILITY = 1e-3
 """Permeability of a soft voxel that is all solid [reference²]: 0.2 % above the no-slip answer at 16
@@ -226,7 +227,8 @@ def _no_tangent(value: Any) -> Any:
 
 def _run(geometry: FlowGeometry, medium: FlowMedium, axis: int, settings: FlowSettings, report: Any) -> Flow:
     operator = operator_of(geometry, medium)
-    return solve_flow(operator, stokes.make_preconditioner(operator), axis, settings, report)
+    spares = spares_for(operator.diagonal[0])
+    return solve_flow(operator, stokes.make_preconditioner(operator, spares), axis, settings, report, spares)
 
 
 def value_of(problem: FlowProblem, x: Fields, y: Fields | None = None, axes: tuple[int, int] = (0, 0)) -> Any:

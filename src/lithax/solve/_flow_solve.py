@@ -22,6 +22,7 @@ from lithax.arrays import is_traced, settled
 from lithax.solve import _stokes as stokes
 from lithax.solve._mac import Fields, MacOperator
 from lithax.solve._one_voxel_further import Axis, PartedAxis, length_of
+from lithax.solve._spares import Spares, give, spare_of, spares_for
 from lithax.typing import Array
 
 LEAST_ITERATIONS = 4
@@ -76,9 +77,10 @@ def solve_flow(
     axis: int,
     settings: FlowSettings,
     report: Callable[[int, stokes.FlowState, float], None] | None = None,
+    spares: Spares | None = None,
 ) -> Flow:
     """Solve K x = b for a unit push along `axis`; a float32 solve that no longer improves is given
-    up.
+    up. Results of stages are written over `spares`.
     """
     b = driving_force(operator, axis)
     half = operator.half if axis == 0 else None
@@ -94,7 +96,7 @@ def solve_flow(
 
     def go(carry: Any) -> Any:
         state, before = carry
-        state = stokes.step(state, work, precondition)
+        state = stokes.step(state, work, precondition, spares)
         spread = settled(_spread(state.x[axis], axis, operator.wrap[axis]))
         change = settled(stokes.relative_change(state)) if slope < math.inf else 0.0
         numbers = (state.flux, state.dissipation, state.stationary, change, state.iteration)
@@ -163,11 +165,13 @@ def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[in
     """
     half = operator.half if axes[0] == 0 else None
     found = jnp.zeros((), x[0].dtype)
+    spares = spares_for(operator.diagonal[0])  # the stages that were compiled for the solve
     for part in range(4):
-        remains = settled(operator.part(y, part))
+        remains = settled(operator.part(y, part, spare_of(spares, y[part])))
         if part == axes[1]:  # small differences first, then sums
             remains = stokes.subtract(stokes.push(jax.lax.stop_gradient(operator), part), remains)
         else:
             remains = -remains
         found = found + settled(stokes.dot_one(x[part], remains))
+        give(spares, remains)
     return settled(pushed(y, half, axes[0])) + found

@@ -48,26 +48,26 @@ class MacOperator(eqx.Module):
     def __call__(self, x: Fields) -> Fields:
         return tuple(self.part(x, c) for c in range(4))
 
-    def part(self, x: Fields, component: int) -> Array:
-        """Return one of the four fields of K x."""
+    def part(self, x: Fields, component: int, spare: Array | None = None) -> Array:
+        """Return one of the four fields of K x, written over `spare`."""
         if component == 3:
-            return self.divergence(x[:3])
+            return self.divergence(x[:3], spare)
         return momentum(
             x[component], x[3], self.diagonal[component], self.half_of(component), self.weights, self.slopes[component],
-            component, self.wrap,
+            component, self.wrap, spare,
         )  # fmt: skip
 
     def half_of(self, component: int) -> Array | None:
         """`half` for the component along axis 0, None for the others."""
         return self.half if component == 0 else None
 
-    def gradient_of(self, p: Array, component: int) -> Array:
-        """G p on the faces along an axis that carry flow."""
-        return gradient(p, self.diagonal[component], self.slopes[component], component, self.wrap)
+    def gradient_of(self, p: Array, component: int, spare: Array | None = None) -> Array:
+        """G p on the faces along an axis that carry flow, written over `spare`."""
+        return gradient(p, self.diagonal[component], self.slopes[component], component, self.wrap, spare)
 
-    def divergence(self, u: Sequence[Array]) -> Array:
-        """Gᵀ u, minus the divergence, in the open voxels."""
-        return divergence(tuple(u), self.open, self.slopes, self.wrap)
+    def divergence(self, u: Sequence[Array], spare: Array | None = None) -> Array:
+        """Gᵀ u, minus the divergence, in the open voxels; written over `spare`."""
+        return divergence(tuple(u), self.open, self.slopes, self.wrap, spare)
 
 
 def _viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> Array:
@@ -83,22 +83,23 @@ def viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap:
     return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap), 0)
 
 
-@partial(jax.jit, static_argnames=("component", "wrap"))
+@partial(jax.jit, static_argnames=("component", "wrap"), donate_argnames="spare", keep_unused=True)
 def momentum(
-    v: Array, p: Array, diagonal: Array, half: Array | None, weights: tuple, slope: Any, component: int, wrap: tuple
-) -> Array:
+    v: Array, p: Array, diagonal: Array, half: Array | None, weights: tuple, slope: Any, component: int, wrap: tuple,
+    spare: Array | None = None,
+) -> Array:  # fmt: skip
     """A v + G p for one component of the velocity."""
     push = slope * (p - shifted(p, component, -1, wrap[component]))
     return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap) + push, 0)
 
 
-@partial(jax.jit, static_argnames=("component", "wrap"))
-def gradient(p: Array, diagonal: Array, slope: Any, component: int, wrap: tuple) -> Array:
+@partial(jax.jit, static_argnames=("component", "wrap"), donate_argnames="spare", keep_unused=True)
+def gradient(p: Array, diagonal: Array, slope: Any, component: int, wrap: tuple, spare: Array | None = None) -> Array:
     """G p for one component of the velocity."""
     return jnp.where(diagonal > 0, slope * (p - shifted(p, component, -1, wrap[component])), 0)
 
 
-@partial(jax.jit, static_argnames="wrap")
-def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple) -> Array:
+@partial(jax.jit, static_argnames="wrap", donate_argnames="spare", keep_unused=True)
+def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple, spare: Array | None = None) -> Array:
     """Gᵀ u."""
     return jnp.where(open_voxels, sum(slopes[d] * (u[d] - shifted(u[d], d, 1, wrap[d])) for d in range(3)), 0)

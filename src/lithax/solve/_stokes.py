@@ -26,6 +26,7 @@ from jax import numpy as jnp
 from lithax.arrays import fence, is_traced, settled
 from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle, narrowed, pressure_level
 from lithax.solve._mac import Fields, MacOperator
+from lithax.solve._spares import Spares, give, spare_of
 from lithax.typing import Array
 
 
@@ -39,19 +40,23 @@ class Preconditioner(eqx.Module):
     damping: float = eqx.field(static=True)
     """c: what the pressure cycle is assisted by."""
 
-    def __call__(self, r: Fields) -> Fields:
+    def __call__(self, r: Fields, spares: Spares | None = None) -> Fields:
         operator = self.operator
-        u = [self.relaxed(r[d], d) for d in range(3)]
-        excess = fence(subtract(operator.divergence(u), r[3]))
-        p = fence(combine(self.pressure(excess, self.schur), self.damping, excess))
+        u = [self.relaxed(r[d], d, spares) for d in range(3)]
+        excess = fence(subtract(operator.divergence(u, spare_of(spares, r[3])), r[3]))
+        p = fence(combine(self.pressure(excess, self.schur, spares), self.damping, excess))
+        give(spares, excess)
         for d in range(3):  # one after the other: only one cycle's fields at a time
-            u[d] = fence(subtract(u[d], self.relaxed(fence(operator.gradient_of(p, d)), d)))
+            slope = fence(operator.gradient_of(p, d, spare_of(spares, p)))
+            response = self.relaxed(slope, d, spares)
+            u[d] = fence(subtract(u[d], response))
+            give(spares, slope, response)
         return (*u, p)
 
-    def relaxed(self, r: Array, component: int) -> Array:
+    def relaxed(self, r: Array, component: int, spares: Spares | None = None) -> Array:
         """P_A r for one component."""
         level = velocity_level(self.operator, component)
-        return self.velocity[component](r, level)
+        return self.velocity[component](r, level, spares)
 
 
 def velocity_level(operator: MacOperator, component: int) -> VelocityLevel:
@@ -59,7 +64,7 @@ def velocity_level(operator: MacOperator, component: int) -> VelocityLevel:
     return VelocityLevel(operator.diagonal[component], operator.half_of(component), operator.weights, operator.wrap)
 
 
-def make_preconditioner(operator: MacOperator, damping: float = 1.0) -> Preconditioner:
+def make_preconditioner(operator: MacOperator, spares: Spares | None = None, damping: float = 1.0) -> Preconditioner:
     """Build the cycles."""
     strengths = tuple(_number(weight) for weight in operator.weights)
     velocity, given = [], []
@@ -67,8 +72,9 @@ def make_preconditioner(operator: MacOperator, damping: float = 1.0) -> Precondi
         level = velocity_level(operator, component)
         velocity.append(flow_cycle(level, strengths))
         unit = fence(_ones(level.diagonal, level.half))
-        response = velocity[-1](unit, level)
+        response = velocity[-1](unit, level, spares)
         given.append(fence(_given(response, level.diagonal, operator.slopes[component], level.half)))
+        give(spares, unit, response)
     x, y, z = given
     schur = pressure_level((x, y, z), operator.open, operator.half, operator.wrap, operator.diagonal[0].dtype)
     return Preconditioner(operator, tuple(velocity), flow_cycle(schur, strengths), schur, damping)
@@ -135,7 +141,9 @@ def first_state(b: Fields, stored: int) -> FlowState:
     return FlowState(rest(), b, directions, (nothing + 1,) * stored, none, nothing, nothing, nothing, nothing)
 
 
-def step(state: FlowState, work: Callable[[Fields], Any], precondition: Preconditioner) -> FlowState:
+def step(
+    state: FlowState, work: Callable[[Fields], Any], precondition: Preconditioner, spares: Spares | None = None
+) -> FlowState:
     """Take one step of truncated, right-preconditioned generalised conjugate residuals.
 
     Images of the stored directions are computed again, which costs what reading them would: a
@@ -149,15 +157,19 @@ def step(state: FlowState, work: Callable[[Fields], Any], precondition: Precondi
         Returns b·x.
     precondition
         With the operator.
+    spares
+        Arrays to be written over.
     """
     operator = precondition.operator
-    z = precondition(state.r)
-    shares = _shares(_products(operator, z, state.directions), state.sizes)
+    z = precondition(state.r, spares)
+    shares = _shares(_products(operator, z, state.directions, spares), state.sizes)
     z = tuple(fence(along(z[c], shares, [d[c] for d in state.directions])) for c in range(4))
-    q = tuple(fence(operator.part(z, c)) for c in range(4))
+    give(spares, *state.directions[0])
+    q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]))) for c in range(4))
     size, length, backwards = (settled(v) for v in _step_length(state.r, q))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
     r = tuple(along(a, [backwards], [b]) for a, b in zip(state.r, q, strict=True))
+    give(spares, *q)
     del q
     pushed, remains, leaks = settled(work(x)), settled(dot(x, r)), settled(dot_one(x[3], r[3]))
     flux, dissipation, stationary = _values(pushed, remains, leaks)
@@ -189,13 +201,18 @@ def _shares(products: Any, sizes: Any) -> list[Any]:
     return [-sum(parts) / size for parts, size in zip(products, sizes, strict=True)]
 
 
-def _products(operator: MacOperator, z: Fields, directions: tuple[Fields, ...]) -> list[list[Any]]:
+def _products(
+    operator: MacOperator, z: Fields, directions: tuple[Fields, ...], spares: Spares | None
+) -> list[list[Any]]:
     """Return K z · K d for each direction, part by part, with two fields in memory at a time."""
     found: list[list[Any]] = [[] for _ in directions]
     for part in range(4):
-        mine = fence(operator.part(z, part))
+        mine = fence(operator.part(z, part, spare_of(spares, z[part])))
         for i, d in enumerate(directions):
-            found[i].append(settled(dot_one(fence(operator.part(d, part)), mine)))
+            image = fence(operator.part(d, part, spare_of(spares, z[part])))
+            found[i].append(settled(dot_one(image, mine)))
+            give(spares, image)
+        give(spares, mine)
     return found
 
 

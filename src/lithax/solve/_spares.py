@@ -1,0 +1,53 @@
+"""Arrays that nobody reads any more, for compiled functions to write their results over.
+
+A fresh array of more than 32 MB costs twice what a stencil on it does: `malloc` asks the system for
+its pages, which are cleared one by one when they are touched, and gives them back at once. Small
+ones it keeps itself.
+"""
+
+from jax import numpy as jnp
+
+from lithax.arrays import is_traced
+from lithax.typing import Array
+
+_MOST = 4
+
+
+class Spares:
+    """A few arrays to be written over; made by `spares_for`.
+
+    Functions take one as the argument `spare`, which they are compiled to reuse (`jax.jit`,
+    `donate_argnames`, `keep_unused`).
+    """
+
+    def __init__(self) -> None:
+        self._held: list[Array] = []
+
+    def take(self, like: Array) -> Array:
+        """Return an array of the shape and type of another one, whatever is in it."""
+        for place, array in enumerate(self._held):
+            if array.shape == like.shape and array.dtype == like.dtype:
+                return self._held.pop(place)
+        return jnp.zeros_like(like)
+
+    def give(self, *arrays: Array) -> None:
+        """Take arrays that are not read again."""
+        self._held += arrays[: _MOST - len(self._held)]
+
+
+def spares_for(array: Array) -> Spares | None:
+    """Return a place for spare arrays where `array` is one on a single device; inside of compiled
+    functions the compiler decides what is written where.
+    """
+    return None if is_traced(array) or len(array.sharding.device_set) > 1 else Spares()
+
+
+def spare_of(spares: Spares | None, like: Array) -> Array | None:
+    """Return a spare array like another one; None without a place for them."""
+    return None if spares is None else spares.take(like)
+
+
+def give(spares: Spares | None, *arrays: Array) -> None:
+    """Give arrays up, where there is a place for them."""
+    if spares is not None:
+        spares.give(*arrays)
