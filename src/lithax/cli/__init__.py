@@ -1,5 +1,5 @@
-"""The command line: ``lithax report``, ``info``, ``import``, ``export``, ``convert``, ``rechunk``,
-``pyramid``, ``view`` and ``verify``.
+"""The command line: ``lithax report``, ``info``, ``import``, ``export``, ``convert``, ``solve``,
+``rechunk``, ``pyramid``, ``view`` and ``verify``.
 """
 
 from lithax.cli._main import main as main
