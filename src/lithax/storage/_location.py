@@ -1,6 +1,7 @@
 """Where an image is, or shall be: a path, a URL, a Zarr store or memory, and a path inside it."""
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -229,10 +230,13 @@ def _store(store: Any, read_only: bool, storage_options: Mapping[str, Any] | Non
         # Absolute, so that the same place is known as the same, and stays when the working
         # directory changes.
         try:
-            place = place.resolve()
-        except RuntimeError as error:  # of Python before 3.13
-            raise FileNotFoundError(f"store={os.fspath(store)!r} is a symbolic link that leads to itself.") from error
-        return LocalStore(place, read_only=read_only)
+            place.stat()
+        except OSError as error:  # Path.resolve() says so only before Python 3.13
+            if error.errno == errno.ELOOP:
+                raise FileNotFoundError(
+                    f"store={os.fspath(store)!r} is a symbolic link that leads to itself."
+                ) from error
+        return LocalStore(place.resolve(), read_only=read_only)
     if hasattr(store, "shape") and hasattr(store, "dtype"):
         raise TypeError(f"store is an array of type {type(store).__name__}; lx.from_array makes an image of it.")
     raise TypeError(
