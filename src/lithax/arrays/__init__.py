@@ -58,6 +58,7 @@ from lithax.arrays._namespace import namespace as namespace
 from lithax.arrays._namespace import real_dtype as real_dtype
 from lithax.arrays._namespace import to_numpy as to_numpy
 from lithax.arrays._near_sources import near_distances as near_distances
+from lithax.arrays._near_sources import run_tiles as run_tiles
 from lithax.arrays._order_keys import from_order_keys as from_order_keys
 from lithax.arrays._order_keys import order_keys as order_keys
 from lithax.arrays._orderable import gaps_named as gaps_named

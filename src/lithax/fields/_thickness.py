@@ -6,7 +6,14 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from lithax.arrays import draw_balls, half_lattice_bytes, half_lattice_distances, half_lattice_reach, no_source
+from lithax.arrays import (
+    draw_balls,
+    half_lattice_bytes,
+    half_lattice_distances,
+    half_lattice_reach,
+    no_source,
+    run_tiles,
+)
 from lithax.chunked import Field, FoldPass, MapPass, PassBlock, available_cores
 from lithax.fields._call import (
     ImageOptions,
@@ -147,22 +154,32 @@ def local_thickness(
     squared, _ = distance_of_array(settings.distance, values, valid)
     if np.any(squared == no_source(squared.dtype)):
         return like_input(image, settings.diameters(squared))
-    return like_input(image, settings.diameters(_in_slabs(settings, values, valid, int(squared.max(initial=0)))))
+    largest = int(squared.max())
+    del squared
+    return like_input(image, _in_slabs(settings, values, valid, largest))
 
 
 def _in_slabs(settings: ThicknessSettings, values: np.ndarray, valid: np.ndarray | None, largest: int) -> np.ndarray:
-    """Return the squared radii of the largest balls over an array, slab by slab."""
+    """Return the diameters of the largest balls over an array, slab by slab."""
+    found = np.empty(values.shape, np.float32)
     shape, halo, threads = triple(values.shape), halo_of(largest), available_cores()
     thick = max(4 * halo, _AT_ONCE // max(1, shape[1] * shape[2]))
 
-    def slab(start: int) -> np.ndarray:
+    def slab(start: int) -> None:
         low, high = max(0, start - halo), min(shape[0], start + thick + halo)
         core = triple([slice(start - low, min(start + thick, shape[0]) - low), slice(0, shape[1]), slice(0, shape[2])])
         some = None if valid is None else valid[low:high]
-        return _balls(settings.distance, values[low:high], some, core, (low, 0, 0), shape, largest, threads)
+        squared = _balls(settings.distance, values[low:high], some, core, (low, 0, 0), shape, largest, threads)
+        out = found[start : start + thick]
 
-    slabs = [slab(a) for a in range(0, shape[0], thick)]
-    return slabs[0] if len(slabs) == 1 else np.concatenate(slabs)
+        def planes(a: int) -> None:
+            out[a : a + 4] = settings.diameters(squared[a : a + 4])
+
+        run_tiles(planes, range(0, len(out), 4), threads)
+
+    for start in range(0, shape[0], thick):
+        slab(start)
+    return found
 
 
 def halo_of(largest: int) -> int:
