@@ -90,31 +90,38 @@ def _draw(
     room: np.ndarray = np.zeros(np.array(out.shape) + 4 * reach, out.dtype)
     strides = np.array([room.shape[1] * room.shape[2], room.shape[2], 1])
     planes, rows = box[1] * box[2], box[2]
+    narrow = np.dtype(np.int32 if max(room.size, 12 * max(box) ** 2) < 2**31 else np.int64)
+    # A place in the box, which has a margin of one, becomes one in the room.
+    begin = sum((2 * reach - 1 - c.start) * int(s) for c, s in zip(core, strides, strict=True))
+    further = int(strides[1]) - rows, int(strides[0]) - box[1] * int(strides[1])
     sets: list[tuple[int, int, int, np.ndarray]] = []
     for kind, (places, radii, leaning) in enumerate(balls):
         # Places are in C order.
-        near = (core[0].start + 1 - reach) * planes, (core[0].stop + 1 + reach) * planes
-        some = slice(*np.searchsorted(places, near).tolist())
-        places, radii, leaning = places[some], radii[some], leaning[some]
-        gaps, flat = np.zeros((2, len(places)), np.int64)
-        for along, wanted, odd, step in zip((planes, rows, 1), core, PARITIES[kind], strides.tolist(), strict=True):
-            index = places // along
-            places = places - index * along
-            index -= 1 + wanted.start
-            flat += (index + 2 * reach) * step
+        near = [min(max(n, 0), box[0]) * planes for n in (core[0].start + 1 - reach, core[0].stop + 1 + reach)]
+        some = slice(*np.searchsorted(places, np.array(near).astype(places.dtype)).tolist())
+        places, radii, leaning = places[some].astype(narrow, copy=False), radii[some], leaning[some]
+        line = places // rows
+        x = line // box[1]
+        flat = places + line * further[0]
+        flat += x * further[1]
+        flat += begin
+        gaps: Any = 0
+        for axis, (wanted, odd) in enumerate(zip(core, PARITIES[kind], strict=True)):
+            if wanted.start == 0 and wanted.stop == box[axis] - 2:
+                continue
             # The distance of a centre from the core decides whether its ball reaches in.
-            index *= 2
-            index += odd
-            index = np.maximum(-index, index - 2 * (wanted.stop - wanted.start - 1))
-            np.maximum(index, 0, out=index)
-            index *= index
-            gaps += index
+            index = x if axis == 0 else line - x * box[1] if axis == 1 else places - line * rows
+            doubled = 2 * index + (odd - 2 - 2 * wanted.start)
+            gap = np.maximum(-doubled, doubled - 2 * (wanted.stop - wanted.start - 1))
+            np.maximum(gap, 0, out=gap)
+            gap *= gap
+            gaps = gaps + gap
         reaches = np.flatnonzero(gaps < radii)
         key = np.multiply(radii[reaches], 8, dtype=np.int64) + leaning[reaches]
         if key.max(initial=0) < 2**16:  # sorted by digits
             key = key.astype(np.uint16)
         order = np.argsort(key, kind="stable")
-        key, flat = key[order], flat[reaches[order]].astype(np.int32 if room.size < 2**31 else np.int64)
+        key, flat = key[order], flat[reaches[order]]
         starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
         ends = np.append(starts[1:], len(flat))
         for k, a, b in zip(key[starts].tolist(), starts.tolist(), ends.tolist(), strict=False):
@@ -126,7 +133,7 @@ def _draw(
         offsets = part_of(squared_radius, kind, leaning)
         step = max(1, _AT_ONCE // max(1, len(offsets)))
         for k in range(0, len(places), step):
-            flat[places[k : k + step, None] + offsets] = squared_radius  # places are narrow, offsets as wide as indices
+            flat[places[k : k + step, None] + offsets] = squared_radius
     out[...] = room[tuple(slice(2 * reach, 2 * reach + n) for n in out.shape)]
 
 
@@ -197,20 +204,19 @@ def _not_inside_another(
     strides, volume = (box[1] * box[2], box[2], 1), math.prod(box)
     stride = 1 if len(centers) == 8 else 2
     # What is looked up for all of them is kept from part to part.
-    end = 1 << int(centers.max(initial=0)).bit_length()
+    table_end = 1 << int(centers.max(initial=0)).bit_length()
     first = sum(strides)
     low, high = ((1 + p) * strides[0] for p in planes)
     starts = range(max(first, low), min(volume - first, high + strides[0]), _TILE)
     narrow = np.dtype(np.int32 if volume < 2**31 else np.int64)
-    around = [_Around(kind, stride, strides, volume, end, flat.dtype) for kind in range(len(centers))]
+    around = [_Around(kind, stride, strides, volume, table_end, flat.dtype) for kind in range(len(centers))]
     found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def tile(at: tuple[int, int]) -> None:
         kind, start = at
-        places, *rest = _kept(
-            flat, around[kind], kind * volume + start, kind * volume + min(start + _TILE, starts.stop)
-        )
-        found[at] = (places + start).astype(narrow), *rest
+        end = kind * volume + min(start + _TILE, starts.stop)
+        places, own, leaning = _kept(flat, around[kind], kind * volume + start, end)
+        found[at] = (places + start).astype(narrow), own, leaning
 
     run_tiles(tile, itertools.product(range(len(centers)), starts), threads)
     none = (np.zeros(0, narrow), np.zeros(0, flat.dtype), np.zeros(0, np.uint8))
