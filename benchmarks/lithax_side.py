@@ -187,7 +187,7 @@ def multi_otsu(values, classes, edge, levels, folder=None, chunks=None):
     return lambda: {"thresholds": [int(t) for t in lx.measure.otsu(image, classes=classes)]}
 
 
-def mixture(values, folder, chunks, classes, edge):
+def mixture(values, folder, chunks, classes, edge, iterations):
     array = np.load(values, mmap_mode="r")[:edge, :edge, :edge]
     channels = [array, np.roll(array, 1, 0)]
     images = [
@@ -196,7 +196,9 @@ def mixture(values, folder, chunks, classes, edge):
     ]
 
     def run():
-        lx.measure.gaussian_mixture(*images, classes=classes)
+        lx.measure.gaussian_mixture(
+            *images, classes=classes, tolerance=1e-12, most_iterations=iterations, progress=False
+        )
 
     return run
 

@@ -1,5 +1,6 @@
 """scikit-image and scikit-learn on arrays that are already in memory: no input, no output, no codec."""
 
+import warnings
 from importlib.metadata import version
 
 import numpy as np
@@ -37,12 +38,14 @@ def multi_otsu(values, classes, edge, levels):
     return lambda: {"thresholds": [int(t) for t in filters.threshold_multiotsu(array, classes)]}
 
 
-def mixture(values, classes, edge):
+def mixture(values, classes, edge, iterations):
     array = np.load(values, mmap_mode="r")[:edge, :edge, :edge]
     channels = np.stack([array.ravel(), np.roll(array, 1, 0).ravel()], axis=1)
 
     def run():
-        GaussianMixture(classes, random_state=0).fit(channels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says that it has not converged
+            GaussianMixture(classes, random_state=0, tol=1e-12, max_iter=iterations).fit(channels)
 
     return run
 
