@@ -108,7 +108,9 @@ def test_wrong_choices_are_named(grey):
             make_filter(name)
 
 
-@pytest.mark.parametrize("name", ["bilateral", "non_local_means:2", "total_variation", "anisotropic_diffusion:3"])
+@pytest.mark.parametrize(
+    "name", ["bilateral", "non_local_means:2", "total_variation", "anisotropic_diffusion:3", "tensor_diffusion"]
+)
 def test_filters_that_follow_the_noise_reduce_it(grey, name):
     assert follows_noise(name)
     noise = measure.noise(grey)
@@ -125,10 +127,17 @@ def test_other_thresholds_are_those_of_measure(grey, name):
     assert make_filter("none") is None
 
 
+def test_the_darkest_of_three_phases(grey):
+    levels = grey_histogram(from_array(grey), None, None, progress=False)
+    assert choose_threshold(levels, "otsu:3").used == measure.otsu(levels, classes=3)[0]
+    with pytest.raises(ValueError, match="'otsu:9' must be one of"):
+        choose_threshold(levels, "otsu:9")
+
+
 def test_the_command_offers_all_of_them_by_name():
     shown = {parameter.name: getattr(parameter, "help", "") for parameter in report_command.params}
     for name in FILTERS:
         assert name in shown["filter_"]
         assert repr(make_filter(name)).startswith(f"functools.partial(<voxel_op {name}>")
-    for name in ("otsu", "half", *HISTOGRAM_THRESHOLDS):
+    for name in ("otsu", "half", "otsu:3", *HISTOGRAM_THRESHOLDS):
         assert name in shown["threshold"]

@@ -23,14 +23,15 @@ from lithax.cli._parameters import alone, raw_layout, tell, worded
     default="median",
     show_default=True,
     help="Before the threshold: none, median:2 (radius), gaussian:1.5, bilateral:1.5 (standard deviation [voxel]), "
-    "non_local_means:3 (search radius), total_variation:1, anisotropic_diffusion:2.5 (strength, times the noise).",
+    "non_local_means:3 (search radius), total_variation:1, anisotropic_diffusion:2.5, tensor_diffusion:1 "
+    "(strength, times the noise).",
 )
 @click.option(
     "--threshold",
     default="otsu",
     show_default=True,
-    help="otsu, half (midway between the peaks), kittler_illingworth, li, yen, isodata, triangle, minimum, or a grey "
-    "level; up to it is pore.",
+    help="otsu, half (midway between the peaks), kittler_illingworth, li, yen, isodata, triangle, minimum, "
+    "otsu:3 (the darkest of three phases, up to otsu:6), or a grey level; up to it is pore.",
 )
 @click.option(
     "--roi",

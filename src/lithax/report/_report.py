@@ -149,13 +149,15 @@ def report(
     filter
         Applied before the threshold: "none"; "median", or "median:2" (radius [voxel]);
         "gaussian:1.5", "bilateral:1.5" (standard deviation [voxel]); "non_local_means:3" (radius of
-        the search [voxel]); "total_variation:1", "anisotropic_diffusion:2.5" (strength). Strengths
-        are in standard deviations of the noise, which is measured (`lithax.measure.noise`).
+        the search [voxel]); "total_variation:1", "anisotropic_diffusion:2.5", "tensor_diffusion:1"
+        (strength). Strengths are in standard deviations of the noise, which is measured
+        (`lithax.measure.noise`).
     threshold
         "otsu", "half" (midway between the two peaks of the histogram), "kittler_illingworth", "li",
-        "yen", "isodata", "triangle", "minimum" or a grey level. Filtered
-        voxels up to it are pore. The histogram is that of the filtered scan, measured in a pass of
-        its own without being stored; a second pass filters and segments at once.
+        "yen", "isodata", "triangle", "minimum", "otsu:3" to "otsu:6" (so many phases, of which the
+        darkest is pore) or a grey level. Filtered voxels up to it are pore. The histogram is that
+        of the filtered scan, measured in a pass of its own without being stored; a second pass
+        filters and segments at once.
     roi
         The voxels that count. "auto": the core, if the image shows one standing in air; "cylinder":
         the core, or the largest cylinder along z; "none": all.

@@ -20,6 +20,7 @@ from lithax.ops import (
     gaussian,
     median,
     non_local_means,
+    tensor_diffusion,
     threshold,
     total_variation,
 )
@@ -58,16 +59,25 @@ FILTERS: dict[str, Callable[[str, float], Any]] = {
     "anisotropic_diffusion": lambda given, noise: partial(
         anisotropic_diffusion, kappa=_number(given, 2.5) * noise, iterations=10
     ),
+    "tensor_diffusion": lambda given, noise: partial(
+        tensor_diffusion, contrast=_number(given, 1.0) * noise, enhance="edges", iterations=10
+    ),
 }
 """What stands behind the colon: a radius [voxel], a standard deviation [voxel], or a strength in
 standard deviations of the noise.
 """
 
-FOLLOW_NOISE = ("bilateral", "non_local_means", "total_variation", "anisotropic_diffusion")
+FOLLOW_NOISE = ("bilateral", "non_local_means", "total_variation", "anisotropic_diffusion", "tensor_diffusion")
 """Filters whose strength is that of the noise."""
 
 HISTOGRAM_THRESHOLDS = ("kittler_illingworth", "li", "yen", "isodata", "triangle", "minimum")
 """Thresholds besides Otsu's and half contrast, by their names in `lithax.measure.threshold`."""
+
+OTSU_CLASSES = {f"otsu:{classes}": classes for classes in (3, 4, 5, 6)}
+"""Otsu's for several phases, of which the darkest is pore."""
+
+THRESHOLDS = ("otsu", "half", *OTSU_CLASSES, *HISTOGRAM_THRESHOLDS)
+"""All that have a name."""
 
 
 def follows_noise(name: str) -> bool:
@@ -104,7 +114,7 @@ def make_filter(name: str, noise: float = 1.0) -> Callable[..., Any] | None:
     raise ValueError(
         f"filter={name!r} is not known; use 'none', 'median' or 'median:2' (radius [voxel]), 'gaussian:1.5' or "
         f"'bilateral:1.5' (standard deviation [voxel]), 'non_local_means:3' (radius of the search [voxel]), "
-        f"'total_variation:1' or 'anisotropic_diffusion:2.5' (strength, in standard deviations of the noise)."
+        f"'total_variation:1', 'anisotropic_diffusion:2.5' or 'tensor_diffusion:1' (strength, in standard deviations of the noise)."
     )
 
 
@@ -147,8 +157,7 @@ def values_of(levels: HistogramResult) -> list[int] | None:
 
 
 def choose_threshold(levels: HistogramResult, wanted: str | float) -> Thresholds:
-    """Return the thresholds of a histogram; `wanted` is "otsu", "half", one of
-    `HISTOGRAM_THRESHOLDS` or a grey level.
+    """Return the thresholds of a histogram; `wanted` is one of `THRESHOLDS` or a grey level.
 
     Raises
     ------
@@ -170,6 +179,10 @@ def choose_threshold(levels: HistogramResult, wanted: str | float) -> Thresholds
         if middle is None:
             raise ValueError(f"threshold='half' needs the two peaks of the histogram. {why}") from why
         return Thresholds(by_otsu, middle, found, middle, "half contrast")
+    if wanted in OTSU_CLASSES:
+        classes = OTSU_CLASSES[str(wanted)]
+        lowest = otsu(levels, classes=classes)[0]
+        return Thresholds(by_otsu, middle, found, lowest, f"Otsu, darkest of {classes} classes")
     if wanted in HISTOGRAM_THRESHOLDS:
         name = str(wanted)
         return Thresholds(by_otsu, middle, found, threshold_of(levels, name), name.replace("_", " and ").title())
@@ -193,7 +206,7 @@ def grey_level_given(wanted: Any) -> float:
     try:
         return float(wanted)
     except (TypeError, ValueError):
-        names = ", ".join(map(repr, ("otsu", "half", *HISTOGRAM_THRESHOLDS)))
+        names = ", ".join(map(repr, THRESHOLDS))
         raise ValueError(f"threshold={wanted!r} must be one of {names}, or a grey level.") from None
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from lithax.report._segmentation import HISTOGRAM_THRESHOLDS, grey_level_given, make_filter
+from lithax.report._segmentation import THRESHOLDS, grey_level_given, make_filter
 
 ROI = ("auto", "cylinder", "none")
 
@@ -16,7 +16,7 @@ class Settings:
     """"none", or a filter with or without its parameter, such as "median:2" (radius [voxel])."""
     threshold: str | float = "otsu"
     """"otsu", "half" (midway between the two peaks of the histogram), another method of the
-    histogram, or a grey level.
+    histogram ("otsu:3": the darkest of three phases is pore), or a grey level.
     """
     roi: str = "auto"
     """"auto": the core, if the image shows one; "cylinder": the core, or else the largest cylinder
@@ -31,7 +31,7 @@ class Settings:
         make_filter(self.filter)
         if self.roi not in ROI:
             raise ValueError(f"roi={self.roi!r} must be one of {', '.join(map(repr, ROI))}.")
-        if self.threshold not in ("otsu", "half", *HISTOGRAM_THRESHOLDS):
+        if self.threshold not in THRESHOLDS:
             object.__setattr__(self, "threshold", grey_level_given(self.threshold))
 
     def as_dict(self) -> dict[str, Any]:
