@@ -174,7 +174,7 @@ BAD = [
     ({"image": np.zeros((4, 4, 4), int), "values": {0: -2.0}}, "finite and >= 0"),
     ({"image": np.zeros((4, 4, 4), int), "pore": 3}, "is no value of the image"),
     ({"image": np.ones((4, 4, 4), "f4"), "pore": 1}, "speaks of a segmentation"),
-    ({"image": np.ones((4, 4, 4), bool), "where": np.zeros((4, 4, 4), bool)}, "leaves no voxel"),
+    ({"image": np.ones((4, 4, 4), bool), "where": np.zeros((4, 4, 4), bool)}, "where= leaves no voxel"),
     ({"image": np.ones((4, 4, 4), bool), "axis": "w"}, "axis='w' must be one of"),
     ({"image": np.ones((4, 4, 4), bool), "tolerance": 2}, "between 0 and 1"),
     ({"image": np.ones((4, 4, 4), bool), "spacing": (1, 2)}, "positive voxel length"),
@@ -232,3 +232,25 @@ def test_throats_at_the_voxel_limit():
     with pytest.warns(UserWarning, match="edges and corners"):
         result = lx.solve.conductivity(rock)
     assert float(result.value) == 0
+
+
+def test_a_tolerance_beyond_single_precision_is_not_reached():
+    """Steps go on to shrink what recursion says is left; the sums have seven digits."""
+    pores = np.random.default_rng(3).random((8, 7, 9)) < 0.6
+    single = lx.solve.conductivity(pores, tolerance=1e-9)
+    double = lx.solve.conductivity(pores.astype(float), tolerance=1e-9)
+    assert not bool(single.converged)
+    assert bool(double.converged)
+    assert abs(float(single.value) / float(double.value) - 1) <= 2 * float(single.solver_error)
+
+
+@pytest.mark.parametrize("outside", [np.nan, -1.0, np.inf])
+def test_what_where_leaves_out_may_hold_anything(outside):
+    field = np.random.default_rng(8).uniform(0.1, 1, (6, 5, 4)).astype("f4")
+    inside = np.zeros(field.shape, bool)
+    inside[:, 1:4, 1:3] = True
+    found = lx.solve.conductivity(np.where(inside, field, np.float32(outside)), where=inside, tolerance=1e-6)
+    cut = lx.solve.conductivity(field[:, 1:4, 1:3], tolerance=1e-6)
+    assert float(found.value) == pytest.approx(float(cut.value), rel=1e-5)
+    with pytest.raises(ValueError, match="conductivities"):
+        lx.solve.conductivity(np.where(inside, np.float32(outside), field), where=inside)

@@ -19,7 +19,7 @@ from lithax.solve._conduction_solver import ConductionSolver
 from lithax.solve._conduction_threshold import check_segmentation
 from lithax.solve._conduction_trend import check_budget
 from lithax.solve._conductivity import Conductivity
-from lithax.solve._domain import domain_of
+from lithax.solve._domain import domain_of, within
 from lithax.solve._medium import Medium, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._solve_memory import check_memory, memory_of_conduction
@@ -200,7 +200,7 @@ def conductivity(
     if shape is not None:
         image = without_filler(image, shape)
     source = read_source(image, spacing)
-    medium = read_medium(source.array, pore, values)
+    medium = read_medium(within(where, source, boundaries.linear), pore, values)
     guest = _under_a_transformation(medium, fluid)
     if gradient is not None and gradient is not False:
         if axis == "all":

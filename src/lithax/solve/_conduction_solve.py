@@ -145,6 +145,8 @@ def ended(state: State, power: jax.Array, current: jax.Array, balance: jax.Array
     ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
     apart = jnp.abs(current - power) / jnp.where(power > 0, power, 1)
     error = jnp.maximum(jnp.where(jnp.isfinite(state.error), state.error, 1), apart)
+    # What is summed is known to so many digits only, however many steps are taken.
+    error = jnp.maximum(error, jnp.where(power > 0, jnp.finfo(power.dtype).eps, 0))
     return Stats(state.count, error, balance, jnp.sqrt(jnp.maximum(ratio, 0)), state.done)
 
 

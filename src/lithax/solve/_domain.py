@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jax import numpy as jnp
 
+from lithax.arrays import is_jax, is_traced, to_numpy
 from lithax.chunked import ChunkCache
 from lithax.images import as_domain, make_selection
 from lithax.solve._source import Source
@@ -53,10 +55,28 @@ def domain_of(where: Any, source: Source, linear: bool) -> Domain:
     assert selection is not None
     mask = selection.block(ChunkCache(0), (0, 0, 0), source.frame.shape, (0, 0, 0), "reflect", False)
     if not mask.any():
+        given = "" if hasattr(where, "dtype") else repr(where)
         raise ValueError(
-            f"where={where!r} leaves no voxel of the image of shape {source.frame.shape}; check its place and size."
+            f"where={given} leaves no voxel of the image of shape {source.frame.shape}; check its place and size."
         )
     return Domain(None if mask.all() else mask)
+
+
+def within(where: Any, source: Source, linear: bool) -> Any:
+    """Return the source's array, with zeros for what `where` leaves out if it holds numbers there
+    that are no conductivities.
+    """
+    array = source.array
+    field = str(array.dtype).rpartition(".")[2].startswith("float")
+    if where is None or not field or is_traced(array) or tuple(array.shape[-3:]) != source.frame.shape:
+        return array
+    wrong = ~((array >= 0) & (array < math.inf))
+    if not bool(wrong.any()):
+        return array
+    mask = domain_of(where, source, linear).mask
+    host = to_numpy(array)
+    cleared = host if mask is None else np.where(mask, host, host.dtype.type(0))
+    return jnp.asarray(cleared) if is_jax(array) else cleared
 
 
 def check_loading(linear: bool) -> None:

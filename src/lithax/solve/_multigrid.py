@@ -139,8 +139,8 @@ def multigrid(
         the levels.
     sweeps
         Smoothing steps on the finest level, before and after each visit of the next; coarser ones
-        take twice as many. Where cells are stretched it is twice as many on the finest level, six
-        times as many on coarser ones.
+        take twice as many, three times in images one voxel thick. Where cells are stretched it is
+        twice as many on the finest level, six times as many on coarser ones.
     visits
         Visits of the next level in each cycle, as for `visits_of`: 2 is a W-cycle, 1 a V-cycle.
     few_cells
@@ -165,13 +165,13 @@ def smoothing(
     shapes: Sequence[Index], steps: Sequence[tuple[bool, bool, bool]], sweeps: int = 2
 ) -> tuple[tuple[float, ...], ...]:
     """Return the steps of the smoother on every level but the last."""
-    weights = []
+    weights, flat = [], 1 in shapes[0]
     for level, (shape, step) in enumerate(zip(shapes, steps, strict=False)):
         stretched = any(n > 1 and not halved for n, halved in zip(shape, step, strict=True))
         if level == 0:
             weights.append(chebyshev_weights(2 * sweeps if stretched else sweeps))
         else:
-            weights.append(chebyshev_weights(6 * sweeps if stretched else 2 * sweeps))
+            weights.append(chebyshev_weights((6 if stretched else 3 if flat else 2) * sweeps))
     return tuple(weights)
 
 

@@ -60,7 +60,7 @@ def percolation(
     corners = False
     if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
         corners = bool(joins_ends(conducting, axis, connectivity=26).any())
-    return Percolation(joins[labels], total, int(sizes[touches].sum()), percolating, corners)
+    return Percolation(_among(labels, joins), total, int(sizes[touches].sum()), percolating, corners)
 
 
 def what_joins(conducting: np.ndarray, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]) -> np.ndarray:
@@ -68,7 +68,13 @@ def what_joins(conducting: np.ndarray, axis: int | None, ends: str, periodic: tu
     `percolation`.
     """
     labels, joins, _ = _labelled(conducting, axis, ends, periodic)
-    return joins[labels]
+    return _among(labels, joins)
+
+
+def _among(labels: np.ndarray, joins: np.ndarray) -> np.ndarray:
+    found = np.flatnonzero(joins)
+    # Most rocks have one: to compare takes a quarter of the time of looking up.
+    return labels == found[0] if len(found) == 1 else joins[labels]
 
 
 def _labelled(
