@@ -21,6 +21,14 @@ def test_components_are_those_of_scipy_numbered_by_their_first_voxel(connectivit
             np.testing.assert_array_equal(labels == new, expected == old)
 
 
+def test_thin_arrays_with_as_many_components_as_possible(capfd):
+    for shape in np.ndindex(5, 4, 9):
+        phase = np.zeros([n + 1 for n in shape], bool)
+        phase[::2, ::2, ::2] = True
+        assert label_block(phase, 26)[1] == phase.sum()
+    assert capfd.readouterr().err == ""  # the compiled library prints what it cannot do
+
+
 @pytest.mark.parametrize("density", [0.05, 0.3])
 def test_labels_in_small_numbers_are_the_same_ones_by_any_number_of_threads(density):
     # Rows of 256 voxels, several at once, and a rest; 2⁸ labels and more.

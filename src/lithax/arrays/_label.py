@@ -2,6 +2,7 @@
 ends.
 """
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -58,13 +59,16 @@ def label_block(
         return np.zeros(phase.shape, np.uint8 if smallest else np.uint32), 0
     phase = np.require(phase, requirements=("C", "W"))  # the library asks for memory that it could write to
     options: Any = {"connectivity": connectivity, "return_N": True, "out_dtype": np.uint32}
-    try:
-        labels, count = cc3d.connected_components(phase, **options)
-    except RuntimeError:
+    if (
+        connectivity == 26
+        and phase.dtype == np.bool_
+        and 4 * math.prod((n + 1) // 2 for n in phase.shape) + 4 > phase.size
+    ):
         # cc3d 4.1 counts too few places for the labels of booleans with 26 neighbours in thin
-        # arrays (True, False, True on a line), and notices; as numbers they are labelled by another
-        # of its algorithms.
-        labels, count = cc3d.connected_components(phase.view(np.uint8), **options)
+        # arrays (True, False, True on a line), prints so and fails; as numbers they are labelled by
+        # another of its algorithms.
+        phase = phase.view(np.uint8)
+    labels, count = cc3d.connected_components(phase, **options)
     count = int(count)
     dtype = np.min_scalar_type(count) if smallest else np.dtype(np.uint32)
     labels, in_order = _narrowed(labels, dtype, threads)
