@@ -23,6 +23,14 @@ def test_a_solve_that_does_not_fit_is_refused_before_it_labels(monkeypatch):
         lx.solve.conductivity(rock)
 
 
+def test_a_solve_that_does_not_fit_onto_its_device_is_refused():
+    rock = np.ones((100, 100, 100), bool)
+    with lx.runtime.using([0], memory="80 MiB"):
+        assert not lx.plan(lx.solve.conductivity, rock).fits
+        with pytest.raises(MemoryLimitError, match=r"0\.08 GB"):
+            lx.solve.conductivity(rock)
+
+
 def test_the_plan_counts_what_is_asked_for():
     rock = np.ones((100, 100, 100), np.uint8)
     least = lx.plan(lx.solve.conductivity, rock, pore=1).memory

@@ -37,9 +37,9 @@ def using(
         Numbers (positions in ``jax.local_devices()``) or JAX devices; none of them, ``[]``, means
         the CPU. None: those that `devices` names.
     memory
-        How much of the memory of each device blocks may fill [byte]; text such as "8 GiB" is
-        understood. It decides how many blocks are on a device at a time. By default nine tenths of
-        what is free on an accelerator.
+        How much of the memory of each device blocks, or a solve, may fill [byte]; text such as
+        "8 GiB" is understood. It decides how many blocks are on a device at a time. By default nine
+        tenths of what is free on an accelerator.
     memory_limit, workers
         What the calls inside take where they are not given these themselves; see
         `lithax.chunk_map`.

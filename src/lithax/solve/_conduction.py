@@ -186,7 +186,7 @@ def conductivity(
     over_devices = lies_over_devices(image)
     memory = memory_of_conduction(image, shape, axis, boundaries.whole, fields, gradient, over_devices)
     if memory is not None:
-        check_memory("conductivity()", memory, memory_limit)
+        check_memory("conductivity()", memory, memory_limit, jax.local_device_count() if over_devices else 1)
     if over_devices:
         refused = {
             "reservoir": reservoir, "x0": x0 is not None, "budget": budget, "segmentation": segmentation is not None,

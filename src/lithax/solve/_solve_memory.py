@@ -8,12 +8,13 @@ voxels, the larger of the two, and a margin of a fifth.
 import math
 from typing import Any
 
+import jax
 import numpy as np
 import psutil
 
 from lithax.arrays import is_traced
 from lithax.errors import MemoryLimitError
-from lithax.runtime import connected, default_of, size_in_bytes
+from lithax.runtime import connected, default_of, device_memory, size_in_bytes
 
 SOLVE, FIELD, DIRECTED, POTENTIAL, GRADIENT = 64, 4, 24, 4, 60
 """Of a solve in single precision [byte per voxel]; what conductivities as floats, along three axes,
@@ -96,17 +97,21 @@ def memory_of_flow(image: Any, over_devices: bool) -> tuple[tuple[int, ...], int
     return tuple(size), -(-math.prod(size) // processes) * FLOW
 
 
-def memory_allowed(memory_limit: Any) -> int:
+def memory_allowed(memory_limit: Any, devices: int = 1) -> int:
     """Return how much a solve may use [byte]: the limit given, that of `lithax.runtime.using`, or
-    what is free.
+    what is free; never more than the devices of this process that it runs on have (an accelerator,
+    or what `using` granted).
     """
     limit = default_of("memory_limit") if memory_limit is None else memory_limit
-    return psutil.virtual_memory().available if limit is None else size_in_bytes("memory_limit", limit)
+    host = psutil.virtual_memory().available if limit is None else size_in_bytes("memory_limit", limit)
+    chosen = getattr(jax.config, "jax_default_device", None)  # a device, the name of a platform, or None
+    device = device_memory(chosen if hasattr(chosen, "platform") else jax.local_devices(backend=chosen)[0])
+    return host if device is None else min(host, devices * device)
 
 
-def check_memory(name: str, memory: tuple[tuple[int, ...], int], memory_limit: Any) -> None:
+def check_memory(name: str, memory: tuple[tuple[int, ...], int], memory_limit: Any, devices: int = 1) -> None:
     """Raise MemoryLimitError, with both numbers, if a solve needs more than it may use."""
-    (shape, needed), free = memory, memory_allowed(memory_limit)
+    (shape, needed), free = memory, memory_allowed(memory_limit, devices)
     if needed > free:
         raise MemoryLimitError(
             f"{name} of {shape} voxels needs up to {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB may be used; solve sub-volumes "
