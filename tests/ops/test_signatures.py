@@ -11,7 +11,8 @@ from lithax.testing import assert_same_bits
 
 
 def operations():
-    return [op for op in vars(lx.ops).values() if type(op).__name__ in ("VoxelOp", "Compound")]
+    kinds = (lx.ops.VoxelOp, type(lx.ops.opening))
+    return [op for op in vars(lx.ops).values() if isinstance(op, kinds)]
 
 
 @pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
@@ -73,3 +74,11 @@ def test_axes_have_letters():
         assert_same_bits(lx.measure.profile(x, letter).mean, lx.measure.profile(x, number).mean)
     with pytest.raises(ValueError, match="use 0, 1, 2 or 'x', 'y', 'z'"):
         lx.measure.profile(x, "w")
+
+
+@pytest.mark.parametrize("values", [[["a"]], [[None]], [[np.datetime64(0, "s")]]])
+def test_what_is_no_number_is_refused_by_name(values):
+    array = np.array([values])
+    for op, options in ((lx.ops.gaussian, {"sigma": 1}), (lx.ops.threshold, {"value": 1}), (lx.ops.median, {})):
+        with pytest.raises(TypeError, match=rf"argument 0 of {op.name}\(\) has dtype .*voxels are booleans or numbers"):
+            op(array, **options)

@@ -15,6 +15,9 @@ from lithax.ops._program import Program
 from lithax.ops._step import AbstractOperation, Step
 from lithax.typing import Array
 
+NO_NUMBERS = ("O", "S", "U", "M", "m")
+"""Kinds of NumPy's arrays that hold no numbers."""
+
 
 class VoxelOp(AbstractOperation):
     """A voxel operation: a body, the halo it needs, and what else a combinator must know of it.
@@ -170,6 +173,10 @@ class VoxelOp(AbstractOperation):
                     f"an image goes through lx.chunk_map({self.name}, image, ...), other data through numpy.asarray."
                 )
             refuse_masked(array, f"argument {position} of {self.name}()")
+            if getattr(array.dtype, "kind", "") in NO_NUMBERS:
+                raise TypeError(
+                    f"argument {position} of {self.name}() has dtype {array.dtype}; voxels are booleans or numbers."
+                )
         step = Step(self, parameters, boundary, boundary_value)
         with gaps_named(f"{self.name}()", *arrays):
             return Program((step,)).on_arrays(*arrays, valid=valid, seed=seed)
