@@ -239,11 +239,28 @@ def test_bad_images_are_refused(pores):
         lx.solve.permeability(pores * 1j)
 
 
+def test_what_lies_outside_of_a_region_may_be_anything(pores):
+    """NaN where a soft segmentation has no data; inside it is named."""
+    inside = np.ones(SHAPE, bool)
+    inside[:, :3] = False
+    soft = pores.astype("f4")
+    expected = lx.solve.permeability(soft, where=inside, tolerance=1e-3)
+    soft[~inside] = np.nan
+    found = lx.solve.permeability(soft, where=inside, tolerance=1e-3)
+    assert found.value == expected.value
+    with pytest.raises(ValueError, match="not finite"):
+        lx.solve.permeability(soft)
+
+
 def test_what_float32_cannot_reach_is_said(pores):
     k = lx.solve.permeability(pores, axis="x", tolerance=1e-9)
     assert not k.converged
     assert k.error_budget.solver < 1e-4
     assert "NOT converged" in str(k)
+    reached = max(k.residual, k.balance)
+    assert f"slices agree to {reached:.1g} and come no closer" in str(k)
+    few = lx.solve.permeability(pores, axis="x", tolerance=1e-9, max_iterations=5)
+    assert "come no closer" not in str(few)  # not rounding ended it
     with pytest.raises(RuntimeError, match="did not converge"):
         lx.solve.permeability(pores, axis="x", tolerance=1e-9, throw=True)
 

@@ -68,7 +68,8 @@ def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: An
     frame = frame_of(image, tuple(shape), lengths, unit)
     inside = region_voxels(where, frame)
     if inside is not None and not inside.any():
-        raise ValueError(f"where={where!r} selects no voxel; give a region that meets the image.")
+        said = "where=" + (f"{where!r}" if not hasattr(where, "dtype") else f"(an array of {where.dtype})")
+        raise ValueError(f"{said} selects no voxel; give a region that meets the image.")
     kind = np.dtype(str(image.dtype).rsplit(".", 1)[-1]).kind
     if kind == "f":
         return read_soft(image, pore, permeability, inside, lengths, unit)
@@ -162,13 +163,20 @@ def read_soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: An
             field = jnp.asarray(to_numpy(values) if not isinstance(values, jax.Array) else values)
     else:
         field = jnp.asarray(values)
+    if inside is not None:  # outside there may be anything
+        field = jnp.where(jnp.asarray(inside), field, jnp.zeros((), field.dtype))
     fixed = lax.stop_gradient(field)
     free = everything = None
     if not is_traced(fixed):
         host = np.asarray(fixed)
-        if not np.isfinite(host).all() or host.min() < -1e-6 or host.max() > 1 + 1e-6:
+        if not np.isfinite(host).all():
             raise ValueError(
-                f"image holds floats from {np.nanmin(host):.4g} to {np.nanmax(host):.4g}; pore fractions lie between 0 (solid) and "
+                "image holds values that are not finite; pore fractions lie between 0 (solid) and 1 (pore): fill the gaps of a "
+                "scan first, or leave them out with where=."
+            )
+        if host.min() < -1e-6 or host.max() > 1 + 1e-6:
+            raise ValueError(
+                f"image holds floats from {host.min():.4g} to {host.max():.4g}; pore fractions lie between 0 (solid) and "
                 f"1 (pore). Make them with lx.solve.microporosity(grey, solid=..., pore=...) or a soft threshold."
             )
         if host.max() <= 0:

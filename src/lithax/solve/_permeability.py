@@ -163,11 +163,28 @@ def permeability(
     asked = check_budget(budget, given)
     solved, tensor = _directions(given, rule, call)
     made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
+    made = _with_rounding_named(made, max_iterations)
     if asked or segmentation is not None:
         made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, segmentation))
     if fields:
         made = as_images(image, made)
     return _thrown(made, throw)
+
+
+def _with_rounding_named(made: Permeability, max_iterations: int) -> Permeability:
+    """Say it where a solve ended because rounding let its values come no closer."""
+    if is_traced(made.converged) or is_traced(made.iterations):
+        return made
+    ended, iterations = np.atleast_1d(made.converged), np.atleast_1d(made.iterations)
+    rounded = ~ended.astype(bool) & (iterations < max_iterations)
+    if not rounded.any():
+        return made
+    reached = np.maximum(np.atleast_1d(made.residual), np.atleast_1d(made.balance))[rounded].max()
+    note = (
+        f"rounding ended the iterations: flux, dissipation and slices agree to {float(reached):.1g} and come no closer; ask for a "
+        f"tolerance above that"
+    )
+    return dataclasses.replace(made, notes=(*made.notes, note))
 
 
 def _thrown(made: Permeability, throw: bool) -> Permeability:

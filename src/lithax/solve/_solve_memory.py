@@ -114,6 +114,6 @@ def check_memory(name: str, memory: tuple[tuple[int, ...], int], memory_limit: A
     (shape, needed), free = memory, memory_allowed(memory_limit, devices)
     if needed > free:
         raise MemoryLimitError(
-            f"{name} of {shape} voxels needs up to {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB may be used; solve sub-volumes "
+            f"{name} of {shape} voxels needs up to {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB may be used; solve sub-volumes "
             f"(lx.solve.subvolumes), coarsen the image, divide it among processes (connect('jax')), or raise memory_limit."
         )
