@@ -254,3 +254,10 @@ def test_what_where_leaves_out_may_hold_anything(outside):
     assert float(found.value) == pytest.approx(float(cut.value), rel=1e-5)
     with pytest.raises(ValueError, match="conductivities"):
         lx.solve.conductivity(np.where(inside, np.float32(outside), field), where=inside)
+
+
+def test_grey_levels_of_a_segmentation_are_those_of_the_image():
+    grey = np.random.default_rng(2).random((6, 6, 6))
+    for levels in (grey, 1 - grey[::-1]):  # pores are brighter; of another scan
+        with pytest.raises(ValueError, match="segmentation= says"):
+            lx.solve.conductivity(grey > 0.4, segmentation=(levels, 0.4, 0.01))

@@ -113,3 +113,11 @@ def test_energy_and_spread_are_those_of_all_faces(scan, sides):
     # Single precision, sums of 720 voxels.
     assert float(energy) == pytest.approx(float(mixed_energy(layout, faces, drive, u, drive, u)), rel=1e-5)
     assert float(apart) == pytest.approx(float(spread(slice_currents(layout, faces, drive, u, 0))), rel=1e-4)
+
+
+def test_the_plan_and_the_refusal_say_the_same():
+    scan = np.zeros((120, 120, 120), "f4")
+    plan = lx.plan(lx.solve.threshold_sweep, scan, [0.5, 0.7], memory_limit="100 MB")
+    assert not plan.fits
+    with pytest.raises(lx.errors.MemoryLimitError, match=f"{plan.memory / 1e9:.2f} GB"):
+        lx.solve.threshold_sweep(scan, [0.5, 0.7], memory_limit="100 MB")

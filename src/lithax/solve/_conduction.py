@@ -16,11 +16,11 @@ from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_over_devices import conductivity_over_devices
 from lithax.solve._conduction_setup import AXES, Boundaries
 from lithax.solve._conduction_solver import ConductionSolver
-from lithax.solve._conduction_threshold import check_segmentation
+from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._conduction_trend import check_budget
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import domain_of, within
-from lithax.solve._medium import Medium, read_medium
+from lithax.solve._medium import Medium, conducting_on_host, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._solve_memory import check_memory, memory_of_conduction
 from lithax.solve._source import read_source, without_filler
@@ -86,7 +86,8 @@ def conductivity(
         say what conducts; without it, F is not computed for `values` and fields.
     where
         Which voxels belong to the sample: a region, a boolean image or array, `lithax.domain(...)`.
-        What is outside insulates, and leaves area, volume and porosity.
+        What is outside insulates, and leaves area, volume and porosity; a field may hold anything
+        there.
     area
         Cross-section of the sample, in the square of the unit of `spacing`, where that of `where`
         varies along the axis.
@@ -229,6 +230,8 @@ def conductivity(
         fluid = 1.0
     _check_fluid(fluid, reservoir, medium)
     domain = domain_of(where, source, boundaries.linear)
+    if levels is not None:
+        check_same_pores(levels[0], levels[1], conducting_on_host(medium), domain.inside)
     wanted = range(3) if axis == "all" else (AXES.index(axis),)
     for a in wanted:
         if medium.shape[a] < 2:

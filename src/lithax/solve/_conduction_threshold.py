@@ -37,6 +37,30 @@ def check_segmentation(segmentation: Any, shape: tuple[int, int, int]) -> tuple[
     return np.asarray(grey[...], np.float32), float(threshold), float(uncertainty)
 
 
+def check_same_pores(grey: np.ndarray, threshold: float, pores: np.ndarray, inside: Any) -> None:
+    """Raise ValueError if what is darker than the threshold is not nearly the pore space: brighter
+    pores, or other grey levels.
+
+    Parameters
+    ----------
+    grey, threshold
+        As `check_segmentation` returns them.
+    pores
+        Boolean, the pore space that is solved in.
+    inside
+        The sample's voxels, boolean, or True for all.
+    """
+    count = np.count_nonzero(pores & inside)
+    apart = np.count_nonzero(((grey <= threshold) != pores) & inside)
+    # Filters and what is cleaned up afterwards move walls; they leave most pores where they were.
+    if 3 * apart > count:
+        raise ValueError(
+            f"segmentation= says that pores are not above {threshold:g}, but {apart} voxels are otherwise in image, which has "
+            f"{count} of pore; give the grey levels that it was made of, with their signs and the threshold's turned where pores "
+            "are brighter."
+        )
+
+
 def threshold_slope(grey: np.ndarray, threshold: float, width: float, solve: Slope) -> float:
     """Return d ln σ / d threshold [1/grey level] of a scan whose pores are darker.
 

@@ -10,7 +10,8 @@ from lithax.solve._boundary_map import boundary_map
 from lithax.solve._conduction import conductivity
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability import permeability
-from lithax.solve._solve_memory import memory_allowed, memory_of_conduction, memory_of_flow
+from lithax.solve._solve_memory import memory_allowed, memory_of_conduction, memory_of_flow, memory_of_sweep
+from lithax.solve._threshold_sweep import threshold_sweep
 
 
 @plans(conductivity)
@@ -39,6 +40,14 @@ def _plan_boundary_map(image: Any, /, *, memory_limit: Any = None, **_: Any) -> 
     if found is None:
         raise TypeError("plan() of boundary_map needs an image, or an array of three axes.")
     return _plan("solve.boundary_map", image, found[0], found[1], memory_limit)
+
+
+@plans(threshold_sweep)
+def _plan_threshold_sweep(scan: Any, /, *_: Any, memory_limit: Any = None, **__: Any) -> Plan:
+    found = memory_of_sweep(scan)
+    if found is None:
+        raise TypeError("plan() of threshold_sweep needs an image, or an array of three axes.")
+    return _plan("solve.threshold_sweep", scan, found[0], found[1], memory_limit)
 
 
 def _plan(name: str, image: Any, shape: tuple[int, ...], memory: int, memory_limit: Any) -> Plan:
