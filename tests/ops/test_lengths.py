@@ -39,14 +39,14 @@ SAME = [  # with units, in voxels of 2.5 x 2.5 x 5 um
     (ops.sauvola, {"window_size": "12.5 um", "r": 1}, {"window_size": (5, 5, 3), "r": 1}),
     (ops.local_threshold, {"window_size": "12.5 um"}, {"window_size": (5, 5, 3)}),
     (ops.unsharp_mask, {"radius": "5 um"}, {"radius": (2, 2, 1)}),
+    (ops.sato, {"sigmas": ("2.5 um", 2.0)}, {"sigmas": ((1.0, 1.0, 0.5), 2.0)}),
+    (ops.frangi, {"sigmas": "2.5 um", "gamma": 1.0}, {"sigmas": ((1.0, 1.0, 0.5),), "gamma": 1.0}),
     (ops.erosion, {"radius": "5 um"}, {"radius": (2.0, 2.0, 1.0)}),
     (ops.dilation, {"radius": "4 um"}, {"radius": (1.6, 1.6, 0.8)}),
     (ops.opening, {"radius": "5 um"}, {"radius": (2, 2, 1)}),
     (ops.remove_zingers, {"threshold": 0.2, "radius": "5 um"}, {"threshold": 0.2, "radius": (2, 2, 1)}),
 ]  # fmt: skip
 ALIKE = [  # in cubes of 2.5 um only
-    (ops.sato, {"sigmas": ("2.5 um", 2.0)}, {"sigmas": (1.0, 2.0)}),
-    (ops.frangi, {"sigmas": "2.5 um", "gamma": 1.0}, {"sigmas": (1.0,), "gamma": 1.0}),
     (ops.features, {"sigmas": ("2.5 um",)}, {"sigmas": (1.0,)}),
     (ops.tensor_diffusion, {"contrast": 0.2, "sigma": "2.5 um", "rho": "5 um"},
      {"contrast": 0.2, "sigma": 1.0, "rho": 2.0}),
@@ -131,3 +131,15 @@ def test_mistakes_are_named(parameters, unit, message):
         lx.chunk_map(ops.laplacian, image, spacing="voxel")
     with pytest.raises(ValueError, match=r"lengths=.*must map keyword-only parameters of <lambda> to one of 'width'"):
         lx.voxel_op(lambda block, *, reach: block, lengths={"reach": "far"})
+
+
+def test_ridges_look_alike_in_voxels_that_are_no_cubes():
+    """A tube along x, sampled finely across z: Sato's measure on the axis is that in cubes."""
+    y, z = (np.arange(-20, 21) * h for h in (1.0, 0.5))
+    tubes = [np.tile(np.exp(-(y[:, None] ** 2 + z[None, :] ** 2 * f) / 18.0), (5, 1, 1)) for f in (1.0, 4.0)]
+    in_cubes = ops.sato(tubes[1], sigmas=(2.0,), black_ridges=False)[2, 20, 20]
+    flat = ops.sato(tubes[0], sigmas=((2.0, 2.0, 4.0),), black_ridges=False)[2, 20, 20]
+    assert abs(flat / in_cubes - 1) < 0.02  # both are samples of one Gaussian
+    np.testing.assert_allclose(
+        ops.sato(GREY, sigmas=((1.5,) * 3,)), ops.sato(GREY, sigmas=(1.5,)), rtol=1e-9, atol=1e-12
+    )

@@ -7,9 +7,10 @@ from typing import Any
 
 from lithax.geometry import Frame, length_factor
 
-KINDS = ("width", "reach", "window", "ball", "scales", "spacing")
+KINDS = ("width", "reach", "window", "ball", "scales", "widths", "spacing")
 """What a parameter is: a real number along each axis; whole voxels to both sides; the odd edge of a
-box; one real number, for which voxels must be cubes; several of these; the voxel length itself.
+box; one real number, for which voxels must be cubes; several of these; several real numbers,
+each along each axis; the voxel length itself.
 """
 _TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s.].*?)\s*")
 _SLACK = 1e-9  # a length of whole voxels is not lost to rounding
@@ -64,9 +65,10 @@ def _in_voxels(named: str, value: Any, kind: str, frame: Frame) -> Any:
         if value != "image":
             raise ValueError(f"{named} is not known; give numbers, or 'image' for the voxel length of the image.")
         return frame.voxel_length
-    if kind == "scales":
+    if kind in ("scales", "widths"):
+        each = {"scales": "ball", "widths": "width"}[kind]
         return tuple(
-            _in_voxels(named, v, "ball", frame) if isinstance(v, str) else v
+            _in_voxels(named, v, each, frame) if isinstance(v, str) else v
             for v in (value if isinstance(value, tuple | list) else (value,))
         )
     entries = tuple(value) if isinstance(value, tuple | list) else (value,) * 3

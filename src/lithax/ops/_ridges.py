@@ -34,13 +34,27 @@ def ridge_halo(sigmas: Any = SIGMAS) -> Halo:
     return x, y, z
 
 
-def _scales(sigmas: Any) -> tuple[float, ...]:
+def _scales(sigmas: Any) -> tuple[Any, ...]:
     scales = tuple(sigmas) if isinstance(sigmas, Iterable) else (sigmas,)
     if not scales:
         raise ValueError("sigmas=() holds no scale; give at least one standard deviation [voxel].")
-    if any(isinstance(s, bool) or not is_number(s) for s in scales):
-        raise ValueError(f"sigmas={sigmas!r} must be numbers, one standard deviation [voxel] per scale.")
+    if not all(_is_width(s) or (isinstance(s, tuple) and len(s) == 3 and all(map(_is_width, s))) for s in scales):
+        raise ValueError(
+            f"sigmas={sigmas!r} must be numbers, one standard deviation [voxel] per scale, or tuples of one per axis."
+        )
     return scales
+
+
+def _is_width(sigma: Any) -> bool:
+    return is_number(sigma) and not isinstance(sigma, bool)
+
+
+def _in_cubes(sigma: Any) -> tuple[float, Any]:
+    """Return a scale in cubes as large as the voxels, and the edges of a voxel in theirs."""
+    if not isinstance(sigma, tuple):
+        return float(sigma), 1.0
+    own = math.prod(map(float, sigma)) ** (1.0 / 3.0)
+    return own, tuple(own / float(s) for s in sigma)
 
 
 def _eigenvalues(block: Array, sigmas: Any, black_ridges: bool) -> Iterator[tuple[float, tuple[Array, Array, Array]]]:
@@ -51,15 +65,16 @@ def _eigenvalues(block: Array, sigmas: Any, black_ridges: bool) -> Iterator[tupl
         inner = x
         for axis, (most, own) in enumerate(zip(widest, hessian_halo(sigma, TRUNCATE), strict=True)):
             inner = shifted(inner, axis, most - own, x.shape[axis] - 2 * (most - own))
-        a, b, c = symmetric_eigenvalues(hessian(inner, sigma, TRUNCATE))
-        yield float(sigma), (fence(a), fence(b), fence(c))
+        scale, spacing = _in_cubes(sigma)
+        a, b, c = symmetric_eigenvalues(hessian(inner, sigma, TRUNCATE, spacing))
+        yield scale, (fence(a), fence(b), fence(c))
 
 
 def _larger(a: Array | None, b: Array) -> Array:
     return b if a is None else namespace(a).maximum(a, b)
 
 
-@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"), lengths={"sigmas": "scales"})
+@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"), lengths={"sigmas": "widths"})
 def sato(block: Shaped[Any, "x y z"], *, sigmas: Any = SIGMAS, black_ridges: bool = True) -> Float[Any, "_ _ _"]:
     """Measure how much of a tube there is: sigma² times the geometric mean of the two largest
     eigenvalues of the Hessian, the largest over all scales; `skimage.filters.sato`.
@@ -74,7 +89,8 @@ def sato(block: Shaped[Any, "x y z"], *, sigmas: Any = SIGMAS, black_ridges: boo
     block
         Any field of real numbers, one value per voxel; padded by six times the largest of `sigmas`.
     sigmas
-        Standard deviations of the Gaussians [voxel], about the half widths looked for.
+        Standard deviations of the Gaussians [voxel], about the half widths looked for; a tuple of
+        three is one scale in voxels that are no cubes.
     black_ridges
         Whether dark tubes are looked for, or bright ones.
 
@@ -103,7 +119,7 @@ def sato(block: Shaped[Any, "x y z"], *, sigmas: Any = SIGMAS, black_ridges: boo
     return best
 
 
-@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"), lengths={"sigmas": "scales"})
+@voxel_op(halo=ridge_halo, static=("sigmas", "black_ridges"), lengths={"sigmas": "widths"})
 def frangi(
     block: Shaped[Any, "x y z"],
     *,
@@ -132,7 +148,9 @@ def frangi(
         Norm of the Hessian below which a structure counts as noise, in the unit of `block` per
         squared voxel; about half of that of the clearest one. May be traced.
     sigmas
-        Standard deviations of the Gaussians [voxel], about the half widths looked for.
+        Standard deviations of the Gaussians [voxel], about the half widths looked for; a tuple of
+        three is one scale in voxels that are no cubes, and squared voxels are then those of cubes
+        of the same volume.
     alpha, beta
         Sensitivity to plates and to blobs [-]; may be traced.
     black_ridges

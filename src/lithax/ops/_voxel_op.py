@@ -227,8 +227,8 @@ def voxel_op(
         Which parameters are lengths, so that an image's user may say them with a unit ("5 um") and
         the body gets voxels: "width", a real number along each axis; "reach", whole voxels to both
         sides along each axis; "window", the odd edge of a box along each axis; "ball", a real
-        number, refused unless voxels are cubes; "scales", a tuple of these; "spacing", for which
-        the text "image" becomes the voxel length.
+        number, refused unless voxels are cubes; "scales", a tuple of these; "widths", a tuple of
+        widths; "spacing", for which the text "image" becomes the voxel length.
 
     Examples
     --------
