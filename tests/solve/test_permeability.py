@@ -206,6 +206,9 @@ BAD = [
     (dict(where=np.zeros(SHAPE, bool)), ValueError, "selects no voxel"),
     (dict(where=np.ones((2, 2, 2), bool)), ValueError, "shape"),
     (dict(memory_limit=1000), MemoryError, "GB"),
+    (dict(segmentation=(np.zeros(SHAPE), 50.0)), ValueError, "three things"),
+    (dict(segmentation=(np.zeros((2, 2, 2)), 50.0, 5.0)), ValueError, "grey levels of shape"),
+    (dict(budget="grid"), ValueError, "in a tuple"),
 ]
 
 

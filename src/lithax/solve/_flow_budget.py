@@ -21,7 +21,7 @@ def check_budget(budget: Any, given: FlowInput) -> tuple[str, ...]:
         If one is unknown, or the image is such that it has no meaning.
     """
     if isinstance(budget, str) or not isinstance(budget, Collection) or not set(budget) <= set(ESTIMATES):
-        raise ValueError(f"budget={budget!r} must name some of {ESTIMATES}.")
+        raise ValueError(f"budget={budget!r} must name some of {ESTIMATES}, in a tuple.")
     if budget and (given.soft is not None or is_traced(given.open)):
         raise ValueError(f"budget={budget!r} needs sharp phases outside of compiled functions; leave budget out.")
     if "resolution" in budget and given.phases:

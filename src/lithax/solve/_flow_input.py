@@ -123,7 +123,7 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
         number, area = permeability_quantity(given, f"permeability[{value}]")
         if not is_traced(number) and not (np.isfinite(np.asarray(number)).all() and np.all(np.asarray(number) > 0)):
             raise ValueError(
-                f"permeability[{value}]={given!r} must be positive; leave an impermeable phase out, it is solid then."
+                f"permeability[{value}]={given!r} must be positive and finite; leave an impermeable phase out, it is solid then, and name an open one in pore=."
             )
         if area is not None and unit == "":
             raise ValueError(

@@ -140,6 +140,7 @@ def permeability(
     are `reservoir`, `budget` and `segmentation`, and the breakthrough diameter is not found.
     """
     check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
+    _check_segmentation(segmentation, getattr(image, "shape", None) if shape is None else shape)
     over_devices = lies_over_devices(image) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
     memory = memory_of_flow(image, over_devices)
     if memory is not None:
@@ -169,6 +170,21 @@ def permeability(
     if fields:
         made = as_images(image, made)
     return _thrown(made, throw)
+
+
+def _check_segmentation(segmentation: Any, shape: Any) -> None:
+    """Refuse before the solve what its line of the budget could not be made of."""
+    if segmentation is None:
+        return
+    if not isinstance(segmentation, tuple | list) or len(segmentation) != 3:
+        raise ValueError(
+            "segmentation= must be three things: grey levels, the threshold, and its uncertainty, such as (scan, 110, 5)."
+        )
+    levels = getattr(segmentation[0], "shape", None)
+    if shape is not None and (levels is None or tuple(levels) != tuple(shape)):
+        raise ValueError(
+            f"segmentation= has grey levels of shape {levels}, the image {shape}; give the scan that was segmented."
+        )
 
 
 def _with_rounding_named(made: Permeability, max_iterations: int) -> Permeability:
