@@ -27,10 +27,10 @@ THIN = 16
 
 def slab_bytes(itemsize: int) -> int:
     """Return what an image of reals of this size takes here for a voxel, besides grey levels and
-    result [byte]: padded grey levels, the voxels that count, and their bonds; the dual field, and
-    the smoothed grey levels of a step.
+    result [byte]: padded grey levels, the voxels that count, and their bonds; the dual field,
+    the smoothed grey levels of a step, and what the allocator keeps.
     """
-    return 4 + 5 * itemsize
+    return 4 + 6 * itemsize
 
 
 def smooth_in_slabs(block: PassBlock, *, weight: float, iterations: int, workers: int) -> Sequence[np.ndarray]:
@@ -74,18 +74,23 @@ class _Slabs:
 
     def fill(self, x: np.ndarray, valid: np.ndarray | None) -> None:
         """Take the grey levels; all of the dual field is zero."""
+        import jax
+        from jax import numpy as jnp
+
         self._grey, self._counted, self._dual = [], [], []
         tail = tuple(n + 2 for n in x.shape[1:])
-        zeros = [np.zeros((STEPS, *tail), x.dtype)] * 3
-        for begin in self.begins:
-            grey, counted = np.zeros((self.thickness, *tail), x.dtype), np.zeros((self.thickness, *tail), bool)
-            first, stop = max(begin - 1, 0), min(begin - 1 + self.thickness, x.shape[0])
-            there = (slice(first - begin + 1, stop - begin + 1), slice(1, -1), slice(1, -1))
-            taken = np.True_ if valid is None else valid[first:stop]
-            grey[there], counted[there] = np.where(taken, x[first:stop], 0), taken
-            self._grey.append(grey)
-            self._counted.append(counted)
-            self._dual.append(tuple(np.zeros_like(grey) for _ in range(3)))
+        with jax.enable_x64(True):
+            for begin in self.begins:
+                grey, counted = np.zeros((self.thickness, *tail), x.dtype), np.zeros((self.thickness, *tail), bool)
+                first, stop = max(begin - 1, 0), min(begin - 1 + self.thickness, x.shape[0])
+                there = (slice(first - begin + 1, stop - begin + 1), slice(1, -1), slice(1, -1))
+                taken = np.True_ if valid is None else valid[first:stop]
+                grey[there], counted[there] = np.where(taken, x[first:stop], 0), taken
+                # Handed over once: NumPy's would be copied at every call.
+                self._grey.append(jnp.asarray(grey))
+                self._counted.append(jnp.asarray(counted))
+                self._dual.append(tuple(jnp.zeros(grey.shape, x.dtype) for _ in range(3)))
+            zeros = [jnp.zeros((STEPS, *tail), x.dtype) for _ in range(3)]
         self._edges = [(zeros, zeros)] * self.count
 
     def step(self, pool: ThreadPoolExecutor, steps: int) -> None:
