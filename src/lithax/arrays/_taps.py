@@ -89,9 +89,9 @@ def neighbour_starts(offsets: Sequence[tuple[int, int, int]], halo: tuple[int, i
     return [(halo[0] + i, halo[1] + j, halo[2] + k) for i, j, k in offsets]
 
 
-def repeat_times(count: int, body: Callable[[Any], Any], state: Any) -> Any:
+def repeat_times(count: Any, body: Callable[[Any], Any], state: Any) -> Any:
     """Run ``state = body(state)`` so many times: a loop of the compiled function on JAX, where it
-    compiles once.
+    compiles once and `count` may be traced.
     """
     first = state[0] if isinstance(state, tuple) else state
     if is_jax(first):

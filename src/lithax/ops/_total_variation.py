@@ -39,7 +39,7 @@ def _smoothed(x: Array, dual: Dual) -> Array:
     return out
 
 
-def _stepped(x: Array, bonds: list[Array], dual: Dual, weight: Any, steps: int) -> Dual:
+def _stepped(x: Array, bonds: list[Array], dual: Dual, weight: Any, steps: Any) -> Dual:
     """Take dual steps on all voxels but the outermost ones of the arrays."""
     xp = namespace(x)
     between = [inside(bond) for bond in bonds]
