@@ -119,5 +119,5 @@ def test_the_plan_and_the_refusal_say_the_same():
     scan = np.zeros((120, 120, 120), "f4")
     plan = lx.plan(lx.solve.threshold_sweep, scan, [0.5, 0.7], memory_limit="100 MB")
     assert not plan.fits
-    with pytest.raises(lx.errors.MemoryLimitError, match=f"{plan.memory / 1e9:.2f} GB"):
+    with pytest.raises(lx.errors.MemoryLimitError, match=f"{plan.memory / 1e9:.3g} GB"):
         lx.solve.threshold_sweep(scan, [0.5, 0.7], memory_limit="100 MB")
