@@ -184,6 +184,11 @@ class Program:
             rules.append((*how, step.boundary, step.boundary_value) if any(how) else None)
         return tuple(rules)
 
+    def depends_on_place(self, selects: bool) -> bool:
+        """Return whether what `on_block` computes depends on where in the image the block is."""
+        asks = any(step.op.context or isinstance(step.op, AbstractRepetition) for step in self.steps)
+        return asks or any(self.compiled_rules(selects))
+
     def check_selection(self) -> None:
         """Raise ValueError if a step looks at neighbours and has no form for excluded voxels."""
         for k, step in enumerate(self.steps):
