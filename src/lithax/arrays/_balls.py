@@ -23,8 +23,8 @@ from lithax.arrays._half_lattice import PARITIES
 from lithax.arrays._near_sources import run_tiles
 
 _AT_ONCE = 1 << 21
-_TILE = 1 << 17
-"""Centres that are searched at once: what fits into a core's cache."""
+_TILE = 1 << 19
+"""Centres that are searched at once, as many as `lithax.arrays._near_sources.TILE`."""
 _LOOKED_UP = 1 << 16
 """Squared radius [half voxels²] up to which it is looked up which ball contains which."""
 _LARGE = 600

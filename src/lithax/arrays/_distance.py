@@ -23,7 +23,7 @@ from lithax.arrays._near_sources import LIMIT, TILE, across_near, run_tiles, ste
 
 METRICS = ("euclidean", "cityblock", "chessboard")
 _WINDOW = 40
-_TILE = 1 << 17
+_TILE = 1 << 18
 """Voxels that are worked on at once: what fits into a core's cache, and a short window where
 distances are short.
 """

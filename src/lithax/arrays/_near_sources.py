@@ -15,8 +15,10 @@ import numpy as np
 
 LIMIT = 2**15 - 1
 """Squared distance from which on it is not known: twice as much still fits into 16 bits."""
-TILE = 1 << 16
-"""Voxels that are worked on at once: three times their 16 bits lie in a core's second cache."""
+TILE = 1 << 19
+"""Voxels that are worked on at once. Their 16 bits three times lie in a cache, and a step takes
+longer than threads wait for each other between two steps: a quarter of it doubles the time of two.
+"""
 
 
 def run_tiles(work: Callable[[Any], None], tiles: Iterable[Any], threads: int) -> None:
