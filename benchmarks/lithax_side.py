@@ -171,7 +171,7 @@ def pixel_classifier(values, folder, chunks, edge, sigmas):
 
 def denoise_and_classify(values, folder, chunks, part):
     """A filter, classes of a mixture, or both in one pass."""
-    image = corner(values, folder, chunks, 128)
+    image = corner(values, folder, chunks, 128, "image")  # where the bare copy looks for it
     quiet = partial(lx.ops.non_local_means, patch_distance=3, h=0.1)
     mixture = lx.measure.gaussian_mixture(image, classes=3)
     steps = {"filter": quiet, "classify": mixture.classify, "both": lx.chain(quiet, mixture.classify)}
