@@ -70,14 +70,13 @@ def watched_solve(pores, tolerance, axis="x"):
 def watched_subvolumes(pores, edge):
     rock = np.load(pores).astype(bool)
     warm = np.ascontiguousarray(rock[:48, :48, :48])
-    cube = rock[:edge, :edge, :edge]
 
     def work():
         found = lx.solve.subvolumes(rock, edge=edge, flow=True)
         if not np.isfinite(found.permeability).all():
             raise ValueError("a sub-volume has no permeability")
 
-    plan = lambda: max(lx.plan(f, cube, axis="all").memory for f in (lx.solve.permeability, lx.solve.conductivity))  # noqa: E731
+    plan = lambda: lx.plan(lx.solve.subvolumes, rock, edge=edge, flow=True).memory  # noqa: E731
     return watched(lambda: lx.solve.subvolumes(warm, edge=48, flow=True), plan, work)
 
 

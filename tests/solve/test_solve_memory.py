@@ -41,3 +41,19 @@ def test_the_plan_counts_what_is_asked_for():
         assert lx.plan(lx.solve.conductivity, rock, pore=1, **more).memory > least
     assert lx.plan(lx.solve.conductivity, np.ones((3, 100, 100, 100), "f8")).memory > least + 10**8  # twice as wide
     assert lx.plan(lx.solve.permeability, rock, pore=1).memory >= 100 * rock.size
+
+
+def test_sub_volumes_need_what_the_largest_cube_needs():
+    rock = np.ones((120, 100, 100), bool)
+    plan = lx.plan(lx.solve.subvolumes, lx.from_array(rock), edge=[50, 40], flow=True)
+    cube = lx.plan(lx.solve.permeability, rock[:50, :50, :50], axis="all")
+    assert (plan.memory, plan.blocks, plan.block_shape) == (cube.memory, 8 + 12, (50, 50, 50))
+    assert plan.bytes_read == 8 * 50**3 + 12 * 40**3
+    with pytest.raises(ValueError, match="edge=200"):
+        lx.plan(lx.solve.subvolumes, rock, edge=200)
+
+
+def test_each_direction_of_a_flow_keeps_something():
+    rock = np.ones((100, 100, 100), bool)
+    one, three = (lx.plan(lx.solve.permeability, rock, axis=axis).memory for axis in ("x", "all"))
+    assert one < three < 2 * one

@@ -162,7 +162,7 @@ def boundary_map(
         )
     if lies_over_devices(image) and np.prod(image.shape) > FEW_CELLS:
         raise ValueError("boundary_map() works on one device; give it an array in memory (numpy.asarray).")
-    memory = memory_of_flow(image, False)
+    memory = memory_of_flow(image, False, "x")
     if memory is not None:
         check_memory("boundary_map()", memory, memory_limit)
     given = read_input(image, pore, None, where, spacing)

@@ -33,6 +33,7 @@ from lithax.solve._domain import Domain, check_section
 from lithax.solve._fields import current_density, potential_of, relative_currents
 from lithax.solve._medium import Medium, conducting_of, conducting_on_host
 from lithax.solve._percolation import Percolation, percolation
+from lithax.solve._solve_memory import give_back
 from lithax.solve._source import Source
 from lithax.solve._watch import Watch
 
@@ -105,6 +106,7 @@ class ConductionSolver:
                 notes.append("paths through edges and corners of voxels were not counted: throats at the voxel limit")
             notes += self._percolation_note(run, conducting_voxels, cells)
             found.append((run, joined, *self._solve_on_host(run, joined, conducting_voxels)))
+            give_back(self.medium.shape)
         share = [[j.total / cells, j.accessible / cells, j.percolating / cells] for _, j, *_ in found]
         result = self._result(
             axis, found, np.count_nonzero(pore) / cells, np.asarray(share), tuple(notes), self._bounds(cells)

@@ -23,7 +23,7 @@ from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability_of_flow import Direction, as_images, make_result, plain_numbers, tensor_of
 from lithax.solve._permeability_over_devices import permeability_over_devices
 from lithax.solve._permeability_result import Permeability
-from lithax.solve._solve_memory import check_memory, memory_of_flow
+from lithax.solve._solve_memory import check_memory, give_back, memory_of_flow
 from lithax.solve._source import without_filler
 
 
@@ -142,7 +142,7 @@ def permeability(
     check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
     _check_segmentation(segmentation, getattr(image, "shape", None) if shape is None else shape)
     over_devices = lies_over_devices(image) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
-    memory = memory_of_flow(image, over_devices)
+    memory = memory_of_flow(image, over_devices, axis)
     if memory is not None:
         check_memory("permeability()", memory, memory_limit, jax.local_device_count() if over_devices else 1)
     boundaries: Boundaries = ("pressure" if ends == "pressure" else "periodic", SIDES[sides], SIDES[sides])
@@ -218,11 +218,13 @@ def _directions(given: FlowInput, rule: str, call: Call) -> tuple[list[Direction
         problem = prepare(given, call.boundaries, rule, 0, call.area, (0, 1, 2))
         for a in range(3):
             solved.append(solve_direction(problem, given, a, a, call))
+            give_back(given.shape)
         return solved, tensor_of(problem, solved)
     for a in range(3) if call.axis == "all" else (AXES.index(call.axis),):
         along = turned(given, ORDERS[a])
         problem = prepare(along, call.boundaries, rule, call.reservoir, call.area)
         solved.append(solve_direction(problem, along, a, 0, call))
+        give_back(given.shape)
     return solved, None
 
 

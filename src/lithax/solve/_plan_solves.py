@@ -1,5 +1,6 @@
 """`lithax.plan` of the solvers: memory and bytes to read, before any voxel is read."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -11,6 +12,7 @@ from lithax.solve._conduction import conductivity
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability import permeability
 from lithax.solve._solve_memory import memory_allowed, memory_of_conduction, memory_of_flow, memory_of_sweep
+from lithax.solve._subvolumes import cubes_of, subvolumes
 from lithax.solve._threshold_sweep import threshold_sweep
 
 
@@ -27,8 +29,8 @@ def _plan_conductivity(
 
 
 @plans(permeability)
-def _plan_permeability(image: Any, /, *, memory_limit: Any = None, **_: Any) -> Plan:
-    found = memory_of_flow(image, lies_over_devices(image))
+def _plan_permeability(image: Any, /, *, axis: str = "x", memory_limit: Any = None, **_: Any) -> Plan:
+    found = memory_of_flow(image, lies_over_devices(image), axis)
     if found is None:
         raise TypeError("plan() of permeability needs an image, or an array of three axes.")
     return _plan("solve.permeability", image, found[0], found[1], memory_limit)
@@ -36,10 +38,28 @@ def _plan_permeability(image: Any, /, *, memory_limit: Any = None, **_: Any) -> 
 
 @plans(boundary_map)
 def _plan_boundary_map(image: Any, /, *, memory_limit: Any = None, **_: Any) -> Plan:
-    found = memory_of_flow(image, False)  # of the solve: the map itself takes less
+    found = memory_of_flow(image, False, "x")  # of the solve: the map itself takes less
     if found is None:
         raise TypeError("plan() of boundary_map needs an image, or an array of three axes.")
     return _plan("solve.boundary_map", image, found[0], found[1], memory_limit)
+
+
+@plans(subvolumes)
+def _plan_subvolumes(
+    image: Any, /, *, edge: Any, axis: str = "all", stride: Any = None, flow: Any = False, memory_limit: Any = None,
+    **_: Any,
+) -> Plan:  # fmt: skip
+    cubes = cubes_of(image, edge, stride)
+    largest = (max(e for e, _ in cubes),) * 3
+    cube = np.broadcast_to(np.zeros((), image.dtype), largest)
+    solves = [memory_of_conduction(cube, None, axis, False, False, None, False)]
+    solves += [memory_of_flow(cube, False, axis)] if flow is not False else []
+    memory = max(found[1] for found in solves if found is not None)
+    plan = _plan("solve.subvolumes", image, image.shape, memory, memory_limit)
+    voxels = sum(e**3 for e, _ in cubes) if plan.bytes_read else 0  # one cube after the other
+    return dataclasses.replace(
+        plan, block_shape=largest, blocks=len(cubes), bytes_read=voxels * np.dtype(image.dtype).itemsize
+    )
 
 
 @plans(threshold_sweep)

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 
 from lithax.arrays import is_traced
+from lithax.chunked import release_memory
 from lithax.errors import MemoryLimitError
 from lithax.runtime import connected, default_of, device_memory, size_in_bytes
 
@@ -22,12 +23,17 @@ every potential that is kept, and the derivative for every voxel add.
 """
 LABELS = 20
 """Of the voxels while parts that join the ends are found [byte per voxel]."""
-FLOW = 140
-"""Of a Stokes solve with two stored directions [byte per voxel]: 121 at 128³, about 110 at 220³;
-porous phases take 16 more.
+FLOW, FLOW_BEFORE = 140, 36
+"""Of a Stokes solve with two stored directions, porous phases or not, and of each direction solved
+before it [byte per voxel].
 """
-PROGRAMS = 150 * 2**20
+FLOW_KEPT, SMALL_ARRAY = 40, 2**23
+"""What `malloc` keeps of freed arrays of up to 32 MiB [byte per voxel], in images of that many
+voxels; larger arrays go back to the system.
+"""
+PROGRAMS, FLOW_PROGRAMS = 150 * 2**20, 300 * 2**20
 """To compile the programs [byte]."""
+_WORTHWHILE = 64 * 2**20
 
 
 def memory_of_conduction(
@@ -79,7 +85,7 @@ def memory_of_sweep(scan: Any) -> tuple[tuple[int, ...], int] | None:
     return tuple(size), math.prod(size) * (SOLVE + 2 * POTENTIAL + LABELS + held) + PROGRAMS
 
 
-def memory_of_flow(image: Any, over_devices: bool) -> tuple[tuple[int, ...], int] | None:
+def memory_of_flow(image: Any, over_devices: bool, axis: Any) -> tuple[tuple[int, ...], int] | None:
     """Return the shape of the voxels, and what a process needs for their permeability besides what
     it holds [byte]; None for what `permeability` refuses with more care.
 
@@ -89,12 +95,21 @@ def memory_of_flow(image: Any, over_devices: bool) -> tuple[tuple[int, ...], int
         As for `permeability`.
     over_devices
         Whether the voxels are divided among the processes.
+    axis
+        As for `permeability`.
     """
     size = getattr(image, "shape", None)
     if size is None or len(size) != 3 or not hasattr(image, "dtype"):
         return None
     processes = connected().count if over_devices else 1
-    return tuple(size), -(-math.prod(size) // processes) * FLOW
+    voxels = -(-math.prod(size) // processes)
+    each = FLOW + (2 * FLOW_BEFORE if axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
+    return tuple(size), voxels * each + FLOW_PROGRAMS
+
+
+def give_back(shape: tuple[int, ...]) -> None:
+    """Return to the system what a solve of an image of this shape has freed."""
+    release_memory(math.prod(shape) * FLOW, _WORTHWHILE)
 
 
 def memory_allowed(memory_limit: Any, devices: int = 1) -> int:

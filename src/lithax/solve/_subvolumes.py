@@ -147,24 +147,9 @@ def subvolumes(
     for name in ("where", "fields", "gradient", "x0", "area"):
         if options.get(name) is not None:
             raise ValueError(f"{name}= belongs to one solve; subvolumes() makes many. Leave it out.")
-    edges = [edge] if isinstance(edge, int | np.integer) else list(edge)
-    shape = tuple(int(n) for n in image.shape)
-    for e in edges:
-        if not isinstance(e, int | np.integer) or isinstance(e, bool) or e < 2:
-            raise ValueError(f"edge={edge!r} must be a whole number of at least 2 voxels, or several.")
-        if e > min(shape):
-            raise ValueError(
-                f"edge={edge!r} does not fit into the image of shape {shape}; choose at most {min(shape)}."
-            )
-    if stride is not None and (not isinstance(stride, int | np.integer) or stride < 1):
-        raise ValueError(f"stride={stride!r} must be a whole number of at least 1 voxel.")
+    places = cubes_of(image, edge, stride)
     if "spacing" not in options and hasattr(image, "frame"):
         options["spacing"] = image.frame.voxel_length
-    places = [
-        (int(e), place)
-        for e in edges
-        for place in itertools.product(*(range(0, n - int(e) + 1, int(stride or e)) for n in shape))
-    ]
     frame = getattr(image, "frame", None)
     unit = area_of("" if frame is None else str(frame.voxel_unit))
     shared = {name: options[name] for name in ("pore", "spacing") if name in options}
@@ -181,6 +166,26 @@ def subvolumes(
     found = {name: np.asarray(values) for name, values in rows.items()}
     plain = "voxel²" if np.all(np.asarray(options.get("spacing", 1.0)) == 1) else "length²"
     return SubVolumes(**found, permeability_unit=plain if unit is None else "m²")
+
+
+def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the edge and the first voxel of every cube."""
+    edges = [edge] if isinstance(edge, int | np.integer) else list(edge)
+    shape = tuple(int(n) for n in image.shape)
+    for e in edges:
+        if not isinstance(e, int | np.integer) or isinstance(e, bool) or e < 2:
+            raise ValueError(f"edge={edge!r} must be a whole number of at least 2 voxels, or several.")
+        if e > min(shape):
+            raise ValueError(
+                f"edge={edge!r} does not fit into the image of shape {shape}; choose at most {min(shape)}."
+            )
+    if stride is not None and (not isinstance(stride, int | np.integer) or stride < 1):
+        raise ValueError(f"stride={stride!r} must be a whole number of at least 1 voxel.")
+    return [
+        (int(e), place)
+        for e in edges
+        for place in itertools.product(*(range(0, n - int(e) + 1, int(stride or e)) for n in shape))
+    ]
 
 
 def _flow(cube: Any, axis: str, options: dict[str, Any] | None) -> np.ndarray:
