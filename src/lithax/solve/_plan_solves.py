@@ -11,7 +11,7 @@ from lithax.solve._boundary_map import boundary_map
 from lithax.solve._conduction import conductivity
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability import permeability
-from lithax.solve._solve_memory import memory_allowed, memory_of_conduction, memory_of_flow, memory_of_sweep
+from lithax.solve._solve_memory import PROGRAMS, memory_allowed, memory_of_conduction, memory_of_flow, memory_of_sweep
 from lithax.solve._subvolumes import cubes_of, subvolumes
 from lithax.solve._threshold_sweep import threshold_sweep
 
@@ -54,7 +54,8 @@ def _plan_subvolumes(
     cube = np.broadcast_to(np.zeros((), image.dtype), largest)
     solves = [memory_of_conduction(cube, None, axis, False, False, None, False)]
     solves += [memory_of_flow(cube, False, axis)] if flow is not False else []
-    memory = max(found[1] for found in solves if found is not None)
+    # The programs of both solvers are kept, the memory of one is given back before the other.
+    memory = max(found[1] for found in solves if found is not None) + PROGRAMS * (len(solves) - 1)
     plan = _plan("solve.subvolumes", image, image.shape, memory, memory_limit)
     voxels = sum(e**3 for e, _ in cubes) if plan.bytes_read else 0  # one cube after the other
     return dataclasses.replace(
