@@ -46,6 +46,7 @@ from lithax.chunked._map_function import map_function as map_function
 from lithax.chunked._map_function import needs_x64 as needs_x64
 from lithax.chunked._memory import ALLOCATOR_OVERHEAD as ALLOCATOR_OVERHEAD
 from lithax.chunked._memory import CACHE_OVERHEAD as CACHE_OVERHEAD
+from lithax.chunked._memory import ELEMENTWISE_OVERHEAD as ELEMENTWISE_OVERHEAD
 from lithax.chunked._memory import FIXED_BYTES as FIXED_BYTES
 from lithax.chunked._memory import KERNEL_OVERHEAD as KERNEL_OVERHEAD
 from lithax.chunked._memory import MAPPED_OVERHEAD as MAPPED_OVERHEAD

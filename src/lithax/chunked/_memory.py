@@ -4,6 +4,11 @@ ALLOCATOR_OVERHEAD = 1.75
 """Memory in use per byte of block buffers: the C library keeps freed buffers in one pool per
 thread. Measured on images of 1 GiB: 1.3 to 1.7."""
 
+ELEMENTWISE_OVERHEAD = 1.6
+"""What functions without a halo use more than that: they are so fast that what is read, written and
+compressed is alive at once. Measured on images of 1 GiB: 1.1 to 1.45.
+"""
+
 KERNEL_OVERHEAD = 1.4
 """The same for functions of a block in host memory, which hold a few large arrays at a time.
 Measured on distances, labels and balls of 384³ to 1024³: 1.0 to 1.3.

@@ -13,6 +13,7 @@ from lithax.chunked import (
     ALLOCATOR_OVERHEAD,
     ANY_MACHINE,
     CACHE_OVERHEAD,
+    ELEMENTWISE_OVERHEAD,
     FIXED_BYTES,
     BlockReader,
     ChunkCache,
@@ -316,7 +317,9 @@ def _working_bytes(cut: _Blocks, inputs: Inputs, run: Run, results: Sequence[int
         if shard is not None and math.prod(shard) > math.prod(layout.block):
             units += 2 * math.prod(shard) * itemsize
     at_once = min(run.workers, len(layout.grid))
-    return int(ALLOCATOR_OVERHEAD * each * at_once) + FIXED_BYTES + int(CACHE_OVERHEAD * cut.cache) + units
+    fast = all(shape == request.core for shape in request.block_shapes)
+    overhead = ALLOCATOR_OVERHEAD * (ELEMENTWISE_OVERHEAD if fast else 1.0)
+    return int(overhead * each * at_once) + FIXED_BYTES + int(CACHE_OVERHEAD * cut.cache) + units
 
 
 def _held(output: Output, frame: Frame, results: Sequence[int]) -> int:
