@@ -25,7 +25,7 @@ from lithax.solve._flow_levels_over_devices import (
 from lithax.solve._mac import viscous
 from lithax.solve._multigrid import Multigrid, chebyshev_weights, doubled, multigrid, smoothing, summed, visits_of
 from lithax.solve._one_voxel_further import Axes, PartedAxis, shifted
-from lithax.solve._spares import Spares, give, spare_of
+from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
 _SWEEPS = 2
@@ -243,22 +243,19 @@ def _directly(coarse: Multigrid, r: Array) -> Array:
     return coarse.on_cells(r)
 
 
-_into_spare = partial(jax.jit, donate_argnames="spare", keep_unused=True)
-
-
-@_into_spare
+@into_spare
 def _scaled(r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
     """Return weight · D⁻¹ r: one step of Jacobi's method from zero."""
     return level.over_diagonal(weight * r)
 
 
-@_into_spare
+@into_spare
 def _relaxed(z: Array, r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
     """Return z + weight · D⁻¹ (r − K z)."""
     return z + level.over_diagonal(weight * level.rest(z, r))
 
 
-@_into_spare
+@into_spare
 def _rest(z: Array, r: Array, level: Level, spare: Array | None) -> Array:
     return jnp.where(level.active, level.rest(z, r), 0)
 

@@ -23,6 +23,7 @@ import jax
 from jax import numpy as jnp
 
 from lithax.solve._one_voxel_further import Axes, shifted
+from lithax.solve._spares import into_spare
 from lithax.typing import Array
 
 Fields = tuple[Array, ...]
@@ -83,7 +84,7 @@ def viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap:
     return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap), 0)
 
 
-@partial(jax.jit, static_argnames=("component", "wrap"), donate_argnames="spare", keep_unused=True)
+@partial(into_spare, static_argnames=("component", "wrap"))
 def momentum(
     v: Array, p: Array, diagonal: Array, half: Array | None, weights: tuple, slope: Any, component: int, wrap: tuple,
     spare: Array | None = None,
@@ -93,13 +94,13 @@ def momentum(
     return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap) + push, 0)
 
 
-@partial(jax.jit, static_argnames=("component", "wrap"), donate_argnames="spare", keep_unused=True)
+@partial(into_spare, static_argnames=("component", "wrap"))
 def gradient(p: Array, diagonal: Array, slope: Any, component: int, wrap: tuple, spare: Array | None = None) -> Array:
     """G p for one component of the velocity."""
     return jnp.where(diagonal > 0, slope * (p - shifted(p, component, -1, wrap[component])), 0)
 
 
-@partial(jax.jit, static_argnames="wrap", donate_argnames="spare", keep_unused=True)
+@partial(into_spare, static_argnames="wrap")
 def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple, spare: Array | None = None) -> Array:
     """Gᵀ u."""
     return jnp.where(open_voxels, sum(slopes[d] * (u[d] - shifted(u[d], d, 1, wrap[d])) for d in range(3)), 0)

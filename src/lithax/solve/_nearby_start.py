@@ -13,7 +13,6 @@ writes over one of them: memory of that size is the system's, to be asked for an
 and that takes as long as two sweeps.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,16 +24,12 @@ from lithax.solve._conjugate_gradients import State
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._multigrid import Multigrid, chebyshev_weights
 from lithax.solve._seen_spectrum import nothing_seen
+from lithax.solve._spares import written_over
 
 SWEEPS = 4
 """Of the smoother, before the first step."""
 SHARE = 0.2
 """Of what is left after a step to what was left before it, at least."""
-
-
-def written_over(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a compiled function whose first argument is memory for its result, and used up."""
-    return jax.jit(lambda _, *operands: function(*operands), donate_argnums=0, keep_unused=True)
 
 
 @written_over

@@ -21,6 +21,7 @@ from lithax.solve._layout import Layout
 from lithax.solve._medium import Medium
 from lithax.solve._multigrid import Multigrid
 from lithax.solve._percolation import what_joins
+from lithax.solve._spares import written_over
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,5 @@ def _weights_of(medium: Medium, layout: Layout, geometry: tuple[float, float, fl
 
 
 _weights = partial(jax.jit, static_argnums=(1, 2))(_weights_of)
-_weights_over = partial(jax.jit, static_argnums=(2, 3), donate_argnums=0, keep_unused=True)(
-    lambda _, *given: _weights_of(*given)
-)
+_weights_over = written_over(_weights_of, static=(1, 2))
 """The same, written over earlier weights, which are used up: see `_nearby_start`."""

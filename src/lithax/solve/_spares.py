@@ -5,6 +5,11 @@ its pages, which are cleared one by one when they are touched, and gives them ba
 ones it keeps itself.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
@@ -12,12 +17,24 @@ from lithax.typing import Array
 
 _MOST = 4
 
+into_spare = partial(jax.jit, donate_argnames="spare", keep_unused=True)
+"""Compile a function that writes its result over its argument `spare`, or over nothing if it is
+None; further arguments as for `jax.jit`.
+"""
+
+
+def written_over(function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """Return a compiled function with one more argument, the first: memory for its result, which is
+    used up. `static` numbers the arguments of `function` that are not arrays.
+    """
+    numbers = tuple(n + 1 for n in static)
+    return jax.jit(lambda _, *operands: function(*operands), static_argnums=numbers, donate_argnums=0, keep_unused=True)
+
 
 class Spares:
     """A few arrays to be written over; made by `spares_for`.
 
-    Functions take one as the argument `spare`, which they are compiled to reuse (`jax.jit`,
-    `donate_argnames`, `keep_unused`).
+    Functions that are compiled by `into_spare` take one.
     """
 
     def __init__(self) -> None:
