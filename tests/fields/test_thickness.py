@@ -102,7 +102,7 @@ def test_wrong_arguments_are_named():
 
 def test_tiles_and_threads_smaller_than_the_image(monkeypatch):
     monkeypatch.setattr("lithax.arrays._half_lattice.TILE", 40)
-    monkeypatch.setattr("lithax.arrays._balls._TILE", 100)
+    monkeypatch.setattr("lithax.arrays._balls.TILE", 100)
     monkeypatch.setattr("lithax.fields._thickness._AT_ONCE", 1)
     rng = np.random.default_rng(3)
     for shape in ((60, 4, 5), (3, 9, 20), (1, 1, 30)):

@@ -20,11 +20,9 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays._half_lattice import PARITIES
-from lithax.arrays._near_sources import run_tiles
+from lithax.arrays._near_sources import TILE, run_tiles
 
 _AT_ONCE = 1 << 21
-_TILE = 1 << 19
-"""Centres that are searched at once, as many as `lithax.arrays._near_sources.TILE`."""
 _LOOKED_UP = 1 << 16
 """Squared radius [half voxels²] up to which it is looked up which ball contains which."""
 _LARGE = 600
@@ -210,14 +208,14 @@ def _not_inside_another(
     table_end = 1 << int(centers.max(initial=0)).bit_length()
     first = sum(strides)
     low, high = ((1 + p) * strides[0] for p in planes)
-    starts = range(max(first, low), min(volume - first, high + strides[0]), _TILE)
+    starts = range(max(first, low), min(volume - first, high + strides[0]), TILE)
     narrow = np.dtype(np.int32 if volume < 2**31 else np.int64)
     around = [_Around(kind, stride, strides, volume, table_end, flat.dtype) for kind in range(len(centers))]
     found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def tile(at: tuple[int, int]) -> None:
         kind, start = at
-        end = kind * volume + min(start + _TILE, starts.stop)
+        end = kind * volume + min(start + TILE, starts.stop)
         places, own, leaning = _kept(flat, around[kind], kind * volume + start, end)
         found[at] = (places + start).astype(narrow), own, leaning
 
@@ -235,8 +233,9 @@ _Set = tuple[tuple[int, int, int], list[int], np.ndarray | None]
 
 
 class _Around:
-    """How far away in memory the 26 nearest centres of those of a parity are: those together that
-    contain balls alike, with the table of `_containing`, and the six along the axes.
+    """How far away in memory the 26 nearest centres of those of a parity are, and the 72 `farther`
+    ones that large balls are sought in: those together that contain balls alike, with the table of
+    `_containing`; and the six along the axes, `beside`.
     """
 
     def __init__(
