@@ -23,6 +23,8 @@ from lithax.solve._permeability import permeability as permeability
 from lithax.solve._permeability import threshold_sensitivity as threshold_sensitivity
 from lithax.solve._permeability_result import FlowPorosity as FlowPorosity
 from lithax.solve._permeability_result import Permeability as Permeability
+from lithax.solve._random_walker import RandomWalks as RandomWalks
+from lithax.solve._random_walker import random_walker as random_walker
 from lithax.solve._subvolumes import SubVolumes as SubVolumes
 from lithax.solve._subvolumes import subvolumes as subvolumes
 from lithax.solve._threshold_sweep import ThresholdSweep as ThresholdSweep

@@ -11,7 +11,15 @@ from lithax.solve._boundary_map import boundary_map
 from lithax.solve._conduction import conductivity
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability import permeability
-from lithax.solve._solve_memory import PROGRAMS, memory_allowed, memory_of_conduction, memory_of_flow, memory_of_sweep
+from lithax.solve._random_walker import random_walker
+from lithax.solve._solve_memory import (
+    PROGRAMS,
+    memory_allowed,
+    memory_of_conduction,
+    memory_of_flow,
+    memory_of_sweep,
+    memory_of_walks,
+)
 from lithax.solve._subvolumes import cubes_of, subvolumes
 from lithax.solve._threshold_sweep import threshold_sweep
 
@@ -61,6 +69,14 @@ def _plan_subvolumes(
     return dataclasses.replace(
         plan, block_shape=largest, blocks=len(cubes), bytes_read=voxels * np.dtype(image.dtype).itemsize
     )
+
+
+@plans(random_walker)
+def _plan_random_walker(image: Any, /, *_: Any, memory_limit: Any = None, **__: Any) -> Plan:
+    if len(getattr(image, "shape", ())) != 3:
+        raise TypeError("plan() of random_walker needs an image, or an array of three axes.")
+    shape, memory = memory_of_walks(image)
+    return _plan("solve.random_walker", image, shape, memory, memory_limit)
 
 
 @plans(threshold_sweep)

@@ -23,6 +23,8 @@ every potential that is kept, and the derivative for every voxel add.
 """
 LABELS = 20
 """Of the voxels while parts that join the ends are found [byte per voxel]."""
+WALKS = 110
+"""Of a random walker segmentation, for any number of labels [byte per voxel]."""
 FLOW, FLOW_BEFORE = 140, 36
 """Of a Stokes solve with two stored directions, porous phases or not, and of each direction solved
 before it [byte per voxel].
@@ -105,6 +107,14 @@ def memory_of_flow(image: Any, over_devices: bool, axis: Any) -> tuple[tuple[int
     voxels = -(-math.prod(size) // processes)
     each = FLOW + (2 * FLOW_BEFORE if axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
     return tuple(size), voxels * each + FLOW_PROGRAMS
+
+
+def memory_of_walks(image: Any) -> tuple[tuple[int, ...], int]:
+    """Return the shape of a scan, and what `random_walker` needs besides what the process holds
+    [byte].
+    """
+    held = np.dtype(image.dtype).itemsize if hasattr(image, "frame") else 0
+    return tuple(image.shape), math.prod(image.shape) * (WALKS + held) + PROGRAMS
 
 
 def give_back(shape: tuple[int, ...]) -> None:

@@ -37,8 +37,8 @@ class Source:
         return from_array(np.asarray(value), store=store, field_name=name, field_unit=unit, **geometry)
 
 
-def read_source(image: Any, spacing: Any) -> Source:
-    """Return the voxels of an image, or of an array, with their geometry.
+def read_source(image: Any, spacing: Any, caller: str = "conductivity") -> Source:
+    """Return the voxels of an image, or of an array, with their geometry; errors name the `caller`.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def read_source(image: Any, spacing: Any) -> Source:
         count = getattr(getattr(image, "world", None), "count", 1)
         if count > 1:
             raise RuntimeError(
-                f"conductivity() solves an image within one process, and {count} work together; call it in one of them with "
+                f"{caller}() solves an image within one process, and {count} work together; call it in one of them with "
                 f"image[...] and spacing=image.voxel_length."
             )
         lengths = frame.voxel_length if spacing is None else spacing_of(spacing)
