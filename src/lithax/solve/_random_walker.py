@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -153,18 +153,12 @@ def random_walker(
     made = RandomWalks(
         source.as_images(labels.astype(seeds.dtype), "label", ""),
         None if shares is None else {int(n): source.as_images(p, "probability", "") for n, p in shares.items()},
-        tuple(one.iterations for one in ended), max((one.error for one in ended), default=0.0),
-        all(one.converged for one in ended), unreached,
+        tuple(count for count, _, _ in ended), max((error for _, error, _ in ended), default=0.0),
+        all(done for *_, done in ended), unreached,
     )  # fmt: skip
     if throw and not made.converged:
         raise RuntimeError(f"random_walker() did not converge: {made}")
     return made
-
-
-class _Ended(NamedTuple):
-    iterations: int
-    error: float
-    converged: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,9 +260,9 @@ def _most_likely(
     most: int,
     keep: bool,
     progress: bool,
-) -> tuple[np.ndarray, dict[int, np.ndarray] | None, list[_Ended]]:
-    """Return the label with the largest share in each voxel, all shares if they are kept, and how
-    the solves ended.
+) -> tuple[np.ndarray, dict[int, np.ndarray] | None, list[tuple[int, float, bool]]]:
+    """Return the label with the largest share in each voxel, all shares if they are kept, and of
+    each solve the iterations, the error, and whether it converged.
     """
     from tqdm import tqdm
 
@@ -283,7 +277,7 @@ def _most_likely(
             state = _begin(operator, walks.drive(label))
             while not bool(state.done) and int(state.count) < most:
                 state = _advance(cycle, jnp.float32(tolerance), state)
-            ended.append(_Ended(int(state.count), float(state.error), bool(state.done)))
+            ended.append((int(state.count), float(state.error), bool(state.done)))
             share = np.clip(np.asarray(layout.cells(state.u)), 0, 1)
             left -= share
         else:
