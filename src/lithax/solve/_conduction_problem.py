@@ -20,7 +20,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from lithax.solve._face_operator import FaceOperator, padded_faces
+from lithax.solve._face_operator import FaceOperator, padded_faces, real
 from lithax.solve._layout import AbstractLayout, Layout, summed_apart
 
 Faces = tuple[jax.Array, jax.Array, jax.Array]
@@ -47,17 +47,36 @@ def face_weights(
     return x, y, z
 
 
-def _along(layout: Layout, axis: int, field: jax.Array, geometry: float, keep: jax.Array | None) -> jax.Array:
+def pore_faces(layout: Layout, pore: jax.Array) -> Faces:
+    """Return the same for cubic voxels that conduct all alike, or not at all, relative to the
+    conductivity times area over distance: 0, 1, and 2 at held ends, in bytes.
+
+    Parameters
+    ----------
+    layout
+        Shape of the voxels and their ends.
+    pore
+        Boolean, True where a voxel conducts.
+    """
+    open_voxels = pore.astype(jnp.int8)
+    x, y, z = (_along(layout, axis, open_voxels, 1, None, jnp.multiply) for axis in range(3))
+    return x, y, z
+
+
+def _along(
+    layout: Layout, axis: int, field: jax.Array, geometry: float, keep: jax.Array | None, mean: Any = None
+) -> jax.Array:
+    mean = harmonic_mean if mean is None else mean
     s = field if keep is None else jnp.where(keep, field, 0)
     first, last = (tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(0, 1), slice(-1, None)))
     lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
     upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-    inner = harmonic_mean(s[lower], s[upper])
+    inner = mean(s[lower], s[upper])
     end = None
     if layout.held[axis]:
         begin, end = 2 * s[first], 2 * geometry * s[last]
     elif layout.periodic[axis]:
-        begin = harmonic_mean(s[last], s[first])
+        begin = mean(s[last], s[first])
     else:
         begin = jnp.zeros_like(s[first])
     return padded_faces(layout, axis, geometry * jnp.concatenate([begin, inner], axis), end)
@@ -93,7 +112,7 @@ def face_values(layout: Layout, c: jax.Array, axis: int) -> jax.Array:
     """Return the weights of all faces along an axis that `Drive.differences` speaks of, each
     once.
     """
-    faces = _only(layout, c, axis)
+    faces = _only(layout, real(c), axis)
     return faces[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))]
 
 
@@ -123,8 +142,8 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
         b = flat_right_hand_side(layout, faces, drive).reshape(layout.shape[0], -1)
         b = b + steps[1] * (rows(y, 1, 1) - rows(y, 1, 0)) + steps[2] * (rows(z, 2, 1) - rows(z, 2, 0))
         return b.reshape(layout.shape)
-    nothing = jnp.zeros(layout.padded, faces[0].dtype)
-    b = jnp.zeros(layout.shape, faces[0].dtype)
+    nothing = jnp.zeros(layout.padded, drive.steps.dtype)
+    b = jnp.zeros(layout.shape, drive.steps.dtype)
     for axis in range(3):
         current = face_values(layout, faces[axis], axis) * drive.differences(layout, nothing, axis)
         ends = current.shape[axis] - layout.shape[axis]  # 1 held, 0 periodic, -1 closed
@@ -140,7 +159,7 @@ def right_hand_side(layout: Layout, faces: Faces, drive: Drive) -> jax.Array:
 
 def flat_right_hand_side(layout: AbstractLayout, faces: Faces, drive: Drive) -> jax.Array:
     """Return the same for a drive along x alone, flat, as `Layout.shifted` has it."""
-    rows, ends = _rows(layout), _end_steps(layout, faces[0].dtype)
+    rows, ends = _rows(layout), _end_steps(layout, drive.steps.dtype)
     return (drive.steps[0] * (rows(faces[0], 0, 1) * ends[1:] - rows(faces[0], 0, 0) * ends[:-1])).reshape(-1)
 
 
@@ -173,7 +192,7 @@ def _rows(layout: AbstractLayout, more: int = 0) -> Callable[[jax.Array, int, in
 
     def rows(v: jax.Array, axis: int, steps: int) -> jax.Array:
         start = margin + steps * layout.strides[axis]
-        return v.reshape(-1)[start : start + count * margin].reshape(count, margin)
+        return real(v.reshape(-1)[start : start + count * margin]).reshape(count, margin)
 
     return rows
 
@@ -265,7 +284,7 @@ def energy_and_spread(
     u, r
         Potential beside the ramp and residual b − K u, padded; `u` filled.
     """
-    low = layout.cells(faces[0])[:1] * (0.5 * drive.steps[0] + layout.cells(u)[:1])
+    low = real(layout.cells(faces[0])[:1]) * (0.5 * drive.steps[0] + layout.cells(u)[:1])
     (_, gy, gz), (nx, ny, nz) = layout.ghosts, layout.shape
     # Rows are summed before the ghost layers along x go: a slice within memory would be written.
     left = _over_rows(jnp.sum(r[:, gy : gy + ny, gz : gz + nz], 2))[1 : nx + 1]

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from lithax.solve._conduction_problem import Faces, face_weights
+from lithax.solve._conduction_problem import Faces, face_weights, pore_faces
 from lithax.solve._conduction_solve import Settings
 from lithax.solve._layout import Layout
 from lithax.solve._medium import Medium
@@ -93,6 +93,12 @@ class Run:
             flows = conductance > 0
             conductance = jnp.where(flows, 1 / (1 / jnp.where(flows, conductance, 1) - open_ends), 0)
         return conductance * (self.lengths[0] / self.area)
+
+    def of_cubes(self) -> bool:
+        """Whether area over distance is the same along all axes, and nothing is added at the ends:
+        the weights of a pore space are whole numbers then, times that.
+        """
+        return self.reservoir == 0 and len(set(self.geometry)) == 1
 
 
 def plan_run(
@@ -207,3 +213,17 @@ def weights(
             field = jnp.concatenate([ends, field, ends], 0)
         fields.append(field)
     return face_weights(layout, fields, geometry), scale
+
+
+@partial(jax.jit, static_argnums=2)
+def weights_of_pores(pore: jax.Array, keep: jax.Array | None, layout: Layout) -> Faces:
+    """Return the weights of all faces of a pore space, in bytes, where `Run.of_cubes` says so.
+
+    Parameters
+    ----------
+    pore, keep
+        Boolean, in the order of the solver: voxels that conduct, and which of them take part.
+    layout
+        As `plan_run` makes it.
+    """
+    return pore_faces(layout, pore if keep is None else pore & keep)

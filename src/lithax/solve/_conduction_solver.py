@@ -17,7 +17,7 @@ from lithax.arrays import is_traced
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
 from lithax.solve._conduction_problem import Drive
-from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights
+from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights, weights_of_pores
 from lithax.solve._conduction_solve import (
     Settings,
     Solved,
@@ -145,7 +145,11 @@ class ConductionSolver:
         keep = None if everything else jnp.asarray(joined.keep.transpose(run.order))
         section = self.domain.section(run)
         fluid = np.asarray(0.0 if self.fluid is None else self.fluid, medium.dtype)
-        faces, scale = weights(medium, keep, fluid, section, run.settings.layout, run.geometry, run.reservoir)
+        if medium.data.dtype == bool and medium.table is None and run.of_cubes():
+            faces = weights_of_pores(jnp.asarray(medium.data), keep, run.settings.layout)
+            scale = np.asarray(run.geometry[0], medium.dtype)
+        else:
+            faces, scale = weights(medium, keep, fluid, section, run.settings.layout, run.geometry, run.reservoir)
         drives = run.drives.astype(medium.dtype)
         cycle = levels_of(faces, run.settings)
         faces = cycle.levels[0].faces  # one copy is enough

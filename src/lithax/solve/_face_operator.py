@@ -4,13 +4,22 @@ the cell elsewhere.
 (K v)_i = Σ_faces c_f (v_i − v_j) + e_i v_i. It is symmetric and positive semi-definite for weights
 c, e ≥ 0. The lowest and the highest layer of faces may carry weights, too: they join the cells to
 ghost cells that hold zero: electrodes, or faces of constant pressure.
+
+Weights that are whole numbers, as those of a pore space of cubic voxels, may be bytes: a sweep is
+as long as what it reads from memory, and that is the weights more than anything else.
 """
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from lithax.solve._layout import AbstractLayout, Layout
+
+
+def real(weights: jax.Array) -> jax.Array:
+    """Return weights as real numbers."""
+    return weights.astype(jnp.float32) if weights.dtype == jnp.int8 else weights
 
 
 class FaceOperator(eqx.Module):
@@ -24,6 +33,11 @@ class FaceOperator(eqx.Module):
     faces: tuple[jax.Array, jax.Array, jax.Array]
     excess: jax.Array | None = None
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the vectors that it acts on."""
+        return np.dtype(np.result_type(self.faces[0].dtype, np.float32))
+
     def diagonal(self) -> jax.Array:
         """Return, flat, the diagonal of K for all cells between the first and last layer along
         x.
@@ -31,7 +45,7 @@ class FaceOperator(eqx.Module):
         lay = self.layout
         total = None if self.excess is None else lay.shifted(self.excess, 0, 0)
         for axis, c in enumerate(self.faces):
-            both = lay.shifted(c, axis, 0) + lay.shifted(c, axis, 1)
+            both = real(lay.shifted(c, axis, 0)) + real(lay.shifted(c, axis, 1))
             total = both if total is None else total + both
         assert total is not None
         return total
@@ -43,8 +57,8 @@ class FaceOperator(eqx.Module):
         total = None if self.excess is None else lay.shifted(self.excess, 0, 0) * own
         for axis, c in enumerate(self.faces):
             # Differences first: near the solution they are small, and their rounding with them.
-            out = lay.shifted(c, axis, 0) * (own - lay.shifted(v, axis, -1))
-            out = out + lay.shifted(c, axis, 1) * (own - lay.shifted(v, axis, 1))
+            out = real(lay.shifted(c, axis, 0)) * (own - lay.shifted(v, axis, -1))
+            out = out + real(lay.shifted(c, axis, 1)) * (own - lay.shifted(v, axis, 1))
             total = out if total is None else total + out
         assert total is not None
         return total

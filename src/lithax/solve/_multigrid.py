@@ -36,7 +36,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, stage
 from lithax.grid import Index
-from lithax.solve._face_operator import FaceOperator, padded_faces, relaxed, residual, scaled
+from lithax.solve._face_operator import FaceOperator, padded_faces, real, relaxed, residual, scaled
 from lithax.solve._layout import AbstractLayout
 
 OVER = 1.8
@@ -246,11 +246,11 @@ def coarsened(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, 
         others = tuple(halved and other != axis for other, halved in enumerate(step))
 
         def aggregated(c: jax.Array) -> jax.Array:
-            cells, ends = fine.cells(c), None
+            cells, ends = real(fine.cells(c)), None
             if fine.held[axis]:
                 above = [slice(g, g + n) for g, n in zip(fine.ghosts, fine.shape, strict=True)]
                 above[axis] = slice(fine.shape[axis] + 1, fine.shape[axis] + 2)
-                ends = c[tuple(above)]
+                ends = real(c[tuple(above)])
             if step[axis]:
                 # Faces between aggregates are the lower faces of their first cells; those within
                 # vanish.
@@ -296,7 +296,7 @@ def pseudo_inverse(operator: FaceOperator) -> jax.Array:
     transformed. Only a traced operator needs a callback for it; a program that holds one is never
     kept in JAX's cache on disk.
     """
-    layout, dtype = operator.layout, operator.faces[0].dtype
+    layout, dtype = operator.layout, operator.dtype
     count = math.prod(layout.shape)
     # A callback's thread knows no scope of 64 bits: float32 goes out, and is enough for a
     # preconditioner.

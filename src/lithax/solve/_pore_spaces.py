@@ -15,7 +15,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.solve._conduction_problem import Faces
-from lithax.solve._conduction_setup import Run, turned, weights
+from lithax.solve._conduction_setup import Run, turned, weights, weights_of_pores
 from lithax.solve._conduction_solve import levels_of
 from lithax.solve._layout import Layout
 from lithax.solve._medium import Medium
@@ -79,7 +79,8 @@ def pore_spaces(
         settings = run.settings
         with jax.default_device(device):
             medium = turned(Medium(jnp.asarray(keep), None, None, "", True), run.order)
-            given = (medium, settings.layout, run.geometry)
+            geometry = None if run.of_cubes() else run.geometry
+            given = (medium, settings.layout, geometry)
             faces = _weights(*given) if memory is None else _weights_over(memory, *given)
             cycle = levels_of(faces, settings)
         return PoreSpace(keep, count, joined, cycle)
@@ -94,7 +95,9 @@ def pore_spaces(
             memory = None if space.cycle is None else space.cycle.levels[0].faces
 
 
-def _weights_of(medium: Medium, layout: Layout, geometry: tuple[float, float, float]) -> Faces:
+def _weights_of(medium: Medium, layout: Layout, geometry: tuple[float, float, float] | None) -> Faces:
+    if geometry is None:
+        return weights_of_pores(medium.data, None, layout)
     return weights(medium, None, np.float32(0), None, layout, geometry, 0)[0]
 
 

@@ -188,6 +188,7 @@ class _Series:
         self.state: State | None = None
         self.spare: jax.Array | None = None
         self.seen = 0.0
+        self.scale = run.geometry[0] if run.of_cubes() else 1.0  # of whole-numbered weights
         self.ends = Tolerances.of(tolerance, 1.0, most, np.float32)  # as `conductivity` stops
         self.drive = Drive(jnp.asarray(run.drives, np.float32)[0])
 
@@ -214,7 +215,7 @@ class _Series:
 
     def _ended(self, state: State, error: float, balance: float, done: bool) -> Any:
         self.state = state
-        value = float(self.run.conductivity(state.energy[None, None], 1.0, None))
+        value = float(self.run.conductivity(state.energy[None, None], self.scale, None))
         return value, error, balance, int(state.count), done and error <= self.tolerance
 
 
