@@ -143,3 +143,34 @@ def media(seed: int, each: int = 3) -> Iterator[Drawn]:
             rng = np.random.default_rng((seed, len(shape), *shape, KINDS.index(kind), SETTINGS.index((shape, options))))
             for _ in range(each):
                 yield Drawn(kind.__name__, kind(rng, shape), options)
+
+
+def noisy_spheres(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Distances from spheres that overlap, with noise: grey levels, pores are large."""
+    radius, far = rng.uniform(4, 9), np.full(shape, np.inf)
+    grid = np.indices(shape).reshape(3, *shape)
+    for centre in rng.uniform(0, 1, (max(int(0.9 * np.prod(shape) / (4.19 * radius**3)), 1), 3)) * shape:
+        far = np.minimum(far, np.sqrt(sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True))) - radius)
+    return far + rng.uniform(0.2, 1) * smooth(rng, shape, rng.uniform(0.7, 2))
+
+
+def long_and_short(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Noise of two lengths."""
+    return smooth(rng, shape, rng.uniform(3, 6)) + rng.uniform(0.2, 0.8) * smooth(rng, shape, rng.uniform(0.7, 1.5))
+
+
+def smooth_noise(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    return smooth(rng, shape, rng.uniform(1, 4))
+
+
+SCANS = (smooth_noise, noisy_spheres, long_and_short)
+SCAN_SETTINGS: tuple[dict[str, Any], ...] = ({}, {"spacing": (1, 1, 3)}, {"spacing": (3, 1, 1)}, {"sides": "periodic"})
+
+
+def scans(seed: int, each: int) -> Iterator[Drawn]:
+    """Yield `each` scans of every kind for every setting, as grey levels; large ones are pore."""
+    for number, options in enumerate(SCAN_SETTINGS):
+        for kind, draw in enumerate(SCANS):
+            rng = np.random.default_rng((seed, number, kind))
+            for _ in range(each):
+                yield Drawn(draw.__name__, draw(rng, (40, 40, 40)).astype(np.float32), options)

@@ -1,11 +1,17 @@
 """Conduction against closed forms, a dense matrix, and itself turned, stretched and refined."""
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
+from jax import numpy as jnp
 from scipy.ndimage import gaussian_filter
 
 import lithax as lx
+from lithax.solve._conduction_problem import Drive
+from lithax.solve._conduction_setup import Boundaries, plan_run, weights, weights_of_pores
+from lithax.solve._conduction_solve import Tolerances, advance, begin, levels_of, stats_of
+from lithax.solve._medium import Medium
 from lithax.testing import (
     conduction_checkerboard,
     conduction_discs,
@@ -209,6 +215,49 @@ def test_what_is_left_of_the_value_is_less_than_the_budget_says(rng):
         error = float(quick.value) / float(exact.value) - 1
         assert -2e-6 <= error <= float(quick.error_budget.solver) + 2e-6  # float32
         assert quick.iterations <= 4
+
+
+def test_single_precision_ends_where_stretched_voxels_round_much():
+    """Current and power are 2e-5 apart by rounding here; what that does to the value is of second order."""
+    smooth = gaussian_filter(np.random.default_rng(1).standard_normal((96, 12, 12)), 1.5, mode="wrap")
+    rock = smooth > np.quantile(smooth, 0.6)
+    found = lx.solve.conductivity(rock, spacing=(1, 1, 10), tolerance=1e-6)
+    exact = lx.solve.conductivity(rock.astype("f8"), spacing=(1, 1, 10), tolerance=1e-10)
+    assert bool(found.converged)
+    assert float(found.value) == pytest.approx(float(exact.value), rel=2e-6)  # the tolerance and float32
+
+
+def test_a_potential_that_the_steps_do_not_know_of_is_not_said_to_be_right(rng):
+    """A state that claims to be at its end: the error along its potential is exact for a multiple of the solution."""
+    shape = (8, 6, 7)
+    run = plan_run(shape, 0, Boundaries("potential", "insulating", False), (1.0, 1.0, 1.0), 42.0, 0)
+    settings, drive = run.settings, Drive(jnp.asarray(run.drives, jnp.float32)[0])
+    pores = jnp.asarray(rng.random(shape) < 0.8)
+    cycle = levels_of(weights_of_pores(pores, None, settings.layout), settings)
+    state, ends = begin(cycle, drive, None, settings), Tolerances.of(1e-12, 1.0, 40, np.float32)
+    for _ in range(12):
+        state = advance(cycle, drive, ends, state, settings)
+    power = stats_of(cycle, drive, state, settings)[1]
+    wrong = eqx.tree_at(lambda s: s.u, state, 0.9 * state.u)
+    stats, higher = stats_of(cycle, drive, wrong, settings)
+    assert float(state.error) < 1e-6
+    assert float(stats.error) == pytest.approx(float((higher - power) / higher), rel=1e-3)  # float32
+
+
+@pytest.mark.parametrize(
+    "boundaries", [Boundaries("potential", "insulating", False), Boundaries("periodic", "periodic", False)]
+)
+def test_weights_in_bytes_are_those_of_the_conductivities(rng, boundaries):
+    shape = (5, 4, 6)
+    run = plan_run(shape, 0, boundaries, (2.0, 2.0, 2.0), 24.0, 0)
+    pores, keep = rng.random(shape) < 0.7, jnp.asarray(rng.random(shape) < 0.9)
+    assert run.of_cubes()
+    medium = Medium(jnp.asarray(pores), None, None, "", True)
+    real, _ = weights(medium, keep, np.float32(0), None, run.settings.layout, run.geometry, 0)
+    small = weights_of_pores(medium.data, keep, run.settings.layout)
+    for c, d in zip(real, small, strict=True):
+        assert d.dtype == np.int8
+        assert np.allclose(c, run.geometry[0] * d, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [6, 23, 31])

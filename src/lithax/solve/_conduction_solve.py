@@ -134,17 +134,32 @@ def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings) -
     """Return how a solve ended, and the power: the current for a drop of one."""
     layout, faces = settings.layout, cycle.levels[0].faces
     power = mixed_energy(layout, faces, drive, state.u, drive, state.u)
+    none = Drive(jnp.zeros_like(drive.steps))
     current = mixed_energy(layout, faces, drive, state.u, drive, jnp.zeros_like(state.u))
-    return ended(state, power, current, imbalance(settings, faces, drive, state.u, state.r)), power
+    own = mixed_energy(layout, faces, none, state.u, none, state.u)
+    return ended(state, power, current, own, imbalance(settings, faces, drive, state.u, state.r)), power
 
 
-def ended(state: State, power: jax.Array, current: jax.Array, balance: jax.Array) -> Stats:
-    """Return how a solve ended: `current`, the mean one, is another number for the value, equal to
-    the power at the solution only.
+def ended(state: State, power: jax.Array, current: jax.Array, own: jax.Array, balance: jax.Array) -> Stats:
+    """Return how a solve ended.
+
+    Parameters
+    ----------
+    state
+        The last one.
+    power, current
+        Two numbers for the value, equal at the solution only: they differ by uᵀr, with the residual
+        r of u itself, not that which the steps handed on.
+    own
+        uᵀKu. Another multiple of u lowers the power by (uᵀr)²/uᵀKu, which is part of the error, and
+        of second order as it is; what uᵀr is by rounding is not.
+    balance
+        See `imbalance`.
     """
     ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
-    apart = jnp.abs(current - power) / jnp.where(power > 0, power, 1)
-    error = jnp.maximum(jnp.where(jnp.isfinite(state.error), state.error, 1), apart)
+    some = (power > 0) & (own > 0)
+    missed = jnp.where(some, (current - power) ** 2 / jnp.where(some, own * power, 1), 0)
+    error = jnp.maximum(jnp.where(jnp.isfinite(state.error), state.error, 1), missed)
     # What is summed is known to so many digits only, however many steps are taken.
     error = jnp.maximum(error, jnp.where(power > 0, jnp.finfo(power.dtype).eps, 0))
     return Stats(state.count, error, balance, jnp.sqrt(jnp.maximum(ratio, 0)), state.done)

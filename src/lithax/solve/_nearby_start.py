@@ -6,7 +6,8 @@ smoother take that away. What the coarser levels make of the rest is smoothed, a
 moved along it to where the energy is least. What this step removes is a part of the error like any
 other, and what it leaves is a share of what it removed that changes little from one solve of a
 series to the next: 0.02 to 0.2 in nine of ten scans that were drawn, so 0.2 at least
-is assumed, and more where more was seen.
+is assumed, and more where more was seen. Where that is too much there is a second step without the
+sweeps, and the ratio of the two.
 
 Four arrays of the size of the image do for a whole series. Every stage is a program of its own that
 writes over one of them: memory of that size is the system's, to be asked for and cleared each time,
@@ -71,7 +72,8 @@ def _numbers(operator: FaceOperator, drive: Drive, u: jax.Array, r: jax.Array) -
 
 @jax.jit
 def _after(
-    operator: FaceOperator, drive: Drive, u: jax.Array, r: jax.Array, product: jax.Array, decrease: jax.Array
+    operator: FaceOperator, drive: Drive, u: jax.Array, r: jax.Array, product: jax.Array, decrease: jax.Array,
+    before: jax.Array, count: jax.Array,
 ) -> tuple[Any, ...]:  # fmt: skip
     """Return what a state holds besides three arrays, in its order.
 
@@ -80,10 +82,10 @@ def _after(
     """
     energy, balance = energy_and_spread(operator.layout, operator.faces, drive, operator.layout.filled(u), r)
     nothing, unknown = jnp.zeros_like(energy), jnp.full_like(energy, jnp.inf)
-    ratios, count = jnp.ones(2, energy.dtype), jnp.ones((), jnp.int32)
+    ratio = jnp.where(before > 0, decrease / jnp.where(before > 0, before, 1), 1)
     return (
-        nothing, product, energy, decrease, ratios, nothing_seen(nothing), unknown, unknown, balance, count,
-        decrease <= 0,
+        nothing, product, energy, decrease, jnp.stack([jnp.ones_like(ratio), ratio]), nothing_seen(nothing), unknown,
+        unknown, balance, count + 1, decrease <= 0,
     )  # fmt: skip
 
 
@@ -101,18 +103,31 @@ def nearby_step(
     spare
         An array like its potential, which is used up, too; None makes one.
     """
-    operator, u, r, z = cycle.levels[0], before.u, before.r, before.q
+    operator, u, r = cycle.levels[0], before.u, before.r
     other = jnp.zeros_like(u) if spare is None else spare
     for weight in chebyshev_weights(SWEEPS):
         u, r = _smoothed(r, operator, drive, u, weight), u
     r = _left(r, operator, drive, u)
+    nothing = jnp.zeros_like(before.energy)
+    return _corrected(cycle, drive, (u, r, before.q, other), nothing, jnp.zeros((), jnp.int32))
+
+
+def further_step(cycle: Multigrid, drive: Drive, state: State, spare: jax.Array) -> tuple[State, jax.Array]:
+    """Return the state after one step more, arguments as of `nearby_step`."""
+    return _corrected(cycle, drive, (state.u, state.r, state.q, spare), state.decrease, state.count)
+
+
+def _corrected(
+    cycle: Multigrid, drive: Drive, arrays: tuple[jax.Array, ...], before: jax.Array, count: jax.Array
+) -> tuple[State, jax.Array]:  # fmt: skip
+    operator, (u, r, z, other) = cycle.levels[0], arrays
     z = _from_below(z, cycle, r)
     for weight in cycle.weights[0] if cycle.weights else ():
         z, other = _relaxed(other, operator, z, r, weight), z
     product = _product(operator, r, z)
     other = _image(other, operator, z)
     u, r, decrease = _moved(u, r, z, other, product, _product(operator, z, other))
-    return State(u, r, z, *_after(operator, drive, u, r, product, decrease)), other
+    return State(u, r, z, *_after(operator, drive, u, r, product, decrease, before, count)), other
 
 
 def balance_of(cycle: Multigrid, drive: Drive, state: State) -> float:
@@ -120,8 +135,8 @@ def balance_of(cycle: Multigrid, drive: Drive, state: State) -> float:
     return float(_numbers(cycle.levels[0], drive, state.u, state.r)[1])
 
 
-def error_after_one(state: State, seen: float) -> float:
-    """Return the relative error of the energy after the first step.
+def nearby_error(state: State, seen: float) -> float:
+    """Return the relative error of the energy after the first step, or a further one.
 
     Parameters
     ----------
@@ -130,6 +145,9 @@ def error_after_one(state: State, seen: float) -> float:
     seen
         The largest ratio of two successive decreases in earlier solves of the series.
     """
-    share = min(max(SHARE, seen), 0.98)
-    energy = float(state.energy)
-    return float(state.decrease) * share / (1 - share) / energy if energy > 0 else 0.0
+    energy, decrease = float(state.energy), float(state.decrease)
+    # After a further step a ratio was seen, and as much as the step removed is taken to be left at
+    # least.
+    share = max(SHARE, seen) if int(state.count) == 1 else max(float(state.ratios[1]), 0.5)
+    share = min(share, 0.98)
+    return decrease * share / (1 - share) / energy if energy > 0 else 0.0

@@ -244,7 +244,8 @@ def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State) -> St
         layout, u = parts.layout, state.u
         power = _energy(layout, faces, steps, u, steps, u)
         current = _energy(layout, faces, steps, u, steps, jnp.zeros_like(u))
-        return ended(state, power, current, _imbalance(parts, faces, steps, u, state.r))
+        own = _energy(layout, faces, jnp.zeros_like(steps), u, jnp.zeros_like(steps), u)
+        return ended(state, power, current, own, _imbalance(parts, faces, steps, u, state.r))
 
     into = ((parts.own,) * 3, PartitionSpec(), _state_specs(parts))
     return parts.run(make, into, levels[0][0], steps, state, out=Stats(*[PartitionSpec()] * 5))

@@ -15,7 +15,7 @@ from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
 from lithax.solve._conduction_solve import Tolerances, advance, begin
 from lithax.solve._conjugate_gradients import State
 from lithax.solve._domain import check_section, domain_of
-from lithax.solve._nearby_start import balance_of, error_after_one, nearby_step
+from lithax.solve._nearby_start import balance_of, further_step, nearby_error, nearby_step
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._pore_spaces import PoreSpace, pore_spaces
 from lithax.solve._solve_memory import check_memory, memory_of_sweep
@@ -203,15 +203,21 @@ class _Series:
             state = begin(cycle, drive, None, settings)
         else:
             state, self.spare = nearby_step(cycle, drive, self.state, self.spare)
-            error, balance = error_after_one(state, self.seen), float(state.balance)
-            if bool(state.done) or (error <= self.tolerance and balance <= float(self.ends.balance)):
-                return self._ended(state, error, balance, True)
+            if not self._near_enough(state) and self.most > 1:
+                state, self.spare = further_step(cycle, drive, state, self.spare)
+                self.seen = max(self.seen, float(state.ratios[1]))
+            if self._near_enough(state):
+                return self._ended(state, nearby_error(state, self.seen), float(state.balance), True)
         while not bool(state.done) and int(state.count) < self.most:
             state = advance(cycle, drive, self.ends, state, settings)
         if int(state.count) > 1:
             self.seen = max(self.seen, float(state.ratios[1]))
         balance = balance_of(cycle, drive, state)
         return self._ended(state, float(state.error), balance, bool(state.done))
+
+    def _near_enough(self, state: State) -> bool:
+        small = nearby_error(state, self.seen) <= self.tolerance and float(state.balance) <= float(self.ends.balance)
+        return small or bool(state.done)
 
     def _ended(self, state: State, error: float, balance: float, done: bool) -> Any:
         self.state = state
