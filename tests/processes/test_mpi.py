@@ -267,25 +267,30 @@ def test_an_array_over_the_devices_of_all_processes(mpiexec, succeeded, tmp_path
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
-def test_conduction_over_processes(mpiexec, succeeded, tmp_path, rng, count):
-    """Each process reads its own part; the value is that of one process, and the gradient is kept as an image."""
+@pytest.mark.parametrize(("count", "reservoir"), [pytest.param(2, 0, marks=pytest.mark.slow), (3, 2)])
+def test_conduction_over_processes(mpiexec, succeeded, tmp_path, rng, count, reservoir):
+    """Each process reads its own part; what is found is that of one process, and the gradient is kept as an image."""
     lx.from_array((rng.random((13, 10, 11)) < 0.5).astype("u1"), 8, tmp_path / "rock")  # 13 divides by neither 2 nor 3
     rock = lx.open(tmp_path / "rock")
-    alone = lx.solve.conductivity(rock, pore=0, values={0: 1.0, 1: 0.01}, tolerance=1e-6, gradient=True)
-    *_, line = succeeded(mpiexec(count, "conduction", tmp_path, "jax"))
-    value, total = map(float, line.split())
+    options = {"pore": 0, "values": {0: 1.0, 1: 0.01}, "fluid": 1.0, "reservoir": reservoir, "tolerance": 1e-6}
+    alone = lx.solve.conductivity(rock, fields=True, gradient=True, **options)
+    *_, line = succeeded(mpiexec(count, "conduction", tmp_path, "jax", reservoir))
+    value, iterations, again, coarse, *flux = map(float, line.split())
     assert value == pytest.approx(float(alone.value), rel=1e-6)  # rounding of the sums
-    assert total == pytest.approx(float(np.sum(alone.gradient[...])), rel=1e-5)
-    slope = lx.open(tmp_path / "slope")[...]
-    np.testing.assert_allclose(slope, alone.gradient[...], atol=1e-5 * np.max(slope))
+    assert iterations == int(alone.iterations)
+    assert again < iterations
+    assert coarse == pytest.approx(value, rel=1e-5)  # from a bad guess, to the tolerance
+    expected = [float(np.sum(part[...])) for part in alone.flux]
+    assert flux == pytest.approx(expected, abs=1e-5 * expected[0])  # those across nearly cancel
+    for name, of_one in (("slope", alone.gradient[...]), ("potential", alone.potential[...])):
+        np.testing.assert_allclose(lx.open(tmp_path / name)[...], of_one, atol=1e-5 * np.max(of_one))
 
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("program", ["conduction", pytest.param("permeability", marks=pytest.mark.slow)])
 def test_solves_under_mpi_alone_are_refused(mpiexec, succeeded, tmp_path, program):
     lx.from_array(np.zeros((6, 5, 4), "u1"), store=tmp_path / "rock")
-    (line,) = succeeded(mpiexec(2, program, tmp_path, "mpi"))
+    (line,) = succeeded(mpiexec(2, program, tmp_path, "mpi", 0))
     assert "connect('jax')" in line
 
 

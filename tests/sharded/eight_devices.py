@@ -394,7 +394,8 @@ def test_products_leave_filler_out(ragged):
     "options",
     [
         {"axis": "x", "gradient": True, "fields": True},
-        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.slow),
+        pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic", "fields": True}, marks=pytest.mark.slow),
+        pytest.param({"axis": "all", "fields": True}, marks=pytest.mark.slow),
     ],
 )
 def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
@@ -410,16 +411,74 @@ def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
     np.testing.assert_array_equal(found.iterations, alone.iterations)
     np.testing.assert_allclose(found.bounds.wiener, alone.bounds.wiener, rtol=1e-5)
     assert found.porosities.percolating == pytest.approx(alone.porosities.percolating)
-    if "gradient" not in options:
-        return
-    np.testing.assert_allclose(found.currents, alone.currents, rtol=1e-5)
-    assert found.gradient.sharding == x.sharding
-    inside = tuple(slice(0, n) for n in shape)
-    conducts = field > 0
-    for name, atol in (("gradient", 1e-6), ("potential", 1e-5)):
-        array = np.asarray(getattr(found, name))
-        assert not np.isnan(array).any()
-        np.testing.assert_allclose(array[inside][conducts], getattr(alone, name)[conducts], atol=atol)
+    assert found.notes == alone.notes
+    same_fields(found, alone, field > 0, x.sharding)
+
+
+def same_fields(found, alone, conducts, sharding):
+    """Numbers for a drop of one, to single precision; where nothing conducts there is no potential."""
+    for name, atol in (("gradient", 1e-6), ("potential", 1e-5), ("flux", 1e-5), ("currents", 1e-5)):
+        ours, others = (jax.tree.leaves(getattr(result, name)) for result in (found, alone))
+        for one, other in zip(ours, others, strict=True):
+            one, other = np.asarray(one), np.asarray(other)
+            assert not np.isnan(one).any()
+            if one.ndim == 3:
+                one = one[tuple(slice(0, n) for n in other.shape)]
+                one, other = (one[conducts], other[conducts]) if name == "potential" else (one, other)
+            np.testing.assert_allclose(one, other, atol=atol)
+    fields = jax.tree.leaves((found.gradient, found.potential, found.flux))
+    assert {field.sharding for field in fields} == ({sharding} if fields else set())
+
+
+def test_what_is_noted_of_the_voxels_on_eight_devices(monkeypatch):
+    """Paths through corners of devices, what percolates in a field, and air around a plug; programs of the test above."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape, mesh = (9, 13, 11), make_mesh((2, 2, 2))
+    diagonal = np.zeros(shape, "f4")
+    diagonal[np.arange(9), np.arange(9) + 1, np.arange(9)] = 1
+    with pytest.warns(UserWarning, match="edges and corners"):
+        found = lx.solve.conductivity(lx.shard(lx.from_array(diagonal), mesh), shape=shape)
+    assert float(found.value) == 0
+    assert "edges and corners" in found.notes[0]
+    around = np.ones(shape, "f4")
+    around[:, 2:6, 2:6] = 0
+    rock = np.random.default_rng(0).random(shape, "f4") + 0.1
+    for image, options in ((around, {}), (rock, {}), (rock, {"percolation_at": 0.4})):
+        alone = lx.solve.conductivity(image, tolerance=0.1, **options)
+        found = lx.solve.conductivity(lx.shard(lx.from_array(image), mesh), shape=shape, tolerance=0.1, **options)
+        assert found.notes == alone.notes
+        assert len(found.notes) == 1
+
+
+def test_reservoirs_and_first_guesses_on_eight_devices(monkeypatch):
+    """A plug between open ends, with NaN around it and in the filler; guesses that lie in memory, over devices, and coarser."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape = (12, 13, 11)
+    plug = lx.regions.Cylinder((5.5, 6, 5), (0, 1, 0), 5)
+    y, x, z = np.meshgrid(np.arange(12), np.arange(13), np.arange(11), indexing="ij")
+    field = np.random.default_rng(5).random(shape, "f4") + 0.05
+    field[3:6, 3:7, 1:9] = 0
+    field[~np.asarray(plug.contains(y, x, z))] = np.nan
+    mesh = make_mesh((2, 2, 2))
+    parts = lx.shard(lx.from_array(field), mesh, pad=np.nan)
+    options = {"axis": "y", "reservoir": 2, "fluid": 1.5, "where": plug, "tolerance": 1e-6}
+    alone = lx.solve.conductivity(field, gradient=True, fields=True, **options)
+    found = lx.solve.conductivity(parts, shape=shape, gradient=True, fields=True, **options)
+    np.testing.assert_allclose(found.value, alone.value, rtol=1e-6)
+    assert (int(found.iterations), found.porosity) == (int(alone.iterations), alone.porosity)
+    same_fields(found, alone, field > 0, parts.sharding)
+
+    coarse = np.nan_to_num(alone.potential)[1::3]
+    over_devices = jax.device_put(coarse, jax.NamedSharding(mesh, jax.P("x")))
+    alone = lx.solve.conductivity(field, x0=coarse, **options)
+    for x0 in (coarse, over_devices, lx.from_array(coarse)):
+        again = lx.solve.conductivity(parts, shape=shape, x0=x0, **options)
+        np.testing.assert_allclose(again.value, alone.value, rtol=1e-6)
+        assert int(again.iterations) == int(alone.iterations)
+    again = lx.solve.conductivity(parts, shape=shape, x0=found, **options)
+    assert int(again.iterations) < int(found.iterations)
+    with pytest.raises(ValueError, match=r"x0= has shape \(4, 13, 10\), the image \(12, 13, 11\)"):
+        lx.solve.conductivity(parts, shape=shape, x0=coarse[:, :, 1:], **options)
 
 
 @pytest.mark.parametrize(
@@ -497,12 +556,12 @@ def test_clusters_of_pieces_are_those_of_the_whole(ends):
     for _ in range(20):
         rock = random.random(shape) < 0.35
         sides = (ends == "periodic", bool(random.integers(2)) and ends != "linear", False)
-        whole = percolation(rock, 0, ends, sides, look_at_corners=False)
+        whole = percolation(rock, 0, ends, sides)
         starts = itertools.product(*(range(0, n, m) for n, m in zip(shape, lengths, strict=True)))
         boxes = {s: tuple(slice(a, min(a + m, n)) for a, m, n in zip(s, lengths, shape, strict=True)) for s in starts}
         pieces = {start: rock[box] for start, box in boxes.items()}
         parts = percolation_of_parts(pieces, shape, 0, ends, sides, runtime.connected())
-        counts = [(p.total, p.accessible, p.percolating) for p in (parts, whole)]
+        counts = [(p.total, p.accessible, p.percolating, p.corners_only) for p in (parts, whole)]
         assert counts[0] == counts[1]
         for start, box in boxes.items():
             np.testing.assert_array_equal(parts.keep[start], whole.keep[box])

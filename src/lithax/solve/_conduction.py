@@ -14,7 +14,7 @@ from lithax.runtime import SerialWorld, connected
 from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number
 from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_over_devices import conductivity_over_devices
-from lithax.solve._conduction_setup import AXES, Boundaries
+from lithax.solve._conduction_setup import AXES, Boundaries, check_fluid
 from lithax.solve._conduction_solver import ConductionSolver
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._conduction_trend import check_budget
@@ -164,9 +164,10 @@ def conductivity(
     An array that lies over several devices (`lithax.shard`) is solved on these, an image on all
     devices of processes that work together (``connect("jax")``), or on those of
     `lithax.runtime.using`: every process reads and labels its own part, and the value does not
-    depend on how many there are. There `reservoir`, `x0`, `budget`, `segmentation`,
-    `percolation_at`, the flux and conductivities along three axes are not available, and paths
-    through corners are not looked for. Arrays in the result lie as the one handed in.
+    depend on how many there are. Arrays in the result lie as the one handed in; of an image over
+    several processes they lie over the devices, with zeros beyond its upper faces, and
+    ``lithax.save(result.potential, store, like=image)`` keeps them. There `budget`, `segmentation`
+    and conductivities along three axes are not available.
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
@@ -189,14 +190,11 @@ def conductivity(
     if memory is not None:
         check_memory("conductivity()", memory, memory_limit, jax.local_device_count() if over_devices else 1)
     if over_devices:
-        refused = {
-            "reservoir": reservoir, "x0": x0 is not None, "budget": budget, "segmentation": segmentation is not None,
-            "percolation_at": percolation_at is not None,
-        }  # fmt: skip
+        refused = {"budget": budget, "segmentation": segmentation is not None}
         return conductivity_over_devices(
-            image, axis, boundaries, shape, pore, values, fluid, where, area, spacing, tolerance, gradient_tolerance,
-            fields, gradient, unit, max_iterations, throw, watch_of(progress, checkpoint, connected()),
-            [name for name, given in refused.items() if given],
+            image, axis, boundaries, shape, pore, values, fluid, where, area, reservoir, spacing, tolerance,
+            gradient_tolerance, x0, fields, gradient, percolation_at, unit, max_iterations, throw,
+            watch_of(progress, checkpoint, connected()), [name for name, given in refused.items() if given],
         )  # fmt: skip
     if shape is not None:
         image = without_filler(image, shape)
@@ -228,7 +226,7 @@ def conductivity(
         )
     if fluid is None and values is None and (source.boolean or pore is not None):
         fluid = 1.0
-    _check_fluid(fluid, reservoir, medium)
+    check_fluid(fluid, reservoir)
     domain = domain_of(where, source, boundaries.linear)
     if levels is not None:
         check_same_pores(levels[0], levels[1], conducting_on_host(medium), domain.inside)
@@ -285,16 +283,3 @@ def _check_numbers(tolerance: Any, gradient_tolerance: Any, most: Any, reservoir
         check_relative_error(name, value)
     for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):
         check_whole_number(name, value, least)
-
-
-def _check_fluid(fluid: Any, reservoir: int, medium: Medium) -> None:
-    if fluid is None:
-        if reservoir:
-            raise ValueError(f"reservoir={reservoir} needs fluid=, the conductivity of what is in it.")
-        return
-    if is_traced(fluid):
-        return
-    if not isinstance(fluid, int | float | np.number) and getattr(fluid, "shape", None) != ():
-        raise TypeError(f"fluid={fluid!r} must be a number, the conductivity of the pore fluid.")
-    if not 0 < float(fluid) < np.inf:
-        raise ValueError(f"fluid={fluid!r} must be finite and above 0, the conductivity of the pore fluid.")

@@ -5,7 +5,9 @@ What one device solves by `_conduction`, in parts: the voxels by `_over_devices`
 """
 
 import contextlib
+import itertools
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -13,21 +15,27 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.grid import Index
 from lithax.images import save, together
 from lithax.sharded import ShardedGrid
 from lithax.solve import _parts as parts_of
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
+from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note
+from lithax.solve._conduction_setup import AXES, Boundaries, Run, check_fluid, plan_run
 from lithax.solve._conduction_solve import Tolerances
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._conjugate_gradients import loop
 from lithax.solve._domain import check_loading, section_of
+from lithax.solve._guess_over_devices import guess_over_devices
 from lithax.solve._over_devices import (
     Voxels,
+    along,
+    between_reservoirs,
     counted_section,
     mesh_of,
     read_voxels,
+    regridded,
     returned,
     source_over_devices,
     volume_of,
@@ -39,8 +47,8 @@ from lithax.solve._watch import Watch
 
 def conductivity_over_devices(
     image: Any, axis: str, boundaries: Boundaries, shape: Any, pore: Any, values: Any, fluid: Any, where: Any, area: Any,
-    spacing: Any, tolerance: float, gradient_tolerance: float, fields: bool, gradient: Any, unit: str, most: int,
-    throw: bool, watch: Watch, refused: list[str],
+    reservoir: int, spacing: Any, tolerance: float, gradient_tolerance: float, x0: Any, fields: bool, gradient: Any,
+    percolation_at: float | None, unit: str, most: int, throw: bool, watch: Watch, refused: list[str],
 ) -> Conductivity:  # fmt: skip
     """Solve as `conductivity` does, on all devices that hold the voxels, or shall; its arguments.
 
@@ -70,8 +78,7 @@ def conductivity_over_devices(
         check_loading(boundaries.linear)
     if fluid is None and values is None and (source.boolean or pore is not None):
         fluid = 1.0
-    if fluid is not None and not 0 < float(fluid) < math.inf:
-        raise ValueError(f"fluid={fluid!r} must be finite and above 0, the conductivity of the pore fluid.")
+    check_fluid(fluid, reservoir)
     whole = axis == "all" and boundaries.whole
     first = plan_run(size, None if whole else wanted[0], boundaries, source.spacing, 1.0, 0)
     levels = plan_levels(size, _in_order(first, first.settings.strengths))
@@ -86,11 +93,14 @@ def conductivity_over_devices(
             boundaries,
             fluid,
             area,
+            reservoir,
             unit,
             tolerance,
             gradient_tolerance,
+            x0,
             fields,
             gradient,
+            percolation_at,
             most,
             throw,
             watch,
@@ -107,11 +117,13 @@ class _Solve:
     """One call."""
 
     def __init__(
-        self, voxels: Voxels, source: Any, boundaries: Boundaries, fluid: Any, area: Any, unit: str, tolerance: float,
-        gradient_tolerance: float, fields: bool, gradient: Any, most: int, throw: bool, watch: Watch,
+        self, voxels: Voxels, source: Any, boundaries: Boundaries, fluid: Any, area: Any, reservoir: int,
+        unit: str, tolerance: float, gradient_tolerance: float, x0: Any, fields: bool, gradient: Any,
+        percolation_at: float | None, most: int, throw: bool, watch: Watch,
     ) -> None:  # fmt: skip
         self.voxels, self.source, self.boundaries, self.fluid = voxels, source, boundaries, fluid
-        self.area, self.unit, self.most, self.throw = area, unit, most, throw
+        self.area, self.reservoir, self.unit, self.most, self.throw = area, reservoir, unit, most, throw
+        self.x0, self.percolation_at = x0, percolation_at
         self.watch = replace(watch, progress=watch.progress and voxels.world.first)
         self.fields, self.gradient = fields, gradient
         self.ends = "linear" if boundaries.linear else boundaries.ends
@@ -127,49 +139,103 @@ class _Solve:
         cells = volume_of(voxels, inside)
         if cells == 0:
             raise ValueError(f"where= leaves no voxel of the image of shape {voxels.shape}; check its place and size.")
-        largest = max(float(np.max(voxels.conductivity(voxels.present))), 0.0)
+        largest = max(float(np.max(voxels.conductivity(voxels.present))), float(self.fluid) if self.reservoir else 0.0)
         scale = np.asarray(largest if largest > 0 else 1.0, voxels.medium.dtype)
-        conducting, pore = {}, 0
+        conducting, pores, everywhere = {}, {}, 0
         for start, _, v in voxels.pieces():
-            mask = inside[start]
-            conducts, pores = voxels.conductivity(v) > 0, voxels.pore(v)
+            mask, conducts = inside[start], voxels.conductivity(v) > 0
+            everywhere += int(np.count_nonzero(conducts))
             conducting[start] = conducts if mask is None else conducts & mask
-            pore += int(np.count_nonzero(pores if mask is None else pores & mask))
-        porosity = sum(world.gather(pore)) / cells
+            pores[start] = voxels.pore(v) if mask is None else voxels.pore(v) & mask
+        everywhere, pore = np.sum(world.gather((everywhere, sum(int(np.count_nonzero(v)) for v in pores.values()))), 0)
+        porosity = pore / cells
         whole = axis == "all" and self.boundaries.whole
         axes = (None,) if whole else range(3) if axis == "all" else (AXES.index(axis),)
-        found, shares = [], []
+        found, shares, notes = [], [], []
+        if voxels.selection is None and axis != "all" and min(voxels.shape) >= 8 and pore < cells:
+            notes += [AIR] if self._pores_at_edges(pores, AXES.index(axis)) else []
         for a in axes:
             planes = counted_section(voxels, inside, a)
             section = section_of(planes, cells, voxels.shape, a, self.area, self.source.spacing)
-            run = plan_run(voxels.shape, a, self.boundaries, self.source.spacing, section, 0)
+            run = plan_run(voxels.shape, a, self.boundaries, self.source.spacing, section, self.reservoir)
             joined = percolation_of_parts(
                 conducting, voxels.shape, a, self.ends, self.boundaries.periodic(a or 0), world
             )
+            if joined.corners_only:
+                if world.first:
+                    warnings.warn(corners_warning(a or 0), UserWarning, stacklevel=4)
+                notes.append(CORNERS)
+            if voxels.is_field and everywhere == math.prod(voxels.shape):
+                notes += self._percolation_note(a, inside, cells)
             shares.append([n / cells for n in (joined.total, joined.accessible, joined.percolating)])
-            found.append(self._solved(run, joined.keep, levels, scale))
-        result = self._assembled(axis, found, scale, porosity, np.asarray(shares), inside, cells, image)
+            found.append(self._solved(run, joined.keep, levels, scale, inside, image))
+        result = self._assembled(axis, found, scale, porosity, np.asarray(shares), inside, cells, image, tuple(notes))
         self.watch.end()
         return result
 
-    def _solved(self, run: Run, keep: Any, levels: Any, scale: np.ndarray) -> Any:
-        voxels = self.voxels
-        parts = parts_of.plan_parts(
-            voxels.grid, levels, self.boundaries.periodic(run.axis or 0), self.boundaries.held(run.axis or 0),
-            _in_order(run, run.geometry), run.axis, self.boundaries.linear,
+    def _pores_at_edges(self, pores: dict[Index, np.ndarray], axis: int) -> bool:
+        """Tell whether all voxels on the image's four edges along an axis are pore."""
+        across = [a for a in range(3) if a != axis]
+        filled = True
+        for start, v in pores.items():
+            for ends in itertools.product((0, -1), repeat=2):
+                last = [self.voxels.shape[a] - 1 for a in across]
+                there = {a: n * -end - start[a] for a, n, end in zip(across, last, ends, strict=True)}
+                if all(0 <= place < v.shape[a] for a, place in there.items()):
+                    filled &= bool(v[tuple(there.get(a, slice(None)) for a in range(3))].all())
+        return all(self.voxels.world.gather(filled))
+
+    def _percolation_note(self, axis: int | None, inside: Any, cells: int) -> list[str]:
+        """Say what joins the ends from a conductivity on, where all of a field conducts."""
+        voxels, world = self.voxels, self.voxels.world
+        low, high = (float(v) for v in voxels.present)
+        if self.percolation_at is None and low == high:
+            return []
+        level = 0.5 * high if self.percolation_at is None else float(self.percolation_at)
+        above = {start: v >= level for start, _, v in voxels.pieces()}
+        above = {start: v if inside[start] is None else v & inside[start] for start, v in above.items()}
+        joined = percolation_of_parts(
+            above, voxels.shape, axis, self.ends, self.boundaries.periodic(axis or 0), world, look_at_corners=False
+        )
+        return [level_note(level, joined.total / cells, joined.percolating / cells, axis)]
+
+    def _laid_out(self, run: Run, levels: Any) -> parts_of.Parts:
+        """Return the grid and the levels of a solve: those of the image, or with its reservoirs."""
+        grid, axis = self.voxels.grid, run.axis
+        if run.reservoir:
+            assert axis is not None
+            x, y, z = (n + 2 * k for n, k in zip(grid.shape, along(axis, run.reservoir), strict=True))
+            levels = plan_levels((x, y, z), _in_order(run, run.settings.strengths))
+            grid = ShardedGrid((x, y, z), grid.mesh, levels[3], along(axis, 1))
+        return parts_of.plan_parts(
+            grid, levels, self.boundaries.periodic(axis or 0), self.boundaries.held(axis or 0),
+            _in_order(run, run.geometry), axis, self.boundaries.linear,
         )  # fmt: skip
+
+    def _solved(self, run: Run, keep: Any, levels: Any, scale: np.ndarray, inside: Any, image: Any) -> Any:
+        voxels, dtype = self.voxels, scale.dtype
+        parts = self._laid_out(run, levels)
         shares = {
-            start: (device, np.where(keep[start], voxels.conductivity(v) / scale, 0).astype(scale.dtype))
+            start: (device, np.where(keep[start], voxels.conductivity(v) / scale, 0).astype(dtype))
             for start, device, v in voxels.pieces()
         }
-        conductivities = (voxels.put(shares),)
+        own = voxels.put(shares)
+        if run.reservoir:
+            assert run.axis is not None
+            section = None
+            if voxels.selection is not None:
+                masks = {start: (device, inside[start]) for start, device, _ in voxels.pieces()}
+                section = voxels.placed(masks, bool)
+            fluid = self.fluid / scale
+            own = between_reservoirs(own, section, fluid, voxels.shape, parts.grid, run.axis, run.reservoir)
+        conductivities = (own,)
         hierarchy = parts_of.levels_of(parts, conductivities)
-        rows = np.asarray([_in_order(run, row) for row in run.drives], scale.dtype)
+        rows = np.asarray([_in_order(run, row) for row in run.drives], dtype)
         potentials, ended = [], []
         for number, row in enumerate(rows):
             settings = (parts, row.tolist(), float(scale), voxels.world.count)
             look = self.watch.start(run, number, (v for _, v in shares.values()), settings)
-            state = look.restored(parts_of.begin(parts, hierarchy, row))
+            state = look.restored(parts_of.begin(parts, hierarchy, row, self._guess(run, number, parts.grid, image)))
 
             def take(state: Any, row: Any = row) -> Any:
                 voxels.world.check()
@@ -183,33 +249,64 @@ class _Solve:
         if self.wants_gradient:
             (slopes,) = parts_of.slopes(parts, conductivities, rows[0], potentials[0])
             chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, self.fluid))(matrix[0, 0])
-            slopes = slopes * np.asarray(chain / scale)
-        phi = (
-            [parts_of.potential(parts, row, u) for row, u in zip(rows, potentials, strict=True)] if self.fields else []
-        )
-        currents = [
-            np.asarray(parts_of.currents(parts, hierarchy, row, u, n if run.axis is None else run.axis))
-            for n, (row, u) in enumerate(zip(rows, potentials, strict=True))
+            slopes = self._of_image(slopes, run) * np.asarray(chain / scale)
+        fields = [
+            self._fields(parts, hierarchy, run, scale, number, row, u)
+            for number, (row, u) in enumerate(zip(rows, potentials, strict=True))
             if self.fields
         ]
-        return run, matrix, ended, slopes, phi, currents
+        return run, matrix, ended, slopes, fields
+
+    def _guess(self, run: Run, number: int, grid: ShardedGrid, image: Any) -> Any:
+        if self.x0 is None:
+            return None
+        own = self.voxels.grid
+        filled = own.filled if self.source.image is not None else tuple(image.shape)
+        guess = guess_over_devices(self.x0, run, number, own, filled, self.voxels.medium.dtype)
+        if not run.reservoir or run.axis is None:
+            return guess
+        return regridded(guess, own.shape, grid, by=along(run.axis, run.reservoir))
+
+    def _of_image(self, array: jax.Array, run: Run) -> jax.Array:
+        """Return what was found on the grid of a solve on that of the image."""
+        if not run.reservoir or run.axis is None:
+            return array
+        return regridded(array, self.voxels.shape, self.voxels.grid, by=along(run.axis, -run.reservoir))
+
+    def _fields(
+        self, parts: parts_of.Parts, levels: Any, run: Run, scale: np.ndarray, number: int, row: Any, u: jax.Array
+    ) -> tuple[Any, Any, Any]:
+        """Return potential and current density on the grid of the image, and the current through
+        every plane.
+        """
+        axis = number if run.axis is None else run.axis
+        lengths, geometry = _in_order(run, run.lengths), _in_order(run, run.geometry)
+        # Area over distance, times the distance: the area of a face, as in `current_density`.
+        faces = [g * length / n for g, length, n in zip(geometry, lengths, self.voxels.shape, strict=True)]
+        scales = np.asarray([float(scale) * lengths[axis] / face for face in faces], scale.dtype)
+        flux = parts_of.current_density(parts, levels, row, u, scales)
+        phi = self._of_image(parts_of.potential(parts, row, u), run)
+        currents = np.asarray(parts_of.currents(parts, levels, row, u, axis))
+        return phi, tuple(self._of_image(part, run) for part in flux), currents
 
     def _assembled(
         self, axis: str, found: Any, scale: np.ndarray, porosity: float, share: np.ndarray, inside: Any, cells: int,
-        image: Any,
+        image: Any, notes: tuple[str, ...],
     ) -> Conductivity:  # fmt: skip
         medium, several = self.voxels.medium, axis == "all"
         values = [run.conductivity(matrix, scale, self.fluid) for run, matrix, *_ in found]
         stats = jax.tree.map(lambda *v: jnp.asarray(np.stack(v)), *(s for _, _, ended, *_ in found for s in ended))
         result = assembled(
             values, stats, share, porosity, self._bounds(inside, cells), axis=axis, boundaries=self.boundaries,
-            medium=medium, fluid=self.fluid, tolerance=self.tolerance, unit=self.unit,
+            medium=medium, fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
         )  # fmt: skip
-        slopes, potential, currents = found[0][3], None, None
-        if self.fields:
-            phi = [self._returned(p, "potential", image) for *_, found_phi, _ in found for p in found_phi]
-            flows = [c for *_, found_currents in found for c in found_currents]
-            potential, currents = (phi, flows) if several else (phi[0], flows[0])
+        slopes, fields = found[0][3], []
+        for phi, flux, currents in (of_drive for *_, of_run in found for of_drive in of_run):
+            density = tuple(self._returned(part, "current density", image, self.unit) for part in flux)
+            fields.append((self._returned(phi, "potential", image), density, currents))
+        potential, flux, currents = (list(of) for of in zip(*fields, strict=True)) if fields else (None,) * 3
+        if fields and not several:
+            potential, flux, currents = fields[0]
         if slopes is not None:
             slopes = self._returned(slopes, "derivative of the effective conductivity", image)
         if self.throw and not bool(np.all(np.asarray(result.converged))):
@@ -217,13 +314,15 @@ class _Solve:
                 f"conductivity() did not converge to tolerance={self.tolerance:g} in max_iterations={self.most} steps; ask for "
                 f"less accuracy, or allow more steps. The best estimate of the error is {float(np.max(np.asarray(result.solver_error))):.2g}."
             )
-        return replace(result, currents=currents, potential=potential, gradient=slopes)
+        return replace(result, currents=currents, potential=potential, flux=flux, gradient=slopes)
 
-    def _returned(self, array: jax.Array, name: str, image: Any) -> Any:
+    def _returned(self, array: jax.Array, name: str, image: Any, unit: str = "") -> Any:
         if self.source.image is None:
             return returned(array, image, self.voxels.grid)
         store = self.gradient if name.startswith("derivative") and self.gradient is not True else None
-        return save(array, store, like=image, field_name=name)
+        if store is None and self.voxels.world.count > 1:
+            return array  # an image in memory would be that of one process
+        return save(array, store, like=image, field_name=name, field_unit=unit)
 
     def _bounds(self, inside: Any, cells: int) -> Any:
         """Return the bounds: exact sums over the values that occur, or over all voxels."""

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+from lithax.arrays import is_traced
 from lithax.solve._conduction_problem import Faces, face_weights, pore_faces
 from lithax.solve._conduction_solve import Settings
 from lithax.solve._layout import Layout
@@ -227,3 +228,17 @@ def weights_of_pores(pore: jax.Array, keep: jax.Array | None, layout: Layout) ->
         As `plan_run` makes it.
     """
     return pore_faces(layout, pore if keep is None else pore & keep)
+
+
+def check_fluid(fluid: Any, reservoir: int) -> None:
+    """Raise TypeError or ValueError if there is no conductivity for reservoirs, or it is none."""
+    if fluid is None:
+        if reservoir:
+            raise ValueError(f"reservoir={reservoir} needs fluid=, the conductivity of what is in it.")
+        return
+    if is_traced(fluid):
+        return
+    if not isinstance(fluid, int | float | np.number) and getattr(fluid, "shape", None) != ():
+        raise TypeError(f"fluid={fluid!r} must be a number, the conductivity of the pore fluid.")
+    if not 0 < float(fluid) < np.inf:
+        raise ValueError(f"fluid={fluid!r} must be finite and above 0, the conductivity of the pore fluid.")

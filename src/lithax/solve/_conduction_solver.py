@@ -16,6 +16,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
+from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note
 from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights, weights_of_pores
 from lithax.solve._conduction_solve import (
@@ -97,13 +98,8 @@ class ConductionSolver:
         for run in self.runs(axis):
             joined = percolation(conducting, run.axis, self._ends, self.boundaries.periodic(run.axis or 0))
             if joined.corners_only:
-                warnings.warn(
-                    f"nothing joins the ends along {AXES[run.axis or 0]} through voxel faces, but something does through edges and "
-                    "corners: throats are at the limit of the voxels; scan or segment at a finer resolution.",
-                    UserWarning,
-                    stacklevel=4,
-                )
-                notes.append("paths through edges and corners of voxels were not counted: throats at the voxel limit")
+                warnings.warn(corners_warning(run.axis or 0), UserWarning, stacklevel=4)
+                notes.append(CORNERS)
             notes += self._percolation_note(run, conducting_voxels, cells)
             found.append((run, joined, *self._solve_on_host(run, joined, conducting_voxels)))
             give_back(self.medium.shape)
@@ -130,9 +126,7 @@ class ConductionSolver:
             above if self.domain.mask is None else above & self.domain.mask, run.axis, self._ends,
             self.boundaries.periodic(run.axis or 0), look_at_corners=False,
         )  # fmt: skip
-        along = "" if run.axis is None else f" along {AXES[run.axis]}"
-        text = f"every voxel conducts; of at least {level:.4g} are {100 * joined.total / cells:.3g} % of the sample"
-        return [f"{text}, and {100 * joined.percolating / cells:.3g} % join the ends{along}"]
+        return [level_note(level, joined.total / cells, joined.percolating / cells, run.axis)]
 
     @property
     def _ends(self) -> str:
@@ -355,7 +349,4 @@ def _air(pore: np.ndarray, axis: str, domain: Domain) -> Any:
         return
     along = np.moveaxis(pore, AXES.index(axis), 0)
     if all(along[:, j, k].all() for j in (0, -1) for k in (0, -1)):
-        yield (
-            "the pore space fills all four edges of the image along the axis: it may be the air around a plug; pass "
-            "where=lx.regions.Cylinder(...) to leave it out"
-        )
+        yield AIR

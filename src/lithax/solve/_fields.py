@@ -13,7 +13,7 @@ from lithax.solve._conduction_problem import Drive, Faces, face_values, slice_cu
 from lithax.solve._conduction_setup import Run
 
 
-def _driven(run: Run, number: int) -> int:
+def driven(run: Run, number: int) -> int:
     """Return the solver's axis that a drive is along."""
     return number if run.axis is None else 0
 
@@ -28,7 +28,7 @@ def _in_order(run: Run, v: jax.Array) -> jax.Array:
 @eqx.filter_jit
 def potential_of(run: Run, drive: Drive, u: jax.Array, number: int) -> jax.Array:
     """Return the potential at voxel centres, falling by one along the axis."""
-    axis = _driven(run, number)
+    axis = driven(run, number)
     n = run.spans[axis]
     ramp = ((jnp.arange(n) + 0.5) * drive.steps[axis]).reshape([-1 if a == axis else 1 for a in range(3)])
     return _in_order(run, 1 - (run.settings.layout.cells(u) + ramp).astype(u.dtype))
@@ -44,7 +44,7 @@ def current_density(
     Means of the two faces of a voxel.
     """
     layout = run.settings.layout
-    length = run.lengths[_driven(run, number)]
+    length = run.lengths[driven(run, number)]
     found: dict[int, jax.Array] = {}
     for axis in range(3):
         current = face_values(layout, faces[axis], axis) * drive.differences(layout, layout.filled(u), axis)
@@ -70,7 +70,7 @@ def current_density(
 @eqx.filter_jit
 def relative_currents(run: Run, drive: Drive, faces: Faces, u: jax.Array, number: int) -> jax.Array:
     """Return the current through every plane of faces across the axis, relative to their mean."""
-    currents = slice_currents(run.settings.layout, faces, drive, u, _driven(run, number))
+    currents = slice_currents(run.settings.layout, faces, drive, u, driven(run, number))
     mean = jnp.mean(currents)
     return currents / jnp.where(mean == 0, 1, mean)
 
@@ -83,28 +83,57 @@ def guess_from(x0: Any, run: Run, number: int, shape: tuple[int, int, int], rese
     TypeError, ValueError
         If there is no potential, or it is finer than the image.
     """
-    potential = getattr(x0, "potential", x0)
-    if potential is None:
-        raise ValueError("x0= has no potential; solve with fields=True to start from the result.")
-    if isinstance(potential, list | tuple):
-        potential = potential[number if run.axis is None else (run.axis if len(potential) == 3 else 0)]
+    potential = potential_to_start_from(x0, run, number)
     potential = np.asarray(potential[...] if hasattr(potential, "frame") else potential)
-    if potential.ndim != 3 or any(m > n or n % m for m, n in zip(potential.shape, shape, strict=True)):
-        raise ValueError(
-            f"x0= has shape {potential.shape}, the image {shape}; along each axis the image must have as many voxels or a whole "
-            f"multiple of them."
-        )
-    axis = run.order[_driven(run, number)]
-    factors = [n // m for m, n in zip(potential.shape, shape, strict=True)]
-    coarse = potential.shape[axis]
-    # The ramp goes, the deviation from it stays what it was: coarse voxels hold it for all of
-    # theirs.
+    factors = whole_multiples(potential.shape, shape)
+    axis = run.order[driven(run, number)]
     dtype = np.result_type(potential.dtype, np.float32)
-    ramp = ((np.arange(coarse, dtype=dtype) + 0.5) / coarse).reshape([-1 if a == axis else 1 for a in range(3)])
-    deviation = 1 - ramp - potential
+    ramp = ramp_of(np.arange(potential.shape[axis], dtype=dtype), potential.shape[axis])
+    deviation = 1 - ramp.reshape([-1 if a == axis else 1 for a in range(3)]) - potential
     for a, factor in enumerate(factors):
         deviation = np.repeat(deviation, factor, a) if factor > 1 else deviation
     turned = deviation.transpose(run.order)
     if reservoir:
         turned = np.pad(turned, [(reservoir, reservoir), (0, 0), (0, 0)])
     return jnp.asarray(turned)
+
+
+def potential_to_start_from(x0: Any, run: Run, number: int) -> Any:
+    """Return the potential of one drive from a result, or from potentials as a result has them.
+
+    Raises
+    ------
+    ValueError
+        If the result has none.
+    """
+    potential = getattr(x0, "potential", x0)
+    if potential is None:
+        raise ValueError("x0= has no potential; solve with fields=True to start from the result.")
+    if isinstance(potential, list | tuple):
+        potential = potential[number if run.axis is None else (run.axis if len(potential) == 3 else 0)]
+    return potential
+
+
+def whole_multiples(coarse: tuple[int, ...], shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return how many voxels of an image lie along each axis in one of a first guess.
+
+    Raises
+    ------
+    ValueError
+        If they are no whole numbers.
+    """
+    if len(coarse) != 3 or any(m > n or n % m for m, n in zip(coarse, shape, strict=True)):
+        raise ValueError(
+            f"x0= has shape {tuple(coarse)}, the image {shape}; along each axis the image must have as many voxels or a whole "
+            f"multiple of them."
+        )
+    x, y, z = (n // m for m, n in zip(coarse, shape, strict=True))
+    return x, y, z
+
+
+def ramp_of(places: Any, count: int) -> Any:
+    """Return how far the ramp has risen at the centres of `count` voxels.
+
+    A guess gives the deviation from it, which coarse voxels hold for all of theirs.
+    """
+    return (places + 0.5) / count

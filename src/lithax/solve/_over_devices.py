@@ -80,10 +80,7 @@ class AbstractVoxels:
 
     def inside(self, start: Index, shape: tuple[int, ...]) -> np.ndarray | None:
         """Return which voxels of a piece belong to the sample; None for all."""
-        if self.selection is None:
-            return None
-        x, y, z = shape
-        return self.selection.block(ChunkCache(0), start, (x, y, z), (0, 0, 0), "reflect", False)
+        return None if self.selection is None else inside_of(self.selection, start, shape)
 
     def looked_up(self, voxels: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Return what a table says of each voxel, one entry for each value that occurs."""
@@ -91,15 +88,7 @@ class AbstractVoxels:
 
     def placed(self, parts: dict[Index, tuple[Any, np.ndarray]], dtype: Any) -> jax.Array:
         """Return an array on the grid from the voxels of each piece; zero elsewhere."""
-        buffers = []
-        for piece in self.raw.addressable_shards:
-            start = tuple(s.indices(n)[0] for s, n in zip(piece.index, self.grid.filled, strict=True))
-            whole = np.zeros(self.grid.part, dtype)
-            if start in parts:
-                values = parts[start][1]  # pyright: ignore[reportArgumentType]
-                whole[tuple(slice(0, n) for n in values.shape)] = values
-            buffers.append(jax.device_put(whole, piece.device))
-        return jax.make_array_from_single_device_arrays(self.grid.filled, sharding_of(self.grid.mesh), buffers)
+        return _from_pieces(self.raw, self.grid, {start: v for start, (_, v) in parts.items()}, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +131,21 @@ def pieces_of(array: jax.Array, grid: ShardedGrid) -> Iterator[tuple[Index, Any,
         if min(lengths) > 0:
             x, y, z = (a for a, _ in spans)
             yield (x, y, z), piece.device, np.asarray(piece.data)[tuple(slice(0, n) for n in lengths)]
+
+
+def _from_pieces(like: jax.Array, grid: ShardedGrid, pieces: dict[Index, np.ndarray], dtype: Any) -> jax.Array:
+    """Return an array on a grid from the voxels of each piece, by where it begins; zero
+    elsewhere.
+    """
+    buffers = []
+    for piece in like.addressable_shards:
+        x, y, z = (s.indices(n)[0] for s, n in zip(piece.index, grid.filled, strict=True))
+        whole = np.zeros(grid.part, dtype)
+        if (x, y, z) in pieces:
+            values = pieces[x, y, z]
+            whole[tuple(slice(0, n) for n in values.shape)] = values
+        buffers.append(jax.device_put(whole, piece.device))
+    return jax.make_array_from_single_device_arrays(grid.filled, sharding_of(grid.mesh), buffers)
 
 
 def source_over_devices(image: Any, shape: Any, spacing: Any) -> tuple[Source, AbstractWorld]:
@@ -194,54 +198,139 @@ def read_voxels(
     """Bring the voxels onto the grid, and say what they conduct; the errors are those of
     `read_medium`.
     """
-    raw, present, tally, selection = read_values(image, source, grid, world, where)
+    # A field of float16 is solved in float32, and has a largest number, too.
+    kind = np.dtype(image.dtype) if source.image is None else image.stored.dtype
+    largest = float(np.finfo(kind).max) if np.dtype(kind).kind == "f" else math.inf
+    raw, present, tally, selection = read_values(image, source, grid, world, where, largest)
     medium = read_medium(present.reshape(-1, 1, 1), pore, values)
     return Voxels(raw, grid, world, present, tally, selection, medium)
 
 
 def read_values(
-    image: Any, source: Source, grid: ShardedGrid, world: AbstractWorld, where: Any
+    image: Any, source: Source, grid: ShardedGrid, world: AbstractWorld, where: Any, largest: float
 ) -> tuple[jax.Array, np.ndarray, np.ndarray, Any]:
     """Bring the voxels onto the grid; return them, the values that occur and how often, and the
     selection.
+
+    A field may hold anything outside of the selection: if there is something that is not between 0
+    and `largest`, it is 0 there.
     """
     raw = regridded(image, grid.shape, grid) if source.image is None else grid.load(image.stored)
-    kind = np.dtype(raw.dtype).kind
-    found = [voxels for _, _, voxels in pieces_of(raw, grid)]
-    if kind == "f":
-        # NaN is the largest and the smallest of all.
-        ends = [float(f(v)) for v in found for f in (np.min, np.max)]
-        extremes = np.asarray([e for part in world.gather(ends) for e in part])
-        present = np.asarray([extremes.min(), extremes.max()], raw.dtype)
-        tally = np.zeros(0, int)
-    else:
-        counted: dict[int, int] = {}
-        own = [np.unique(v, return_counts=True) for v in found]
-        for part in world.gather([(v.tolist(), n.tolist()) for v, n in own]):
-            for keys, numbers in part:
-                for key, number in zip(keys, numbers, strict=True):
-                    counted[key] = counted.get(key, 0) + number
-        present = np.asarray(sorted(counted), raw.dtype)
-        tally = np.asarray([counted[key] for key in sorted(counted)])
-    selection = make_selection(
-        as_domain(where), Frame(grid.shape, source.spacing) if source.image is None else source.frame
-    )
-    return raw, present, tally, selection
+    frame = Frame(grid.shape, source.spacing) if source.image is None else source.frame
+    selection = make_selection(as_domain(where), frame)
+    if np.dtype(raw.dtype).kind == "f":
+        extremes = _extremes(raw, grid, world)
+        if selection is not None and not (extremes[0] >= 0 and extremes[1] <= largest):
+            inside = {
+                start: np.where(inside_of(selection, start, v.shape), v, 0) for start, _, v in pieces_of(raw, grid)
+            }
+            raw = _from_pieces(raw, grid, inside, raw.dtype)
+            extremes = _extremes(raw, grid, world)
+        return raw, extremes.astype(raw.dtype), np.zeros(0, int), selection
+    counted: dict[int, int] = {}
+    own = [np.unique(v, return_counts=True) for _, _, v in pieces_of(raw, grid)]
+    for part in world.gather([(v.tolist(), n.tolist()) for v, n in own]):
+        for keys, numbers in part:
+            for key, number in zip(keys, numbers, strict=True):
+                counted[key] = counted.get(key, 0) + number
+    present = np.asarray(sorted(counted), raw.dtype)
+    return raw, present, np.asarray([counted[key] for key in sorted(counted)]), selection
 
 
-def regridded(array: jax.Array, shape: Index, grid: ShardedGrid, order: tuple[int, int, int] = (0, 1, 2)) -> jax.Array:
-    """Return an array with other filler, or none, on a grid; `order`: its axes in that of the
-    grid's.
-    """
-    return settled(_placed(array, shape, grid, order))
+def _extremes(raw: jax.Array, grid: ShardedGrid, world: AbstractWorld) -> np.ndarray:
+    """Return the smallest and the largest value; NaN is both."""
+    own = [float(f(v)) for _, _, v in pieces_of(raw, grid) for f in (np.min, np.max)]
+    found = np.asarray([e for part in world.gather(own) for e in part])
+    return np.asarray([found.min(), found.max()])
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def _placed(array: jax.Array, shape: Index, grid: ShardedGrid, order: tuple[int, int, int]) -> jax.Array:
+def inside_of(selection: Any, start: Index, shape: tuple[int, ...]) -> np.ndarray:
+    """Return which voxels of a piece a selection takes in."""
     x, y, z = shape
-    v = jnp.transpose(array[:x, :y, :z], order)
-    v = jnp.pad(v, [(0, f - n) for f, n in zip(grid.filled, v.shape, strict=True)])
+    return selection.block(ChunkCache(0), start, (x, y, z), (0, 0, 0), "reflect", False)
+
+
+def regridded(
+    array: jax.Array,
+    shape: Index,
+    grid: ShardedGrid,
+    order: tuple[int, int, int] = (0, 1, 2),
+    by: tuple[int, int, int] = (0, 0, 0),
+) -> jax.Array:
+    """Return an array with other filler, or none, on a grid.
+
+    Parameters
+    ----------
+    array
+        On any devices.
+    shape
+        Of the voxels that are taken over.
+    grid
+        Where they shall lie.
+    order
+        The axes of the array in the order of the grid's.
+    by
+        How many layers further up they shall lie along each axis of the array, above layers of
+        zeros; negative: so many layers of the array before them are left out.
+    """
+    return settled(_placed(array, shape, grid, order, by))
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _placed(
+    array: jax.Array, shape: Index, grid: ShardedGrid, order: tuple[int, int, int], by: tuple[int, int, int]
+) -> jax.Array:
+    v = array[tuple(slice(max(0, -k), max(0, -k) + n) for k, n in zip(by, shape, strict=True))]
+    before = [max(0, by[a]) for a in order]
+    v = jnp.transpose(v, order)
+    v = jnp.pad(v, [(k, f - n - k) for k, f, n in zip(before, grid.filled, v.shape, strict=True)])
     return jax.lax.with_sharding_constraint(v, sharding_of(grid.mesh))
+
+
+def between_reservoirs(
+    voxels: jax.Array, section: jax.Array | None, value: Any, shape: Index, grid: ShardedGrid, axis: int, layers: int
+) -> jax.Array:
+    """Return voxels on a grid that is longer along an axis, between layers that hold a value.
+
+    Parameters
+    ----------
+    voxels
+        On any grid.
+    section
+        Boolean, like the voxels: where its first plane across the axis is True, the layers are
+        open; None for all of it.
+    value
+        In the open part of the layers; zero elsewhere.
+    shape
+        Of the voxels.
+    grid
+        Where they shall lie; its shape is theirs and twice the layers.
+    axis, layers
+        Along which, and how many on each side.
+    """
+    return settled(_between(voxels, section, jnp.asarray(value, voxels.dtype), shape, grid, axis, layers))
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5, 6))
+def _between(
+    voxels: jax.Array, section: Any, value: Any, shape: Index, grid: ShardedGrid, axis: int, layers: int
+) -> jax.Array:
+    by = along(axis, layers)
+    moved = _placed(voxels, shape, grid, (0, 1, 2), by)
+    place = [jnp.arange(n).reshape([-1 if b == a else 1 for b in range(3)]) for a, n in enumerate(grid.filled)]
+    open_ends = (place[axis] < layers) | (place[axis] >= layers + shape[axis])
+    for here, n in zip(place, grid.shape, strict=True):
+        open_ends = open_ends & (here < n)
+    if section is not None:
+        first = _placed(section, shape, grid, (0, 1, 2), by)
+        open_ends = open_ends & jax.lax.slice_in_dim(first, layers, layers + 1, axis=axis)
+    return jnp.where(open_ends, value, moved)
+
+
+def along(axis: int, count: int) -> Index:
+    """Return a number along one axis, and 0 along the others."""
+    x, y, z = (count if a == axis else 0 for a in range(3))
+    return x, y, z
 
 
 def returned(array: jax.Array, like: jax.Array, grid: ShardedGrid) -> jax.Array:

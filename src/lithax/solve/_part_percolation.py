@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lithax.arrays import joined_around, label_block, touching_pairs
+from lithax.arrays import HALF_OFFSETS, joined_around, label_block, touching_pairs
 from lithax.grid import Index
 from lithax.runtime import AbstractWorld
 from lithax.solve._percolation import joining_ends
@@ -36,6 +36,8 @@ class PartPercolation:
     total: int
     accessible: int
     percolating: int
+    corners_only: bool
+    """Nothing joins the ends through faces, but something does through edges and corners."""
 
 
 def percolation_of_parts(
@@ -45,6 +47,8 @@ def percolation_of_parts(
     ends: str,
     periodic: tuple[bool, bool, bool],
     world: AbstractWorld,
+    *,
+    look_at_corners: bool = True,
 ) -> PartPercolation:
     """Find what joins the ends of an image that lies in pieces; every process must call it.
 
@@ -55,79 +59,122 @@ def percolation_of_parts(
         up a grid, and end where their neighbours begin.
     shape
         Of the image.
-    axis, ends, periodic
+    axis, ends, periodic, look_at_corners
         As in `percolation`.
     world
         The processes.
     """
-    known, told = {}, []
-    for start, conducting in pieces.items():
-        labels, count = label_block(conducting)
-        on_faces = {(a, end): np.take(labels, end, a) for a in range(3) for end in (0, -1)}
-        outer = np.unique(np.concatenate([[0], *(v.reshape(-1) for v in on_faces.values())]))
-        number = np.zeros(count + 1, np.int64)
-        number[outer] = np.arange(len(outer))
-        sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
-        size = (int(conducting.shape[0]), int(conducting.shape[1]), int(conducting.shape[2]))
-        told.append(
-            _Faces(
-                start,
-                size,
-                {k: number[v].astype(np.int32) for k, v in on_faces.items()},
-                sizes[outer],
-                int(sizes[1:].sum()),
+    found = _Labelled(pieces, shape, world, 6)
+    joins, touches = found.joining(axis, ends, periodic)
+    sizes = np.concatenate([[0], *(piece.sizes[1:] for piece in found.everyone)])
+    total, percolating = sum(piece.total for piece in found.everyone), int(sizes[joins].sum())
+    corners = False
+    if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
+        nowhere = (False, False, False)
+        corners = bool(_Labelled(pieces, shape, world, 26).joining(axis, ends, nowhere)[0].any())
+    return PartPercolation(found.among(joins), total, int(sizes[touches].sum()), percolating, corners)
+
+
+class _Labelled:
+    """Components of all pieces, joined between them; `connectivity`: 6, or 26."""
+
+    def __init__(
+        self, pieces: Mapping[Index, np.ndarray], shape: Index, world: AbstractWorld, connectivity: int
+    ) -> None:
+        self.shape, self.connectivity = shape, connectivity
+        self.known: dict[Index, tuple[np.ndarray, np.ndarray]] = {}
+        told = []
+        for start, conducting in pieces.items():
+            labels, count = label_block(conducting, connectivity)
+            on_faces = {(a, end): np.take(labels, end, a) for a in range(3) for end in (0, -1)}
+            outer = np.unique(np.concatenate([[0], *(v.reshape(-1) for v in on_faces.values())]))
+            number = np.zeros(count + 1, np.int64)
+            number[outer] = np.arange(len(outer))
+            sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
+            size = (int(conducting.shape[0]), int(conducting.shape[1]), int(conducting.shape[2]))
+            told.append(
+                _Faces(
+                    start,
+                    size,
+                    {k: number[v].astype(np.int32) for k, v in on_faces.items()},
+                    sizes[outer],
+                    int(sizes[1:].sum()),
+                )
             )
-        )
-        known[start] = labels, number
-    everyone = [piece for found in world.gather(told) for piece in found]
-    first = np.cumsum([0, *(len(piece.sizes) - 1 for piece in everyone)])
-    faces = {
-        piece.start: (piece, {k: np.where(v > 0, v + f, 0) for k, v in piece.labels.items()})
-        for piece, f in zip(everyone, first, strict=False)
-    }
-    count = int(first[-1])
-    groups, wraps = joined_around(count, *_pairs(faces, shape, periodic))
+            self.known[start] = labels, number
+        self.everyone = [piece for found in world.gather(told) for piece in found]
+        self.first = np.cumsum([0, *(len(piece.sizes) - 1 for piece in self.everyone)])
+        self.faces = {
+            piece.start: (piece, {k: np.where(v > 0, v + f, 0) for k, v in piece.labels.items()})
+            for piece, f in zip(self.everyone, self.first, strict=False)
+        }
 
-    def face(across: int, end: int) -> Sequence[tuple[np.ndarray, tuple[int, int]]]:
-        found = []
-        for start, (piece, labels) in faces.items():
-            at_end = start[across] == 0 if end == 0 else start[across] + piece.shape[across] == shape[across]
-            if at_end:
-                one, other = (n for a, n in enumerate(start) if a != across)
-                found.append((labels[across, end], (one, other)))
-        return found
+    def joining(self, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]) -> tuple[np.ndarray, np.ndarray]:
+        """Return which labels belong to a component that joins the ends, and which to one that
+        touches one.
+        """
+        groups, wraps = joined_around(int(self.first[-1]), *self._pairs(periodic))
 
-    joins, touches = joining_ends(face, shape, groups, wraps, axis, ends)
-    sizes = np.concatenate([[0], *(piece.sizes[1:] for piece in everyone)])
-    keep = {}
-    for piece, f in zip(everyone, first, strict=False):
-        if piece.start in known:
-            labels, number = known[piece.start]
-            own = np.concatenate([[False], joins[f + 1 : f + len(piece.sizes)]])
-            keep[piece.start] = own[number][labels]
-    return PartPercolation(
-        keep, sum(piece.total for piece in everyone), int(sizes[touches].sum()), int(sizes[joins].sum())
-    )
+        def face(across: int, end: int) -> Sequence[tuple[np.ndarray, tuple[int, int]]]:
+            found = []
+            for start, (piece, labels) in self.faces.items():
+                at_end = start[across] == 0 if end == 0 else start[across] + piece.shape[across] == self.shape[across]
+                if at_end:
+                    one, other = (n for a, n in enumerate(start) if a != across)
+                    found.append((labels[across, end], (one, other)))
+            return found
 
+        return joining_ends(face, self.shape, groups, wraps, axis, ends)
 
-def _pairs(
-    faces: Mapping[Index, tuple[_Faces, dict]], shape: Index, periodic: Sequence[bool]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which components touch between pieces and around periodic ends, and by how many
-    periods the image goes on between the two.
-    """
-    pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
-    for start, (piece, labels) in faces.items():
-        for axis, offset in enumerate(((1, 0, 0), (0, 1, 0), (0, 0, 1))):
-            there = list(start)
-            there[axis] += piece.shape[axis]
-            around = there[axis] == shape[axis]
-            if around:
-                there[axis] = 0
-            x, y, z = there
-            if (periodic[axis] or not around) and (x, y, z) in faces:
-                low, high = labels[axis, -1], faces[x, y, z][1][axis, 0]
-                met = touching_pairs(np.expand_dims(low, axis), np.expand_dims(high, axis), offset, 6)
+    def among(self, joins: np.ndarray) -> dict[Index, np.ndarray]:
+        """Return for each piece of this process which voxels have a label that is True."""
+        keep = {}
+        for piece, f in zip(self.everyone, self.first, strict=False):
+            if piece.start in self.known:
+                labels, number = self.known[piece.start]
+                own = np.concatenate([[False], joins[f + 1 : f + len(piece.sizes)]])
+                keep[piece.start] = own[number][labels]
+        return keep
+
+    def _pairs(self, periodic: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+        """Return which components touch between pieces and around periodic ends, and by how many
+        periods the image goes on between the two.
+        """
+        pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
+        begins = [sorted({start[a] for start in self.faces}) for a in range(3)]
+        for start, (_, labels) in self.faces.items():
+            for offset in HALF_OFFSETS if self.connectivity == 26 else _FORWARD:
+                there, around = zip(*map(_toward, begins, start, offset, periodic), strict=True)
+                if None in there or there not in self.faces:
+                    continue
+                low, high = (
+                    _slab(of, tuple(sign * step for step in offset))
+                    for of, sign in ((labels, 1), (self.faces[there][1], -1))
+                )
+                met = touching_pairs(low, high, offset, self.connectivity)
                 pairs.append(met)
                 winding.append(np.broadcast_to(np.asarray(offset) * around, (len(met), 3)))
-    return np.concatenate(pairs), np.concatenate(winding)
+        return np.concatenate(pairs), np.concatenate(winding)
+
+
+_FORWARD = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+
+
+def _toward(begins: list[int], start: int, step: int, periodic: bool) -> tuple[int | None, bool]:
+    """Return where the next piece begins along an axis, None if there is none, and whether it is
+    around the end.
+    """
+    place = begins.index(start) + step
+    if 0 <= place < len(begins):
+        return begins[place], False
+    return (begins[place % len(begins)], True) if periodic else (None, False)
+
+
+def _slab(labels: dict[tuple[int, int], np.ndarray], side: tuple[int, ...]) -> np.ndarray:
+    """Return the labels on a side of a piece, one voxel thick along each axis in which it looks
+    that way: a face, an edge or a corner.
+    """
+    axis = next(a for a, step in enumerate(side) if step)
+    found = np.expand_dims(labels[axis, -1 if side[axis] > 0 else 0], axis)
+    ends = {0: slice(None), 1: slice(-1, None), -1: slice(0, 1)}
+    return found[tuple(slice(None) if a == axis else ends[step] for a, step in enumerate(side))]

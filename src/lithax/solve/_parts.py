@@ -210,16 +210,20 @@ def levels_of(parts: Parts, fields: tuple[jax.Array, ...]) -> Levels:
 
 
 @partial(jax.jit, static_argnums=0)
-def begin(parts: Parts, levels: Levels, steps: jax.Array) -> State:
-    """Return the state before the first step."""
+def begin(parts: Parts, levels: Levels, steps: jax.Array, guess: jax.Array | None = None) -> State:
+    """Return the state before the first step; `guess`: what is added to the ramp to begin with, on
+    the grid.
+    """
 
-    def make(levels: Any, steps: jax.Array) -> State:
-        operator = _multigrid(parts, levels).levels[0]
-        b = _right_hand_side(parts.layout, operator.faces, steps)
-        nothing = jnp.zeros_like(b)
-        return start(operator, b, None, _energy(parts.layout, operator.faces, steps, nothing, steps, nothing))
+    def make(levels: Any, steps: jax.Array, *guess: jax.Array) -> State:
+        layout, operator = parts.layout, _multigrid(parts, levels).levels[0]
+        b = _right_hand_side(layout, operator.faces, steps)
+        u = layout.filled(layout.pad(guess[0].astype(b.dtype))) if guess else jnp.zeros_like(b)
+        return start(operator, b, u if guess else None, _energy(layout, operator.faces, steps, u, steps, u))
 
-    return parts.run(make, (_level_specs(parts), PartitionSpec()), levels, steps, out=_state_specs(parts))
+    given = () if guess is None else (guess,)
+    into = (_level_specs(parts), PartitionSpec(), *(parts.own for _ in given))
+    return parts.run(make, into, levels, steps, *given, out=_state_specs(parts))
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=4)
@@ -318,6 +322,29 @@ def potential(parts: Parts, steps: jax.Array, u: jax.Array) -> jax.Array:
         return jnp.where(layout.valid(), 1 - (layout.cells(u) + ramp), 0)
 
     return parts.run(make, (PartitionSpec(), parts.own), steps, u, out=parts.own)
+
+
+@partial(jax.jit, static_argnums=0)
+def current_density(
+    parts: Parts, levels: Levels, steps: jax.Array, u: jax.Array, scales: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the current density along x, y and z at voxel centres on the grid: the mean of that
+    through the two faces of a voxel, times `scales`, one number for each axis.
+    """
+
+    def make(faces: Any, steps: jax.Array, u: jax.Array, scales: jax.Array) -> Any:
+        layout = parts.layout
+        u, found = layout.filled(u), []
+        for axis in range(3):
+            both = jnp.zeros((), u.dtype)
+            for above in (0, 1):
+                both = both + layout.shifted(faces[axis], axis, above) * _drop(layout, steps, u, axis, above)
+            mean = layout.cells(layout.widened(0.5 * scales[axis] * both))
+            found.append(jnp.where(layout.valid(), mean, 0))
+        return tuple(found)
+
+    into = ((parts.own,) * 3, PartitionSpec(), parts.own, PartitionSpec())
+    return parts.run(make, into, levels[0][0], steps, u, scales, out=(parts.own,) * 3)
 
 
 @partial(jax.jit, static_argnums=(0, 4))

@@ -97,7 +97,7 @@ def permeability_over_devices(
     world = image.world if is_image else connected()
     grid = ShardedGrid(size, mesh_of(image, source))
     with together(world):
-        raw, present, tally, selection = read_values(image, source, grid, world, where)
+        raw, present, tally, selection = read_values(image, source, grid, world, where, 1.0)
         table = present.reshape(-1, 1, 1)
         some = None if where is None else np.ones(table.shape, bool)  # so that a region may be all pore
         if table.dtype.kind == "f":
@@ -330,11 +330,15 @@ def _as_arrays(image: Any, grid: ShardedGrid, made: Permeability) -> Permeabilit
 
 
 def _as_images(image: Any, made: Permeability) -> Permeability:
-    """Return the fields as images, in the image's unit of length."""
+    """Return the fields in the image's unit of length: as images, or over several processes, where
+    an image in memory would be that of one, as arrays on the grid.
+    """
     length, unit = float(np.prod(image.frame.voxel_length)) ** (1 / 3), str(image.frame.voxel_unit)
 
     def of(field: Any, name: str, scale: float, unit: str) -> Any:
-        return None if field is None else save(scale * field, like=image, field_name=name, field_unit=unit)
+        if field is None or image.world.count > 1:
+            return field if field is None else scale * field
+        return save(scale * field, like=image, field_name=name, field_unit=unit)
 
     def velocity(parts: Any) -> Any:
         square = f"{unit}**2" if unit else ""

@@ -8,14 +8,20 @@ import numpy as np
 import lithax as lx
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
+options = {"pore": 0, "values": {0: 1.0, 1: 0.01}, "fluid": 1.0, "reservoir": int(sys.argv[3]), "tolerance": 1e-6}
 world = lx.runtime.connect(kind)
 image = lx.open(folder / "rock")
 try:
-    result = lx.solve.conductivity(image, pore=0, values={0: 1.0, 1: 0.01}, tolerance=1e-6, gradient=folder / "slope")
+    result = lx.solve.conductivity(image, fields=True, gradient=folder / "slope", **options)
 except RuntimeError as error:
     if world.first:
         print(error)
 else:
     assert len(set(world.gather(float(result.value)))) == 1
+    again = lx.solve.conductivity(image, x0=result, **options)
+    coarse = lx.solve.conductivity(image, x0=np.zeros((1, 5, 11), "f4"), **options)
+    found = [float(result.value), int(result.iterations), int(again.iterations), float(coarse.value)]
+    found += [float(v.sum()) for v in result.flux]
+    lx.save(result.potential, folder / "potential", like=image)
     if world.first:
-        print(repr(float(result.value)), float(np.sum(result.gradient[...])))
+        print(*found)

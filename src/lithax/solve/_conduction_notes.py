@@ -1,0 +1,26 @@
+"""What the result of a conduction solve says of the voxels: the same words, wherever these lie."""
+
+AXES = "xyz"
+
+
+def corners_warning(axis: int) -> str:
+    """Say that something joins the ends through edges and corners only."""
+    return (
+        f"nothing joins the ends along {AXES[axis]} through voxel faces, but something does through edges and "
+        "corners: throats are at the limit of the voxels; scan or segment at a finer resolution."
+    )
+
+
+CORNERS = "paths through edges and corners of voxels were not counted: throats at the voxel limit"
+
+AIR = (
+    "the pore space fills all four edges of the image along the axis: it may be the air around a plug; pass "
+    "where=lx.regions.Cylinder(...) to leave it out"
+)
+
+
+def level_note(level: float, above: float, joining: float, axis: int | None) -> str:
+    """Say what share of a field is at or above a level, and what share joins the ends there."""
+    along = "" if axis is None else f" along {AXES[axis]}"
+    text = f"every voxel conducts; of at least {level:.4g} are {100 * above:.3g} % of the sample"
+    return f"{text}, and {100 * joining:.3g} % join the ends{along}"
