@@ -40,3 +40,13 @@ def test_without_flow_there_is_none():
     assert found.permeability_unit == "voxel²"
     with pytest.raises(ValueError, match="flow=True"):
         lx.viz.permeability_crossplot(found)
+
+
+def test_porous_phases_that_a_cube_lacks_are_left_out_of_it():
+    labels = np.ones((8, 16, 8), np.uint8)
+    labels[:, 8:] = 2
+    image = lx.from_array(labels, voxel_length=(2, 2, 2), voxel_unit="um")
+    flow = {"permeability": {1: "1 mD", 2: "4 mD"}, "pore": None}
+    table = lx.solve.subvolumes(image, edge=8, axis="x", values={1: 1.0, 2: 1.0}, flow=flow)
+    assert table.permeability == pytest.approx([9.869233e-16, 4 * 9.869233e-16], rel=1e-3)  # uniform flow in each
+    assert table.converged.all()

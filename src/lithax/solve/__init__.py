@@ -31,3 +31,5 @@ from lithax.solve._threshold_sweep import ThresholdSweep as ThresholdSweep
 from lithax.solve._threshold_sweep import threshold_sweep as threshold_sweep
 from lithax.solve._two_fluids import TwoFluids as TwoFluids
 from lithax.solve._two_fluids import two_fluids as two_fluids
+from lithax.solve._upscaled import UpscaledPermeability as UpscaledPermeability
+from lithax.solve._upscaled import upscaled_permeability as upscaled_permeability

@@ -22,6 +22,7 @@ from lithax.solve._solve_memory import (
 )
 from lithax.solve._subvolumes import cubes_of, subvolumes
 from lithax.solve._threshold_sweep import threshold_sweep
+from lithax.solve._upscaled import memory_of_upscaling, sizes_of, upscaled_permeability
 
 
 @plans(conductivity)
@@ -85,6 +86,19 @@ def _plan_threshold_sweep(scan: Any, /, *_: Any, memory_limit: Any = None, **__:
     if found is None:
         raise TypeError("plan() of threshold_sweep needs an image, or an array of three axes.")
     return _plan("solve.threshold_sweep", scan, found[0], found[1], memory_limit)
+
+
+@plans(upscaled_permeability)
+def _plan_upscaled_permeability(
+    image: Any, /, *, edge: Any, check: Any = 1, memory_limit: Any = None, **__: Any,
+) -> Plan:  # fmt: skip
+    sizes = sizes_of(image, edge)
+    counts = [-(-n // e) for n, e in zip(image.shape, sizes, strict=True)]
+    pieces = check and math.prod(counts) > 1  # of two blocks an edge
+    x, y, z = (min(2 * e, n) if pieces else e for e, n in zip(sizes, image.shape, strict=True))
+    _, memory = memory_of_upscaling(image, (x, y, z))
+    plan = _plan("solve.upscaled_permeability", image, image.shape, memory, memory_limit)
+    return dataclasses.replace(plan, block_shape=sizes, blocks=math.prod(counts))
 
 
 def _plan(name: str, image: Any, shape: tuple[int, ...], memory: int, memory_limit: Any) -> Plan:

@@ -12,8 +12,8 @@ import numpy as np
 
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
+from lithax.solve._cube_flow import cube_permeability, plain_phases
 from lithax.solve._flow_input import area_of
-from lithax.solve._permeability import permeability
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,7 @@ class SubVolumes:
     """Infinite where nothing joins the ends; NaN where no fluid was named."""
     solver_error: np.ndarray
     converged: np.ndarray
+    """Whether the solve did, and that of the flow, if it was asked for."""
     permeability: np.ndarray
     """In `permeability_unit`; 0 where nothing joins the ends, infinite in a cube without solid; NaN
     if it was not asked for.
@@ -153,7 +154,10 @@ def subvolumes(
     frame = getattr(image, "frame", None)
     unit = area_of("" if frame is None else str(frame.voxel_unit))
     shared = {name: options[name] for name in ("pore", "spacing") if name in options}
-    flow_options = None if flow is False else shared | (flow if isinstance(flow, dict) else {})
+    flow_options = None
+    if flow is not False:
+        given = flow if isinstance(flow, dict) else {}
+        flow_options = shared | given | {"permeability": plain_phases(given.get("permeability"), unit)}
     rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
     from tqdm import tqdm
 
@@ -161,8 +165,12 @@ def subvolumes(
         box = tuple(slice(start, start + e) for start in place)
         cube = image[box]
         _add(rows, e, place, axis, cube, options)
-        k = _flow(cube, axis, flow_options)
+        if flow_options is None:
+            rows["permeability"].extend([np.nan] * (3 if axis == "all" else 1))
+            continue
+        k, converged = cube_permeability(np.asarray(cube), axis, flow_options)
         rows["permeability"].extend(k * (1.0 if unit is None else unit))
+        rows["converged"][-len(k) :] = [done and converged for done in rows["converged"][-len(k) :]]
     found = {name: np.asarray(values) for name, values in rows.items()}
     plain = "voxel²" if np.all(np.asarray(options.get("spacing", 1.0)) == 1) else "length²"
     return SubVolumes(**found, permeability_unit=plain if unit is None else "m²")
@@ -186,19 +194,6 @@ def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, .
         for e in edges
         for place in itertools.product(*(range(0, n - int(e) + 1, int(stride or e)) for n in shape))
     ]
-
-
-def _flow(cube: Any, axis: str, options: dict[str, Any] | None) -> np.ndarray:
-    """Return the permeability along each axis [length²]."""
-    count = 3 if axis == "all" else 1
-    if options is None:
-        return np.full(count, np.nan)
-    pore = np.asarray(cube)
-    if options.get("pore") is not None:
-        pore = np.isin(pore, np.atleast_1d(np.asarray(options["pore"])))
-    if pore.dtype == np.bool_ and (not pore.any() or pore.all()):  # findings here, not mistakes
-        return np.full(count, np.inf if pore.all() else 0.0)
-    return np.broadcast_to(np.asarray(permeability(cube, axis=axis, **options).value, float), (count,))
 
 
 def _add(rows: dict[str, list[Any]], edge: int, place: Any, axis: str, cube: Any, options: dict[str, Any]) -> None:
