@@ -167,6 +167,10 @@ def test_options_stand_once_in_a_command():
         ("convert rock.tif folder.npy", "folder.npy"),
         ("solve conductivity rock.zarr --value 0=5 --value 0=1", "phase 0 is given twice"),
         ("solve permeability rock.zarr --permeability 2=1mD --permeability 2=2", "phase 2 is given twice"),
+        (
+            "solve permeability rock.zarr --blocks 2 --sides no_slip --budget",
+            "--sides, --budget: of a solve of the whole",
+        ),
         ("solve conductivity rock.zarr --value five", "write PHASE=CONDUCTIVITY, such as 0=5.0"),
         ("solve conductivity rock.zarr", "Pass --pore 0 (which value is pore) or --value, once for each phase"),
         ("pyramid rock.tif", "name a TARGET, such as rock.ome.zarr"),

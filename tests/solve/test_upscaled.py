@@ -1,5 +1,6 @@
 """Upscaled permeability: exact where blocks are uniform, and as far off as it says where they are not."""
 
+import json
 import re
 
 import numpy as np
@@ -57,6 +58,19 @@ def test_one_axis_other_units_and_images_are_the_same(rock, made):
     assert isinstance(found.value, float)
     assert found.value == pytest.approx(4 * made.value[1], rel=1e-5)
     np.testing.assert_allclose(found.blocks, 4 * made.blocks, rtol=1e-5)
+
+
+def test_the_command_line_prints_and_writes_it(rock, made, tmp_path):
+    from click.testing import CliRunner
+
+    from lithax.cli import main
+
+    lx.from_array(rock, store=tmp_path / "rock.zarr")
+    given = ["solve", "permeability", str(tmp_path / "rock.zarr"), "--blocks", "8", "--quiet", "--json"]
+    done = CliRunner().invoke(main, [*given, str(tmp_path / "k.json")])
+    assert done.exit_code == 0, done.output
+    assert done.output.strip() == str(made)
+    assert json.loads((tmp_path / "k.json").read_text())["value"] == made.value.tolist()
 
 
 def test_blocks_overlap_where_the_edge_does_not_divide_the_image():

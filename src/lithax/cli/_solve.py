@@ -52,6 +52,12 @@ def _permeability(text: str) -> Any:
     "--tolerance", type=float, default=5e-3, show_default=True, help="Relative error that the solver may leave."
 )
 @click.option("--budget", is_flag=True, help="Also solve on split and on coarsened voxels: what the grid does to k.")
+@click.option(
+    "--blocks",
+    type=int,
+    metavar="EDGE",
+    help="For an image larger than memory: upscale k from blocks of so many voxels an edge.",
+)
 @JSON
 @QUIET
 @tell
@@ -68,6 +74,7 @@ def permeability_command(
     reservoir: int,
     tolerance: float,
     budget: bool,
+    blocks: int | None,
     as_json: str | None,
     quiet: bool,
     **options: Any,
@@ -81,27 +88,29 @@ def permeability_command(
     lithax solve permeability rock.zarr --pore 0
     lithax solve permeability rock.zarr --pore 0 --axis z --sides no_slip
     lithax solve permeability carbonate.zarr --pore 0 --permeability 2=1.5mD
+    lithax solve permeability large.zarr --pore 0 --blocks 128
     """
     from lithax.images import open as open_image
-    from lithax.solve import permeability
+    from lithax.solve import permeability, upscaled_permeability
 
+    whole = {
+        "--ends": ends != "pressure", "--sides": sides != "symmetric", "--reservoir": reservoir != 0, "--budget": budget,
+    }  # fmt: skip
+    if blocks is not None and any(whole.values()):
+        unused = ", ".join(name for name, given in whole.items() if given)
+        raise click.UsageError(f"{unused}: of a solve of the whole image; leave it out with --blocks.")
     make_room_for(as_json)
     given = {name: value for name, value in options.items() if value is not None}
     image = open_image(store, path=path, mode="r", **given)
-    found = permeability(
-        image,
-        axis=axis,
-        pore=list(pore) or None,
-        permeability=matrix or None,
-        ends=ends,
-        sides=sides,
-        wall=wall,
-        reservoir=reservoir,
-        tolerance=tolerance,
-        budget=("grid", "resolution") if budget else (),
-        progress=not quiet,
-    )
-    show(found, as_json)
+    shared: dict[str, Any] = {
+        "axis": axis, "pore": list(pore) or None, "permeability": matrix or None, "wall": wall, "tolerance": tolerance,
+        "progress": not quiet,
+    }  # fmt: skip
+    if blocks is not None:
+        show(upscaled_permeability(image, edge=blocks, **shared), as_json)
+        return
+    lines = ("grid", "resolution") if budget else ()
+    show(permeability(image, ends=ends, sides=sides, reservoir=reservoir, budget=lines, **shared), as_json)
 
 
 solve_command.add_command(conductivity_command)

@@ -144,7 +144,8 @@ def permeability(
     over_devices = lies_over_devices(image) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
     memory = memory_of_flow(image, over_devices, axis)
     if memory is not None:
-        check_memory("permeability()", memory, memory_limit, jax.local_device_count() if over_devices else 1)
+        blocks = "upscale from blocks (lx.solve.upscaled_permeability), "
+        check_memory("permeability()", memory, memory_limit, jax.local_device_count() if over_devices else 1, blocks)
     boundaries: Boundaries = ("pressure" if ends == "pressure" else "periodic", SIDES[sides], SIDES[sides])
     settings = (
         FlowSettings(tolerance, None, max_iterations),

@@ -134,11 +134,15 @@ def memory_allowed(memory_limit: Any, devices: int = 1) -> int:
     return host if device is None else min(host, devices * device)
 
 
-def check_memory(name: str, memory: tuple[tuple[int, ...], int], memory_limit: Any, devices: int = 1) -> None:
-    """Raise MemoryLimitError, with both numbers, if a solve needs more than it may use."""
+def check_memory(
+    name: str, memory: tuple[tuple[int, ...], int], memory_limit: Any, devices: int = 1, instead: str = ""
+) -> None:
+    """Raise MemoryLimitError, with both numbers, if a solve needs more than it may use; `instead` is
+    a way out that this solve has besides those of all.
+    """
     (shape, needed), free = memory, memory_allowed(memory_limit, devices)
     if needed > free:
         raise MemoryLimitError(
-            f"{name} of {shape} voxels needs up to {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB may be used; solve sub-volumes "
-            f"(lx.solve.subvolumes), coarsen the image, divide it among processes (connect('jax')), or raise memory_limit."
+            f"{name} of {shape} voxels needs up to {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB may be used; {instead}solve "
+            f"sub-volumes (lx.solve.subvolumes), coarsen the image, divide it among processes (connect('jax')), or raise memory_limit."
         )

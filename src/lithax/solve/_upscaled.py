@@ -52,6 +52,19 @@ class UpscaledPermeability:
     converged: bool
     """Whether all solves did."""
 
+    def numbers(self) -> dict[str, Any]:
+        """Return what was found as plain numbers, lists and text, as JSON has them."""
+        return {
+            "value": np.asarray(self.value).tolist(),
+            "unit": self.unit,
+            "axis": self.axis,
+            "edge": list(self.edge),
+            "blocks": self.blocks.tolist(),
+            "origins": [o.tolist() for o in self.origins],
+            "error": None if self.error is None else self.error.tolist(),
+            "converged": self.converged,
+        }
+
     def __str__(self) -> str:
         names = AXES if self.axis == "all" else (self.axis,)
         values = np.atleast_1d(self.value)
