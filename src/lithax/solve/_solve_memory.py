@@ -137,8 +137,8 @@ def memory_allowed(memory_limit: Any, devices: int = 1) -> int:
 def check_memory(
     name: str, memory: tuple[tuple[int, ...], int], memory_limit: Any, devices: int = 1, instead: str = ""
 ) -> None:
-    """Raise MemoryLimitError, with both numbers, if a solve needs more than it may use; `instead` is
-    a way out that this solve has besides those of all.
+    """Raise MemoryLimitError, with both numbers, if a solve needs more than it may use; `instead`
+    is a way out that this solve has besides those of all.
     """
     (shape, needed), free = memory, memory_allowed(memory_limit, devices)
     if needed > free:
