@@ -16,6 +16,7 @@ PEERS = {
     "taufactor": ["taufactor==1.2.1", "torch"],
     "voxels": ["edt>=3", "connected-components-3d>=4", "dask-image>=2024.5", "zarr>=3.1.6"],
     "porespy": ["porespy==3.2.0", "openpnm", "pypardiso; platform_machine == 'x86_64'"],
+    "lbmpy": ["lbmpy==2.0"],
 }
 PEER_PYTHON = ((3, 11), (3, 12))
 
@@ -27,7 +28,7 @@ class Unavailable(RuntimeError):
 def peer_environment(folder: Path, peer: str) -> Path:
     """Return the folder of executables of an environment with a peer; make it (about 1 GB) if it is not there.
 
-    LITHAX_ROCKVERSE, LITHAX_TAUFACTOR, LITHAX_PORESPY and LITHAX_VOXELS name the interpreter of an environment that exists already.
+    LITHAX_ROCKVERSE, LITHAX_TAUFACTOR, LITHAX_PORESPY, LITHAX_VOXELS and LITHAX_LBMPY name the interpreter of an environment that exists already.
     """
     given = os.environ.get(f"LITHAX_{peer.upper()}")
     if given:
@@ -61,7 +62,7 @@ class Side:
     Parameters
     ----------
     name
-        ``"lithax"``, ``"conduction"``, ``"permeability"``, ``"lattice_boltzmann"``, ``"bare"``, ``"taps"``, ``"scipy"``, ``"whole_images"``, ``"taufactor"``, ``"porespy"``, ``"voxels"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
+        ``"lithax"``, ``"conduction"``, ``"permeability"``, ``"lattice_boltzmann"``, ``"bare"``, ``"taps"``, ``"scipy"``, ``"whole_images"``, ``"taufactor"``, ``"porespy"``, ``"lbmpy"``, ``"voxels"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
         ``"pinned"``, ``"devices"`` and ``"apart"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
     folder
         Where logs and environments are kept.
