@@ -295,18 +295,23 @@ def test_solves_under_mpi_alone_are_refused(mpiexec, succeeded, tmp_path, progra
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_permeability_over_processes(mpiexec, succeeded, tmp_path, rng, count):
+@pytest.mark.parametrize(("count", "reservoir"), [(2, 0), pytest.param(3, 1, marks=pytest.mark.slow)])
+def test_permeability_over_processes(mpiexec, succeeded, tmp_path, rng, count, reservoir):
     """Each process reads, labels and walls its own part; what is found is that of one process."""
     values = (rng.random((13, 10, 11)) < 0.4).astype("u1")
     values[:, :3, :2] = 2
+    values[5:9, :, 3:8] = 0  # the widest way through is not one voxel wide
     lx.from_array(values, 8, tmp_path / "rock")
-    options = {"pore": 0, "permeability": {2: 0.01}, "axis": "y", "tolerance": 1e-3}
-    alone = lx.solve.permeability(lx.open(tmp_path / "rock"), **options)
+    options = {"pore": 0, "permeability": {2: 0.01}, "axis": "y", "reservoir": reservoir, "tolerance": 1e-3}
+    alone = lx.solve.permeability(lx.open(tmp_path / "rock"), fields=True, **options)
     expected = [float(alone.value), int(alone.iterations), alone.porosities.percolating, float(alone.narrow_share)]
-    *_, line = succeeded(mpiexec(count, "permeability", tmp_path, "jax"))
+    *_, line = succeeded(mpiexec(count, "permeability", tmp_path, "jax", reservoir))
+    *numbers, width = map(float, line.split())
     # Rounding of sums that are taken in another order, in float32, and of some iterations.
-    assert [float(v) for v in line.split()] == pytest.approx(expected, rel=1e-5)
+    assert numbers == pytest.approx(expected, rel=1e-5)
+    assert width == alone.breakthrough_diameter > 1
+    pressure = alone.pressure[...]
+    np.testing.assert_allclose(lx.open(tmp_path / "pressure")[...], pressure, atol=1e-4 * np.max(np.abs(pressure)))
 
 
 @pytest.mark.mpi

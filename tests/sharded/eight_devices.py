@@ -20,11 +20,13 @@ from lithax.chunked._device_turns import DeviceTurns
 from lithax.errors import MemoryLimitError
 from lithax.sharded import ShardedGrid, exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
 from lithax.solve._flow_medium import walls_of
+from lithax.solve._flow_resolution import breakthrough_diameter
 from lithax.solve._mac_walls import HostLines
 from lithax.solve._one_voxel_further import PartedAxis, shifted
 from lithax.solve._part_percolation import percolation_of_parts
 from lithax.solve._percolation import percolation
 from lithax.solve._permeability_over_devices import walls_over_devices
+from lithax.solve._widest_way_over_devices import WaysOverDevices
 
 BOUNDARIES = ["reflect", "nearest", "mirror", "wrap", "constant"]
 CASES = {  # counts, shape, halo; every rule goes through slabs once, and once through windows of the ring of parts
@@ -484,8 +486,10 @@ def test_reservoirs_and_first_guesses_on_eight_devices(monkeypatch):
 @pytest.mark.parametrize(
     "options",
     [
-        {"axis": "y", "fields": True},
+        {"axis": "y", "fields": True, "reservoir": 2, "where": lx.regions.Cylinder((4, 6, 5), (0, 1, 0), 4)},
+        pytest.param({"axis": "x", "fields": True}, marks=pytest.mark.slow),
         pytest.param({"axis": "all", "ends": "periodic", "sides": "periodic"}, marks=pytest.mark.slow),
+        pytest.param({"axis": "z", "ends": "periodic", "reservoir": 1}, marks=pytest.mark.slow),
         pytest.param({"wall": "half_voxel", "sides": "no_slip"}, marks=pytest.mark.slow),
     ],
 )
@@ -504,6 +508,8 @@ def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
     np.testing.assert_allclose(found.narrow_share, alone.narrow_share, rtol=1e-4)
     assert found.porosities == alone.porosities
     assert found.surface == pytest.approx(alone.surface)
+    assert found.notes == alone.notes
+    np.testing.assert_array_equal(found.breakthrough_diameter, alone.breakthrough_diameter)
     if alone.tensor is not None:
         np.testing.assert_allclose(found.tensor, alone.tensor, atol=1e-5 * np.max(alone.value))
     if "fields" in options:
@@ -515,8 +521,8 @@ def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
 
 def test_permeability_over_devices_refuses_what_it_lacks():
     x = lx.shard(lx.from_array(np.eye(6, dtype="u1")[None].repeat(6, 0)))
-    with pytest.raises(ValueError, match="reservoir= is not available over several devices"):
-        lx.solve.permeability(x, pore=1, reservoir=2)
+    with pytest.raises(ValueError, match="budget= is not available over several devices"):
+        lx.solve.permeability(x, pore=1, budget=("grid",))
     with pytest.raises(MemoryLimitError, match=r"needs up to 0\.315 GB, and 1e-06 GB"):
         lx.solve.permeability(x, pore=1, memory_limit=1000)
     with pytest.raises(ValueError, match="pore is missing"):
@@ -547,6 +553,21 @@ def test_walls_over_devices_are_those_in_memory():
     found = walls_over_devices(grid.load(rock), grid, lengths, boundaries, "accurate", (1.0, 1.0, 2.0))
     for one, other in zip(found, alone, strict=True):
         np.testing.assert_allclose(np.asarray(one)[:10, :9, :7], other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(11, 9, 13), (5, 17, 4)])
+def test_the_widest_way_through_pieces_is_that_of_the_whole(shape):
+    """Channels and noise, lines without a solid, and axes shorter than there are devices."""
+    random, grid = np.random.default_rng(2), ShardedGrid(shape, make_mesh((2, 2, 2)))
+    found = set()
+    for share in (0.5, 0.8, 0.97, 1):
+        pores = random.random(shape) < share
+        pores[:, 2:5, 1:3] = True
+        ways = WaysOverDevices(grid.load(pores), grid, runtime.connected())
+        for axis in range(3):
+            found.add(ways.diameter(axis))
+            assert ways.diameter(axis) == breakthrough_diameter(pores, axis)
+    assert len(found) > 3
 
 
 @pytest.mark.parametrize("ends", ["potential", "periodic", "linear"])

@@ -80,9 +80,13 @@ def test_no_slip_sides_and_a_reservoir_change_k(pores, along_x):
     assert "jacketed" in str(jacketed)
     slit = np.zeros((4, 8, 1), bool)  # few cells: compiled soon
     slit[:, 2:6] = True
+    slit[1, 0] = True  # joins no end
     entered = lx.solve.permeability(slit, axis="x", reservoir=2)
     assert entered.converged
     assert np.isfinite(entered.value_voxel)
+    # Its voxels are not the sample's.
+    assert entered.porosities.accessible == entered.porosities.percolating == 16 / 32
+    assert entered.porosities.isolated == 1 / 32
 
 
 @pytest.mark.slow

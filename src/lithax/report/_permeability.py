@@ -68,7 +68,7 @@ def _numbers(found: Permeability) -> Iterator[Number]:
             f"transport.permeability.{axis}", f"k along {axis}", float(values[n]), unit, "measured",
             method=f"Stokes flow, walls {found.wall}, ends {found.ends}, sides {found.sides}", evidence=evidence,
         )  # fmt: skip
-        if found.breakthrough_diameter is not None:  # not found over devices
+        if found.breakthrough_diameter is not None:  # soft walls have none
             width = float(np.asarray(found.breakthrough_diameter)[n])
             yield Number(
                 f"transport.breakthrough_diameter.{axis}", f"Breakthrough diameter along {axis}", width, "voxel", "measured",

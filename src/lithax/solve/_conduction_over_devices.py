@@ -30,10 +30,10 @@ from lithax.solve._domain import check_loading, section_of
 from lithax.solve._guess_over_devices import guess_over_devices
 from lithax.solve._over_devices import (
     Voxels,
-    along,
     between_reservoirs,
     counted_section,
     mesh_of,
+    offset_along,
     read_voxels,
     regridded,
     returned,
@@ -204,9 +204,9 @@ class _Solve:
         grid, axis = self.voxels.grid, run.axis
         if run.reservoir:
             assert axis is not None
-            x, y, z = (n + 2 * k for n, k in zip(grid.shape, along(axis, run.reservoir), strict=True))
+            x, y, z = (n + 2 * k for n, k in zip(grid.shape, offset_along(axis, run.reservoir), strict=True))
             levels = plan_levels((x, y, z), _in_order(run, run.settings.strengths))
-            grid = ShardedGrid((x, y, z), grid.mesh, levels[3], along(axis, 1))
+            grid = ShardedGrid((x, y, z), grid.mesh, levels[3], offset_along(axis, 1))
         return parts_of.plan_parts(
             grid, levels, self.boundaries.periodic(axis or 0), self.boundaries.held(axis or 0),
             _in_order(run, run.geometry), axis, self.boundaries.linear,
@@ -265,13 +265,13 @@ class _Solve:
         guess = guess_over_devices(self.x0, run, number, own, filled, self.voxels.medium.dtype)
         if not run.reservoir or run.axis is None:
             return guess
-        return regridded(guess, own.shape, grid, by=along(run.axis, run.reservoir))
+        return regridded(guess, own.shape, grid, by=offset_along(run.axis, run.reservoir))
 
     def _of_image(self, array: jax.Array, run: Run) -> jax.Array:
         """Return what was found on the grid of a solve on that of the image."""
         if not run.reservoir or run.axis is None:
             return array
-        return regridded(array, self.voxels.shape, self.voxels.grid, by=along(run.axis, -run.reservoir))
+        return regridded(array, self.voxels.shape, self.voxels.grid, by=offset_along(run.axis, -run.reservoir))
 
     def _fields(
         self, parts: parts_of.Parts, levels: Any, run: Run, scale: np.ndarray, number: int, row: Any, u: jax.Array

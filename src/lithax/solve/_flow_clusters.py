@@ -19,13 +19,15 @@ class Clusters(NamedTuple):
     percolating: np.ndarray
     """True in clusters that join the ends."""
     accessible: int
-    """Voxels of clusters that touch an end, or percolate."""
+    """Voxels of clusters that touch an end, or percolate; reservoirs are not counted."""
     removed: int
     """Number of clusters that do not join the ends."""
     removed_voxels: int
 
 
-def find_clusters(open_voxels: np.ndarray, boundaries: tuple[Boundary, ...], axes: tuple[int, ...]) -> Clusters:
+def find_clusters(
+    open_voxels: np.ndarray, boundaries: tuple[Boundary, ...], axes: tuple[int, ...], reservoir: int = 0
+) -> Clusters:
     """Find the clusters that carry flow along one of `axes`.
 
     Parameters
@@ -36,6 +38,8 @@ def find_clusters(open_voxels: np.ndarray, boundaries: tuple[Boundary, ...], axe
         What lies beyond the image along each axis.
     axes
         Directions of flow.
+    reservoir
+        How many of the layers at both ends of axis 0 join, and are not counted.
     """
     labels, count = label_block(open_voxels)
     if count == 0:
@@ -50,7 +54,8 @@ def find_clusters(open_voxels: np.ndarray, boundaries: tuple[Boundary, ...], axe
         joins, reaches = joining(groups, wraps[:, axis], first, last, ends)
         carries |= joins
         touches |= reaches
-    sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
+    sample = labels[reservoir : len(labels) - reservoir]
+    sizes = np.bincount(sample.reshape(-1), minlength=count + 1)
     lost = ~carries
     lost[0] = False
     return Clusters(

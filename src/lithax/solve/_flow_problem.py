@@ -61,7 +61,7 @@ def prepare(
         choose = partial(_percolating, boundaries=boundaries, axes=axes)
     else:
         filled = _with_reservoir(given.open, given.inside, reservoir)
-        clusters = find_clusters(filled, boundaries, axes)
+        clusters = find_clusters(filled, boundaries, axes, reservoir)
         filled = clusters.percolating
         if not filled.any():
             return FlowProblem(None, None, 1.0, 1.0, clusters, reference)  # pyright: ignore[reportArgumentType]

@@ -2,6 +2,7 @@
 throats.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,17 @@ def breakthrough_diameter(open_voxels: np.ndarray, axis: int) -> float:
         squared, _ = across_lines(squared, across, 1, metric="euclidean")
     if open_voxels.all():
         return float(np.inf)
-    sizes = np.unique(squared)[1:]  # the first is 0: solid
+    return widest_of(np.unique(squared)[1:], lambda size: _joins(squared >= size, axis))  # the first is 0: solid
+
+
+def widest_of(sizes: np.ndarray, joins: Callable[[int], bool]) -> float:
+    """Return the diameter of the largest ball that passes, of balls of squared sizes, the smallest
+    first; `joins` says of one whether it does.
+    """
     low, high = 0, len(sizes)  # how many of the sizes pass, at least and at most
     while low < high:
         middle = (low + high + 1) // 2
-        if _joins(squared >= sizes[middle - 1], axis):
+        if joins(int(sizes[middle - 1])):
             low = middle
         else:
             high = middle - 1

@@ -88,7 +88,7 @@ class AbstractVoxels:
 
     def placed(self, parts: dict[Index, tuple[Any, np.ndarray]], dtype: Any) -> jax.Array:
         """Return an array on the grid from the voxels of each piece; zero elsewhere."""
-        return _from_pieces(self.raw, self.grid, {start: v for start, (_, v) in parts.items()}, dtype)
+        return from_pieces(self.raw, self.grid, {start: v for start, (_, v) in parts.items()}, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def pieces_of(array: jax.Array, grid: ShardedGrid) -> Iterator[tuple[Index, Any,
             yield (x, y, z), piece.device, np.asarray(piece.data)[tuple(slice(0, n) for n in lengths)]
 
 
-def _from_pieces(like: jax.Array, grid: ShardedGrid, pieces: dict[Index, np.ndarray], dtype: Any) -> jax.Array:
+def from_pieces(like: jax.Array, grid: ShardedGrid, pieces: dict[Index, np.ndarray], dtype: Any) -> jax.Array:
     """Return an array on a grid from the voxels of each piece, by where it begins; zero
     elsewhere.
     """
@@ -224,7 +224,7 @@ def read_values(
             inside = {
                 start: np.where(inside_of(selection, start, v.shape), v, 0) for start, _, v in pieces_of(raw, grid)
             }
-            raw = _from_pieces(raw, grid, inside, raw.dtype)
+            raw = from_pieces(raw, grid, inside, raw.dtype)
             extremes = _extremes(raw, grid, world)
         return raw, extremes.astype(raw.dtype), np.zeros(0, int), selection
     counted: dict[int, int] = {}
@@ -288,7 +288,14 @@ def _placed(
 
 
 def between_reservoirs(
-    voxels: jax.Array, section: jax.Array | None, value: Any, shape: Index, grid: ShardedGrid, axis: int, layers: int
+    voxels: jax.Array,
+    section: jax.Array | None,
+    value: Any,
+    shape: Index,
+    grid: ShardedGrid,
+    axis: int,
+    layers: int,
+    order: tuple[int, int, int] = (0, 1, 2),
 ) -> jax.Array:
     """Return voxels on a grid that is longer along an axis, between layers that hold a value.
 
@@ -304,30 +311,42 @@ def between_reservoirs(
     shape
         Of the voxels.
     grid
-        Where they shall lie; its shape is theirs and twice the layers.
+        Where they shall lie.
     axis, layers
-        Along which, and how many on each side.
+        Along which axis of the voxels, and how many on each side.
+    order
+        As for `regridded`.
     """
-    return settled(_between(voxels, section, jnp.asarray(value, voxels.dtype), shape, grid, axis, layers))
+    return settled(_between(voxels, section, jnp.asarray(value, voxels.dtype), shape, grid, axis, layers, order))
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5, 6))
+@partial(jax.jit, static_argnums=(3, 4, 5, 6, 7))
 def _between(
-    voxels: jax.Array, section: Any, value: Any, shape: Index, grid: ShardedGrid, axis: int, layers: int
+    voxels: jax.Array,
+    section: Any,
+    value: Any,
+    shape: Index,
+    grid: ShardedGrid,
+    axis: int,
+    layers: int,
+    order: tuple[int, int, int],
 ) -> jax.Array:
-    by = along(axis, layers)
-    moved = _placed(voxels, shape, grid, (0, 1, 2), by)
-    place = [jnp.arange(n).reshape([-1 if b == a else 1 for b in range(3)]) for a, n in enumerate(grid.filled)]
-    open_ends = (place[axis] < layers) | (place[axis] >= layers + shape[axis])
-    for here, n in zip(place, grid.shape, strict=True):
-        open_ends = open_ends & (here < n)
+    by, across = offset_along(axis, layers), order.index(axis)
+    moved = _placed(voxels, shape, grid, order, by)
+    open_ends = jnp.ones((), bool)
+    for a, filled in enumerate(grid.filled):
+        n, place = shape[order[a]], jnp.arange(filled)
+        inside = place < n
+        if a == across:
+            inside = (place < layers) | (place >= layers + n) & (place < n + 2 * layers)
+        open_ends = open_ends & inside.reshape([-1 if b == a else 1 for b in range(3)])
     if section is not None:
-        first = _placed(section, shape, grid, (0, 1, 2), by)
-        open_ends = open_ends & jax.lax.slice_in_dim(first, layers, layers + 1, axis=axis)
+        first = _placed(section, shape, grid, order, by)
+        open_ends = open_ends & jax.lax.slice_in_dim(first, layers, layers + 1, axis=across)
     return jnp.where(open_ends, value, moved)
 
 
-def along(axis: int, count: int) -> Index:
+def offset_along(axis: int, count: int) -> Index:
     """Return a number along one axis, and 0 along the others."""
     x, y, z = (count if a == axis else 0 for a in range(3))
     return x, y, z

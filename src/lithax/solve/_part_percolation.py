@@ -26,6 +26,8 @@ class _Faces:
     sizes: np.ndarray
     """Voxels of these components; the first entry is the background's."""
     total: int
+    within: int
+    """Components that lie on no face."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class PartPercolation:
     total: int
     accessible: int
     percolating: int
+    removed: int
+    """Components that do not join the ends."""
     corners_only: bool
     """Nothing joins the ends through faces, but something does through edges and corners."""
 
@@ -48,6 +52,7 @@ def percolation_of_parts(
     periodic: tuple[bool, bool, bool],
     world: AbstractWorld,
     *,
+    reservoir: int = 0,
     look_at_corners: bool = True,
 ) -> PartPercolation:
     """Find what joins the ends of an image that lies in pieces; every process must call it.
@@ -63,23 +68,44 @@ def percolation_of_parts(
         As in `percolation`.
     world
         The processes.
+    reservoir
+        How many of the layers at both ends of the axis join, and are not counted.
     """
-    found = _Labelled(pieces, shape, world, 6)
-    joins, touches = found.joining(axis, ends, periodic)
+    sample = _sample(pieces, shape, axis, reservoir)
+    found = _Labelled(pieces, sample, shape, world, 6)
+    joins, touches, groups = found.joining(axis, ends, periodic)
+    removed = len(np.unique(groups[1:][~joins[1:]])) + sum(piece.within for piece in found.everyone)
     sizes = np.concatenate([[0], *(piece.sizes[1:] for piece in found.everyone)])
     total, percolating = sum(piece.total for piece in found.everyone), int(sizes[joins].sum())
     corners = False
     if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
         nowhere = (False, False, False)
-        corners = bool(_Labelled(pieces, shape, world, 26).joining(axis, ends, nowhere)[0].any())
-    return PartPercolation(found.among(joins), total, int(sizes[touches].sum()), percolating, corners)
+        corners = bool(_Labelled(pieces, sample, shape, world, 26).joining(axis, ends, nowhere)[0].any())
+    return PartPercolation(found.among(joins), total, int(sizes[touches].sum()), percolating, removed, corners)
+
+
+Sample = Mapping[Index, tuple[slice, slice, slice]]
+"""Which voxels of each piece are counted."""
+
+
+def _sample(pieces: Mapping[Index, np.ndarray], shape: Index, axis: int | None, reservoir: int) -> Sample:
+    """Return all voxels of each piece but for reservoirs along an axis."""
+    found = {}
+    for start, piece in pieces.items():
+        ends = [
+            (max(0, reservoir - begin), min(n, whole - reservoir - begin)) if a == axis else (0, n)
+            for a, (begin, n, whole) in enumerate(zip(start, piece.shape, shape, strict=True))
+        ]
+        x, y, z = (slice(low, max(low, high)) for low, high in ends)
+        found[start] = x, y, z
+    return found
 
 
 class _Labelled:
     """Components of all pieces, joined between them; `connectivity`: 6, or 26."""
 
     def __init__(
-        self, pieces: Mapping[Index, np.ndarray], shape: Index, world: AbstractWorld, connectivity: int
+        self, pieces: Mapping[Index, np.ndarray], sample: Sample, shape: Index, world: AbstractWorld, connectivity: int
     ) -> None:
         self.shape, self.connectivity = shape, connectivity
         self.known: dict[Index, tuple[np.ndarray, np.ndarray]] = {}
@@ -90,7 +116,7 @@ class _Labelled:
             outer = np.unique(np.concatenate([[0], *(v.reshape(-1) for v in on_faces.values())]))
             number = np.zeros(count + 1, np.int64)
             number[outer] = np.arange(len(outer))
-            sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
+            sizes = np.bincount(labels[sample[start]].reshape(-1), minlength=count + 1)
             size = (int(conducting.shape[0]), int(conducting.shape[1]), int(conducting.shape[2]))
             told.append(
                 _Faces(
@@ -99,6 +125,7 @@ class _Labelled:
                     {k: number[v].astype(np.int32) for k, v in on_faces.items()},
                     sizes[outer],
                     int(sizes[1:].sum()),
+                    count + 1 - len(outer),
                 )
             )
             self.known[start] = labels, number
@@ -109,9 +136,11 @@ class _Labelled:
             for piece, f in zip(self.everyone, self.first, strict=False)
         }
 
-    def joining(self, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]) -> tuple[np.ndarray, np.ndarray]:
-        """Return which labels belong to a component that joins the ends, and which to one that
-        touches one.
+    def joining(
+        self, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return which labels belong to a component that joins the ends, which to one that touches
+        one, and to which component.
         """
         groups, wraps = joined_around(int(self.first[-1]), *self._pairs(periodic))
 
@@ -124,7 +153,7 @@ class _Labelled:
                     found.append((labels[across, end], (one, other)))
             return found
 
-        return joining_ends(face, self.shape, groups, wraps, axis, ends)
+        return *joining_ends(face, self.shape, groups, wraps, axis, ends), groups
 
     def among(self, joins: np.ndarray) -> dict[Index, np.ndarray]:
         """Return for each piece of this process which voxels have a label that is True."""

@@ -137,7 +137,7 @@ def permeability(
     -----
     An image whose processes share their devices (``connect("jax")``) is divided among all of them,
     and so is an array from `lithax.shard`; k is that of one device to rounding. Not available there
-    are `reservoir`, `budget` and `segmentation`, and the breakthrough diameter is not found.
+    are `budget` and `segmentation`.
     """
     check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
     _check_segmentation(segmentation, getattr(image, "shape", None) if shape is None else shape)
@@ -153,7 +153,7 @@ def permeability(
     )
     call = Call(axis, boundaries, reservoir, area, settings, fields, progress)
     if over_devices:
-        refused = {"reservoir": reservoir, "budget": budget, "segmentation": segmentation is not None}
+        refused = {"budget": budget, "segmentation": segmentation is not None}
         made = permeability_over_devices(
             image, call, shape=shape, pore=pore, permeability=permeability, porosity=porosity, where=where, wall=wall,
             spacing=spacing, unit=unit, ends=ends, sides=sides, refused=[name for name, given in refused.items() if given],

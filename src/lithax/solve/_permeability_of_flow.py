@@ -19,6 +19,9 @@ from lithax.solve._flow_solve import Flow, planes_of
 from lithax.solve._mac_walls import HostLines
 from lithax.solve._permeability_result import NARROW, FlowPorosity, Permeability
 
+MISMATCH = 0.02
+"""Share of the voxels of two opposite faces that may differ in an image taken for periodic."""
+
 RESOLVED = 10
 """Voxels across a throat from which on its k is that of the throat, within a few percent."""
 
@@ -242,42 +245,61 @@ def _narrow(one: Direction) -> float:
 def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths: np.ndarray, ends: str) -> list[str]:
     notes = []
     for one, share, width in zip(solved, narrow, widths, strict=True):
-        name, clusters = AXES[one.axis], one.problem.clusters
-        if clusters is not None and clusters.removed:
-            notes.append(
-                f"{name}: {clusters.removed} clusters of {clusters.removed_voxels} voxels do not join the ends and were removed"
-            )
-        if one.flow is None:
-            loose = ends == "pressure" and joins_ends(np.asarray(one.given.open), one.along, connectivity=26).any()
-            notes.append(
-                f"{name}: no path joins the ends through voxel faces, so k = 0"
-                + ("; through edges and corners one does: the throats are at the voxel's limit" if loose else "")
-            )
-        else:
-            notes += narrow_note(name, share)
-        if one.flow is not None and 0 < width < RESOLVED:
-            notes.append(
-                f"{name}: the widest way through is {width:.3g} voxels across where it is narrowest; below about {RESOLVED} the "
-                f"voxels decide k: see how it changes on a coarsened image (budget=('resolution',))"
-            )
+        clusters, loose = one.problem.clusters, False
+        removed = (0, 0) if clusters is None else (clusters.removed, clusters.removed_voxels)
+        if one.flow is None and ends == "pressure":
+            loose = bool(joins_ends(np.asarray(one.given.open), one.along, connectivity=26).any())
+        notes += direction_notes(AXES[one.axis], removed, one.flow is not None, loose, share, width)
     if ends == "periodic" and given.inside is None:
         for one in solved:
-            if one.flow is not None and _mismatch(given.open, one.axis) > 0.02:
-                notes.append(
-                    f"the faces across {AXES[one.axis]} do not match, so periodic ends make walls there: use "
-                    f"ends='pressure', or a reservoir"
-                )
+            if one.flow is not None and _mismatch(given.open, one.axis) > MISMATCH:
+                notes.append(mismatch_note(AXES[one.axis]))
     return notes + layer_notes(given)
 
 
-def narrow_note(name: str, share: float) -> list[str]:
-    """Say it where much of the flux along an axis passes narrow throats."""
-    if share <= NARROW:
-        return []
-    return [
-        f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse for a "
-        f"reliable k"
-    ]
+def direction_notes(
+    name: str, removed: tuple[int, int], flows: bool, loose: bool, share: float, width: float
+) -> list[str]:
+    """Say what was removed along an axis, and how well the voxels resolve the flow.
+
+    Parameters
+    ----------
+    name
+        Of the axis.
+    removed
+        How many clusters that do not join the ends, and their voxels.
+    flows, loose
+        Whether something joins the ends through voxel faces, or through edges and corners only.
+    share, width
+        Of the flux, that through narrow throats; the breakthrough diameter.
+    """
+    notes = []
+    if removed[0]:
+        notes.append(f"{name}: {removed[0]} clusters of {removed[1]} voxels do not join the ends and were removed")
+    if not flows:
+        return [
+            *notes,
+            f"{name}: no path joins the ends through voxel faces, so k = 0"
+            + ("; through edges and corners one does: the throats are at the voxel's limit" if loose else ""),
+        ]
+    if share > NARROW:
+        notes.append(
+            f"{name}: {100 * share:.0f} % of the flux passes throats of one or two voxels somewhere: the image is too coarse for a "
+            f"reliable k"
+        )
+    if 0 < width < RESOLVED:
+        notes.append(
+            f"{name}: the widest way through is {width:.3g} voxels across where it is narrowest; below about {RESOLVED} the "
+            f"voxels decide k: see how it changes on a coarsened image (budget=('resolution',))"
+        )
+    return notes
+
+
+def mismatch_note(name: str) -> str:
+    """Say that an image is not periodic along an axis."""
+    return (
+        f"the faces across {name} do not match, so periodic ends make walls there: use ends='pressure', or a reservoir"
+    )
 
 
 def layer_notes(given: FlowInput) -> list[str]:

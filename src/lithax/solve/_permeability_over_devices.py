@@ -5,6 +5,8 @@ device: its arrays lie over all of them, its stencils ask next door (`_one_voxel
 do its walls (`_device_lines`) and its multigrid (`_flow_levels_over_devices`).
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -30,8 +32,11 @@ from lithax.solve._mac_walls import Boundary
 from lithax.solve._one_voxel_further import PartedAxis
 from lithax.solve._over_devices import (
     AbstractVoxels,
+    between_reservoirs,
     counted_section,
+    inside_of,
     mesh_of,
+    offset_along,
     read_values,
     regridded,
     returned,
@@ -40,16 +45,19 @@ from lithax.solve._over_devices import (
 from lithax.solve._part_levels import plan_levels
 from lithax.solve._part_percolation import PartPercolation, percolation_of_parts
 from lithax.solve._permeability_of_flow import (
+    MISMATCH,
     Direction,
+    direction_notes,
     layer_notes,
     make_result,
     micro_phases,
-    narrow_note,
+    mismatch_note,
     porosity_of,
     tensor_of,
 )
 from lithax.solve._permeability_result import FlowPorosity, Permeability
 from lithax.solve._source import Source, size_of
+from lithax.solve._widest_way_over_devices import WaysOverDevices
 from lithax.typing import Array
 
 Boundaries = tuple[Boundary, Boundary, Boundary]
@@ -146,7 +154,7 @@ class _Solve:
     def directions(self) -> tuple[list[Direction], tuple[Any, Any] | None]:
         """Solve for each direction asked for; return also the tensor, where it is determined."""
         call, solved = self.call, []
-        if call.axis == "all" and set(call.boundaries) == {"periodic"}:
+        if call.axis == "all" and set(call.boundaries) == {"periodic"} and call.reservoir == 0:
             problem = self.problem(None)
             for a in range(3):
                 solved.append(self.solved(problem, a, a))
@@ -168,7 +176,8 @@ class _Solve:
         order = back(axis) if along != axis else (0, 1, 2)
         size = tuple(self.voxels.shape[a] for a in (ORDERS[axis] if along != axis else order))
         x, y, z = size
-        parts = [regridded(p, (x, y, z), self.voxels.grid, order) for p in at_centres(problem, flow.x)]
+        by = offset_along(0, -self.call.reservoir)
+        parts = [regridded(p, (x, y, z), self.voxels.grid, order, by) for p in at_centres(problem, flow.x)]
         velocity, pressure = in_image_order(parts, axis, along)
         return one._replace(velocity=velocity, pressure=pressure)
 
@@ -178,28 +187,56 @@ class _Solve:
         order = (0, 1, 2) if axis is None else ORDERS[axis]
         a, b, c = (boundaries[order.index(a)] == "periodic" for a in range(3))
         ends = "periodic" if boundaries[0] == "periodic" else "potential"
-        joined = percolation_of_parts(self.open, voxels.shape, axis, ends, (a, b, c), voxels.world)
+        r = self.call.reservoir
+        joined = self._joined(axis, ends, (a, b, c))
         self.joined.append(joined)
         x, y, z = (given.spacing[a] for a in order)
         reference, weights = reference_lengths((x, y, z))
         if joined.percolating == 0:
             return FlowProblem(None, None, 1.0, 1.0, None, reference)  # pyright: ignore[reportArgumentType]
         nx, ny, nz = (voxels.shape[a] for a in order)
-        lengths, whole = (nx, ny, nz), (nx + int(boundaries[0] == "pressure"), ny, nz)
+        n = nx + 2 * r
+        lengths, whole = (n, ny, nz), (n + int(boundaries[0] == "pressure"), ny, nz)
         grid = ShardedGrid(whole, _turned(voxels.grid.mesh, order), plan_levels(whole, weights)[3])
-        place = partial(regridded, shape=voxels.shape, grid=grid, order=order)
-        open_voxels = place(self._placed(joined.keep, bool))
+        place = partial(_between_ends, order[0], r, voxels.shape, grid, order)
+        section = None
+        if r and voxels.selection is not None:
+            section = self._placed({start: m for start, m in self.inside.items() if m is not None}, bool)
+        open_voxels = place(self._placed(joined.keep, bool), section, True)
         walls = jax.tree.map(settled, walls_over_devices(open_voxels, grid, lengths, boundaries, self.rule, weights))
         half = None
         if boundaries[0] == "pressure":
             same = NamedSharding(grid.mesh, PartitionSpec())
-            ends_of = half_at_ends(np.arange(grid.filled[0]), nx, np.float32).reshape(-1, 1, 1)
+            ends_of = half_at_ends(np.arange(grid.filled[0]), n, np.float32).reshape(-1, 1, 1)
             half = jax.device_put(ends_of, same)
         x, y, z = (PartedAxis(grid, a, boundary == "periodic") for a, boundary in enumerate(boundaries))
-        geometry = FlowGeometry(walls, open_voxels, half, boundaries, nx, (x, y, z))
+        geometry = FlowGeometry(walls, open_voxels, half, boundaries, n, (x, y, z))
         return FlowProblem(
-            geometry, FlowMedium(*self._medium(place, reference), weights), self._section(axis, order) * nx, 1.0, None, reference
+            geometry, FlowMedium(*self._medium(place, reference), weights), self._section(axis, order) * n, nx / n, None,
+            reference,
         )  # fmt: skip
+
+    def _joined(self, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]) -> PartPercolation:
+        """Find what joins the ends, through the reservoirs, too."""
+        voxels, r = self.voxels, self.call.reservoir
+        if not r or axis is None:
+            return percolation_of_parts(self.open, voxels.shape, axis, ends, periodic, voxels.world)
+        pieces, windows = {}, {}
+        for start, v in self.open.items():
+            plane = (*v.shape[:axis], 1, *v.shape[axis + 1 :])
+            face = np.ones(plane, bool)
+            if voxels.selection is not None:
+                face = inside_of(voxels.selection, _index(0 if a == axis else k for a, k in enumerate(start)), plane)
+            layers = np.repeat(face, r, axis)
+            first, last = start[axis] == 0, start[axis] + v.shape[axis] == voxels.shape[axis]
+            begin = _index(k + r if a == axis and k else k for a, k in enumerate(start))
+            pieces[begin] = np.concatenate([*([layers] if first else []), v, *([layers] if last else [])], axis)
+            own = slice(r, r + v.shape[axis]) if first else slice(v.shape[axis])
+            windows[begin] = start, tuple(own if a == axis else slice(None) for a in range(3))
+        whole = _index(k + 2 * r if a == axis else k for a, k in enumerate(voxels.shape))
+        joined = percolation_of_parts(pieces, whole, axis, ends, periodic, voxels.world, reservoir=r)
+        keep = {start: joined.keep[begin][window] for begin, (start, window) in windows.items()}
+        return replace(joined, keep=keep)
 
     def _placed(self, values: dict[Index, np.ndarray], dtype: Any) -> Array:
         return self.voxels.placed({start: (self.devices[start], v) for start, v in values.items()}, dtype)
@@ -215,7 +252,7 @@ class _Solve:
             found = {start: voxels.looked_up(v, drag) for start, _, v in voxels.pieces()}
             return place(self._placed(found, np.float32)), None
         soft = {start: v.astype(np.float32) for start, _, v in voxels.pieces()}
-        given = replace(given, soft=place(self._placed(soft, np.float32)), open=None, free=None)
+        given = replace(given, soft=place(self._placed(soft, np.float32), None, 1), open=None, free=None)
         if self.free:
             given = replace(given, open=place(self._placed(self.open, bool)), free=place(self._placed(self.free, bool)))
         return medium_fields(given, reference, 0, np.float32)
@@ -238,24 +275,28 @@ class _Solve:
         if not self.free:
             return made
         voxels, given = self.voxels, self.voxels.given
-        notes = list(made.notes)
+        notes, free = list(made.notes), self._placed(self.free, bool)
         shares = np.array([0.0 if d.flow is None else self._narrow(d) for d in solved])
-        for one, joined, share in zip(
-            solved, self.joined * (3 if len(self.joined) < len(solved) else 1), shares, strict=True
-        ):
-            lost = joined.total - joined.percolating
-            if lost:
-                notes.append(f"{AXES[one.axis]}: clusters of {lost} voxels do not join the ends and were removed")
-            if one.flow is None:
-                notes.append(f"{AXES[one.axis]}: no path joins the ends through voxel faces, so k = 0")
-            notes += narrow_note(AXES[one.axis], share)
+        ways = WaysOverDevices(free, voxels.grid, voxels.world)
+        widths = np.array([ways.diameter(one.axis) for one in solved])
+        joined = self.joined * (3 if len(self.joined) < len(solved) else 1)
+        for one, found, share, width in zip(solved, joined, shares, widths, strict=True):
+            removed = found.removed, found.total - found.percolating
+            notes += direction_notes(AXES[one.axis], removed, one.flow is not None, found.corners_only, share, width)
+        if made.ends == "periodic" and voxels.selection is None:
+            open_voxels = self._placed(self.open, bool)
+            notes += [
+                mismatch_note(AXES[one.axis])
+                for one in solved
+                if one.flow is not None and _mismatch(open_voxels, voxels.grid, one.axis) > MISMATCH
+            ]
         notes += layer_notes(given)
-        area = _wall_area(self._placed(self.free, bool), voxels.grid)
+        area = _wall_area(free, voxels.grid)
         found = self._porosity(porosity)
         several = self.call.axis == "all"
         return replace(
             made, porosities=found, porosity=found.total, surface=area / self.cells, notes=tuple(notes),
-            narrow_share=shares if several else shares[0],
+            narrow_share=shares if several else shares[0], breakthrough_diameter=widths if several else widths[0],
         )  # fmt: skip
 
     def _narrow(self, one: Direction) -> float:
@@ -288,6 +329,20 @@ class _Solve:
         return np.sum(voxels.world.gather(own), 0)
 
 
+def _between_ends(
+    axis: int, reservoir: int, shape: Index, grid: ShardedGrid, order: Any, voxels: Array, section: Any = None, value: Any = 0
+) -> Array:  # fmt: skip
+    """Return voxels on the grid of a flow, between reservoirs along an axis if there are any."""
+    if reservoir == 0:
+        return regridded(voxels, shape, grid, order)
+    return between_reservoirs(voxels, section, value, shape, grid, axis, reservoir, order)
+
+
+def _index(numbers: Iterable[int]) -> Index:
+    x, y, z = numbers
+    return x, y, z
+
+
 def _turned(mesh: Mesh, order: tuple[int, int, int]) -> Mesh:
     """Return the mesh that divides arrays whose axes are in another order as it divided them
     before.
@@ -306,6 +361,18 @@ def walls_over_devices(
 def _wall_area(free: Array, grid: ShardedGrid) -> float:
     lines = DeviceLines(grid, grid.shape)
     return 2 / 3 * sum(lines.count(settled(_unlike(free, grid, axis))) for axis in range(3))
+
+
+def _mismatch(open_voxels: Array, grid: ShardedGrid, axis: int) -> float:
+    """Return the share of voxels of two opposite faces that differ."""
+    lines, shape = DeviceLines(grid, grid.shape), grid.shape
+    return lines.count(settled(_differ(open_voxels, grid, axis))) * shape[axis] / math.prod(shape)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _differ(open_voxels: Array, grid: ShardedGrid, axis: int) -> Array:
+    lines = DeviceLines(grid, grid.shape)
+    return lines.layer(open_voxels, axis, 0) ^ lines.layer(open_voxels, axis, grid.shape[axis] - 1)
 
 
 @partial(jax.jit, static_argnums=(1, 2))

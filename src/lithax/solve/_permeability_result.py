@@ -99,7 +99,7 @@ class Permeability(eqx.Module):
     """
     breakthrough_diameter: Any = None
     """Of the largest ball that passes through the free pores from end to end [voxel]; 0 where none
-    does. Below about 10 the image is coarse for k. None over several devices."""
+    does. Below about 10 the image is coarse for k. None for soft walls."""
 
     def to(self, unit: str) -> Any:
         """Return `value` in another unit of permeability, such as "mD".
