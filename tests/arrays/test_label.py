@@ -43,6 +43,10 @@ def test_labels_in_small_numbers_are_the_same_ones_by_any_number_of_threads(dens
         pairs = np.unique(np.stack([labels.ravel(), expected.ravel()]), axis=1)
         assert pairs.shape[1] == number + 1  # the same partition, the background with itself
         np.testing.assert_array_equal(label_block(phase, 26)[0], labels)
+    labels, count = label_block(phase, 26, ordered=False)
+    assert count == number
+    pairs = np.unique(np.stack([labels.ravel(), expected.ravel()]), axis=1)
+    assert pairs.shape[1] == number + 1
 
 
 def test_phases_are_labelled_at_once():

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from scipy.ndimage import gaussian_filter
 
 import lithax as lx
-from lithax.solve._conduction_problem import Drive
+from lithax.solve._conduction_problem import Drive, typical_spread
 from lithax.solve._conduction_setup import Boundaries, plan_run, weights, weights_of_pores
 from lithax.solve._conduction_solve import Tolerances, advance, begin, levels_of, stats_of
 from lithax.solve._medium import Medium
@@ -215,6 +215,14 @@ def test_what_is_left_of_the_value_is_less_than_the_budget_says(rng):
         error = float(quick.value) / float(exact.value) - 1
         assert -2e-6 <= error <= float(quick.error_budget.solver) + 2e-6  # float32
         assert quick.iterations <= 4
+
+
+def test_what_few_of_many_slices_carry_says_little_of_the_whole(rng):
+    few, many = 1 + 0.01 * rng.standard_normal(30), np.ones(3000)
+    many[7] = 1.1
+    assert float(typical_spread(jnp.asarray(few, "f4"))) == pytest.approx(np.ptp(few) / few.mean(), rel=1e-4)  # float32
+    assert float(typical_spread(jnp.asarray(many, "f4"))) == pytest.approx(20 / 3 * many.std() / many.mean(), rel=1e-3)
+    assert 20 / 3 * many.std() < 0.2 * np.ptp(many)
 
 
 def test_single_precision_ends_where_stretched_voxels_round_much():

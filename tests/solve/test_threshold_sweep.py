@@ -56,6 +56,15 @@ def test_later_solves_are_short_ones(swept, scan):
     assert table.iterations[:4].sum() <= 0.7 * sum(alone)
 
 
+def test_a_step_is_not_enough_for_a_tight_tolerance_and_its_error_is_said(scan):
+    levels = np.quantile(scan, [0.3, 0.5])
+    short = lx.solve.threshold_sweep(scan, levels, tolerance=1e-6, max_iterations=2)
+    assert not short.converged.any()
+    own = float(lx.solve.conductivity(scan <= levels[0], tolerance=1e-6).formation_factor)
+    # The energy comes down on the value from above: F is too small, by no more than is said.
+    assert 1e-6 < own / short.formation_factor[0] - 1 <= short.solver_error[0] < 1
+
+
 def test_where_nothing_joins_the_ends(swept):
     _, table = swept
     assert np.isinf(table.formation_factor[5])

@@ -32,7 +32,7 @@ _ROW = 256
 
 
 def label_block(
-    phase: np.ndarray, connectivity: int = 6, *, smallest: bool = False, threads: int = 1
+    phase: np.ndarray, connectivity: int = 6, *, smallest: bool = False, threads: int = 1, ordered: bool = True
 ) -> tuple[np.ndarray, int]:
     """Number the connected components of an array; neighbours belong together if their values are
     equal and not 0.
@@ -47,11 +47,14 @@ def label_block(
         Return the smallest unsigned integers that hold the labels, in place of those of 32 bits.
     threads
         How many look through the labels that the library found.
+    ordered
+        Whether to look at all: False leaves the components in whatever order the library has them,
+        in 32 bits.
 
     Returns
     -------
         Labels (0 where `phase` is 0 or False, else 1 to the number of components), and that number.
-        Components are numbered by their first voxel in C order.
+        Components are numbered by their first voxel in C order, if `ordered`.
     """
     import cc3d
 
@@ -70,6 +73,8 @@ def label_block(
         phase = phase.view(np.uint8)
     labels, count = cc3d.connected_components(phase, **options)
     count = int(count)
+    if not ordered:
+        return labels, count
     dtype = np.min_scalar_type(count) if smallest else np.dtype(np.uint32)
     labels, in_order = _narrowed(labels, dtype, threads)
     if in_order:

@@ -9,6 +9,7 @@ the solve goes on until the estimate of the former is below half the square of `
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,11 +30,15 @@ from lithax.solve._conduction_problem import (
     spread,
     stationary_energy,
     symmetric,
+    typical_spread,
 )
 from lithax.solve._conjugate_gradients import State, loop, start, step
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import Layout
 from lithax.solve._multigrid import Multigrid, multigrid
+
+Spread = Callable[[jax.Array], jax.Array]
+"""Of the currents through all planes."""
 
 
 class Settings(eqx.Module):
@@ -81,18 +86,20 @@ class Tolerances(eqx.Module):
         return Tolerances(tight, self.balance, self.gradient, self.most)
 
 
-def imbalance(settings: Settings, faces: Faces, drive: Drive, u: jax.Array, r: jax.Array) -> jax.Array:
+def imbalance(
+    settings: Settings, faces: Faces, drive: Drive, u: jax.Array, r: jax.Array, of: Spread = spread
+) -> jax.Array:
     """Return by how much the currents fail to balance, relative to the current.
 
-    Where the current runs from end to end this is its spread over all planes of faces; under linear
+    Where the current runs from end to end this is its spread `of` all planes of faces; under linear
     loading, where it enters through the sides as well, what the residual adds to the power at the
     surface.
     """
     layout = settings.layout
     if not settings.linear:
         if settings.axis is not None:
-            return spread(slice_currents(layout, faces, drive, u, settings.axis))
-        spreads = jnp.stack([spread(slice_currents(layout, faces, drive, u, axis)) for axis in range(3)])
+            return of(slice_currents(layout, faces, drive, u, settings.axis))
+        spreads = jnp.stack([of(slice_currents(layout, faces, drive, u, axis)) for axis in range(3)])
         return jnp.sum(jnp.where(drive.steps > 0, spreads, 0))  # of the axis that is driven
     ramp = jnp.zeros(layout.shape, u.dtype)
     for axis, n in enumerate(layout.shape):
@@ -121,7 +128,7 @@ def begin(cycle: Multigrid, drive: Drive, guess: jax.Array | None, settings: Set
 
 def _step(cycle: Multigrid, drive: Drive, tolerances: Tolerances, state: State, settings: Settings) -> State:
     operator = cycle.levels[0]
-    balance = partial(imbalance, settings, operator.faces, drive)
+    balance = partial(imbalance, settings, operator.faces, drive, of=typical_spread)
     return step(operator, cycle, state, tolerances.value, balance, tolerances.balance)
 
 

@@ -18,8 +18,8 @@ from jax.sharding import PartitionSpec
 
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
-from lithax.solve._conduction_problem import harmonic_mean, lost_power, spread, symmetric
-from lithax.solve._conduction_solve import Stats, Tolerances, ended
+from lithax.solve._conduction_problem import harmonic_mean, lost_power, spread, symmetric, typical_spread
+from lithax.solve._conduction_solve import Spread, Stats, Tolerances, ended
 from lithax.solve._conjugate_gradients import State, start, step
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout, between_zeros
@@ -153,11 +153,13 @@ def _slice_currents(layout: PartLayout, faces: Any, steps: jax.Array, u: jax.Arr
     return sums[: layout.whole[axis] + int(layout.held[axis])].astype(u.dtype)
 
 
-def _imbalance(parts: Parts, faces: Any, steps: jax.Array, u: jax.Array, r: jax.Array) -> jax.Array:
+def _imbalance(
+    parts: Parts, faces: Any, steps: jax.Array, u: jax.Array, r: jax.Array, of: Spread = spread
+) -> jax.Array:
     layout = parts.layout
     if not parts.linear:
         axes = range(3) if parts.axis is None else (parts.axis,)
-        spreads = [spread(_slice_currents(layout, faces, steps, u, axis)) for axis in axes]
+        spreads = [of(_slice_currents(layout, faces, steps, u, axis)) for axis in axes]
         return sum((jnp.where(steps[a] > 0, s, 0) for a, s in zip(axes, spreads, strict=True)), jnp.zeros((), u.dtype))
     ramp = jnp.zeros((1, 1, 1), u.dtype)
     for axis in range(3):
@@ -233,7 +235,7 @@ def advance(parts: Parts, levels: Levels, steps: jax.Array, tolerances: Toleranc
     def take(levels: Any, steps: jax.Array, tolerances: Tolerances, state: State) -> State:
         cycle = _multigrid(parts, levels)
         operator = cycle.levels[0]
-        balance = partial(_imbalance, parts, operator.faces, steps)
+        balance = partial(_imbalance, parts, operator.faces, steps, of=typical_spread)
         return step(operator, cycle, state, tolerances.value, balance, tolerances.balance)
 
     into = (_level_specs(parts), PartitionSpec(), PartitionSpec(), _state_specs(parts))

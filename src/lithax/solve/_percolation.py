@@ -82,7 +82,7 @@ def _labelled(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the labels of all parts, and which of these join the ends, and touch one."""
     conducting = np.require(conducting, requirements=["C", "W"])  # the compiled kernels take no read-only arrays
-    labels, count = label_block(conducting)
+    labels, count = label_block(conducting, ordered=False)
     groups, wraps = joined_around(count, *wrapped_pairs(labels, 6, [a for a in range(3) if periodic[a]]))
     joins, touches = joining_ends(
         lambda a, end: [(np.take(labels, end, a), (0, 0))], labels.shape, groups, wraps, axis, ends

@@ -15,13 +15,16 @@ from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
 from lithax.solve._conduction_solve import Tolerances, advance, begin
 from lithax.solve._conjugate_gradients import State
 from lithax.solve._domain import check_section, domain_of
-from lithax.solve._nearby_start import balance_of, further_step, nearby_error, nearby_step
+from lithax.solve._multigrid import Multigrid
+from lithax.solve._nearby_start import balance_of, further_step, looked_below, nearby_error, nearby_step
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._pore_spaces import PoreSpace, pore_spaces
 from lithax.solve._solve_memory import check_memory, memory_of_sweep
 from lithax.solve._source import read_source
 
 _MOST = 400
+FURTHER = 2
+"""Steps after the first that are not of conjugate gradients, at most."""
 _COLUMNS = (
     "threshold",
     "porosity",
@@ -199,25 +202,37 @@ class _Series:
         if space.cycle is None:
             return 0.0, 0.0, 0.0, 0, True
         settings, drive, cycle = self.run.settings, self.drive, space.cycle
+        error = math.inf
         if self.state is None:
             state = begin(cycle, drive, None, settings)
         else:
-            state, self.spare = nearby_step(cycle, drive, self.state, self.spare)
-            if not self._near_enough(state) and self.most > 1:
-                state, self.spare = further_step(cycle, drive, state, self.spare)
-                self.seen = max(self.seen, float(state.ratios[1]))
-            if self._near_enough(state):
-                return self._ended(state, nearby_error(state, self.seen), float(state.balance), True)
+            state, error = self._nearby(cycle, self.state)
+            if bool(state.done) or self._near_enough(state, error):
+                return self._ended(state, error, float(state.balance), True)
         while not bool(state.done) and int(state.count) < self.most:
             state = advance(cycle, drive, self.ends, state, settings)
         if int(state.count) > 1:
             self.seen = max(self.seen, float(state.ratios[1]))
-        balance = balance_of(cycle, drive, state)
-        return self._ended(state, float(state.error), balance, bool(state.done))
+        if math.isfinite(state.error):  # conjugate gradients went on
+            error = float(state.error)
+        return self._ended(state, error, balance_of(cycle, drive, state), bool(state.done))
 
-    def _near_enough(self, state: State) -> bool:
-        small = nearby_error(state, self.seen) <= self.tolerance and float(state.balance) <= float(self.ends.balance)
-        return small or bool(state.done)
+    def _nearby(self, cycle: Multigrid, before: State) -> tuple[State, float]:
+        """Take a few steps from the end of the solve before; return the state and its error."""
+        state, self.spare = nearby_step(cycle, self.drive, before, self.spare)
+        for _ in range(min(FURTHER, self.most - 1)):
+            error = nearby_error(state, self.seen)
+            if bool(state.done) or self._near_enough(state, error):
+                return state, error
+            state, error = looked_below(cycle, state)
+            if self._near_enough(state, error):
+                return state, error
+            state, self.spare = further_step(cycle, self.drive, state, self.spare)
+            self.seen = max(self.seen, float(state.ratios[1]))
+        return state, nearby_error(state, self.seen)
+
+    def _near_enough(self, state: State, error: float) -> bool:
+        return error <= self.tolerance and float(state.balance) <= float(self.ends.balance)
 
     def _ended(self, state: State, error: float, balance: float, done: bool) -> Any:
         self.state = state
