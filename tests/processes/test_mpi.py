@@ -282,7 +282,8 @@ def test_conduction_over_processes(mpiexec, succeeded, tmp_path, rng, count, res
     assert coarse == pytest.approx(value, rel=1e-5)  # from a bad guess, to the tolerance
     expected = [float(np.sum(part[...])) for part in alone.flux]
     assert flux == pytest.approx(expected, abs=1e-5 * expected[0])  # those across nearly cancel
-    for name, of_one in (("slope", alone.gradient[...]), ("potential", alone.potential[...])):
+    slope = alone.gradient[...]
+    for name, of_one in (("slope", slope), ("slope by jax", slope), ("potential", alone.potential[...])):
         np.testing.assert_allclose(lx.open(tmp_path / name)[...], of_one, atol=1e-5 * np.max(of_one))
 
 

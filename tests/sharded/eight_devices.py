@@ -452,6 +452,64 @@ def test_what_is_noted_of_the_voxels_on_eight_devices(monkeypatch):
         assert len(found.notes) == 1
 
 
+def test_derivatives_on_eight_devices_are_those_of_one(monkeypatch):
+    """Through what the field was made of, with NaN in the filler; the solver's programs are those of the tests above."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape = (9, 13, 11)
+    field = np.random.default_rng(5).random(shape, "f4") + 0.2
+    field[2:4, 3:7, 1:9] = 0
+    x = lx.shard(lx.from_array(field), make_mesh((2, 2, 2)), pad=np.nan)
+
+    def factor(v, **options):
+        return lx.solve.conductivity(v**2, fluid=1.0, **options).formation_factor
+
+    on_devices = partial(factor, shape=shape)
+    value, slope = jax.value_and_grad(on_devices)(x)
+    expected, expected_slope = jax.value_and_grad(factor)(field)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)  # sums in another order
+    assert slope.sharding == x.sharding
+    inside = tuple(slice(0, n) for n in shape)
+    np.testing.assert_allclose(np.asarray(slope)[inside], expected_slope, atol=1e-6 * np.abs(expected_slope).max())
+    _, rate = jax.jvp(on_devices, (x,), (jnp.full_like(x, np.nan).at[inside].set(0.5),))
+    np.testing.assert_allclose(rate, 0.5 * expected_slope.sum(dtype=float), rtol=1e-5)
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        jax.jvp(jax.grad(on_devices), (x,), (x,))
+    with pytest.raises(ValueError, match=r"fields= is not available where an image over several devices is diff"):
+        jax.grad(partial(on_devices, fields=True))(x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"ends": "periodic", "sides": "periodic"}, {"reservoir": 1}])
+def test_derivatives_along_all_axes_on_eight_devices(options, monkeypatch):
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape = (9, 13, 11)
+    field = np.random.default_rng(5).random(shape, "f4") + 0.2
+    x = lx.shard(lx.from_array(field), make_mesh((2, 2, 2)), pad=np.nan)
+
+    def total(v, **more):
+        found = lx.solve.conductivity(v, axis="all", fluid=1.0, **options, **more)
+        return (jnp.arange(9.0).reshape(3, 3) * (jnp.diag(found.value) if found.tensor is None else found.tensor)).sum()
+
+    slope, expected = jax.grad(partial(total, shape=shape))(x), jax.grad(total)(field)
+    assert slope.sharding == x.sharding
+    assert not np.isnan(slope).any()
+    np.testing.assert_allclose(
+        np.asarray(slope)[tuple(slice(0, n) for n in shape)], expected, atol=1e-6 * np.abs(expected).max()
+    )
+
+
+def test_derivatives_over_devices_that_are_refused():
+    x = lx.shard(lx.from_array(np.eye(8, dtype="u1")[None].repeat(8, 0)), make_mesh((2, 2, 2)))
+    with pytest.raises(ValueError, match="values= are differentiated"):
+        jax.grad(lambda s: lx.solve.conductivity(x, values={0: 1.0, 1: s}).value)(0.5)
+    with pytest.raises(ValueError, match="fluid= is differentiated, and with reservoir=2"):
+        jax.grad(lambda s: lx.solve.conductivity(x, pore=0, fluid=s, reservoir=2).value)(0.5)
+    with pytest.raises(ValueError, match="budget= is not available over several devices"):
+        lx.solve.conductivity(x, pore=0, budget=("grid",))
+    with pytest.raises(ValueError, match="move conductivities along x, y and z to one device"):
+        lx.solve.conductivity(jnp.stack([x.astype("f4")] * 3))
+
+
 def test_reservoirs_and_first_guesses_on_eight_devices(monkeypatch):
     """A plug between open ends, with NaN around it and in the filler; guesses that lie in memory, over devices, and coarser."""
     monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)

@@ -19,6 +19,7 @@ from lithax.solve._conduction_solver import ConductionSolver
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._conduction_trend import check_budget
 from lithax.solve._conductivity import Conductivity
+from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._domain import domain_of, within
 from lithax.solve._medium import Medium, conducting_on_host, read_medium
 from lithax.solve._over_devices import lies_over_devices
@@ -167,7 +168,10 @@ def conductivity(
     depend on how many there are. Arrays in the result lie as the one handed in; of an image over
     several processes they lie over the devices, with zeros beyond its upper faces, and
     ``lithax.save(result.potential, store, like=image)`` keeps them. There `budget`, `segmentation`
-    and conductivities along three axes are not available.
+    and conductivities along three axes are not available. `jax.grad`, `jax.vjp` and `jax.jvp` of
+    value and tensor with respect to a field over devices are taken there, and the gradient lies as
+    the field; second derivatives and those of the potential are refused, and under `jax.jit` an
+    array is that of one device.
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
@@ -185,8 +189,17 @@ def conductivity(
     """
     boundaries = _boundaries(axis, ends, sides, loading, reservoir)
     _check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir)
-    over_devices = lies_over_devices(image)
-    memory = memory_of_conduction(image, shape, axis, boundaries.whole, fields, gradient, over_devices)
+    over_devices = lies_over_devices(without_derivative(image))
+    wants_gradient = gradient if not over_devices or not is_traced(image) else True
+    memory = memory_of_conduction(
+        without_derivative(image) if over_devices else image,
+        shape,
+        axis,
+        boundaries.whole,
+        fields,
+        wants_gradient,
+        over_devices,
+    )
     if memory is not None:
         check_memory("conductivity()", memory, memory_limit, jax.local_device_count() if over_devices else 1)
     if over_devices:

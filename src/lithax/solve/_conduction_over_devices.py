@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.arrays import at_once, is_traced
 from lithax.grid import Index
 from lithax.images import save, together
 from lithax.sharded import ShardedGrid
@@ -26,6 +27,12 @@ from lithax.solve._conduction_setup import AXES, Boundaries, Run, check_fluid, p
 from lithax.solve._conduction_solve import Tolerances
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._conjugate_gradients import loop
+from lithax.solve._derivative_over_devices import (
+    PAIRS,
+    refuse_further_derivatives,
+    with_derivative,
+    without_derivative,
+)
 from lithax.solve._domain import check_loading, section_of
 from lithax.solve._guess_over_devices import guess_over_devices
 from lithax.solve._over_devices import (
@@ -57,12 +64,16 @@ def conductivity_over_devices(
     ValueError
         Also if an option is given that is not available here (`refused`).
     """
+    handed_in, image = image, without_derivative(image)
+    differentiated = is_traced(handed_in) or is_traced(fluid) or any(is_traced(v) for v in (values or {}).values())
     source, world = source_over_devices(image, shape, spacing)
     if refused:
         raise ValueError(
             f"{refused[0]}= is not available over several devices; leave it out, or solve on one device: "
             "jax.device_put(image, jax.devices()[0])."
         )
+    if differentiated:
+        refuse_further_derivatives(values, fluid, reservoir, fields, gradient)
     wants_gradient = gradient is not None and gradient is not False
     if wants_gradient and axis == "all":
         raise ValueError("gradient= is that of one value; name the axis.")
@@ -84,27 +95,19 @@ def conductivity_over_devices(
     levels = plan_levels(size, _in_order(first, first.settings.strengths))
     held = [any(boundaries.held(a)[b] for a in wanted) for b in range(3)]
     grid = ShardedGrid(size, mesh_of(image, source), levels[3], [int(h) for h in held])
-    with together(world):
+    with at_once(image), together(world):
         voxels = read_voxels(image, source, grid, world, pore, values, where)
     with jax.enable_x64(True) if voxels.medium.dtype == np.float64 else contextlib.nullcontext():
-        return _Solve(
-            voxels,
-            source,
-            boundaries,
-            fluid,
-            area,
-            reservoir,
-            unit,
-            tolerance,
-            gradient_tolerance,
-            x0,
-            fields,
-            gradient,
-            percolation_at,
-            most,
-            throw,
-            watch,
-        ).result(axis, levels, image)
+        with at_once(image):
+            solve = _Solve(
+                voxels, source, boundaries, without_derivative(fluid), area, reservoir, unit, tolerance, gradient_tolerance,
+                x0, fields, gradient, percolation_at, most, throw, watch, is_traced(handed_in),
+            )  # fmt: skip
+            result = solve.result(axis, levels, image)
+            slopes = [returned(slope, image, grid) for slope in solve.slopes] if is_traced(handed_in) else []
+        if is_traced(fluid):
+            result = replace(result, fluid=fluid)
+        return with_derivative(result, handed_in, slopes) if slopes else result
 
 
 def _in_order(run: Run, of_solver: Any) -> tuple[Any, Any, Any]:
@@ -119,7 +122,7 @@ class _Solve:
     def __init__(
         self, voxels: Voxels, source: Any, boundaries: Boundaries, fluid: Any, area: Any, reservoir: int,
         unit: str, tolerance: float, gradient_tolerance: float, x0: Any, fields: bool, gradient: Any,
-        percolation_at: float | None, most: int, throw: bool, watch: Watch,
+        percolation_at: float | None, most: int, throw: bool, watch: Watch, differentiated: bool,
     ) -> None:  # fmt: skip
         self.voxels, self.source, self.boundaries, self.fluid = voxels, source, boundaries, fluid
         self.area, self.reservoir, self.unit, self.most, self.throw = area, reservoir, unit, most, throw
@@ -129,7 +132,9 @@ class _Solve:
         self.ends = "linear" if boundaries.linear else boundaries.ends
         self.tolerance = tolerance
         given = Tolerances.of(tolerance, gradient_tolerance, most, voxels.medium.dtype)
-        self.wants_gradient = gradient is not None and gradient is not False
+        self.wants_gradient = differentiated or (gradient is not None and gradient is not False)
+        self.slopes: list[jax.Array] = []
+        """The derivative of the value for each axis, or of each entry of the tensor."""
         self.tolerances = given.for_gradient() if self.wants_gradient else given
 
     def result(self, axis: str, levels: Any, image: Any) -> Conductivity:
@@ -245,17 +250,33 @@ class _Solve:
             ended.append(jax.tree.map(np.asarray, parts_of.stats_of(parts, hierarchy, row, state)))
             potentials.append(state.u)
         matrix = jnp.asarray(np.asarray(parts_of.energies(parts, hierarchy, rows, tuple(potentials))))
-        slopes = None
-        if self.wants_gradient:
-            (slopes,) = parts_of.slopes(parts, conductivities, rows[0], potentials[0])
-            chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, self.fluid))(matrix[0, 0])
-            slopes = self._of_image(slopes, run) * np.asarray(chain / scale)
+        slopes = (
+            self._slopes(parts, conductivities, run, rows, potentials, matrix, scale) if self.wants_gradient else []
+        )
         fields = [
             self._fields(parts, hierarchy, run, scale, number, row, u)
             for number, (row, u) in enumerate(zip(rows, potentials, strict=True))
             if self.fields
         ]
         return run, matrix, ended, slopes, fields
+
+    def _slopes(
+        self, parts: parts_of.Parts, fields: Any, run: Run, rows: np.ndarray, u: Any, matrix: Any, scale: np.ndarray
+    ) -> list[jax.Array]:
+        """Return the derivative of the value, or of each entry of the tensor, on the grid of the
+        image.
+        """
+        found = []
+        for i, j in PAIRS if run.axis is None else PAIRS[:1]:
+
+            def entry(current: Any, i: int = i, j: int = j) -> Any:
+                return run.conductivity(matrix.at[i, j].set(current), scale, self.fluid)[
+                    (i, j) if run.axis is None else ()
+                ]
+
+            (slope,) = parts_of.slopes(parts, fields, rows[i], u[i], rows[j], u[j])
+            found.append(self._of_image(slope, run) * np.asarray(jax.grad(entry)(matrix[i, j]) / scale))
+        return found
 
     def _guess(self, run: Run, number: int, grid: ShardedGrid, image: Any) -> Any:
         if self.x0 is None:
@@ -300,15 +321,17 @@ class _Solve:
             values, stats, share, porosity, self._bounds(inside, cells), axis=axis, boundaries=self.boundaries,
             medium=medium, fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
         )  # fmt: skip
-        slopes, fields = found[0][3], []
+        fields = []
         for phi, flux, currents in (of_drive for *_, of_run in found for of_drive in of_run):
             density = tuple(self._returned(part, "current density", image, self.unit) for part in flux)
             fields.append((self._returned(phi, "potential", image), density, currents))
         potential, flux, currents = (list(of) for of in zip(*fields, strict=True)) if fields else (None,) * 3
         if fields and not several:
             potential, flux, currents = fields[0]
-        if slopes is not None:
-            slopes = self._returned(slopes, "derivative of the effective conductivity", image)
+        self.slopes = [slope for *_, slopes, _ in found for slope in slopes]
+        slopes = None
+        if self.gradient is not None and self.gradient is not False:
+            slopes = self._returned(self.slopes[0], "derivative of the effective conductivity", image)
         if self.throw and not bool(np.all(np.asarray(result.converged))):
             raise RuntimeError(
                 f"conductivity() did not converge to tolerance={self.tolerance:g} in max_iterations={self.most} steps; ask for "

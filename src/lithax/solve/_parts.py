@@ -272,19 +272,24 @@ def energies(parts: Parts, levels: Levels, rows: jax.Array, u: tuple[jax.Array, 
 
 
 @partial(jax.jit, static_argnums=0)
-def slopes(parts: Parts, fields: tuple[jax.Array, ...], steps: jax.Array, u: jax.Array) -> tuple[jax.Array, ...]:
-    """Return the derivative of the current for a drop of one with respect to each conductivity, on
-    the grid.
+def slopes(
+    parts: Parts, fields: tuple[jax.Array, ...], steps: jax.Array, u: jax.Array, other: jax.Array, v: jax.Array
+) -> tuple[jax.Array, ...]:
+    """Return the derivative of the current along one drive for a drop of one along another (or the
+    same) with respect to each conductivity, on the grid.
 
     Each voxel's is that of the energy of its own six faces, its neighbours held fixed: no device
     needs to know of another's derivative.
     """
 
-    def make(steps: jax.Array, u: jax.Array, *fields: jax.Array) -> Any:
+    def make(steps: jax.Array, u: jax.Array, other: jax.Array, v: jax.Array, *fields: jax.Array) -> Any:
         layout = parts.layout
-        u = layout.filled(u)
+        u, v = layout.filled(u), layout.filled(v)
         around = tuple(layout.filled(layout.pad(s)) for s in fields)
-        drops = [[_drop(layout, steps, u, axis, above) ** 2 for above in (0, 1)] for axis in range(3)]
+        drops = [
+            [_drop(layout, steps, u, axis, above) * _drop(layout, other, v, axis, above) for above in (0, 1)]
+            for axis in range(3)
+        ]
 
         # Own cells as seen from themselves, neighbours as constants.
         def seen(own: tuple[jax.Array, ...]) -> jax.Array:
@@ -308,8 +313,8 @@ def slopes(parts: Parts, fields: tuple[jax.Array, ...], steps: jax.Array, u: jax
             jnp.where(layout.valid() & (s > 0), layout.cells(g), 0) for g, s in zip(rates, fields, strict=True)
         )
 
-    into = (PartitionSpec(), parts.own, *(parts.own,) * len(fields))
-    return parts.run(make, into, steps, u, *fields, out=(parts.own,) * len(fields))
+    into = (PartitionSpec(), parts.own, PartitionSpec(), parts.own, *(parts.own,) * len(fields))
+    return parts.run(make, into, steps, u, other, v, *fields, out=(parts.own,) * len(fields))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
+from jax import numpy as jnp
 
 import lithax as lx
 
@@ -23,5 +25,9 @@ else:
     found = [float(result.value), int(result.iterations), int(again.iterations), float(coarse.value)]
     found += [float(v.sum()) for v in result.flux]
     lx.save(result.potential, folder / "potential", like=image)
+    field = jax.jit(lambda v: jnp.where(v == 0, jnp.float32(1), jnp.float32(0.01)))(lx.shard(image))
+    of_field = {"shape": image.shape, **{name: options[name] for name in ("fluid", "reservoir", "tolerance")}}
+    slope = jax.grad(lambda s: lx.solve.conductivity(s, **of_field).value)(field)
+    lx.save(slope, folder / "slope by jax", like=image)
     if world.first:
         print(*found)
