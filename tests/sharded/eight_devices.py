@@ -577,10 +577,50 @@ def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
             np.testing.assert_allclose(np.asarray(one)[inside], other, atol=1e-4 * np.max(np.abs(other)))
 
 
+SOFT = [
+    ({"axis": "y"}, None),
+    ({"axis": "y", "reservoir": 1, "permeability": lambda porosity: 0.01 * porosity**3}, None),
+    ({"axis": "all", "ends": "periodic", "sides": "periodic"}, np.arange(9.0).reshape(3, 3)),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"), [SOFT[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in SOFT[1:])]
+)
+@pytest.mark.mpi
+def test_soft_walls_and_their_derivative_on_eight_devices(options, weights, monkeypatch):
+    """Planes of pressure next to the filler, which has no drag, and NaN in it."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape = (9, 13, 11)
+    pores = np.clip(np.random.default_rng(5).random(shape, "f4") * 1.4 - 0.2, 0, 1)
+    x = lx.shard(lx.from_array(pores), make_mesh((2, 2, 2)), pad=np.nan)
+
+    def k(v, **more):
+        found = lx.solve.permeability(v, **options, **more)
+        return found.value if weights is None else (found.tensor * weights).sum()
+
+    on_devices = partial(k, shape=shape)
+    value, slope = jax.value_and_grad(on_devices)(x)
+    expected, expected_slope = jax.value_and_grad(k)(pores)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)  # sums in another order, and some iterations
+    assert slope.sharding == x.sharding
+    inside = tuple(slice(0, n) for n in shape)
+    np.testing.assert_allclose(np.asarray(slope)[inside], expected_slope, atol=1e-5 * np.abs(expected_slope).max())
+    assert not np.isnan(slope).any()
+    if weights is None and "reservoir" not in options:
+        assert lx.solve.permeability(x, shape=shape, **options).value == pytest.approx(float(value), rel=5e-3)
+        with pytest.raises(NotImplementedError, match="second derivatives"):
+            jax.jvp(jax.grad(on_devices), (x,), (x,))
+        with pytest.raises(ValueError, match="fields= is not available where an image over several devices is diff"):
+            jax.grad(partial(on_devices, fields=True))(x)
+
+
 def test_permeability_over_devices_refuses_what_it_lacks():
     x = lx.shard(lx.from_array(np.eye(6, dtype="u1")[None].repeat(6, 0)))
     with pytest.raises(ValueError, match="budget= is not available over several devices"):
         lx.solve.permeability(x, pore=1, budget=("grid",))
+    with pytest.raises(ValueError, match="permeability= is differentiated, and image lies over several devices"):
+        jax.grad(lambda k: lx.solve.permeability(x, pore=1, permeability={0: k}).value)(0.1)
     with pytest.raises(MemoryLimitError, match=r"needs up to 0\.315 GB, and 1e-06 GB"):
         lx.solve.permeability(x, pore=1, memory_limit=1000)
     with pytest.raises(ValueError, match="pore is missing"):

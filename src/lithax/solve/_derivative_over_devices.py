@@ -1,8 +1,9 @@
-"""The derivative of a conductivity over devices: it was found beside the value, where the voxels
-lie, and is handed to JAX here.
+"""Derivatives over devices: they were found beside the value, where the voxels lie, and are handed
+to JAX here.
 
-The value is stationary in the potential, so its derivative is known once it is solved. No loop is
-traced: under `jax.grad`, `jax.vjp` and `jax.jvp` the host's loop runs on the voxels as they are.
+Conductivity and permeability are stationary in their fields, so that the derivative is known once
+these are. No loop is traced: under `jax.grad`, `jax.vjp` and `jax.jvp` the host's loop runs on the
+voxels as they are.
 """
 
 from collections.abc import Sequence
@@ -60,20 +61,21 @@ def with_derivative(result: Conductivity, image: Any, slopes: Sequence[jax.Array
         tensor.
     """
     if result.tensor is not None:
-        found = dict(zip(PAIRS, _depending(image, tuple(result.tensor[i, j] for i, j in PAIRS), slopes), strict=True))
+        found = dict(zip(PAIRS, depending(image, tuple(result.tensor[i, j] for i, j in PAIRS), slopes), strict=True))
         tensor = jnp.stack([jnp.stack([found[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
         return eqx.tree_at(lambda r: (r.value, r.tensor), result, (jnp.diagonal(tensor), tensor))
     several = len(slopes) > 1
-    found = _depending(image, tuple(result.value) if several else (result.value,), slopes)
+    found = depending(image, tuple(result.value) if several else (result.value,), slopes)
     return eqx.tree_at(lambda r: r.value, result, jnp.stack(found) if several else found[0])
 
 
 @jax.custom_jvp
-def _depending(image: jax.Array, numbers: tuple[jax.Array, ...], slopes: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+def depending(image: jax.Array, numbers: tuple[jax.Array, ...], slopes: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+    """Return numbers that depend on an image, each with a slope like it."""
     return numbers
 
 
-@_depending.defjvp
+@depending.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     image, numbers, slopes = primals
     return numbers, tuple(_change(_once(slope, image), tangents[0]) for slope in slopes)
@@ -93,6 +95,6 @@ def _once(slope: jax.Array, image: jax.Array) -> jax.Array:
 @_once.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     raise NotImplementedError(
-        "second derivatives of a conductivity are not available over several devices; take them on one device: "
+        "second derivatives are not available over several devices; take them on one device: "
         "jax.device_put(image, jax.devices()[0])."
     )

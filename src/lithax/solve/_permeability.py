@@ -11,6 +11,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced
 from lithax.geometry import Frame
+from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
 from lithax.solve._flow_direction import ORDERS, Boundaries, Call, solve_direction
@@ -137,11 +138,16 @@ def permeability(
     -----
     An image whose processes share their devices (``connect("jax")``) is divided among all of them,
     and so is an array from `lithax.shard`; k is that of one device to rounding. Not available there
-    are `budget` and `segmentation`.
+    are `budget` and `segmentation`. `jax.grad`, `jax.vjp` and `jax.jvp` of value and tensor with
+    respect to pore fractions over devices are taken there, and the gradient lies as they do; second
+    derivatives, those of the fields and those in `permeability` are refused, and under `jax.jit` an
+    array is that of one device.
     """
     check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
     _check_segmentation(segmentation, getattr(image, "shape", None) if shape is None else shape)
-    over_devices = lies_over_devices(image) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
+    over_devices = (
+        lies_over_devices(without_derivative(image)) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
+    )
     memory = memory_of_flow(image, over_devices, axis)
     if memory is not None:
         blocks = "upscale from blocks (lx.solve.upscaled_permeability), "

@@ -13,19 +13,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lithax.arrays import settled
+from lithax.arrays import at_once, is_traced, settled
 from lithax.geometry import Frame
 from lithax.grid import Index
 from lithax.images import save, together
 from lithax.runtime import connected
 from lithax.sharded import ShardedGrid
+from lithax.solve._derivative_over_devices import PAIRS, depending, without_derivative
 from lithax.solve._device_lines import DeviceLines
 from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_image_order, solve_direction
 from lithax.solve._flow_input import AXES, FlowInput, frame_of, geometry_of, read_sharp, read_soft
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
-from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths
+from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths, value_of
 from lithax.solve._flow_resolution import narrow_share, unlike_below
 from lithax.solve._flow_words import scale_of, wall_rule
 from lithax.solve._mac_walls import Boundary
@@ -93,6 +95,11 @@ def permeability_over_devices(
     ValueError
         Also if an option is given that is not available here (`refused`).
     """
+    handed_in, image = image, without_derivative(image)
+    differentiated = is_traced(handed_in)
+    _refuse_derivatives(differentiated, permeability, call)
+    if differentiated:
+        call = call._replace(settings=(call.settings[1], call.settings[1]))
     lengths, voxel_unit = geometry_of(image, spacing)
     if refused or not isinstance(lengths, tuple):
         raise ValueError(
@@ -104,7 +111,7 @@ def permeability_over_devices(
     source = Source(image, lengths, frame_of(image, size, lengths, voxel_unit), image if is_image else None, False)
     world = image.world if is_image else connected()
     grid = ShardedGrid(size, mesh_of(image, source))
-    with together(world):
+    with at_once(image), together(world):
         raw, present, tally, selection = read_values(image, source, grid, world, where, 1.0)
         table = present.reshape(-1, 1, 1)
         some = None if where is None else np.ones(table.shape, bool)  # so that a region may be all pore
@@ -114,22 +121,60 @@ def permeability_over_devices(
             given = read_sharp(table, table.dtype.kind, pore, permeability, some, lengths, voxel_unit)
         voxels = _Voxels(raw, grid, world, present, tally, selection, given)
         scale, unit = scale_of(given, unit)
-        solve = _Solve(voxels, call, wall_rule(wall, given))
-    solved, tensor = solve.directions()
-    said = replace(
-        given, shape=size, open=None, free=None, inside=None, soft=None, phases=(),
-        meaning=given.meaning + ("" if where is None else ", inside where="),
-    )  # fmt: skip
-    made = make_result(said, solved, tensor, call.axis, scale, unit, solve.rule, ends, sides, porosity)
-    made = solve.described(made, solved, porosity)
+        solve = _Solve(voxels, call, wall_rule(wall, given), differentiated)
+    with at_once(image):
+        solved, tensor = solve.directions()
+        said = replace(
+            given, shape=size, open=None, free=None, inside=None, soft=None, phases=(),
+            meaning=given.meaning + ("" if where is None else ", inside where="),
+        )  # fmt: skip
+        made = make_result(said, solved, tensor, call.axis, scale, unit, solve.rule, ends, sides, porosity)
+        made = solve.described(made, solved, porosity)
+        slopes = [returned(slope, image, grid) for slope in solve.slopes]
+    if differentiated:
+        return _with_derivative(made, handed_in, slopes, solved[0].problem.reference ** 2 * scale)
     return made if not call.fields else _as_images(image, made) if is_image else _as_arrays(image, grid, made)
+
+
+def _refuse_derivatives(differentiated: bool, permeability: Any, call: Call) -> None:
+    """Raise ValueError for what has no derivative over devices."""
+    numbers = list(permeability.values()) if isinstance(permeability, dict) else []
+    if callable(permeability):
+        numbers = [permeability(jnp.full(1, 0.5, np.float32))]
+    if any(is_traced(number) for number in numbers):
+        raise ValueError(
+            "permeability= is differentiated, and image lies over several devices, where derivatives are taken with respect to "
+            "pore fractions; solve on one device: jax.device_put(image, jax.devices()[0])."
+        )
+    if differentiated and call.fields:
+        raise ValueError(
+            "fields= is not available where an image over several devices is differentiated; leave it out, or call "
+            "permeability() outside of jax.grad."
+        )
+
+
+def _with_derivative(made: Permeability, image: Any, slopes: list[Array], scale: Any) -> Permeability:
+    """Return a result whose value and tensor depend on an image, in the unit of `scale` voxel²."""
+    several = made.axis == "all"
+    if made.tensor is None:
+        numbers = tuple(np.atleast_1d(np.asarray(made.value_voxel, np.float32)))
+        found = depending(image, tuple(map(jnp.asarray, numbers)), slopes)
+        k = jnp.stack(found) if several else found[0]
+        return replace(made, value_voxel=k, value=k * scale)
+    voxel = np.asarray(made.tensor / scale, np.float32)
+    entries = dict(zip(PAIRS, depending(image, tuple(jnp.asarray(voxel[p]) for p in PAIRS), slopes), strict=True))
+    tensor = jnp.stack([jnp.stack([entries[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
+    k = jnp.diagonal(tensor)
+    return replace(made, value_voxel=k, value=k * scale, tensor=tensor * scale)
 
 
 class _Solve:
     """One call."""
 
-    def __init__(self, voxels: _Voxels, call: Call, rule: str) -> None:
-        self.voxels, self.rule = voxels, rule
+    def __init__(self, voxels: _Voxels, call: Call, rule: str, differentiated: bool) -> None:
+        self.voxels, self.rule, self.differentiated = voxels, rule, differentiated
+        self.slopes: list[Array] = []
+        """The derivative of k for each axis, or of each entry of the tensor [voxel²]."""
         # Fields lie on another grid than the image here: they are made below.
         self.call, self.fields = call._replace(fields=False, progress=call.progress and voxels.world.first), call.fields
         pieces = [(start, device, v, voxels.inside(start, v.shape)) for start, device, v in voxels.pieces()]
@@ -158,10 +203,33 @@ class _Solve:
             problem = self.problem(None)
             for a in range(3):
                 solved.append(self.solved(problem, a, a))
+            if self.differentiated:
+                self.slopes = [self._slope(problem, solved[i], solved[j], None) for i, j in PAIRS]
             return solved, tensor_of(problem, solved)
         for a in range(3) if call.axis == "all" else (AXES.index(call.axis),):
             solved.append(self.solved(self.problem(a), a, 0))
+            if self.differentiated:
+                self.slopes.append(self._slope(solved[-1].problem, solved[-1], solved[-1], a))
         return solved, None
+
+    def _slope(self, problem: FlowProblem, one: Direction, other: Direction, axis: int | None) -> Array:
+        """Return the derivative of k [voxel²] in the pore fractions, on the grid of the image."""
+        if one.flow is None or other.flow is None:
+            return self._placed({}, np.float32)
+        voxels, wrap = self.voxels, problem.geometry.wrap[0]
+        assert isinstance(wrap, PartedAxis)
+        order = (0, 1, 2) if axis is None else ORDERS[axis]
+        place = (order[0], self.call.reservoir, voxels.shape, wrap.grid, order)
+        given = voxels.given
+        meaning = (given.spacing, given.voxel_unit, given.matrix)
+        soft = self._placed({start: v.astype(np.float32) for start, _, v in voxels.pieces()}, np.float32)
+        filled = free = None
+        if self.free:
+            filled, free = (_between_ends(*place, voxels=self._placed(v, bool)) for v in (self.open, self.free))
+        arrays = problem._replace(medium=None)  # pyright: ignore[reportArgumentType]
+        axes = (one.along, other.along)
+        weights = problem.medium.weights
+        return settled(_slope_of(soft, arrays, filled, free, one.flow.x, other.flow.x, weights, place, meaning, axes))
 
     def solved(self, problem: FlowProblem, axis: int, along: int) -> Direction:
         """Solve along an axis of the image, which is axis `along` of the problem."""
@@ -252,7 +320,7 @@ class _Solve:
             found = {start: voxels.looked_up(v, drag) for start, _, v in voxels.pieces()}
             return place(self._placed(found, np.float32)), None
         soft = {start: v.astype(np.float32) for start, _, v in voxels.pieces()}
-        given = replace(given, soft=place(self._placed(soft, np.float32), None, 1), open=None, free=None)
+        given = replace(given, soft=_fractions(place, self._placed(soft, np.float32)), open=None, free=None)
         if self.free:
             given = replace(given, open=place(self._placed(self.open, bool)), free=place(self._placed(self.free, bool)))
         return medium_fields(given, reference, 0, np.float32)
@@ -336,6 +404,29 @@ def _between_ends(
     if reservoir == 0:
         return regridded(voxels, shape, grid, order)
     return between_reservoirs(voxels, section, value, shape, grid, axis, reservoir, order)
+
+
+def _fractions(place: Any, soft: Array) -> Array:
+    """Return pore fractions on the grid of a flow: 1 in reservoirs and in the filler, which lies
+    next to the last plane of faces and has no drag.
+    """
+    return 1 - place(1 - soft)
+
+
+@partial(jax.jit, static_argnums=(6, 7, 8, 9))
+def _slope_of(
+    soft: Array, problem: FlowProblem, filled: Any, free: Any, x: Any, y: Any, weights: Any, place: Any, meaning: Any,
+    axes: tuple[int, int],
+) -> Array:  # fmt: skip
+    spacing, unit, matrix = meaning
+
+    def k(soft: Array) -> Array:
+        placed = _fractions(partial(_between_ends, *place), soft)
+        given = FlowInput(placed.shape, filled, free, None, placed, (), spacing, unit, "", (), matrix)
+        drag, solidity = medium_fields(given, problem.reference, 0, np.float32)
+        return value_of(problem._replace(medium=FlowMedium(drag, solidity, weights)), x, y, axes)
+
+    return jax.grad(k)(soft)
 
 
 def _index(numbers: Iterable[int]) -> Index:
