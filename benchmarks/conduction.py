@@ -39,3 +39,10 @@ def rows(small: int, large: int) -> Iterator[Row]:
                     3.3 * (large / small) ** 3, speed=False)  # fmt: skip
     call = Call("conduction", "solve", options | {"axis": "all"})
     yield Row(f"conduction, {large}³, three axes", call, (smaller,))
+
+    # A solve in memory takes 37 bytes a voxel.
+    memory = Rival("the same in memory", (Call("conduction", "solve", options),), 3.0, speed=False)
+    call = Call(
+        "conduction", "from_disk", options | {"folder": "{folder}", "memory_limit": max(16 * large**3, 600 * 10**6)}
+    )
+    yield Row(f"conduction, noise {large}³ larger than memory", call, (memory,), pairs=3, processor=True)

@@ -49,6 +49,12 @@ class Plan:
     """What each process receives from all others at the end of a measurement, at most [byte]."""
     seconds: float | None = None
     """What the call is expected to take [s]; None: not known."""
+    scratch: int = 0
+    """Bytes on disk while a solve goes on that does not fit into memory; `memory` is then what it
+    takes all the same.
+    """
+    scratch_traffic: int = 0
+    """Bytes read and written there in each of its steps."""
 
     @property
     def fits(self) -> bool:
@@ -70,6 +76,9 @@ class Plan:
             rows.append(("on devices", f"{self.blocks_on_devices} blocks at a time"))
         if self.bytes_exchanged:
             rows.append(("to exchange", f"at most {size_text(self.bytes_exchanged)} between processes"))
+        if self.scratch:
+            each = size_text(self.scratch_traffic)
+            rows.append(("scratch", f"{size_text(self.scratch)} on disk, {each} read and written in a step"))
         if self.seconds is not None:
             rows.append(("time", f"about {self.seconds:.3g} s"))
         return "\n".join(f"{name:<13} {value}" for name, value in rows)

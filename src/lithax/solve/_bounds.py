@@ -42,13 +42,20 @@ def _compiled(values: jax.Array, fractions: jax.Array) -> Bounds:
 
 def _bounds(xp: Any, s: Any, f: Any) -> Bounds:
 
-    def harmonic(shift: Any) -> Any:
+    def resistance(shift: Any) -> Any:
         moved = s + shift
         # Where a fraction of the volume insulates and nothing is added, the mean of the resistances
         # is infinite.
         safe = xp.where(moved > 0, moved, 1)
         insulated = xp.sum(xp.where(moved > 0, 0, f)) > 0
-        return xp.where(insulated, 0.0, 1 / xp.sum(f / safe)) - shift
+        return xp.where(insulated, xp.inf, xp.sum(f / safe))
 
     low, high = xp.min(xp.where(f > 0, s, xp.inf)), xp.max(xp.where(f > 0, s, -xp.inf))
-    return Bounds((harmonic(0.0), xp.sum(f * s)), (harmonic(2 * low), harmonic(2 * high)))
+    return bounds_of_means(xp.sum(f * s), low, high, *(resistance(shift) for shift in (0.0, 2 * low, 2 * high)))
+
+
+def bounds_of_means(mean: Any, low: Any, high: Any, plain: Any, by_low: Any, by_high: Any) -> Bounds:
+    """Return the bounds for the mean, least and largest conductivity and the means of 1/s,
+    1/(s + 2 low) and 1/(s + 2 high).
+    """
+    return Bounds((1 / plain, mean), (1 / by_low - 2 * low, 1 / by_high - 2 * high))

@@ -16,6 +16,7 @@ from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_over_devices import conductivity_over_devices
 from lithax.solve._conduction_setup import AXES, Boundaries, check_fluid
 from lithax.solve._conduction_solver import ConductionSolver
+from lithax.solve._conduction_streamed import StreamedConduction
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._conduction_trend import check_budget
 from lithax.solve._conductivity import Conductivity
@@ -23,8 +24,9 @@ from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._domain import domain_of, within
 from lithax.solve._medium import Medium, conducting_on_host, read_medium
 from lithax.solve._over_devices import lies_over_devices
-from lithax.solve._solve_memory import check_memory, memory_of_conduction
+from lithax.solve._solve_memory import check_memory, memory_allowed, memory_of_conduction
 from lithax.solve._source import read_source, without_filler
+from lithax.solve._streamed_memory import not_from_disk, plan_streaming
 from lithax.solve._watch import watch_of
 
 _MOST = 400
@@ -59,6 +61,7 @@ def conductivity(
     progress: bool = False,
     checkpoint: Any = None,
     memory_limit: Any = None,
+    scratch: Any = None,
 ) -> Conductivity:
     """Solve ∇·(σ∇φ) = 0 for the effective conductivity of an image [unit of the voxels'
     conductivity].
@@ -145,7 +148,10 @@ def conductivity(
         same call goes on from there. What it kept is removed when the call returns.
     memory_limit
         What it may use [byte], or a text such as "8 GiB"; by default what is free; see
-        `lithax.plan`.
+        `lithax.plan`. An image that does not fit is solved from disk (see Notes).
+    scratch
+        A folder for what a solve from disk keeps while it goes on (17 bytes a voxel of a
+        segmentation); by default the one that TMPDIR names, or /var/tmp.
 
     Returns
     -------
@@ -158,7 +164,8 @@ def conductivity(
         negative or not finite, `where` leaves nothing or its cross-section varies, or the image is
         one voxel thick along the axis.
     MemoryLimitError
-        If it would need more memory than it may use; before anything is read.
+        If it would need more memory than it may use, from disk as well, or `scratch` has too little
+        room; before anything is read.
 
     Notes
     -----
@@ -172,6 +179,13 @@ def conductivity(
     value and tensor with respect to a field over devices are taken there, and the gradient lies as
     the field; second derivatives and those of the potential are refused, and under `jax.jit` an
     array is that of one device.
+
+    An image that does not fit into memory, or an array of NumPy whose solve does not, is solved
+    from disk: voxels and potential of the finest level are read and written slab by slab in every
+    step, the coarser levels, an eighth, stay in memory. Discretisation, steps and stopping rule are
+    those in memory, and the value agrees to rounding; the last note of the result says so. There
+    `fields`, `x0`, `budget`, `segmentation`, `checkpoint`, ``gradient=True`` (a
+    store is written) and the tensor are not available.
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
@@ -200,7 +214,28 @@ def conductivity(
         wants_gradient,
         over_devices,
     )
-    if memory is not None:
+    if not over_devices:
+        _check_gradient(gradient, axis, image)
+    if memory is not None and not over_devices and memory[1] > memory_allowed(memory_limit):
+        options = {
+            "axis": axis, "shape": shape, "x0": x0, "fields": fields, "gradient": gradient, "budget": budget,
+            "segmentation": segmentation, "checkpoint": checkpoint, "values": values, "fluid": fluid,
+        }  # fmt: skip
+        without = not_from_disk(boundaries, options)
+        plan = plan_streaming(image, axis, boundaries, spacing, reservoir, scratch, memory_allowed(memory_limit))
+        if plan is not None and without is None:
+            check_memory("conductivity()", (memory[0], plan.memory), memory_limit)
+            if fluid is None and values is None and (np.dtype(image.dtype) == bool or pore is not None):
+                fluid = 1.0
+            check_fluid(fluid, reservoir)
+            return StreamedConduction(
+                image, plan, boundaries, pore, values, fluid, where, area, reservoir, spacing, tolerance,
+                gradient_tolerance, gradient, percolation_at, unit, max_iterations, throw,
+                watch_of(progress, None, SerialWorld()),
+            ).result(axis)  # fmt: skip
+        instead = "" if plan is None else f"leave out {without}, so that it is solved from disk; "
+        check_memory("conductivity()", memory, memory_limit, instead=instead)
+    elif memory is not None:
         check_memory("conductivity()", memory, memory_limit, jax.local_device_count() if over_devices else 1)
     if over_devices:
         refused = {"budget": budget, "segmentation": segmentation is not None}
@@ -214,15 +249,8 @@ def conductivity(
     source = read_source(image, spacing)
     medium = read_medium(within(where, source, boundaries.linear), pore, values)
     guest = _under_a_transformation(medium, fluid)
-    if gradient is not None and gradient is not False:
-        if axis == "all":
-            raise ValueError(
-                "gradient= is that of one value; name the axis, or differentiate with jax.grad for all three."
-            )
-        if guest:
-            raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
-        if gradient is not True and source.image is None:
-            raise ValueError("gradient= names a store, but image is an array; pass gradient=True, or an image.")
+    if guest and gradient is not None and gradient is not False:
+        raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
     wanted_lines = check_budget(budget)
     levels = check_segmentation(segmentation, medium.shape)
     if levels is not None and (guest or not medium.insulating_grains):
@@ -296,3 +324,12 @@ def _check_numbers(tolerance: Any, gradient_tolerance: Any, most: Any, reservoir
         check_relative_error(name, value)
     for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):
         check_whole_number(name, value, least)
+
+
+def _check_gradient(gradient: Any, axis: str, image: Any) -> None:
+    if gradient is None or gradient is False:
+        return
+    if axis == "all":
+        raise ValueError("gradient= is that of one value; name the axis, or differentiate with jax.grad for all three.")
+    if gradient is not True and not hasattr(image, "frame"):
+        raise ValueError("gradient= names a store, but image is an array; pass gradient=True, or an image.")

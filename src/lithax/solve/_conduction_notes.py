@@ -24,3 +24,11 @@ def level_note(level: float, above: float, joining: float, axis: int | None) -> 
     along = "" if axis is None else f" along {AXES[axis]}"
     text = f"every voxel conducts; of at least {level:.4g} are {100 * above:.3g} % of the sample"
     return f"{text}, and {100 * joining:.3g} % join the ends{along}"
+
+
+def not_converged(tolerance: float, most: int) -> str:
+    """Return what an error says that `throw` asks for."""
+    return (
+        f"conductivity() did not converge to tolerance={tolerance:g} in max_iterations={most} steps; ask for less "
+        "accuracy, allow more steps, or pass a float64 field if rounding is the limit."
+    )

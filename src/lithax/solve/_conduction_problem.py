@@ -252,12 +252,12 @@ def slice_currents(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, axi
 
     def through_planes(current: jax.Array) -> jax.Array:
         current = jnp.moveaxis(current, axis, 0)
-        return _over_rows(jnp.sum(current, 2), layout.wide)
+        return over_rows(jnp.sum(current, 2), layout.wide)
 
     return summed_apart(through_planes, along, faces[axis], layout.filled(u))
 
 
-def _over_rows(rows: jax.Array, wide: bool = True) -> jax.Array:
+def over_rows(rows: jax.Array, wide: bool = True) -> jax.Array:
     """Return sums over y of sums over z, in double precision where `wide`: the
     compiler writes down an array that it is told to sum so over both axes.
     """
@@ -287,9 +287,9 @@ def energy_and_spread(
     low = real(layout.cells(faces[0])[:1]) * (0.5 * drive.steps[0] + layout.cells(u)[:1])
     (_, gy, gz), (nx, ny, nz) = layout.ghosts, layout.shape
     # Rows are summed before the ghost layers along x go: a slice within memory would be written.
-    left = _over_rows(jnp.sum(r[:, gy : gy + ny, gz : gz + nz], 2))[1 : nx + 1]
+    left = over_rows(jnp.sum(r[:, gy : gy + ny, gz : gz + nz], 2))[1 : nx + 1]
     with jax.enable_x64(True):
-        currents = jnp.append(_over_rows(jnp.sum(low, 2)), left).astype(jnp.float64)
+        currents = jnp.append(over_rows(jnp.sum(low, 2)), left).astype(jnp.float64)
         currents = jnp.cumsum(currents).astype(u.dtype)
     steps = drive.steps[0] * _end_steps(layout, u.dtype)[:, 0]
     return jnp.sum(steps * currents) - layout.dot(u, r), spread(currents)

@@ -16,7 +16,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note
+from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, not_converged
 from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights, weights_of_pores
 from lithax.solve._conduction_solve import (
@@ -262,10 +262,7 @@ class ConductionSolver:
     def _checked(self, result: Conductivity) -> Conductivity:
         if not self.throw:
             return result
-        text = (
-            f"conductivity() did not converge to tolerance={self.tolerance:g} in max_iterations={self.most} steps; ask for less "
-            "accuracy, allow more steps, or pass a float64 field if rounding is the limit."
-        )
+        text = not_converged(self.tolerance, self.most)
         if is_traced(result.converged):
             ok = jnp.all(result.converged)
             return eqx.tree_at(lambda r: r.value, result, eqx.error_if(result.value, ~ok, text))

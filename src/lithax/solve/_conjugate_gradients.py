@@ -10,6 +10,7 @@ safe where one ratio was small by chance, the second where the decreases begin t
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -62,13 +63,18 @@ def start(operator: FaceOperator, b: jax.Array, u: jax.Array | None, energy: jax
     energy
         The energy of the first guess, which the decreases are taken from.
     """
-    dtype = b.dtype
     r = b if u is None else operator.residual(u, b)
     u = jnp.zeros_like(b) if u is None else u
+    return begun(u, r, jnp.zeros_like(b), energy.astype(b.dtype))
+
+
+def begun(u: Any, r: Any, q: Any, energy: jax.Array) -> State:
+    """Return the state before the first step, whatever holds its vectors."""
+    dtype = energy.dtype
     nothing, unknown = jnp.zeros((), dtype), jnp.full((), jnp.inf, dtype)
     return State(
-        u, r, jnp.zeros_like(b), nothing, nothing, energy.astype(dtype), nothing, jnp.ones(2, dtype),
-        nothing_seen(nothing), unknown, unknown, unknown, jnp.zeros((), jnp.int32), jnp.zeros((), bool),
+        u, r, q, nothing, nothing, energy, nothing, jnp.ones(2, dtype), nothing_seen(nothing), unknown, unknown,
+        unknown, jnp.zeros((), jnp.int32), jnp.zeros((), bool),
     )  # fmt: skip
 
 
@@ -81,13 +87,30 @@ def step(
     layout = operator.layout
     z = cycle(state.r)
     product = layout.dot(state.r, z)
-    beta = jnp.where(state.product > 0, product / jnp.where(state.product > 0, state.product, 1), 0)
+    beta = share_kept(state, product)
     q = stage(lambda z, q: z + beta * q, z, state.q)
     image = stage(operator, q)
-    curvature = layout.dot(q, image)
-    going = (product > 0) & (curvature > 0)  # otherwise nothing is left to solve, or rounding is all there is
-    alpha = jnp.where(going, product / jnp.where(going, curvature, 1), 0)
+    alpha, after = advanced(state, product, beta, layout.dot(q, image))
     u, r = state.u + alpha * q, state.r - alpha * image
+    small = after.error <= tolerance
+    unbalanced = lax.cond(small, balance, lambda u, r: jnp.full((), jnp.inf, u.dtype), u, r)
+    done = small & (unbalanced <= allowed) | after.done
+    return replace(after, u=u, r=r, q=q, balance=unbalanced, done=done)
+
+
+def share_kept(state: State, product: jax.Array) -> jax.Array:
+    """Return how much of the last direction is in the next one, given rᵀz."""
+    return jnp.where(state.product > 0, product / jnp.where(state.product > 0, state.product, 1), 0)
+
+
+def advanced(state: State, product: jax.Array, beta: jax.Array, curvature: jax.Array) -> tuple[jax.Array, State]:
+    """Return how far a step goes, and the state after it but for its vectors and the balance.
+
+    It is done where rᵀz or qᵀKq (`curvature`) is not positive: nothing is left to solve, or
+    rounding is all there is.
+    """
+    going = (product > 0) & (curvature > 0)
+    alpha = jnp.where(going, product / jnp.where(going, curvature, 1), 0)
     decrease = alpha * product
     energy = state.energy - decrease
     ratio = jnp.where(state.decrease > 0, decrease / jnp.where(state.decrease > 0, state.decrease, 1), 1)
@@ -100,12 +123,10 @@ def step(
     # A geometric rest needs a ratio; nothing left to solve needs none.
     rest = jnp.where(going, jnp.where(state.count < 1, jnp.inf, rest), 0)
     error = rest / jnp.where(energy > 0, energy, 1)
-    small = error <= tolerance
-    unbalanced = lax.cond(small, balance, lambda u, r: jnp.full((), jnp.inf, u.dtype), u, r)
     first = jnp.where(state.count == 0, product, state.first)
-    return State(
-        u, r, q, product, first, energy, decrease, ratios, seen, rest, error, unbalanced, state.count + 1,
-        small & (unbalanced <= allowed) | ~going,
+    return alpha, State(
+        state.u, state.r, state.q, product, first, energy, decrease, ratios, seen, rest, error, state.balance,
+        state.count + 1, ~going,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from lithax.runtime import AbstractWorld, connected, device_or_devices
 from lithax.sharded import ShardedGrid, make_mesh, sharding_of
 from lithax.solve._medium import Medium, read_medium
 from lithax.solve._source import Source, spacing_of
+from lithax.solve._voxel_meaning import Meaning
 
 
 def lies_over_devices(image: Any) -> bool:
@@ -99,22 +100,22 @@ class Voxels(AbstractVoxels):
     """Of the values that occur (fields: the extremes), as an image of shape (k, 1, 1)."""
 
     @property
+    def meaning(self) -> Meaning:
+        """What the values mean."""
+        return Meaning(self.present, self.medium)
+
+    @property
     def is_field(self) -> bool:
         """Whether the voxels hold conductivities."""
-        return self.medium.data.dtype.kind == "f" and self.medium.table is None
+        return self.meaning.is_field
 
     def conductivity(self, voxels: np.ndarray) -> np.ndarray:
         """Return what voxels conduct, in the type to solve in."""
-        dtype = self.medium.dtype
-        if self.is_field:
-            return voxels.astype(dtype)
-        return self.looked_up(voxels, np.asarray(self.medium.conductivities(), dtype).reshape(-1))
+        return self.meaning.conductivity(voxels)
 
     def pore(self, voxels: np.ndarray) -> np.ndarray:
         """Return which voxels count as pore."""
-        if self.medium.pore is not None:
-            return self.looked_up(voxels, np.asarray(self.medium.pore).reshape(-1))
-        return self.conductivity(voxels) > 0
+        return self.meaning.pore(voxels)
 
     def put(self, parts: dict[Index, tuple[Any, np.ndarray]]) -> jax.Array:
         """Return an array on the grid from the voxels of each piece; zero elsewhere."""

@@ -1,5 +1,6 @@
-"""Which parts of the conducting phase join the ends, where the voxels lie in pieces over devices
-and processes: each process labels its own pieces, and all are told what lies on their faces.
+"""Which parts of the conducting phase join the ends, where the voxels come in pieces: over devices
+and processes, each of which labels its own pieces and tells all what lies on their faces; or, of an
+image larger than memory, one after the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,8 @@ from lithax.solve._percolation import joining_ends
 
 
 @dataclass(frozen=True)
-class _Faces:
-    """What all processes are told of a piece."""
+class PieceFaces:
+    """What is told of a piece."""
 
     start: Index
     shape: Index
@@ -72,16 +73,14 @@ def percolation_of_parts(
         How many of the layers at both ends of the axis join, and are not counted.
     """
     sample = _sample(pieces, shape, axis, reservoir)
-    found = _Labelled(pieces, sample, shape, world, 6)
-    joins, touches, groups = found.joining(axis, ends, periodic)
-    removed = len(np.unique(groups[1:][~joins[1:]])) + sum(piece.within for piece in found.everyone)
-    sizes = np.concatenate([[0], *(piece.sizes[1:] for piece in found.everyone)])
-    total, percolating = sum(piece.total for piece in found.everyone), int(sizes[joins].sum())
+    known, found = _labelled(pieces, sample, shape, world, 6)
+    counts = found.counts(*found.joining(axis, ends, periodic))
     corners = False
-    if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
+    if counts.percolating == 0 and counts.total and look_at_corners and ends == "potential" and axis is not None:
         nowhere = (False, False, False)
-        corners = bool(_Labelled(pieces, sample, shape, world, 26).joining(axis, ends, nowhere)[0].any())
-    return PartPercolation(found.among(joins), total, int(sizes[touches].sum()), percolating, removed, corners)
+        corners = bool(_labelled(pieces, sample, shape, world, 26)[1].joining(axis, ends, nowhere)[0].any())
+    keep = {start: counts.joins[start][number][labels] for start, (labels, number) in known.items()}
+    return PartPercolation(keep, counts.total, counts.accessible, counts.percolating, counts.removed, corners)
 
 
 Sample = Mapping[Index, tuple[slice, slice, slice]]
@@ -101,35 +100,74 @@ def _sample(pieces: Mapping[Index, np.ndarray], shape: Index, axis: int | None, 
     return found
 
 
-class _Labelled:
-    """Components of all pieces, joined between them; `connectivity`: 6, or 26."""
+def _labelled(
+    pieces: Mapping[Index, np.ndarray], sample: Sample, shape: Index, world: AbstractWorld, connectivity: int
+) -> tuple[dict[Index, tuple[np.ndarray, np.ndarray]], "JoinedPieces"]:
+    """Return labels and numbers of this process's pieces, and what is known of all."""
+    known, told = {}, []
+    for start, conducting in pieces.items():
+        labels, number, faces = label_piece(start, conducting, connectivity, sample[start])
+        known[start] = labels, number
+        told.append(faces)
+    everyone = [piece for found in world.gather(told) for piece in found]
+    return known, JoinedPieces(everyone, shape, connectivity)
 
-    def __init__(
-        self, pieces: Mapping[Index, np.ndarray], sample: Sample, shape: Index, world: AbstractWorld, connectivity: int
-    ) -> None:
-        self.shape, self.connectivity = shape, connectivity
-        self.known: dict[Index, tuple[np.ndarray, np.ndarray]] = {}
-        told = []
-        for start, conducting in pieces.items():
-            labels, count = label_block(conducting, connectivity)
-            on_faces = {(a, end): np.take(labels, end, a) for a in range(3) for end in (0, -1)}
-            outer = np.unique(np.concatenate([[0], *(v.reshape(-1) for v in on_faces.values())]))
-            number = np.zeros(count + 1, np.int64)
-            number[outer] = np.arange(len(outer))
-            sizes = np.bincount(labels[sample[start]].reshape(-1), minlength=count + 1)
-            size = (int(conducting.shape[0]), int(conducting.shape[1]), int(conducting.shape[2]))
-            told.append(
-                _Faces(
-                    start,
-                    size,
-                    {k: number[v].astype(np.int32) for k, v in on_faces.items()},
-                    sizes[outer],
-                    int(sizes[1:].sum()),
-                    count + 1 - len(outer),
-                )
-            )
-            self.known[start] = labels, number
-        self.everyone = [piece for found in world.gather(told) for piece in found]
+
+def label_piece(
+    start: Index, conducting: np.ndarray, connectivity: int = 6, sample: tuple[slice, ...] = ()
+) -> tuple[np.ndarray, np.ndarray, PieceFaces]:
+    """Label a piece that begins at `start`, of which `sample` is counted.
+
+    Returns
+    -------
+        The labels, the number that each label has among those on a face (0: on none), and what the
+        others are told.
+    """
+    labels, count = label_block(conducting, connectivity)
+    on_faces = {(a, end): np.take(labels, end, a) for a in range(3) for end in (0, -1)}
+    outer = np.unique(np.concatenate([[0], *(v.reshape(-1) for v in on_faces.values())]))
+    number = np.zeros(count + 1, np.int64)
+    number[outer] = np.arange(len(outer))
+    sizes = np.bincount(labels[sample].reshape(-1), minlength=count + 1)
+    told = PieceFaces(
+        start,
+        (int(conducting.shape[0]), int(conducting.shape[1]), int(conducting.shape[2])),
+        {k: number[v].astype(np.int32) for k, v in on_faces.items()},
+        sizes[outer],
+        int(sizes[1:].sum()),
+        count + 1 - len(outer),
+    )
+    return labels, number, told
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Which components join the ends, by where their piece begins and their number among those on
+    its faces; and counts over all pieces.
+    """
+
+    joins: dict[Index, np.ndarray]
+    total: int
+    accessible: int
+    percolating: int
+    removed: int
+
+
+class JoinedPieces:
+    """Components of all pieces, joined between them.
+
+    Parameters
+    ----------
+    everyone
+        What is told of every piece.
+    shape
+        Of the image.
+    connectivity
+        By which the pieces were labelled: 6, or 26.
+    """
+
+    def __init__(self, everyone: Sequence[PieceFaces], shape: Index, connectivity: int = 6) -> None:
+        self.everyone, self.shape, self.connectivity = everyone, shape, connectivity
         self.first = np.cumsum([0, *(len(piece.sizes) - 1 for piece in self.everyone)])
         self.faces = {
             piece.start: (piece, {k: np.where(v > 0, v + f, 0) for k, v in piece.labels.items()})
@@ -155,15 +193,20 @@ class _Labelled:
 
         return *joining_ends(face, self.shape, groups, wraps, axis, ends), groups
 
-    def among(self, joins: np.ndarray) -> dict[Index, np.ndarray]:
-        """Return for each piece of this process which voxels have a label that is True."""
-        keep = {}
-        for piece, f in zip(self.everyone, self.first, strict=False):
-            if piece.start in self.known:
-                labels, number = self.known[piece.start]
-                own = np.concatenate([[False], joins[f + 1 : f + len(piece.sizes)]])
-                keep[piece.start] = own[number][labels]
-        return keep
+    def counts(self, joins: np.ndarray, touches: np.ndarray, groups: np.ndarray) -> Counts:
+        """Return what follows from `joining`."""
+        sizes = np.concatenate([[0], *(piece.sizes[1:] for piece in self.everyone)])
+        by_piece = {
+            piece.start: np.concatenate([[False], joins[f + 1 : f + len(piece.sizes)]])
+            for piece, f in zip(self.everyone, self.first, strict=False)
+        }
+        return Counts(
+            by_piece,
+            sum(piece.total for piece in self.everyone),
+            int(sizes[touches].sum()),
+            int(sizes[joins].sum()),
+            len(np.unique(groups[1:][~joins[1:]])) + sum(piece.within for piece in self.everyone),
+        )
 
     def _pairs(self, periodic: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
         """Return which components touch between pieces and around periodic ends, and by how many

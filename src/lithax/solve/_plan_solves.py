@@ -9,6 +9,7 @@ import numpy as np
 from lithax.images import Plan, plans
 from lithax.solve._boundary_map import boundary_map
 from lithax.solve._conduction import conductivity
+from lithax.solve._conduction_setup import AXES, Boundaries
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._permeability import permeability
 from lithax.solve._random_walker import random_walker
@@ -20,6 +21,7 @@ from lithax.solve._solve_memory import (
     memory_of_sweep,
     memory_of_walks,
 )
+from lithax.solve._streamed_memory import not_from_disk, plan_streaming
 from lithax.solve._subvolumes import cubes_of, subvolumes
 from lithax.solve._threshold_sweep import threshold_sweep
 from lithax.solve._upscaled import memory_of_upscaling, sizes_of, upscaled_permeability
@@ -28,13 +30,29 @@ from lithax.solve._upscaled import memory_of_upscaling, sizes_of, upscaled_perme
 @plans(conductivity)
 def _plan_conductivity(
     image: Any, /, *, axis: str = "x", ends: str = "potential", sides: str = "insulating", loading: Any = None,
-    shape: Any = None, fields: bool = False, gradient: Any = None, memory_limit: Any = None, **_: Any,
+    shape: Any = None, fields: bool = False, gradient: Any = None, memory_limit: Any = None, spacing: Any = None,
+    reservoir: int = 0, scratch: Any = None, **others: Any,
 ) -> Plan:  # fmt: skip
-    whole = axis == "all" and (loading == "linear" or ends == sides == "periodic")
-    found = memory_of_conduction(image, shape, axis, whole, fields, gradient, lies_over_devices(image))
+    boundaries = Boundaries(ends, sides, loading == "linear")
+    whole = axis == "all" and boundaries.whole
+    over_devices = lies_over_devices(image)
+    found = memory_of_conduction(image, shape, axis, whole, fields, gradient, over_devices)
     if found is None:
         raise TypeError("plan() of conductivity needs an image, or an array of three or four axes.")
-    return _plan("solve.conductivity", image, found[0], found[1], memory_limit)
+    plan = _plan("solve.conductivity", image, found[0], found[1], memory_limit)
+    options = {"axis": axis, "shape": shape, "fields": fields, "gradient": gradient, **others}
+    if plan.fits or over_devices or not_from_disk(boundaries, options):
+        return plan
+    cut = plan_streaming(image, axis, boundaries, spacing, reservoir, scratch, plan.memory_limit)
+    if cut is None:
+        return plan
+    block = list(plan.image_shape)
+    block[0 if axis == "all" else AXES.index(axis)] = cut.thickness
+    x, y, z = block
+    return dataclasses.replace(
+        plan, block_shape=(x, y, z), blocks=cut.slabs, memory=cut.memory, scratch=cut.scratch, scratch_traffic=cut.traffic,
+        bytes_read=plan.bytes_read * (3 if axis == "all" else 1),
+    )  # fmt: skip
 
 
 @plans(permeability)

@@ -32,9 +32,12 @@ class Source:
         return self.as_image(value, name, unit, None)
 
     def as_image(self, value: Any, name: str, unit: str, store: Any) -> Any:
-        """Return an array of the image's shape as an image, in memory or in a store."""
+        """Return an array of the image's shape, or what is read when it is sliced, as an image, in
+        memory or in a store.
+        """
         geometry = {key: getattr(self.frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
-        return from_array(np.asarray(value), store=store, field_name=name, field_unit=unit, **geometry)
+        value = np.asarray(value) if is_array(value) else value
+        return from_array(value, store=store, field_name=name, field_unit=unit, **geometry)
 
 
 def read_source(image: Any, spacing: Any, caller: str = "conductivity") -> Source:

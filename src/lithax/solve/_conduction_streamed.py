@@ -1,0 +1,215 @@
+"""Conduction through an image larger than memory: the finest level on disk, all others in memory.
+
+What `_conduction_solver` solves in memory, slab by slab: the voxels by `_streamed_voxels`, the
+clusters by `_part_percolation`, the steps by `_streamed_solve`.
+"""
+
+import contextlib
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lithax.geometry import Frame
+from lithax.images import as_domain, make_selection
+from lithax.solve._assembled import assembled
+from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, not_converged
+from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
+from lithax.solve._conduction_solve import Stats, Tolerances
+from lithax.solve._conductivity import Conductivity
+from lithax.solve._domain import check_loading, section_of
+from lithax.solve._scratch import ScratchVolume, check_room
+from lithax.solve._solve_memory import give_back
+from lithax.solve._source import Source, spacing_of
+from lithax.solve._streamed_memory import StreamPlan
+from lithax.solve._streamed_solve import StreamedSolve, slabs_of
+from lithax.solve._streamed_voxels import (
+    StreamedImage,
+    bounds_of_image,
+    copied,
+    counted,
+    joined,
+    meaning_of,
+    written,
+)
+from lithax.solve._watch import Watch
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedConduction:
+    """One call: its arguments."""
+
+    image: Any
+    plan: StreamPlan
+    boundaries: Boundaries
+    pore: Any
+    values: Any
+    fluid: Any
+    where: Any
+    area: Any
+    reservoir: int
+    spacing: Any
+    tolerance: float
+    gradient_tolerance: float
+    gradient: Any
+    percolation_at: Any
+    unit: str
+    most: int
+    throw: bool
+    watch: Watch
+
+    def result(self, axis: str) -> Conductivity:
+        """Solve along each axis, and put the numbers together."""
+        source = self._source()
+        if self.where is not None:
+            check_loading(self.boundaries.linear)
+        wanted = range(3) if axis == "all" else (AXES.index(axis),)
+        for a in wanted:
+            if source.frame.shape[a] < 2:
+                raise ValueError(
+                    f"axis={axis!r}, but image has shape {source.frame.shape}: one voxel thick along {AXES[a]}, where no current "
+                    "can be driven; choose another axis."
+                )
+        check_room("conductivity()", self.plan.folder, self.plan.scratch)
+        found = [self._along(a, source) for a in wanted]
+        medium = found[0].medium
+        stats = jax.tree.map(lambda *v: np.stack([np.asarray(w) for w in v]), *(f.stats for f in found))
+        first = found[0]
+        several = axis == "all"
+        notes = [note for f in found for note in f.notes if note != AIR or not several]
+        notes.append(
+            f"larger than memory: solved in slabs of {self.plan.thickness} planes, with {self.plan.scratch / 1e9:.3g} GB on disk"
+        )
+        with _precision(medium.dtype):
+            result = assembled(
+                [f.value for f in found], stats, np.asarray([f.share for f in found]), first.porosity, first.bounds,
+                axis=axis, boundaries=self.boundaries, medium=medium, fluid=self.fluid, tolerance=self.tolerance,
+                unit=self.unit, notes=tuple(notes),
+            )  # fmt: skip
+        give_back(source.frame.shape)
+        if self.throw and not bool(np.all(np.asarray(result.converged))):
+            error = float(np.max(np.asarray(result.solver_error)))
+            raise RuntimeError(
+                f"{not_converged(self.tolerance, self.most)} The best estimate of the error is {error:.2g}."
+            )
+        self.watch.end()
+        return replace(result, gradient=first.slopes)
+
+    def _source(self) -> Source:
+        frame = getattr(self.image, "frame", None)
+        boolean = np.dtype(self.image.dtype) == bool
+        if isinstance(frame, Frame):
+            lengths = frame.voxel_length if self.spacing is None else spacing_of(self.spacing)
+            return Source(self.image, lengths, frame.replace(voxel_length=lengths), self.image, boolean)
+        lengths = (1.0, 1.0, 1.0) if self.spacing is None else spacing_of(self.spacing)
+        return Source(self.image, lengths, Frame(self.image.shape, lengths), None, boolean)
+
+    def _along(self, a: int, source: Source) -> "_Along":
+        """Solve along one axis."""
+        selection = make_selection(as_domain(self.where), source.frame)
+        unit = plan_run(source.frame.shape, a, self.boundaries, source.spacing, 1.0, self.reservoir)
+        image = StreamedImage(self.image, selection, unit.order, self.plan.at_once)
+        fluid = self.fluid
+        with contextlib.ExitStack() as files:
+            raw, tally = copied(image, self.plan.folder)
+            files.callback(raw.close)
+            if tally.cells == 0:
+                raise ValueError(
+                    f"where= leaves no voxel of the image of shape {source.frame.shape}; check its place and size."
+                )
+            meaning = meaning_of(tally, self.pore, self.values)
+            medium = meaning.medium
+            files.enter_context(_precision(medium.dtype))
+            ends = "linear" if self.boundaries.linear else self.boundaries.ends
+            layout = unit.settings.layout
+            found, joins = counted(image, raw, meaning, tally), joined(image, raw, meaning, ends, layout.periodic)
+            section = section_of(found.sections, tally.cells, source.frame.shape, a, self.area, source.spacing)
+            run = plan_run(source.frame.shape, a, self.boundaries, source.spacing, section, self.reservoir)
+            air = selection is None and found.edges and min(image.shape) >= 8 and found.pore < tally.cells
+            notes = [AIR] if air else []
+            if joins.percolating == 0 and joins.total and ends == "potential":
+                nowhere = (False, False, False)
+                if joined(image, raw, meaning, ends, nowhere, connectivity=26).percolating:
+                    warnings.warn(corners_warning(a), UserWarning, stacklevel=5)
+                    notes.append(CORNERS)
+            if tally.everywhere and (self.percolation_at is not None or tally.present[0] < tally.present[-1]):
+                level = tally.highest / 2 if self.percolation_at is None else float(self.percolation_at)
+                least = float(np.nextafter(tally.present.dtype.type(level), tally.present.dtype.type(-1)))
+                above = joined(image, raw, meaning, ends, layout.periodic, least)
+                notes.append(level_note(level, above.total / tally.cells, above.percolating / tally.cells, a))
+            largest = max(float(meaning.conductivities.max()), float(fluid) if self.reservoir else 0.0)
+            scale = medium.dtype.type(largest if largest > 0 else 1)
+            voxels, table = written(image, raw, meaning, joins, scale, self.reservoir, fluid, self.plan.folder)
+            files.callback(voxels.close)
+            raw.close()
+            value, stats, slopes = self._solved(run, voxels, table, scale, fluid, medium.dtype, source)
+            share = [n / tally.cells for n in (joins.total, joins.accessible, joins.percolating)]
+            limits = bounds_of_image(meaning, tally, found)
+        return _Along(value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes)
+
+    def _solved(
+        self, run: Run, voxels: ScratchVolume, table: Any, scale: Any, fluid: Any, dtype: Any, source: Source
+    ) -> tuple[Any, Stats, Any]:
+        given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, dtype)
+        if self.gradient is not None and self.gradient is not False:
+            given = jax.tree.map(np.asarray, given.for_gradient())
+        solve = StreamedSolve(run, slabs_of(run, self.plan.thickness), voxels, table, self.plan.folder, dtype)
+        with contextlib.closing(solve):
+            look = self.watch.start(run, 0, (), ())
+            stats, power = solve.solve(given, look)
+            matrix = np.asarray(power)[None, None]
+            value, slopes = run.conductivity(matrix, scale, fluid), None
+            if self.gradient is not None and self.gradient is not False:
+                chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, fluid))(jnp.asarray(matrix[0, 0]))
+                solve.slopes(solve.z)
+                turned = _Turned(solve.z, run, dtype.type(chain / scale), source.frame.shape)
+                slopes = source.as_image(turned, "derivative of the effective conductivity", "", self.gradient)
+        return value, stats, slopes
+
+
+def _precision(dtype: Any) -> Any:
+    # A scope, and only where it is needed: JAX's setting stays as it is.
+    return jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext()
+
+
+@dataclass(frozen=True, eq=False)
+class _Along:
+    """What was found along one axis."""
+
+    value: Any
+    stats: Stats
+    share: list[float]
+    porosity: float
+    bounds: Any
+    medium: Any
+    notes: tuple[str, ...]
+    slopes: Any
+
+
+@dataclass(frozen=True, eq=False)
+class _Turned:
+    """A volume of the solver in the order of the image, without the reservoirs, times a factor;
+    sliced, it is read.
+    """
+
+    volume: ScratchVolume
+    run: Run
+    factor: Any
+    shape: tuple[int, int, int]
+
+    @property
+    def dtype(self) -> Any:
+        return self.volume.dtype
+
+    @property
+    def ndim(self) -> int:
+        return 3
+
+    def __getitem__(self, box: tuple[slice, slice, slice]) -> np.ndarray:
+        x, y, z = (box[n] for n in self.run.order)
+        begin, end, _ = x.indices(self.shape[self.run.order[0]])
+        found = self.volume.box((slice(begin + self.run.reservoir, end + self.run.reservoir), y, z))
+        return found.transpose(np.argsort(self.run.order)) * self.factor

@@ -1,0 +1,247 @@
+"""From an image to the voxels that a solve works on, a few planes at a time: what its values mean,
+what joins the ends, and a copy on disk in the order of the solver that only holds what takes part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lithax.chunked import ChunkCache
+from lithax.grid import Index
+from lithax.solve._bounds import Bounds, bounds, bounds_of_means
+from lithax.solve._medium import read_medium
+from lithax.solve._part_percolation import Counts, JoinedPieces, label_piece
+from lithax.solve._scratch import ScratchVolume
+from lithax.solve._voxel_meaning import Meaning
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedImage:
+    """An image, which of its voxels belong to the sample, and the axes in the order of the
+    solver.
+    """
+
+    voxels: Any
+    """An image, or an array of NumPy: what is sliced."""
+    selection: Any
+    """What `where` selects; None for all."""
+    order: tuple[int, int, int]
+    at_once: int
+    """Planes that are looked at together."""
+
+    @property
+    def shape(self) -> Index:
+        """In the order of the solver."""
+        x, y, z = (int(self.voxels.shape[n]) for n in self.order)
+        return x, y, z
+
+    def planes(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield pieces in the order of the solver, whole chunks where these are not too thick."""
+        n, axis = self.shape[0], self.order[0]
+        chunk = (getattr(self.voxels, "shards", None) or getattr(self.voxels, "chunks", None) or (1, 1, 1))[axis]
+        thickness = max(1, self.at_once // chunk) * chunk if chunk <= self.at_once else self.at_once
+        for begin in range(0, n, thickness):
+            box = tuple(slice(begin, begin + thickness) if a == axis else slice(None) for a in range(3))
+            yield begin, np.asarray(self.voxels[box]).transpose(self.order)
+
+    def inside(self, begin: int, planes: int) -> np.ndarray | None:
+        """Return which voxels of a piece belong to the sample; None for all."""
+        if self.selection is None:
+            return None
+        axis = self.order[0]
+        start, shape = [0, 0, 0], [int(n) for n in self.voxels.shape]
+        start[axis], shape[axis] = begin, planes
+        mask = self.selection.block(ChunkCache(0), tuple(start), tuple(shape), (0, 0, 0), "reflect", False)
+        return mask.transpose(self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """The values that occur."""
+
+    present: np.ndarray
+    """In order; of a field the extremes, within the sample."""
+    inside: np.ndarray
+    """How many voxels of the sample hold each; of a field, nothing."""
+    cells: int
+    """Voxels of the sample."""
+    everywhere: bool
+    """Whether every voxel of a field conducts, outside of the sample, too."""
+    highest: float
+    """Of a field the largest conductivity, outside of the sample, too."""
+
+
+def copied(image: StreamedImage, folder: Path) -> tuple[ScratchVolume, Tally]:
+    """Copy the voxels to disk in the order of the solver, and count what they hold; what is outside
+    of the sample is 0 in a field.
+    """
+    dtype = np.dtype(image.voxels.dtype)
+    raw = ScratchVolume(folder, image.shape, dtype)
+    numbers: dict[Any, list[int]] = {}
+    extremes, cells, everywhere, highest = [], 0, dtype.kind == "f", 0.0
+    try:
+        for begin, planes in image.planes():
+            mask = image.inside(begin, len(planes))
+            own = planes if mask is None else planes[mask]
+            cells += own.size
+            if dtype.kind == "f":
+                if own.size:
+                    extremes += [own.min(), own.max()]
+                everywhere = everywhere and bool((planes > 0).all())
+                highest = max(highest, float(planes.max()))
+                planes = planes if mask is None else np.where(mask, planes, dtype.type(0))
+            else:
+                for place, voxels in enumerate((planes, own)):
+                    for value, number in zip(*_tallied(voxels), strict=True):
+                        numbers.setdefault(value, [0, 0])[place] += number
+            raw.write(begin, planes)
+    except BaseException:
+        raw.close()
+        raise
+    if dtype.kind == "f":
+        # NaN is the largest and the smallest of all.
+        known = np.asarray(extremes or [0], dtype)
+        return raw, Tally(np.asarray([known.min(), known.max()], dtype), np.zeros(0, int), cells, everywhere, highest)
+    values = sorted(numbers)
+    return raw, Tally(np.asarray(values, dtype), np.asarray([numbers[v][1] for v in values], int), cells, False, 0.0)
+
+
+def _tallied(voxels: np.ndarray) -> tuple[list[Any], list[int]]:
+    if voxels.dtype.itemsize == 1 and voxels.dtype.kind in "bu":
+        numbers = np.bincount(voxels.reshape(-1).view(np.uint8), minlength=1)
+        values = np.flatnonzero(numbers)
+        return values.tolist(), numbers[values].tolist()
+    values, numbers = np.unique(voxels, return_counts=True)
+    return values.tolist(), numbers.tolist()
+
+
+def meaning_of(tally: Tally, pore: Any, values: Any) -> Meaning:
+    """Say what the values conduct; the errors are those of `read_medium`."""
+    medium = read_medium(tally.present.reshape(-1, 1, 1), pore, values)
+    return Meaning(tally.present, medium)
+
+
+def joined(
+    image: StreamedImage, raw: ScratchVolume, meaning: Meaning, ends: str, periodic: Any, least: float = 0.0,
+    connectivity: int = 6,
+) -> Counts:  # fmt: skip
+    """Find what joins the ends of the solver's first axis.
+
+    Parameters
+    ----------
+    image, raw, meaning
+        The image, its copy, and what its values mean.
+    ends, periodic
+        As of `percolation`, in the order of the solver.
+    least
+        Above which conductivity a voxel takes part.
+    connectivity
+        6, or 26.
+    """
+    told = []
+    for begin, voxels, mask in pieces(image, raw):
+        conducts = conducting_in(meaning, voxels, mask, least)
+        told.append(label_piece((begin, 0, 0), conducts, connectivity)[2])
+    found = JoinedPieces(told, image.shape, connectivity)
+    return found.counts(*found.joining(0, ends, periodic))
+
+
+def pieces(image: StreamedImage, raw: ScratchVolume) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """Yield of each piece where it begins, its voxels, and which of them belong to the sample."""
+    for begin in range(0, image.shape[0], image.at_once):
+        voxels = raw.read(range(begin, min(begin + image.at_once, image.shape[0])))
+        yield begin, voxels, image.inside(begin, len(voxels))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was counted in an image."""
+
+    pore: int
+    sections: np.ndarray | None
+    """Voxels of the sample in each plane across the solver's first axis; None where `where` leaves
+    out nothing.
+    """
+    edges: bool
+    """Whether pores fill all four edges of the image along that axis."""
+    means: np.ndarray
+    """Of a field: means over the sample of s, 1/s, 1/(s + 2 low) and 1/(s + 2 high)."""
+
+
+def counted(image: StreamedImage, raw: ScratchVolume, meaning: Meaning, tally: Tally) -> Found:
+    """Count what porosity, section and bounds need."""
+    pores, edges, sections = 0, True, []
+    shifts = (0.0, 2 * float(tally.present[0]), 2 * float(tally.present[-1])) if meaning.is_field else ()
+    sums = np.zeros(1 + len(shifts))
+    for _, voxels, mask in pieces(image, raw):
+        pore = meaning.pore(voxels)
+        pore = pore if mask is None else pore & mask
+        pores += int(np.count_nonzero(pore))
+        edges = edges and all(bool(pore[:, j, k].all()) for j in (0, -1) for k in (0, -1))
+        if mask is not None:
+            sections.append(np.count_nonzero(mask, axis=(1, 2)))
+        if meaning.is_field:
+            own = (voxels if mask is None else voxels[mask]).astype(np.float64)
+            sums[0] += own.sum()
+            with np.errstate(divide="ignore"):
+                sums[1:] += [np.sum(1 / (own + shift)) for shift in shifts]
+    return Found(pores, np.concatenate(sections) if sections else None, edges, sums / tally.cells)
+
+
+def conducting_in(meaning: Meaning, voxels: np.ndarray, mask: np.ndarray | None, least: float = 0.0) -> np.ndarray:
+    """Return which voxels of a piece conduct more than `least`."""
+    table = meaning.conductivities > least
+    conducts = voxels > least if meaning.is_field else meaning.looked_up(voxels, table)
+    return np.ascontiguousarray(conducts if mask is None else conducts & mask)
+
+
+def bounds_of_image(meaning: Meaning, tally: Tally, found: Found) -> Bounds:
+    """Return the bounds on the effective conductivity."""
+    dtype = meaning.medium.dtype
+    if not meaning.is_field:
+        return bounds(meaning.conductivities, np.asarray(tally.inside / tally.cells, dtype))
+    low, high = (dtype.type(v) for v in tally.present)
+    mean, *others = (dtype.type(v) for v in found.means)
+    return bounds_of_means(mean, low, high, *others)
+
+
+def written(
+    image: StreamedImage, raw: ScratchVolume, meaning: Meaning, joins: Counts, scale: Any, reservoir: int, fluid: Any,
+    folder: Path,
+) -> tuple[ScratchVolume, np.ndarray | None]:  # fmt: skip
+    """Write what takes part in the solve, with the reservoirs before and behind it.
+
+    Returns
+    -------
+        The voxels, and the table that they point into, conductivities relative to `scale`; None
+        where they are these themselves.
+    """
+    medium, (n, y, z) = meaning.medium, image.shape
+    dtype = medium.dtype
+    table, codes, open_end = None, np.zeros(0, dtype), dtype.type(fluid or 0) / dtype.type(scale)
+    if not meaning.is_field:
+        conductivities = meaning.conductivities
+        values = np.unique(np.concatenate([[0], conductivities, [fluid] if reservoir else []]).astype(dtype))
+        table = values / dtype.type(scale)
+        codes = np.searchsorted(values, conductivities).astype(np.min_scalar_type(len(values) - 1))
+        dtype = codes.dtype
+        open_end = dtype.type(np.searchsorted(values, values.dtype.type(fluid or 0)))
+    kept = ScratchVolume(folder, (n + 2 * reservoir, y, z), dtype)
+    try:
+        if reservoir:
+            mask = image.inside(0, 1)
+            plane = np.where(np.ones((1, y, z), bool) if mask is None else mask, open_end, dtype.type(0))
+            for k in (*range(reservoir), *range(n + reservoir, n + 2 * reservoir)):
+                kept.write(k, plane)
+        for begin, voxels, mask in pieces(image, raw):
+            labels, number, _ = label_piece((begin, 0, 0), conducting_in(meaning, voxels, mask))
+            takes_part = joins.joins[begin, 0, 0][number][labels]
+            value = voxels.astype(dtype) / dtype.type(scale) if table is None else meaning.looked_up(voxels, codes)
+            kept.write(begin + reservoir, np.where(takes_part, value, dtype.type(0)))
+    except BaseException:
+        kept.close()
+        raise
+    return kept, table

@@ -1,0 +1,248 @@
+"""Conduction of images larger than memory: the same as in memory, within bounds, and nothing left
+behind.
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import threading
+import types
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, label
+
+import lithax as lx
+from lithax.errors import MemoryLimitError
+from lithax.solve._part_percolation import JoinedPieces, label_piece
+from lithax.solve._scratch import ScratchVolume
+from lithax.solve._slab_sweep import Sweeper
+
+SAME = 1e-6  # single precision, summed in another order
+ROCK = (13, 12, 16)  # odd along x: its last plane is an aggregate of its own
+
+
+def noise(rng, shape, porosity=0.5, length=1.0):
+    field = gaussian_filter(rng.standard_normal(shape), length)
+    return field > np.quantile(field, 1 - porosity)
+
+
+@pytest.fixture
+def from_disk(monkeypatch, tmp_path):
+    """Solve an image in slabs of so many planes though it would fit."""
+    for name in ("PROGRAMS", "LEVEL", "CYCLE", "SLAB", "KEPT"):  # of small images most is the skirts
+        monkeypatch.setattr(f"lithax.solve._streamed_memory.{name}", 1)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def solve(image, planes=4, **options):
+        monkeypatch.setattr("lithax.solve._streamed_memory.MOST_PLANES", planes)
+        limit = lx.plan(lx.solve.conductivity, image, **options).memory - 1
+        plan = lx.plan(lx.solve.conductivity, image, memory_limit=limit, **options)
+        assert plan.fits
+        assert planes in plan.block_shape
+        assert plan.scratch > 16 * image.size
+        found = lx.solve.conductivity(image, memory_limit=limit, scratch=str(scratch), **options)
+        assert found.notes[-1].startswith(f"larger than memory: solved in slabs of {planes} planes")
+        assert not list(scratch.iterdir())
+        return found
+
+    return solve
+
+
+def check_same(found, whole):
+    np.testing.assert_allclose(np.asarray(found.value), np.asarray(whole.value), rtol=SAME)
+    assert np.array_equal(found.iterations, whole.iterations)
+    assert np.array_equal(found.converged, whole.converged)
+    # Estimates are differences of what agrees to rounding.
+    np.testing.assert_allclose(np.asarray(found.solver_error), np.asarray(whole.solver_error), rtol=5e-3)
+    np.testing.assert_allclose(np.asarray(found.balance), np.asarray(whole.balance), rtol=5e-3, atol=1e-5)
+    # All words and numbers as they are printed; the last line says that it came from the disk.
+    assert str(found).splitlines()[:-1] == str(whole).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "planes"),
+    [
+        ({"axis": "x"}, 4),
+        pytest.param({"axis": "all"}, 6, marks=pytest.mark.slow),
+        pytest.param({"axis": "y", "sides": "periodic", "tolerance": 1e-5}, 4, marks=pytest.mark.slow),
+        pytest.param({"ends": "periodic"}, 4, marks=pytest.mark.slow),
+        pytest.param({"ends": "periodic", "axis": "y"}, 4, marks=pytest.mark.slow),
+        pytest.param({"loading": "linear"}, 4, marks=pytest.mark.slow),
+        pytest.param({"reservoir": 3}, 4, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_the_same_as_in_memory(from_disk, rng, options, planes):
+    rock = noise(rng, ROCK)
+    image = lx.from_array(rock.astype("u1"), chunks=8)
+    check_same(from_disk(image, planes, pore=1, **options), lx.solve.conductivity(image, pore=1, **options))
+
+
+@pytest.mark.parametrize("axis", ["x", pytest.param("z", marks=pytest.mark.slow)])
+def test_the_derivative_for_every_voxel(from_disk, rng, tmp_path, axis):
+    rock = noise(rng, ROCK)
+    image = lx.from_array(np.where(rock, 2, 7).astype("u1"), voxel_length=2.0, voxel_unit="um")
+    options = {"values": {2: 1.5, 7: 0.02}, "axis": axis}
+    whole = lx.solve.conductivity(image, gradient=True, **options)
+    found = from_disk(image, gradient=tmp_path / "slopes.zarr", **options)
+    check_same(found, whole)
+    assert found.gradient.frame == image.frame
+    assert found.gradient.field_name == whole.gradient.field_name
+    slopes = whole.gradient[...]
+    np.testing.assert_allclose(lx.open(tmp_path / "slopes.zarr")[...], slopes, atol=1e-6 * np.abs(slopes).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spacing", "planes"), [(1, 4), ((10, 1, 1), 8)])
+def test_a_field_in_double_precision(from_disk, rng, spacing, planes):
+    """Stretched voxels are smoothed twice as often, and not halved along the axis."""
+    field = np.exp(rng.standard_normal((17, 8, 8)))
+    options = {"tolerance": 1e-9, "spacing": spacing}
+    whole = lx.solve.conductivity(field, **options)
+    found = from_disk(field, planes, **options)
+    assert float(found.value) == pytest.approx(float(whole.value), rel=1e-12)
+    assert int(found.iterations) == int(whole.iterations)
+    assert bool(found.converged)
+    # The inverse of the last level is of single precision, and not quite symmetric.
+    assert float(found.balance) == pytest.approx(float(whole.balance), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_plug(from_disk, rng):
+    x, y = np.meshgrid(np.arange(13) - 6, np.arange(13) - 6, indexing="ij")
+    plug = np.broadcast_to((x**2 + y**2 < 36)[..., None], (13, 13, 12)).copy()
+    field = np.where(plug, rng.random(plug.shape) + 0.1, np.nan).astype("f4")
+    options = {"axis": "z", "where": plug, "fluid": 2.0}
+    check_same(from_disk(field, **options), lx.solve.conductivity(field, **options))
+
+
+def test_nothing_joins_the_ends(from_disk):
+    rock = np.zeros(ROCK, bool)
+    rock[:7, 5, 5] = rock[7:, 5, 6] = True
+    with pytest.warns(UserWarning, match="through edges and corners"):
+        found = from_disk(rock)
+    with pytest.warns(UserWarning, match="through edges and corners"):
+        whole = lx.solve.conductivity(rock)
+    assert float(found.value) == 0
+    assert np.isinf(found.formation_factor)
+    assert str(found).splitlines()[:-1] == str(whole).splitlines()
+
+
+@pytest.mark.parametrize("thickness", [1, 3, 5])
+def test_parts_that_join_the_ends_as_labelled_at_once(rng, thickness):
+    rock = noise(rng, (17, 14, 12), 0.42)
+    labels = np.zeros(rock.shape, int)
+    label(rock, output=labels)
+    first, last = set(np.unique(labels[0])) - {0}, set(np.unique(labels[-1])) - {0}
+    begins = range(0, len(rock), thickness)
+    pieces = [label_piece((begin, 0, 0), rock[begin : begin + thickness]) for begin in begins]
+    found = JoinedPieces([faces for *_, faces in pieces], rock.shape)
+    joined = found.counts(*found.joining(0, "potential", (False, False, False)))
+    keep = [joined.joins[begin, 0, 0][number][part] for begin, (part, number, _) in zip(begins, pieces, strict=True)]
+    assert first & last
+    assert first ^ last
+    assert np.array_equal(np.concatenate(keep), np.isin(labels, list(first & last)))
+    assert joined.percolating == np.isin(labels, list(first & last)).sum()
+    assert joined.accessible == np.isin(labels, list(first | last)).sum()
+    assert joined.total == rock.sum()
+
+
+def test_a_slab_is_written_after_the_next_one_has_been_read():
+    values = np.arange(12.0)
+    sums = np.convolve(np.pad(values, 2), np.ones(5), "valid")
+
+    def read(begin):
+        places = np.arange(begin - 2, begin + 5)
+        return np.where((places >= 0) & (places < 12), values[np.clip(places, 0, 11)], 0)
+
+    def write(begin, made):
+        values[begin : begin + 3] = made
+
+    with contextlib.closing(Sweeper()) as sweeper:
+        sweeper.sweep(range(0, 12, 3), read, lambda _, given: np.convolve(given, np.ones(5), "valid"), write)
+    assert np.array_equal(values, sums)
+
+
+def test_planes_of_a_scratch_volume(rng, tmp_path):
+    volume = ScratchVolume(tmp_path, (5, 3, 4), "f4")
+    values = rng.random((5, 3, 4)).astype("f4")
+    values[0] = 0
+    volume.write(1, values[1:])
+    assert np.array_equal(volume.read([4, 0, -1, 2, 3]), np.stack([values[4], values[0], 0 * values[0], *values[2:4]]))
+    box = (slice(1, 4), slice(0, 2), slice(2, 4))
+    assert np.array_equal(volume.box(box), values[box])
+    assert not list(tmp_path.iterdir())  # nothing that a killed process would leave behind
+    volume.close()
+
+
+def test_nothing_is_left_behind_by_an_error(from_disk, monkeypatch, rng, tmp_path):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lithax.solve._slab_stages.finish", fail)
+    image = lx.from_array(noise(rng, ROCK).astype("u1"))
+    with pytest.raises(KeyboardInterrupt):
+        from_disk(image, pore=1, gradient=tmp_path / "slopes.zarr")
+    assert [p.name for p in tmp_path.iterdir()] == ["scratch"]
+    assert not list((tmp_path / "scratch").iterdir())
+    assert not [t for t in threading.enumerate() if t.name.startswith("lithax-")]
+
+
+def test_refusals(from_disk, monkeypatch, rng, tmp_path):
+    image = lx.from_array(noise(rng, ROCK).astype("u1"))
+    for options, named in [
+        ({"fields": True}, "fields="), ({"gradient": True}, "gradient=True"), ({"x0": 1}, "x0="),
+        ({"budget": ("grid",)}, "budget="), ({"axis": "all", "loading": "linear"}, "axis='all'"),
+    ]:  # fmt: skip
+        limit = lx.plan(lx.solve.conductivity, image, pore=1).memory - 1
+        with pytest.raises(MemoryLimitError, match=f"leave out {re.escape(named)}"):
+            lx.solve.conductivity(image, pore=1, memory_limit=limit, **options)
+        assert not lx.plan(lx.solve.conductivity, image, pore=1, memory_limit=limit, **options).fits
+    monkeypatch.setattr("lithax.solve._conduction_streamed.copied", None)  # whoever calls it fails otherwise
+    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=10_000))
+    with pytest.raises(MemoryLimitError, match=r"needs 4\.24e-05 GB there while it runs, and 1e-05 GB are free"):
+        from_disk(image, pore=1)
+    with pytest.raises(ValueError, match="scratch='/nowhere' must be a folder"):
+        lx.solve.conductivity(image, pore=1, memory_limit=limit, scratch="/nowhere")
+    with pytest.raises(TypeError, match="scratch=3 must be a folder"):
+        lx.solve.conductivity(image, pore=1, memory_limit=limit, scratch=3)
+    monkeypatch.setattr("lithax.solve._streamed_memory.PROGRAMS", 10**9)
+    with pytest.raises(MemoryLimitError, match="needs up to 1 GB"):
+        lx.solve.conductivity(image, pore=1, memory_limit=limit)
+
+
+PEAK = """
+import sys, numpy as np, psutil, lithax as lx
+def now(key): return int(next(l for l in open("/proc/self/status") if l.startswith(key)).split()[1]) * 1024
+rock = lx.open(sys.argv[1], mode="r")
+lx.solve.conductivity(np.ones((8, 8, 8), bool))
+limit = int(sys.argv[2])
+open("/proc/self/clear_refs", "w").write("5")
+before = now("VmRSS")
+found = lx.solve.conductivity(rock, pore=1, memory_limit=limit)
+assert found.notes, "in memory"
+print(now("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_the_peak_stays_below_the_limit(rng, tmp_path):
+    rock = noise(rng, (256, 160, 160), 0.3, 3.0)
+    lx.from_array(rock.astype("u1"), store=tmp_path / "rock.zarr")
+    limit = 350 * 10**6
+    assert lx.plan(lx.solve.conductivity, rock, memory_limit="8 GiB").memory > 1.5 * limit
+    # Compiled as users compile: without optimisations programs take more memory.
+    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path / "rock.zarr"), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=plain,
+    )
+    assert int(done.stdout) < limit
