@@ -156,12 +156,15 @@ class StreamedConduction:
         given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, dtype)
         if self.gradient is not None and self.gradient is not False:
             given = jax.tree.map(np.asarray, given.for_gradient())
-        solve = StreamedSolve(run, slabs_of(run, self.plan.thickness), voxels, table, self.plan.folder, dtype)
+        of_cubes = run.of_cubes() and table is not None and len(table) == 2 and dtype == np.float32
+        slabs = slabs_of(run, self.plan.thickness, of_cubes)
+        solve = StreamedSolve(run, slabs, voxels, table, self.plan.folder, dtype)
         with contextlib.closing(solve):
             look = self.watch.start(run, 0, (), ())
             stats, power = solve.solve(given, look)
             matrix = np.asarray(power)[None, None]
-            value, slopes = run.conductivity(matrix, scale, fluid), None
+            value = run.conductivity(matrix, scale * dtype.type(run.geometry[0]) if of_cubes else scale, fluid)
+            slopes = None
             if self.gradient is not None and self.gradient is not False:
                 chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, fluid))(jnp.asarray(matrix[0, 0]))
                 solve.slopes(solve.z)

@@ -17,8 +17,8 @@ from jax import numpy as jnp
 
 from lithax.arrays import stage
 from lithax.grid import Index
-from lithax.solve._conduction_problem import Drive, Faces, face_values, face_weights, over_rows
-from lithax.solve._face_operator import FaceOperator, relaxed, residual, scaled
+from lithax.solve._conduction_problem import Drive, Faces, face_values, face_weights, over_rows, pore_faces
+from lithax.solve._face_operator import FaceOperator, real, relaxed, residual, scaled
 from lithax.solve._layout import AbstractLayout, Layout, summed_apart
 from lithax.solve._multigrid import OVER, coarsened, doubled, summed
 from lithax.solve._slab_layout import SlabLayout, cut_free, slab_of
@@ -39,6 +39,10 @@ class Slabs(eqx.Module):
     weights: tuple[float, ...] = eqx.field(static=True)
     """Steps of the smoother."""
     linear: bool = eqx.field(static=True)
+    of_cubes: bool = eqx.field(static=True)
+    """Whether voxels are cubes, of a pore space that conducts all alike: the weights are bytes
+    then, relative to the conductivity times area over distance.
+    """
 
     @property
     def down(self) -> int:
@@ -71,16 +75,20 @@ def _conductivities(voxels: jax.Array, table: jax.Array | None) -> jax.Array:
 
 def _faces(slabs: Slabs, layout: SlabLayout, s: jax.Array) -> Faces:
     """Return the weights of the lower faces of the planes of a slab, the end faces among them."""
+    geometry = 1 if s.dtype == jnp.int8 else slabs.geometry[0]
 
     def along(axis: int) -> jax.Array:
         def made(s: jax.Array, places: jax.Array) -> jax.Array:
-            c = face_weights(layout.within, (s, s, s), slabs.geometry)[axis]
+            if s.dtype == jnp.int8:
+                c = pore_faces(layout.within, s)[axis]
+            else:
+                c = face_weights(layout.within, (s, s, s), slabs.geometry)[axis]
             if axis or not slabs.layout.held[0]:
                 return c
             first, behind = _ends(slabs, places)
             below = jnp.concatenate([jnp.zeros_like(s[:1]), s[:-1]])
             # Nothing is joined to what lies beyond the ends: there the weights are zero so far.
-            return c + layout.within.pad(2 * slabs.geometry[0] * (jnp.where(first, s, 0) + jnp.where(behind, below, 0)))
+            return c + layout.within.pad(2 * geometry * (jnp.where(first, s, 0) + jnp.where(behind, below, 0)))
 
         return stage(made, s, layout.places)
 
@@ -97,7 +105,8 @@ def _ends(slabs: Slabs, places: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _operator(slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array | None) -> FaceOperator:
     layout = slab_of(slabs.layout, places)
-    return FaceOperator(layout, _faces(slabs, layout, _conductivities(voxels, table)))
+    s = (voxels > 0).astype(jnp.int8) if slabs.of_cubes else _conductivities(voxels, table)
+    return FaceOperator(layout, _faces(slabs, layout, s))
 
 
 def _core(slabs: Slabs, v: jax.Array, skirt: int, more: int = 0) -> jax.Array:
@@ -177,7 +186,7 @@ def begin(slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array |
     skirt = slabs.down
     operator = _operator(slabs, places, voxels, table)
     layout, faces = operator.layout, operator.faces
-    shares = _shares(slabs, places, faces[0].dtype)
+    shares = _shares(slabs, places, drive.steps.dtype)
 
     def driven(x: jax.Array) -> jax.Array:
         low = layout.shifted(x, 0, 0).reshape(layout.shape[0], -1) * shares[:, None]
@@ -192,7 +201,7 @@ def begin(slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array |
     rows = -(-slabs.thickness // 2) if slabs.step[0] else slabs.thickness
     coarse = coarsened(own, cut_free(Layout((rows, *slabs.coarse[1:]), slabs.layout.periodic, slabs.layout.held), rows),
                        slabs.step)  # fmt: skip
-    x = _core(slabs, layout.cells(faces[0]), skirt, 1)
+    x = real(_core(slabs, layout.cells(faces[0]), skirt, 1))
     _, behind = _ends(slabs, lax.slice_in_dim(places, skirt, skirt + slabs.thickness + 1))
     other = (False, *slabs.step[1:])
     end = summed(jnp.sum(jnp.where(behind, x, 0), 0, keepdims=True), other)

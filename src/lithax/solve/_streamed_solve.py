@@ -29,12 +29,12 @@ from lithax.solve._slab_layout import places_of
 from lithax.solve._slab_sweep import Sweeper
 
 
-def slabs_of(run: Run, thickness: int) -> stages.Slabs:
-    """Return how the grid of a run is cut into slabs of so many planes."""
+def slabs_of(run: Run, thickness: int, of_cubes: bool = False) -> stages.Slabs:
+    """Return how the grid of a run is cut into slabs of so many planes; `of_cubes`: see `Slabs`."""
     settings = run.settings
     shapes, steps = coarsening(settings.layout.shape, settings.strengths)
     weights = smoothing(shapes, steps)[0]
-    return stages.Slabs(settings.layout, thickness, run.geometry, steps[0], weights, settings.linear)
+    return stages.Slabs(settings.layout, thickness, run.geometry, steps[0], weights, settings.linear, of_cubes)
 
 
 @dataclass(eq=False)
