@@ -17,7 +17,7 @@ from lithax.chunked import release_memory
 from lithax.errors import MemoryLimitError
 from lithax.runtime import connected, default_of, device_memory, size_in_bytes
 
-SOLVE, FIELD, DIRECTED, POTENTIAL, GRADIENT = 64, 4, 24, 4, 60
+SOLVE, FIELD, DIRECTED, POTENTIAL, GRADIENT = 52, 4, 24, 4, 24
 """Of a solve in single precision [byte per voxel]; what conductivities as floats, along three axes,
 every potential that is kept, and the derivative for every voxel add.
 """
@@ -29,9 +29,9 @@ FLOW, FLOW_BEFORE = 140, 36
 """Of a Stokes solve with two stored directions, porous phases or not, and of each direction solved
 before it [byte per voxel].
 """
-FLOW_KEPT, SMALL_ARRAY = 40, 2**23
-"""What `malloc` keeps of freed arrays of up to 32 MiB [byte per voxel], in images of that many
-voxels; larger arrays go back to the system.
+KEPT, FLOW_KEPT, SMALL_ARRAY = 12, 40, 2**23
+"""What `malloc` keeps of freed arrays of up to 32 MiB in a solve of conduction, and of flow [byte
+per voxel], in images of that many voxels; larger arrays go back to the system.
 """
 PROGRAMS, FLOW_PROGRAMS = 150 * 2**20, 300 * 2**20
 """To compile the programs [byte]."""
@@ -71,6 +71,7 @@ def memory_of_conduction(
     held = dtype.itemsize if hasattr(image, "frame") else 0  # an image is read into memory first
     processes = connected().count if over_devices else 1
     voxels = -(-math.prod(size[-3:]) // processes)
+    each += KEPT if voxels <= SMALL_ARRAY else 0
     return tuple(size), voxels * (max(each, LABELS) + held) + PROGRAMS
 
 
