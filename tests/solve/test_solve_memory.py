@@ -54,7 +54,15 @@ def test_sub_volumes_need_what_the_largest_cube_needs():
         lx.plan(lx.solve.subvolumes, rock, edge=200)
 
 
-def test_each_direction_of_a_flow_keeps_something():
+def test_directions_of_a_flow_keep_only_what_is_wanted_again():
     rock = np.ones((100, 100, 100), bool)
-    one, three = (lx.plan(lx.solve.permeability, rock, axis=axis).memory for axis in ("x", "all"))
-    assert one < three < 2 * one
+    one, three, fields, tensor = (
+        lx.plan(lx.solve.permeability, rock, **options).memory
+        for options in (
+            {},
+            {"axis": "all"},
+            {"axis": "all", "fields": True},
+            {"axis": "all", "ends": "periodic", "sides": "periodic"},
+        )
+    )
+    assert one == three < tensor == fields < 2 * one

@@ -18,7 +18,7 @@ from lithax.solve._mac_walls import AbstractLines, Boundary, HostLines
 from lithax.solve._moved_wall import REACH, MovedWalls, SolvedFlow
 from lithax.solve._multigrid import FEW_CELLS
 from lithax.solve._over_devices import lies_over_devices
-from lithax.solve._permeability_of_flow import make_result
+from lithax.solve._permeability_of_flow import make_result, with_narrow_share
 from lithax.solve._permeability_result import Permeability
 from lithax.solve._solve_memory import check_memory, memory_of_flow
 
@@ -193,7 +193,7 @@ def boundary_map(
             f"nothing joins the ends along {axis}: k is 0, and no single voxel was looked for that would join them."
         )
     solved = solve_direction(problem, along, a, 0, call)
-    k = make_result(given, [solved], None, axis, scale, unit, rule, ends, sides, None)
+    k = make_result(given, [with_narrow_share(solved, given)], None, axis, scale, unit, rule, ends, sides, None)
     to_unit = float(problem.reference) ** 2 * scale / problem.volume
     maps = {}
     for change, moved in _changes(problem, solved.flow, along, rule, progress).items():

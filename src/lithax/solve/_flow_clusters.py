@@ -16,8 +16,8 @@ from lithax.solve._mac_walls import Boundary
 class Clusters(NamedTuple):
     """Open voxels by how they are connected."""
 
-    percolating: np.ndarray
-    """True in clusters that join the ends."""
+    percolating: int
+    """Voxels of clusters that join the ends."""
     accessible: int
     """Voxels of clusters that touch an end, or percolate; reservoirs are not counted."""
     removed: int
@@ -27,8 +27,8 @@ class Clusters(NamedTuple):
 
 def find_clusters(
     open_voxels: np.ndarray, boundaries: tuple[Boundary, ...], axes: tuple[int, ...], reservoir: int = 0
-) -> Clusters:
-    """Find the clusters that carry flow along one of `axes`.
+) -> tuple[np.ndarray, Clusters]:
+    """Return which voxels lie in clusters that carry flow along one of `axes`, and their numbers.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def find_clusters(
     """
     labels, count = label_block(open_voxels)
     if count == 0:
-        return Clusters(open_voxels, 0, 0, 0)
+        return open_voxels, Clusters(0, 0, 0, 0)
     periodic = [axis for axis, boundary in enumerate(boundaries) if boundary == "periodic"]
     groups, wraps = joined_around(count, *wrapped_pairs(labels, 6, periodic))
     carries, touches = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
@@ -58,8 +58,8 @@ def find_clusters(
     sizes = np.bincount(sample.reshape(-1), minlength=count + 1)
     lost = ~carries
     lost[0] = False
-    return Clusters(
-        carries[labels],
+    return carries[labels], Clusters(
+        int(sizes[1:][carries[1:]].sum()),
         int(sizes[touches].sum()),
         len(np.unique(groups[lost])),
         int(sizes[lost].sum()),

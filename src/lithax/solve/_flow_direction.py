@@ -16,7 +16,7 @@ from lithax.solve._flow_solve import FlowSettings
 from lithax.solve._mac import Fields
 from lithax.solve._mac_walls import Boundary
 from lithax.solve._one_voxel_further import Axis, shifted
-from lithax.solve._permeability_of_flow import Direction
+from lithax.solve._permeability_of_flow import Direction, slices_of
 from lithax.typing import Array
 
 ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
@@ -72,7 +72,7 @@ def solve_direction(
         Called after each step; raises where another process has failed.
     """
     if problem.geometry is None:
-        return Direction(problem, None, jnp.zeros((), np.float32), None, None, axis, along, given)
+        return Direction(problem, None, jnp.zeros((), np.float32), None, None, axis, along)
 
     with _bar(problem, axis, call.progress) as bar:
 
@@ -92,7 +92,8 @@ def solve_direction(
         velocity, pressure = in_image_order(
             [jnp.transpose(p, back(axis)) if along != axis else p for p in parts], axis, along
         )
-    return Direction(problem, flow, value, velocity, pressure, axis, along, given)
+    slices = slices_of(problem, flow, along)
+    return Direction(problem, flow, value, velocity, pressure, axis, along, slices)
 
 
 def at_centres(problem: FlowProblem, x: Fields) -> list[Array]:

@@ -15,6 +15,7 @@ from lithax.solve._flow_medium import FlowGeometry, FlowMedium, make_geometry, o
 from lithax.solve._flow_solve import Flow, FlowSettings, solve_flow, stationary_value
 from lithax.solve._mac import Fields
 from lithax.solve._mac_walls import Boundary
+from lithax.solve._solve_memory import give_back
 from lithax.solve._spares import spares_for
 
 SOLID_PERMEABILITY = 1e-3
@@ -61,8 +62,7 @@ def prepare(
         choose = partial(_percolating, boundaries=boundaries, axes=axes)
     else:
         filled = _with_reservoir(given.open, given.inside, reservoir)
-        clusters = find_clusters(filled, boundaries, axes, reservoir)
-        filled = clusters.percolating
+        filled, clusters = find_clusters(filled, boundaries, axes, reservoir)
         if not filled.any():
             return FlowProblem(None, None, 1.0, 1.0, clusters, reference)  # pyright: ignore[reportArgumentType]
     plain = weights if all(isinstance(w, float) for w in weights) else None
@@ -79,7 +79,7 @@ def _all_of_them(open_voxels: np.ndarray) -> np.ndarray:
 
 
 def _percolating(open_voxels: np.ndarray, boundaries: Any, axes: tuple[int, ...]) -> np.ndarray:
-    return find_clusters(open_voxels, boundaries, axes).percolating
+    return find_clusters(open_voxels, boundaries, axes)[0]
 
 
 def medium_fields(given: FlowInput, reference: Any, reservoir: int, dtype: Any) -> tuple[Any, Any]:
@@ -228,7 +228,9 @@ def _no_tangent(value: Any) -> Any:
 def _run(geometry: FlowGeometry, medium: FlowMedium, axis: int, settings: FlowSettings, report: Any) -> Flow:
     operator = operator_of(geometry, medium)
     spares = spares_for(operator.diagonal[0])
-    return solve_flow(operator, stokes.make_preconditioner(operator, spares), axis, settings, report, spares)
+    precondition = stokes.make_preconditioner(operator, spares)
+    give_back(operator.open.shape)
+    return solve_flow(operator, precondition, axis, settings, report, spares)
 
 
 def value_of(problem: FlowProblem, x: Fields, y: Fields | None = None, axes: tuple[int, int] = (0, 0)) -> Any:

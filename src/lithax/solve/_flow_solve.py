@@ -87,16 +87,19 @@ def solve_flow(
     best: Any = jnp.full((), jnp.inf, b[0].dtype)
     traced = is_traced(operator.diagonal[0]) or is_traced(b[0])
     none, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
-    carry: Any = (stokes.first_state(b, settings.stored), _Judgement(best, best, none, no, ~no))
+    carry: Any = (stokes.first_state(b, settings.stored if traced else 0), _Judgement(best, best, none, no, ~no))
     slope = math.inf if settings.gradient_tolerance is None else settings.gradient_tolerance
     del b
 
     def work(x: Fields) -> Any:
         return pushed(x, half, axis)
 
+    def rest(x: Fields, component: int, spare: Array | None) -> Array:
+        return stokes.rest_of_push(operator, x, component, axis, spare)
+
     def go(carry: Any) -> Any:
         state, before = carry
-        state = stokes.step(state, work, precondition, spares)
+        state = stokes.step(state, work, rest, precondition, settings.stored, spares)
         spread = settled(_spread(state.x[axis], axis, operator.wrap[axis]))
         change = settled(stokes.relative_change(state)) if slope < math.inf else 0.0
         numbers = (state.flux, state.dissipation, state.stationary, change, state.iteration)
@@ -167,11 +170,8 @@ def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[in
     found = jnp.zeros((), x[0].dtype)
     spares = spares_for(operator.diagonal[0])  # the stages that were compiled for the solve
     for part in range(4):
-        remains = settled(operator.part(y, part, spare_of(spares, y[part])))
-        if part == axes[1]:  # small differences first, then sums
-            remains = stokes.subtract(stokes.push(jax.lax.stop_gradient(operator), part), remains)
-        else:
-            remains = -remains
+        # Small differences first, then sums.
+        remains = stokes.rest_of_push(operator, y, part, axes[1], spare_of(spares, y[part]))
         found = found + settled(stokes.dot_one(x[part], remains))
         give(spares, remains)
     return settled(pushed(y, half, axes[0])) + found

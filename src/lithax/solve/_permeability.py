@@ -21,7 +21,14 @@ from lithax.solve._flow_solve import FlowSettings
 from lithax.solve._flow_words import SIDES, check_words, scale_of, wall_rule
 from lithax.solve._multigrid import FEW_CELLS
 from lithax.solve._over_devices import lies_over_devices
-from lithax.solve._permeability_of_flow import Direction, as_images, make_result, plain_numbers, tensor_of
+from lithax.solve._permeability_of_flow import (
+    Direction,
+    as_images,
+    make_result,
+    plain_numbers,
+    tensor_of,
+    with_narrow_share,
+)
 from lithax.solve._permeability_over_devices import permeability_over_devices
 from lithax.solve._permeability_result import Permeability
 from lithax.solve._solve_memory import check_memory, give_back, memory_of_flow
@@ -148,7 +155,7 @@ def permeability(
     over_devices = (
         lies_over_devices(without_derivative(image)) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
     )
-    memory = memory_of_flow(image, over_devices, axis)
+    memory = memory_of_flow(image, over_devices, axis, fields or ends == sides == "periodic")
     if memory is not None:
         blocks = "upscale from blocks (lx.solve.upscaled_permeability), "
         check_memory("permeability()", memory, memory_limit, jax.local_device_count() if over_devices else 1, blocks)
@@ -224,15 +231,21 @@ def _directions(given: FlowInput, rule: str, call: Call) -> tuple[list[Direction
     if call.axis == "all" and set(call.boundaries) == {"periodic"} and call.reservoir == 0:
         problem = prepare(given, call.boundaries, rule, 0, call.area, (0, 1, 2))
         for a in range(3):
-            solved.append(solve_direction(problem, given, a, a, call))
+            solved.append(with_narrow_share(solve_direction(problem, given, a, a, call), given))
             give_back(given.shape)
-        return solved, tensor_of(problem, solved)
+        tensor = tensor_of(problem, solved)
+        return [one.without_arrays() for one in solved], tensor
     for a in range(3) if call.axis == "all" else (AXES.index(call.axis),):
-        along = turned(given, ORDERS[a])
-        problem = prepare(along, call.boundaries, rule, call.reservoir, call.area)
-        solved.append(solve_direction(problem, along, a, 0, call))
+        solved.append(_direction(given, rule, call, a))
         give_back(given.shape)
     return solved, None
+
+
+def _direction(given: FlowInput, rule: str, call: Call, a: int) -> Direction:
+    """Solve along one axis of the image, and keep nothing that the next axis has no use for."""
+    along = turned(given, ORDERS[a])
+    problem = prepare(along, call.boundaries, rule, call.reservoir, call.area)
+    return with_narrow_share(solve_direction(problem, along, a, 0, call), given).without_arrays()
 
 
 def _budget(

@@ -40,7 +40,15 @@ class Direction(NamedTuple):
     """Of the image."""
     along: int
     """Of the problem's arrays."""
-    given: FlowInput
+    slices: Any = None
+    """Flux through each plane of faces of the sample, over that of k_L."""
+    narrow: Any = None
+    """Share of the flux of a slice that passes narrow throats; None if it is not known."""
+
+    def without_arrays(self) -> "Direction":
+        """Return the numbers alone, without the flow and its operator."""
+        problem = self.problem._replace(geometry=None, medium=None)  # pyright: ignore[reportArgumentType]
+        return self._replace(problem=problem, flow=None if self.flow is None else self.flow._replace(x=()))
 
 
 def tensor_of(problem: FlowProblem, solved: list[Direction]) -> tuple[Any, Any]:
@@ -94,16 +102,15 @@ def make_result(
     balance = of_flow(lambda f: f.spread, 0.0)
     notes = [given.meaning + ("" if given.inside is None else ", inside where=")]
     shares = narrow = surface = widths = None
-    concrete = not is_traced(k_stationary) and not any(is_traced(one.flow.iterations) for one in solved if one.flow)
     if given.open is not None and given.free is not None and not is_traced(given.open):
         shares = _porosity(given, solved, porosity)
         surface = wall_area(HostLines(given.shape, given.shape), given.free) / _volume(given)
-        if concrete:
-            narrow = np.array([_narrow(one) for one in solved])
-            widths = np.array([breakthrough_diameter(np.asarray(one.given.free), one.along) for one in solved])
+        if not is_traced(k_stationary) and all(one.narrow is not None for one in solved):
+            narrow = np.array([one.narrow for one in solved])
+            widths = np.array([breakthrough_diameter(np.asarray(given.free), one.axis) for one in solved])
             notes += _notes(given, solved, narrow, widths, ends)
     voxel_area = None if area_of(given.voxel_unit) is None else reference**2 * area_of(given.voxel_unit)
-    flux = [None if d.flow is None else _slices(d) for d in solved]
+    flux = [d.slices for d in solved]
     made = Permeability(
         value=k_voxel * (reference**2 * scale),
         value_voxel=k_voxel,
@@ -176,13 +183,11 @@ def as_images(image: Any, made: Permeability) -> Permeability:
     return dataclasses.replace(made, velocity=velocity, pressure=pressure)
 
 
-def _slices(one: Direction) -> Any:
+def slices_of(problem: FlowProblem, flow: Flow, along: int) -> Any:
     """Return the flux through each plane of faces of the sample, over that of k_L."""
-    flow, geometry, along = one.flow, one.problem.geometry, one.along
-    assert flow is not None
-    planes = settled(planes_of(flow.x[along], along, geometry.wrap[along]))
-    section = one.problem.volume / (geometry.length if along == 0 else planes.shape[0])
-    mean = flow.stationary / one.problem.volume
+    planes = settled(planes_of(flow.x[along], along, problem.geometry.wrap[along]))
+    section = problem.volume / (problem.geometry.length if along == 0 else planes.shape[0])
+    mean = flow.stationary / problem.volume
     return planes / section / jnp.where(mean == 0, 1, mean)
 
 
@@ -193,7 +198,7 @@ def _volume(given: FlowInput) -> int:
 def _porosity(given: FlowInput, solved: list[Direction], porosity: dict[int, float] | None) -> FlowPorosity:
     volume = _volume(given)
     clusters = [one.problem.clusters for one in solved if one.problem.clusters is not None]
-    least = min(clusters, key=lambda c: int(c.percolating.sum()))
+    least = min(clusters, key=lambda c: c.percolating)
     open_voxels = int(given.open.sum())  # pyright: ignore[reportOptionalMemberAccess]
     micro = None
     if porosity is not None:
@@ -234,12 +239,17 @@ def micro_phases(given: FlowInput, porosity: dict[int, float]) -> list[tuple[np.
     return found
 
 
-def _narrow(one: Direction) -> float:
+def with_narrow_share(one: Direction, given: FlowInput) -> Direction:
+    """Add the share of the flux that passes narrow throats, where walls are sharp and nothing is
+    traced.
+    """
+    if given.free is None or is_traced(given.free) or (one.flow is not None and is_traced(one.flow.iterations)):
+        return one
     if one.flow is None:
-        return 0.0
+        return one._replace(narrow=0.0)
     velocity = np.asarray(one.flow.x[one.along])
     x, y, z = velocity.shape
-    return float(narrow_share(HostLines(velocity.shape, (x, y, z)), velocity, one.along))
+    return one._replace(narrow=float(narrow_share(HostLines(velocity.shape, (x, y, z)), velocity, one.along)))
 
 
 def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths: np.ndarray, ends: str) -> list[str]:
@@ -248,7 +258,7 @@ def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths
         clusters, loose = one.problem.clusters, False
         removed = (0, 0) if clusters is None else (clusters.removed, clusters.removed_voxels)
         if one.flow is None and ends == "pressure":
-            loose = bool(joins_ends(np.asarray(one.given.open), one.along, connectivity=26).any())
+            loose = bool(joins_ends(np.asarray(given.open), one.axis, connectivity=26).any())
         notes += direction_notes(AXES[one.axis], removed, one.flow is not None, loose, share, width)
     if ends == "periodic" and given.inside is None:
         for one in solved:

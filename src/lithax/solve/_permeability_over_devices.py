@@ -205,11 +205,13 @@ class _Solve:
                 solved.append(self.solved(problem, a, a))
             if self.differentiated:
                 self.slopes = [self._slope(problem, solved[i], solved[j], None) for i, j in PAIRS]
-            return solved, tensor_of(problem, solved)
+            tensor = tensor_of(problem, solved)
+            return [one.without_arrays() for one in solved], tensor
         for a in range(3) if call.axis == "all" else (AXES.index(call.axis),):
-            solved.append(self.solved(self.problem(a), a, 0))
+            one = self.solved(self.problem(a), a, 0)
             if self.differentiated:
-                self.slopes.append(self._slope(solved[-1].problem, solved[-1], solved[-1], a))
+                self.slopes.append(self._slope(one.problem, one, one, a))
+            solved.append(one.without_arrays())
         return solved, None
 
     def _slope(self, problem: FlowProblem, one: Direction, other: Direction, axis: int | None) -> Array:
@@ -236,7 +238,9 @@ class _Solve:
         one = solve_direction(problem, self.voxels.given, axis, along, self.call, self.voxels.world.check)
         flow = one.flow
         if flow is None:
-            return one
+            return one._replace(narrow=0.0)
+        if self.free:
+            one = one._replace(narrow=self._narrow(one))
         numbers = jax.tree.map(np.asarray, flow._replace(x=()))
         one = one._replace(flow=numbers._replace(x=flow.x), value=np.asarray(one.value))
         if not self.fields:
@@ -344,7 +348,7 @@ class _Solve:
             return made
         voxels, given = self.voxels, self.voxels.given
         notes, free = list(made.notes), self._placed(self.free, bool)
-        shares = np.array([0.0 if d.flow is None else self._narrow(d) for d in solved])
+        shares = np.array([d.narrow for d in solved])
         ways = WaysOverDevices(free, voxels.grid, voxels.world)
         widths = np.array([ways.diameter(one.axis) for one in solved])
         joined = self.joined * (3 if len(self.joined) < len(solved) else 1)

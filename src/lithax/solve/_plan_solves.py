@@ -56,8 +56,11 @@ def _plan_conductivity(
 
 
 @plans(permeability)
-def _plan_permeability(image: Any, /, *, axis: str = "x", memory_limit: Any = None, **_: Any) -> Plan:
-    found = memory_of_flow(image, lies_over_devices(image), axis)
+def _plan_permeability(
+    image: Any, /, *, axis: str = "x", ends: str = "pressure", sides: str = "symmetric", fields: bool = False,
+    memory_limit: Any = None, **_: Any,
+) -> Plan:  # fmt: skip
+    found = memory_of_flow(image, lies_over_devices(image), axis, fields or ends == sides == "periodic")
     if found is None:
         raise TypeError("plan() of permeability needs an image, or an array of three axes.")
     return _plan("solve.permeability", image, found[0], found[1], memory_limit)

@@ -25,15 +25,16 @@ LABELS = 20
 """Of the voxels while parts that join the ends are found [byte per voxel]."""
 WALKS = 110
 """Of a random walker segmentation, for any number of labels [byte per voxel]."""
-FLOW, FLOW_BEFORE = 140, 36
-"""Of a Stokes solve with two stored directions, porous phases or not, and of each direction solved
-before it [byte per voxel].
+FLOW, FLOW_BEFORE = 126, 16
+"""Of a Stokes solve with two stored directions, porous phases or not (116 to 120 at 256³), and of
+each direction solved before it whose velocity and pressure are wanted again: for the tensor, or as
+fields [byte per voxel].
 """
-KEPT, FLOW_KEPT, SMALL_ARRAY = 12, 40, 2**23
+KEPT, FLOW_KEPT, SMALL_ARRAY = 12, 30, 2**23
 """What `malloc` keeps of freed arrays of up to 32 MiB in a solve of conduction, and of flow [byte
 per voxel], in images of that many voxels; larger arrays go back to the system.
 """
-PROGRAMS, FLOW_PROGRAMS = 150 * 2**20, 300 * 2**20
+PROGRAMS, FLOW_PROGRAMS = 150 * 2**20, 280 * 2**20
 """To compile the programs [byte]."""
 _WORTHWHILE = 64 * 2**20
 
@@ -88,7 +89,7 @@ def memory_of_sweep(scan: Any) -> tuple[tuple[int, ...], int] | None:
     return tuple(size), math.prod(size) * (SOLVE + 2 * POTENTIAL + LABELS + held) + PROGRAMS
 
 
-def memory_of_flow(image: Any, over_devices: bool, axis: Any) -> tuple[tuple[int, ...], int] | None:
+def memory_of_flow(image: Any, over_devices: bool, axis: Any, kept: bool = False) -> tuple[tuple[int, ...], int] | None:
     """Return the shape of the voxels, and what a process needs for their permeability besides what
     it holds [byte]; None for what `permeability` refuses with more care.
 
@@ -100,13 +101,15 @@ def memory_of_flow(image: Any, over_devices: bool, axis: Any) -> tuple[tuple[int
         Whether the voxels are divided among the processes.
     axis
         As for `permeability`.
+    kept
+        Whether the flows along all axes are kept.
     """
     size = getattr(image, "shape", None)
     if size is None or len(size) != 3 or not hasattr(image, "dtype"):
         return None
     processes = connected().count if over_devices else 1
     voxels = -(-math.prod(size) // processes)
-    each = FLOW + (2 * FLOW_BEFORE if axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
+    each = FLOW + (2 * FLOW_BEFORE if kept and axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
     return tuple(size), voxels * each + FLOW_PROGRAMS
 
 

@@ -15,7 +15,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.typing import Array
 
-_MOST = 4
+_MOST = 8
 
 into_spare = partial(jax.jit, donate_argnames="spare", keep_unused=True)
 """Compile a function that writes its result over its argument `spare`, or over nothing if it is

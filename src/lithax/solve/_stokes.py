@@ -26,7 +26,7 @@ from jax import numpy as jnp
 from lithax.arrays import fence, is_traced, settled
 from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle, narrowed, pressure_level
 from lithax.solve._mac import Fields, MacOperator
-from lithax.solve._spares import Spares, give, spare_of
+from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
 
@@ -41,9 +41,13 @@ class Preconditioner(eqx.Module):
     """c: what the pressure cycle is assisted by."""
 
     def __call__(self, r: Fields, spares: Spares | None = None) -> Fields:
-        operator = self.operator
-        u = [self.relaxed(r[d], d, spares) for d in range(3)]
+        """Return z ≈ K⁻¹ r; the arrays of `r` are used up where there are spares."""
+        operator, u = self.operator, []
+        for d in range(3):
+            u.append(self.relaxed(r[d], d, spares))
+            give(spares, r[d])
         excess = fence(subtract(operator.divergence(u, spare_of(spares, r[3])), r[3]))
+        give(spares, r[3])
         p = fence(combine(self.pressure(excess, self.schur, spares), self.damping, excess))
         give(spares, excess)
         for d in range(3):  # one after the other: only one cycle's fields at a time
@@ -71,7 +75,7 @@ def make_preconditioner(operator: MacOperator, spares: Spares | None = None, dam
     for component in range(3):
         level = velocity_level(operator, component)
         velocity.append(flow_cycle(level, strengths))
-        unit = fence(_ones(level.diagonal, level.half))
+        unit = fence(_ones(level.diagonal, level.half, spare_of(spares, level.diagonal)))
         response = velocity[-1](unit, level, spares)
         given.append(fence(_given(response, level.diagonal, operator.slopes[component], level.half)))
         give(spares, unit, response)
@@ -90,11 +94,37 @@ def push(operator: MacOperator, component: int) -> Array:
     """Return a unit push on every face along an axis that carries flow, times the share of a voxel
     that it owns.
     """
-    return _ones(operator.diagonal[component], operator.half_of(component))
+    return _ones(operator.diagonal[component], operator.half_of(component), None)
 
 
-@jax.jit
-def _ones(diagonal: Array, half: Array | None) -> Array:
+def rest_of_push(operator: MacOperator, x: Fields, component: int, along: int, spare: Array | None = None) -> Array:
+    """Return one of the four fields of b − K x for a unit push b along an axis, written over
+    `spare`.
+    """
+    image = settled(operator.part(x, component, spare))
+    if component != along:
+        return settled(_negative(image))
+    diagonal = jax.lax.stop_gradient(operator.diagonal[component])
+    return settled(_push_less(image, diagonal, operator.half_of(component)))
+
+
+@partial(jax.jit, donate_argnums=0)
+def _negative(image: Array) -> Array:
+    return -image
+
+
+@partial(jax.jit, donate_argnums=0)
+def _push_less(image: Array, diagonal: Array, half: Array | None) -> Array:
+    return _carrying(diagonal, half) - image
+
+
+@into_spare
+def _ones(diagonal: Array, half: Array | None, spare: Array | None) -> Array:
+    return _carrying(diagonal, half)
+
+
+def _carrying(diagonal: Array, half: Array | None) -> Array:
+    """Return the share of a voxel that each face owns, 0 where it carries no flow."""
     ones = (diagonal > 0).astype(diagonal.dtype)
     return ones if half is None else half * ones
 
@@ -129,25 +159,36 @@ class FlowState(NamedTuple):
     """Of the last step, along the last of the directions."""
 
 
-def first_state(b: Fields, stored: int) -> FlowState:
-    """Return the state before the first step, from rest; `b` becomes its residual."""
+def first_state(b: Fields, directions: int) -> FlowState:
+    """Return the state before the first step, from rest; `b` becomes its residual.
+
+    In a compiled loop all stored directions must be there from the beginning, as zeros; elsewhere
+    none costs nothing.
+    """
 
     def rest() -> Fields:
         return tuple(jnp.zeros_like(part) for part in b)
 
     nothing = jnp.zeros((), b[0].dtype)
     none = jnp.zeros((), jnp.int32)
-    directions = tuple(rest() for _ in range(stored))
-    return FlowState(rest(), b, directions, (nothing + 1,) * stored, none, nothing, nothing, nothing, nothing)
+    stored = tuple(rest() for _ in range(directions))
+    return FlowState(rest(), b, stored, (nothing + 1,) * directions, none, nothing, nothing, nothing, nothing)
 
 
 def step(
-    state: FlowState, work: Callable[[Fields], Any], precondition: Preconditioner, spares: Spares | None = None
+    state: FlowState,
+    work: Callable[[Fields], Any],
+    rest: Callable[[Fields, int, Array | None], Array],
+    precondition: Preconditioner,
+    stored: int,
+    spares: Spares | None = None,
 ) -> FlowState:
     """Take one step of truncated, right-preconditioned generalised conjugate residuals.
 
     Images of the stored directions are computed again, which costs what reading them would: a
-    direction takes four fields, not eight. The arrays of `state` are used up.
+    direction takes four fields, not eight. So is the residual, which nobody reads while a new
+    direction is made, when memory is short: four stencils of the hundreds of a step. The arrays of
+    `state` are used up.
 
     Parameters
     ----------
@@ -155,26 +196,34 @@ def step(
         The last one.
     work
         Returns b·x.
+    rest
+        Returns one of the four fields of b − K x, written over a spare array.
     precondition
         With the operator.
+    stored
+        Directions to be kept.
     spares
         Arrays to be written over.
     """
     operator = precondition.operator
-    z = precondition(state.r, spares)
-    shares = _shares(_products(operator, z, state.directions, spares), state.sizes)
-    z = tuple(fence(along(z[c], shares, [d[c] for d in state.directions])) for c in range(4))
-    give(spares, *state.directions[0])
+    z, directions, sizes = precondition(state.r, spares), state.directions, state.sizes
+    if directions:
+        shares = _shares(_products(operator, z, directions, spares), sizes)
+        z = tuple(fence(along(z[c], shares, [d[c] for d in directions])) for c in range(4))
+    if len(directions) == stored:
+        give(spares, *directions[0])
+        directions, sizes = directions[1:], sizes[1:]
+    r = tuple(fence(rest(state.x, c, spare_of(spares, z[c]))) for c in range(4))
     q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]))) for c in range(4))
-    size, length, backwards = (settled(v) for v in _step_length(state.r, q))
+    size, length, backwards = (settled(v) for v in _step_length(r, q))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
-    r = tuple(along(a, [backwards], [b]) for a, b in zip(state.r, q, strict=True))
+    r = tuple(along(a, [backwards], [b]) for a, b in zip(r, q, strict=True))
     give(spares, *q)
     del q
     pushed, remains, leaks = settled(work(x)), settled(dot(x, r)), settled(dot_one(x[3], r[3]))
     flux, dissipation, stationary = _values(pushed, remains, leaks)
     return FlowState(
-        x, r, (*state.directions[1:], z), (*state.sizes[1:], size), state.iteration + 1,
+        x, r, (*directions, z), (*sizes, size), state.iteration + 1,
         flux=flux, dissipation=dissipation, stationary=stationary, length=length,
     )  # fmt: skip
 
@@ -224,8 +273,11 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
     def more(state: FlowState) -> Any:
         return (jnp.sqrt(dot(state.r, state.r)) > limit) & (state.iteration < settings.max_iterations)
 
+    def rest(x: Fields, component: int, _: Array | None) -> Array:
+        return b[component] - operator.part(x, component)
+
     def go(state: FlowState) -> FlowState:
-        return step(state, lambda x: dot(b, x), precondition)
+        return step(state, lambda x: dot(b, x), rest, precondition, settings.stored)
 
     return jax.lax.while_loop(more, go, first_state(b, settings.stored)).x
 
