@@ -98,6 +98,17 @@ def test_pressures_of_a_tube():
         lx.drainage(pore).capillary_pressure()
 
 
+def test_a_unit_goes_with_the_number_that_it_is_of():
+    pore = np.ones((4, 4, 4), bool)
+    with pytest.raises(ValueError, match="unit='um' is the unit of spacing=, which is missing"):
+        lx.drainage(pore, unit="um")
+    image = lx.from_array(pore, voxel_length=2.0, voxel_unit="um")
+    with pytest.raises(ValueError, match="unit='mm' contradicts the voxel length of the image, which is in 'um'"):
+        lx.drainage(image, spacing="image", unit="mm")
+    with pytest.raises(ValueError, match="unit='s' is no unit of length"):
+        lx.drainage(pore, spacing=2.0, unit="s")
+
+
 def test_without_background_every_ball_passes():
     full = np.ones((5, 4, 3), bool)
     for pore in (full, lx.from_array(full, chunks=2)):

@@ -128,6 +128,7 @@ def test_units(pores):
     )
     assert "mD" in str(k)
     assert "half_voxel" in str(k)
+    assert "unstressed: compare with brine or Klinkenberg-corrected permeability" in str(k)
     assert k.flow_zone_indicator > 0
     assert k.winland_r35 > 0
     plain = lx.solve.permeability(pores, axis="x", wall="half_voxel")

@@ -13,7 +13,7 @@ from lithax.fields._basins import BasinGraph, Relief, basin_pass, graph_of_array
 from lithax.fields._call import ImageOptions, host_array, image_call, is_image, like_input, phase_values, valid_array
 from lithax.fields._distance import DistanceSettings, distance_of_array, distance_passes, distance_settings
 from lithax.fields._thickness import ASSUMED_RADIUS, cubic_length, diameters_of
-from lithax.geometry import length_factor
+from lithax.geometry import length_factor, validate_unit
 from lithax.grid import Box, triple
 from lithax.images import Passes, Plan, WholeImage, plan_algorithm, plans, run_algorithm
 
@@ -158,9 +158,9 @@ def drainage(
     phases
         The values of a segmentation that make the pores; without them, everything but 0.
     spacing, unit
-        Edge of a voxel, and its unit of length. For images the voxel length and unit by default,
-        which pressures need; diameters are in voxels then, and in the unit with
-        ``spacing="image"``.
+        Edge of a voxel, and the unit of length that this number is in. For images the voxel length
+        and unit by default, which pressures need; diameters are in voxels then, and in the unit
+        with ``spacing="image"``.
     outside
         What lies beyond the faces, as for `distance`.
     where
@@ -222,6 +222,7 @@ def _settings(
     length = cubic_length("drainage", image, spacing)
     metres = None
     if unit is not None:
+        _check_unit(image, spacing, unit)
         metres = length * float(length_factor(unit, "m"))
     elif is_image(image) and str(image.voxel_unit):
         edge = length if spacing is not None else cubic_length("drainage", image, "image")
@@ -231,6 +232,21 @@ def _settings(
         measured, length, metres, chosen["entry"], bool(chosen["trapping"]), float(chosen["surface_tension"]),
         float(chosen["contact_angle"]),
     )  # fmt: skip
+
+
+def _check_unit(image: Any, spacing: Any, unit: Any) -> None:
+    """Refuse a unit that would say how long a voxel is without, or against, what else is known."""
+    validate_unit(unit, "unit")
+    if spacing is None:
+        raise ValueError(
+            f"unit={unit!r} is the unit of spacing=, which is missing; give both, such as spacing=2.0, unit='um'"
+            + (", or none of them for the voxel length of the image." if is_image(image) else ".")
+        )
+    if isinstance(spacing, str) and str(image.voxel_unit) not in ("", unit):
+        raise ValueError(
+            f"unit={unit!r} contradicts the voxel length of the image, which is in {str(image.voxel_unit)!r}; leave unit out, or "
+            f"give spacing= as a number."
+        )
 
 
 def _result(settings: _Settings, entered: Any, sizes: np.ndarray, counts: np.ndarray, through: Any) -> Drainage:

@@ -37,7 +37,9 @@ def watershed(
     image
         The relief: an array or image of real numbers.
     markers
-        Labels of the seeds, 0 elsewhere: whole numbers, on the grid of the image. None: the
+        Labels of the seeds, 0 elsewhere: whole numbers, on the grid of the image. Seeds outside of
+        `where` are not used, as in `skimage.segmentation.watershed`; at least one must lie inside.
+        None: the
         regional minima of the image that last (see `height`), numbered in C order.
     height
         Without markers: minima are seeds whose basin is more than this deep, measured up to the

@@ -274,4 +274,5 @@ class Permeability(eqx.Module):
         ended = "converged" if bool(np.all(np.asarray(self.converged))) else "NOT converged"
         rows.append(f"{ended} in {', '.join(str(int(i)) for i in its)} iterations")
         rows.append(str(self.error_budget))
+        rows.append("unstressed: compare with brine or Klinkenberg-corrected permeability, not with that of air")
         return ".\n".join([*rows, *self.notes[p is not None :]]) + "."
