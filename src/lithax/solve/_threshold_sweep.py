@@ -23,6 +23,8 @@ from lithax.solve._solve_memory import check_memory, memory_of_sweep
 from lithax.solve._source import read_source
 
 _MOST = 400
+STRETCHED = 3.0
+"""What estimates of a few steps are multiplied by where voxels are no cubes."""
 FURTHER = 2
 """Steps after the first that are not of conjugate gradients, at most."""
 _COLUMNS = (
@@ -194,6 +196,7 @@ class _Series:
         self.scale = run.geometry[0] if run.of_cubes() else 1.0  # of whole-numbered weights
         self.ends = Tolerances.of(tolerance, 1.0, most, np.float32)  # as `conductivity` stops
         self.drive = Drive(jnp.asarray(run.drives, np.float32)[0])
+        self.caution = 1.0 if run.of_cubes() else STRETCHED
 
     def next(self, space: PoreSpace) -> tuple[float, float, float, int, bool]:
         """Return the conductivity of the next, smaller pore space, the error, the balance, the
@@ -221,15 +224,16 @@ class _Series:
         """Take a few steps from the end of the solve before; return the state and its error."""
         state, self.spare = nearby_step(cycle, self.drive, before, self.spare)
         for _ in range(min(FURTHER, self.most - 1)):
-            error = nearby_error(state, self.seen)
+            error = self.caution * nearby_error(state, self.seen)
             if bool(state.done) or self._near_enough(state, error):
                 return state, error
-            state, error = looked_below(cycle, state)
+            state, below = looked_below(cycle, state)
+            error = self.caution * below
             if self._near_enough(state, error):
                 return state, error
             state, self.spare = further_step(cycle, self.drive, state, self.spare)
             self.seen = max(self.seen, float(state.ratios[1]))
-        return state, nearby_error(state, self.seen)
+        return state, self.caution * nearby_error(state, self.seen)
 
     def _near_enough(self, state: State, error: float) -> bool:
         return error <= self.tolerance and float(state.balance) <= float(self.ends.balance)
