@@ -51,6 +51,7 @@ from lithax.chunked._memory import FIXED_BYTES as FIXED_BYTES
 from lithax.chunked._memory import KERNEL_OVERHEAD as KERNEL_OVERHEAD
 from lithax.chunked._memory import MAPPED_OVERHEAD as MAPPED_OVERHEAD
 from lithax.chunked._memory import buffers_mapped as buffers_mapped
+from lithax.chunked._padded import empty_block as empty_block
 from lithax.chunked._passes import CopyPass as CopyPass
 from lithax.chunked._passes import Field as Field
 from lithax.chunked._passes import FoldPass as FoldPass

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_jax, is_traced, to_numpy
 from lithax.chunked import ChunkCache
+from lithax.grid import Index
 from lithax.images import as_domain, make_selection
 from lithax.solve._source import Source
 
@@ -53,13 +54,19 @@ def domain_of(where: Any, source: Source, linear: bool) -> Domain:
     check_loading(linear)
     selection = make_selection(found, source.frame)
     assert selection is not None
-    mask = selection.block(ChunkCache(0), (0, 0, 0), source.frame.shape, (0, 0, 0), "reflect", False)
+    mask = inside_of(selection, (0, 0, 0), source.frame.shape)
     if not mask.any():
         given = "" if hasattr(where, "dtype") else repr(where)
         raise ValueError(
             f"where={given} leaves no voxel of the image of shape {source.frame.shape}; check its place and size."
         )
     return Domain(None if mask.all() else mask)
+
+
+def inside_of(selection: Any, start: Index, shape: tuple[int, ...]) -> np.ndarray:
+    """Return which voxels of a piece a selection takes in."""
+    x, y, z = shape
+    return selection.block(ChunkCache(0), start, (x, y, z), (0, 0, 0), "reflect", False)
 
 
 def within(where: Any, source: Source, linear: bool) -> Any:

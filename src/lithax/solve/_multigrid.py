@@ -89,12 +89,11 @@ class Multigrid(eqx.Module):
         if level == len(self.levels) - 1:
             layout = operator.layout
             return layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape))
-        first, *others = self.weights[level]
-        z = _smoothed(operator, stage(scaled, operator, r, first), r, others)
+        z = smoothed_from_zero(operator, r, self.weights[level])
         step, coarse = self.steps[level], self.levels[level + 1]
         e = self._below(stage(residual, operator, z, r), level)
         z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
-        return _smoothed(operator, z, r, self.weights[level])
+        return smoothed(operator, z, r, self.weights[level])
 
     def _below(self, left: jax.Array, level: int) -> jax.Array:
         """Return what the next level makes of a residual of this one."""
@@ -110,7 +109,14 @@ class Multigrid(eqx.Module):
         return lax.fori_loop(0, self.visits[level], visit, jnp.zeros_like(r))
 
 
-def _smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Sequence[float]) -> jax.Array:
+def smoothed_from_zero(operator: FaceOperator, r: jax.Array, weights: Sequence[float]) -> jax.Array:
+    """Return what the steps of the smoother make of a right-hand side."""
+    first, *others = weights
+    return smoothed(operator, stage(scaled, operator, r, first), r, others)
+
+
+def smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Sequence[float]) -> jax.Array:
+    """Return the same, with `z` as the first guess."""
     if len(weights) <= 2:
         for weight in weights:
             z = stage(relaxed, operator, z, r, weight)

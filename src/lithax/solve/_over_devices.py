@@ -15,12 +15,12 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced, settled
-from lithax.chunked import ChunkCache
 from lithax.geometry import Frame
 from lithax.grid import Index
 from lithax.images import as_domain, make_selection
 from lithax.runtime import AbstractWorld, connected, device_or_devices
 from lithax.sharded import ShardedGrid, make_mesh, sharding_of
+from lithax.solve._domain import inside_of
 from lithax.solve._medium import Medium, read_medium
 from lithax.solve._source import Source, spacing_of
 from lithax.solve._voxel_meaning import Meaning
@@ -243,12 +243,6 @@ def _extremes(raw: jax.Array, grid: ShardedGrid, world: AbstractWorld) -> np.nda
     own = [float(f(v)) for _, _, v in pieces_of(raw, grid) for f in (np.min, np.max)]
     found = np.asarray([e for part in world.gather(own) for e in part])
     return np.asarray([found.min(), found.max()])
-
-
-def inside_of(selection: Any, start: Index, shape: tuple[int, ...]) -> np.ndarray:
-    """Return which voxels of a piece a selection takes in."""
-    x, y, z = shape
-    return selection.block(ChunkCache(0), start, (x, y, z), (0, 0, 0), "reflect", False)
 
 
 def regridded(

@@ -24,6 +24,7 @@ from lithax.runtime import connected
 from lithax.sharded import ShardedGrid
 from lithax.solve._derivative_over_devices import PAIRS, depending, without_derivative
 from lithax.solve._device_lines import DeviceLines
+from lithax.solve._domain import inside_of
 from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_image_order, solve_direction
 from lithax.solve._flow_input import AXES, FlowInput, frame_of, geometry_of, read_sharp, read_soft
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
@@ -36,7 +37,6 @@ from lithax.solve._over_devices import (
     AbstractVoxels,
     between_reservoirs,
     counted_section,
-    inside_of,
     mesh_of,
     offset_along,
     read_values,

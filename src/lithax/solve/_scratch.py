@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from lithax.chunked import empty_block
 from lithax.errors import MemoryLimitError
 from lithax.grid import Index
 
 _DISK = Path("/var/tmp")
-_LINE = 64
 
 
 def scratch_folder(scratch: Any) -> Path:
@@ -74,7 +74,8 @@ class ScratchVolume:
 
     def read(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return planes by their numbers, zeros where a number is negative."""
-        found = _aligned((len(places), *self.shape[1:]), self.dtype)
+        _, y, z = self.shape
+        found = empty_block((len(places), y, z), self.dtype)
         begin = 0
         while begin < len(places):
             end = begin + 1
@@ -112,11 +113,3 @@ class ScratchVolume:
                 self._file.seek(at)
                 count = self._file.write(left)  # pyright: ignore[reportArgumentType]
             left, at = left[count:], at + count
-
-
-def _aligned(shape: Index, dtype: np.dtype) -> np.ndarray:
-    """Return an array that begins where JAX takes one without copying it."""
-    size = math.prod(shape) * dtype.itemsize
-    room = np.empty(size + _LINE, np.uint8)
-    begin = -room.ctypes.data % _LINE
-    return room[begin : begin + size].view(dtype).reshape(shape)

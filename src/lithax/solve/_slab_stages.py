@@ -18,9 +18,9 @@ from jax import numpy as jnp
 from lithax.arrays import stage
 from lithax.grid import Index
 from lithax.solve._conduction_problem import Drive, Faces, face_values, face_weights, over_rows, pore_faces
-from lithax.solve._face_operator import FaceOperator, real, relaxed, residual, scaled
+from lithax.solve._face_operator import FaceOperator, real, residual
 from lithax.solve._layout import AbstractLayout, Layout, summed_apart
-from lithax.solve._multigrid import OVER, coarsened, doubled, summed
+from lithax.solve._multigrid import OVER, coarsened, doubled, smoothed, smoothed_from_zero, summed
 from lithax.solve._slab_layout import SlabLayout, cut_free, slab_of
 
 
@@ -131,20 +131,9 @@ def _own(slabs: Slabs, places: jax.Array, skirt: int, v: jax.Array, around: int 
     return v * (numbers < slabs.layout.shape[0]).astype(v.dtype).reshape(-1, 1, 1)
 
 
-def _smoothed_from_zero(slabs: Slabs, operator: FaceOperator, r: jax.Array) -> jax.Array:
-    first, *others = slabs.weights
-    return _smoothed(operator, stage(scaled, operator, r, first), r, others)
-
-
-def _smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Any) -> jax.Array:
-    for weight in weights:
-        z = stage(relaxed, operator, z, r, weight)
-    return z
-
-
 def _handed_down(slabs: Slabs, operator: FaceOperator, r: jax.Array) -> jax.Array:
     """Return what the next level is asked for, rows of the slab."""
-    left = stage(residual, operator, _smoothed_from_zero(slabs, operator, r), r)
+    left = stage(residual, operator, smoothed_from_zero(operator, r, slabs.weights), r)
     layout, skirt = operator.layout, slabs.down
     assert isinstance(layout, SlabLayout)
 
@@ -312,8 +301,10 @@ def finish(
     r = layout.pad(r)
     _, y, z = layout.shape
     step = (False, *slabs.step[1:])
-    v = stage(lambda v, e: v + layout.pad(doubled(e, step)[:, :y, :z]), _smoothed_from_zero(slabs, operator, r), below)
-    v = _smoothed(operator, v, r, slabs.weights)
+    v = stage(
+        lambda v, e: v + layout.pad(doubled(e, step)[:, :y, :z]), smoothed_from_zero(operator, r, slabs.weights), below
+    )
+    v = smoothed(operator, v, r, slabs.weights)
     image = stage(operator, v)
     own, left, moved = (_core(slabs, layout.cells(w), skirt) for w in (v, r, image))
     total = cut_free(slabs.layout, slabs.thickness).total

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lithax.chunked import ChunkCache
 from lithax.grid import Index
 from lithax.solve._bounds import Bounds, bounds, bounds_of_means
+from lithax.solve._domain import inside_of
 from lithax.solve._medium import read_medium
 from lithax.solve._part_percolation import Counts, JoinedPieces, label_piece
 from lithax.solve._scratch import ScratchVolume
@@ -54,8 +54,8 @@ class StreamedImage:
         axis = self.order[0]
         start, shape = [0, 0, 0], [int(n) for n in self.voxels.shape]
         start[axis], shape[axis] = begin, planes
-        mask = self.selection.block(ChunkCache(0), tuple(start), tuple(shape), (0, 0, 0), "reflect", False)
-        return mask.transpose(self.order)
+        x, y, z = start
+        return inside_of(self.selection, (x, y, z), tuple(shape)).transpose(self.order)
 
 
 @dataclass(frozen=True, eq=False)
