@@ -18,6 +18,11 @@ def check_relative_error(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r} must lie between 0 and 1: a relative error, such as 5e-3.")
 
 
+def is_wanted(gradient: Any) -> bool:
+    """Return whether `gradient` asks for the derivative for every voxel: True, or a store."""
+    return gradient is not None and gradient is not False
+
+
 def check_whole_number(name: str, value: Any, least: int) -> None:
     """Raise ValueError for what is no whole number, or too small."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:

@@ -2,7 +2,6 @@
 conductivity.
 """
 
-import contextlib
 import dataclasses
 from typing import Any
 
@@ -11,10 +10,10 @@ import numpy as np
 
 from lithax.arrays import is_traced
 from lithax.runtime import SerialWorld, connected
-from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number
+from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number, is_wanted
 from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_over_devices import conductivity_over_devices
-from lithax.solve._conduction_setup import AXES, Boundaries, check_fluid
+from lithax.solve._conduction_setup import AXES, Boundaries, driven_axes, fluid_of
 from lithax.solve._conduction_solver import ConductionSolver
 from lithax.solve._conduction_streamed import StreamedConduction
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
@@ -203,53 +202,44 @@ def conductivity(
     """
     boundaries = _boundaries(axis, ends, sides, loading, reservoir)
     _check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir)
-    over_devices = lies_over_devices(without_derivative(image))
-    wants_gradient = gradient if not over_devices or not is_traced(image) else True
-    memory = memory_of_conduction(
-        without_derivative(image) if over_devices else image,
-        shape,
-        axis,
-        boundaries.whole,
-        fields,
-        wants_gradient,
-        over_devices,
-    )
-    if not over_devices:
-        _check_gradient(gradient, axis, image)
-    if memory is not None and not over_devices and memory[1] > memory_allowed(memory_limit):
-        options = {
-            "axis": axis, "shape": shape, "x0": x0, "fields": fields, "gradient": gradient, "budget": budget,
-            "segmentation": segmentation, "checkpoint": checkpoint, "values": values, "fluid": fluid,
-        }  # fmt: skip
-        without = not_from_disk(boundaries, options)
-        plan = plan_streaming(image, axis, boundaries, spacing, reservoir, scratch, memory_allowed(memory_limit))
-        if plan is not None and without is None:
-            check_memory("conductivity()", (memory[0], plan.memory), memory_limit)
-            if fluid is None and values is None and (np.dtype(image.dtype) == bool or pore is not None):
-                fluid = 1.0
-            check_fluid(fluid, reservoir)
-            return StreamedConduction(
-                image, plan, boundaries, pore, values, fluid, where, area, reservoir, spacing, tolerance,
-                gradient_tolerance, gradient, percolation_at, unit, max_iterations, throw,
-                watch_of(progress, None, SerialWorld()),
-            ).result(axis)  # fmt: skip
-        instead = "" if plan is None else f"leave out {without}, so that it is solved from disk; "
-        check_memory("conductivity()", memory, memory_limit, instead=instead)
-    elif memory is not None:
-        check_memory("conductivity()", memory, memory_limit, jax.local_device_count() if over_devices else 1)
-    if over_devices:
+    whole = boundaries.whole
+    if lies_over_devices(without_derivative(image)):
+        voxels, wanted = without_derivative(image), True if is_traced(image) else gradient
+        memory = memory_of_conduction(voxels, shape, axis, whole, fields, wanted, True)
+        if memory is not None:
+            check_memory("conductivity()", memory, memory_limit, jax.local_device_count())
         refused = {"budget": budget, "segmentation": segmentation is not None}
         return conductivity_over_devices(
             image, axis, boundaries, shape, pore, values, fluid, where, area, reservoir, spacing, tolerance,
             gradient_tolerance, x0, fields, gradient, percolation_at, unit, max_iterations, throw,
             watch_of(progress, checkpoint, connected()), [name for name, given in refused.items() if given],
         )  # fmt: skip
+    _check_gradient(gradient, axis, image)
+    memory = memory_of_conduction(image, shape, axis, whole, fields, gradient, False)
+    if memory is not None and memory[1] > memory_allowed(memory_limit):
+        options = {
+            "axis": axis, "shape": shape, "x0": x0, "fields": fields, "gradient": gradient, "budget": budget,
+            "segmentation": segmentation, "checkpoint": checkpoint, "values": values, "fluid": fluid,
+        }  # fmt: skip
+        without = not_from_disk(boundaries, options)
+        plan = plan_streaming(image, axis, boundaries, spacing, reservoir, scratch, memory_allowed(memory_limit))
+        if plan is None or without is not None:
+            instead = "" if plan is None else f"leave out {without}, so that it is solved from disk; "
+            check_memory("conductivity()", memory, memory_limit, instead=instead)
+        else:
+            check_memory("conductivity()", (memory[0], plan.memory), memory_limit)
+            fluid = fluid_of(fluid, reservoir, values, pore, np.dtype(image.dtype) == bool)
+            return StreamedConduction(
+                image, plan, boundaries, pore, values, fluid, where, area, reservoir, spacing, tolerance,
+                gradient_tolerance, gradient, percolation_at, unit, max_iterations, throw,
+                watch_of(progress, None, SerialWorld()),
+            ).result(axis)  # fmt: skip
     if shape is not None:
         image = without_filler(image, shape)
     source = read_source(image, spacing)
     medium = read_medium(within(where, source, boundaries.linear), pore, values)
     guest = _under_a_transformation(medium, fluid)
-    if guest and gradient is not None and gradient is not False:
+    if guest and is_wanted(gradient):
         raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
     wanted_lines = check_budget(budget)
     levels = check_segmentation(segmentation, medium.shape)
@@ -265,26 +255,16 @@ def conductivity(
             "conductivity() was called with an image under jax.jit, jax.grad or another transformation, which sees no files; "
             "call it with an array (image[...]), or use lx.chunk_loss for losses over images."
         )
-    if fluid is None and values is None and (source.boolean or pore is not None):
-        fluid = 1.0
-    check_fluid(fluid, reservoir)
+    fluid = fluid_of(fluid, reservoir, values, pore, source.boolean)
     domain = domain_of(where, source, boundaries.linear)
     if levels is not None:
         check_same_pores(levels[0], levels[1], conducting_on_host(medium), domain.inside)
-    wanted = range(3) if axis == "all" else (AXES.index(axis),)
-    for a in wanted:
-        if medium.shape[a] < 2:
-            raise ValueError(
-                f"axis={axis!r}, but image has shape {medium.shape}: one voxel thick along {AXES[a]}, where no current can be "
-                f"driven; choose another axis."
-            )
+    driven_axes(axis, medium.shape)
     solver = ConductionSolver(
         source, medium, domain, boundaries, fluid, area, reservoir, unit, tolerance, gradient_tolerance, fields,
         gradient, max_iterations, throw, x0, watch_of(progress, checkpoint, SerialWorld()), [], percolation_at,
     )  # fmt: skip
-    # A scope, and only where it is needed: JAX's setting stays as it is.
-    double = medium.dtype == np.float64
-    with jax.enable_x64(True) if double else contextlib.nullcontext():
+    with medium.precision():
         result = solver.compiled(axis) if guest else solver.on_host(axis)
     if not wanted_lines and levels is None:
         return result
@@ -327,7 +307,7 @@ def _check_numbers(tolerance: Any, gradient_tolerance: Any, most: Any, reservoir
 
 
 def _check_gradient(gradient: Any, axis: str, image: Any) -> None:
-    if gradient is None or gradient is False:
+    if not is_wanted(gradient):
         return
     if axis == "all":
         raise ValueError("gradient= is that of one value; name the axis, or differentiate with jax.grad for all three.")

@@ -1,6 +1,10 @@
 """What the result of a conduction solve says of the voxels: the same words, wherever these lie."""
 
-AXES = "xyz"
+from typing import Any
+
+import numpy as np
+
+from lithax.solve._conduction_setup import AXES
 
 
 def corners_warning(axis: int) -> str:
@@ -24,6 +28,13 @@ def level_note(level: float, above: float, joining: float, axis: int | None) -> 
     along = "" if axis is None else f" along {AXES[axis]}"
     text = f"every voxel conducts; of at least {level:.4g} are {100 * above:.3g} % of the sample"
     return f"{text}, and {100 * joining:.3g} % join the ends{along}"
+
+
+def refuse_unconverged(result: Any, tolerance: float, most: int) -> None:
+    """Raise RuntimeError if a solve did not converge, which `throw` asks for."""
+    if not bool(np.all(np.asarray(result.converged))):
+        error = float(np.max(np.asarray(result.solver_error)))
+        raise RuntimeError(f"{not_converged(tolerance, most)} The best estimate of the error is {error:.2g}.")
 
 
 def not_converged(tolerance: float, most: int) -> str:

@@ -4,7 +4,6 @@ What one device solves by `_conduction`, in parts: the voxels by `_over_devices`
 `_part_percolation`, the levels and the step by `_parts`.
 """
 
-import contextlib
 import itertools
 import math
 import warnings
@@ -20,10 +19,11 @@ from lithax.grid import Index
 from lithax.images import save, together
 from lithax.sharded import ShardedGrid
 from lithax.solve import _parts as parts_of
+from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note
-from lithax.solve._conduction_setup import AXES, Boundaries, Run, check_fluid, plan_run
+from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, refuse_unconverged
+from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, fluid_of, plan_run
 from lithax.solve._conduction_solve import Tolerances
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._conjugate_gradients import loop
@@ -74,22 +74,13 @@ def conductivity_over_devices(
         )
     if differentiated:
         refuse_further_derivatives(values, fluid, reservoir, fields, gradient)
-    wants_gradient = gradient is not None and gradient is not False
-    if wants_gradient and axis == "all":
+    if is_wanted(gradient) and axis == "all":
         raise ValueError("gradient= is that of one value; name the axis.")
     size = source.frame.shape
-    wanted = range(3) if axis == "all" else (AXES.index(axis),)
-    for a in wanted:
-        if size[a] < 2:
-            raise ValueError(
-                f"axis={axis!r}, but image has shape {size}: one voxel thick along {AXES[a]}, where no current can be driven; "
-                "choose another axis."
-            )
+    wanted = driven_axes(axis, size)
     if where is not None:
         check_loading(boundaries.linear)
-    if fluid is None and values is None and (source.boolean or pore is not None):
-        fluid = 1.0
-    check_fluid(fluid, reservoir)
+    fluid = fluid_of(fluid, reservoir, values, pore, source.boolean)
     whole = axis == "all" and boundaries.whole
     first = plan_run(size, None if whole else wanted[0], boundaries, source.spacing, 1.0, 0)
     levels = plan_levels(size, _in_order(first, first.settings.strengths))
@@ -97,7 +88,7 @@ def conductivity_over_devices(
     grid = ShardedGrid(size, mesh_of(image, source), levels[3], [int(h) for h in held])
     with at_once(image), together(world):
         voxels = read_voxels(image, source, grid, world, pore, values, where)
-    with jax.enable_x64(True) if voxels.medium.dtype == np.float64 else contextlib.nullcontext():
+    with voxels.medium.precision():
         with at_once(image):
             solve = _Solve(
                 voxels, source, boundaries, without_derivative(fluid), area, reservoir, unit, tolerance, gradient_tolerance,
@@ -132,7 +123,7 @@ class _Solve:
         self.ends = "linear" if boundaries.linear else boundaries.ends
         self.tolerance = tolerance
         given = Tolerances.of(tolerance, gradient_tolerance, most, voxels.medium.dtype)
-        self.wants_gradient = differentiated or (gradient is not None and gradient is not False)
+        self.wants_gradient = differentiated or is_wanted(gradient)
         self.slopes: list[jax.Array] = []
         """The derivative of the value for each axis, or of each entry of the tensor."""
         self.tolerances = given.for_gradient() if self.wants_gradient else given
@@ -330,13 +321,10 @@ class _Solve:
             potential, flux, currents = fields[0]
         self.slopes = [slope for *_, slopes, _ in found for slope in slopes]
         slopes = None
-        if self.gradient is not None and self.gradient is not False:
+        if is_wanted(self.gradient):
             slopes = self._returned(self.slopes[0], "derivative of the effective conductivity", image)
-        if self.throw and not bool(np.all(np.asarray(result.converged))):
-            raise RuntimeError(
-                f"conductivity() did not converge to tolerance={self.tolerance:g} in max_iterations={self.most} steps; ask for "
-                f"less accuracy, or allow more steps. The best estimate of the error is {float(np.max(np.asarray(result.solver_error))):.2g}."
-            )
+        if self.throw:
+            refuse_unconverged(result, self.tolerance, self.most)
         return replace(result, currents=currents, potential=potential, flux=flux, gradient=slopes)
 
     def _returned(self, array: jax.Array, name: str, image: Any, unit: str = "") -> Any:

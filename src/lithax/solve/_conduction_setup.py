@@ -230,15 +230,34 @@ def weights_of_pores(pore: jax.Array, keep: jax.Array | None, layout: Layout) ->
     return pore_faces(layout, pore if keep is None else pore & keep)
 
 
-def check_fluid(fluid: Any, reservoir: int) -> None:
-    """Raise TypeError or ValueError if there is no conductivity for reservoirs, or it is none."""
-    if fluid is None:
-        if reservoir:
-            raise ValueError(f"reservoir={reservoir} needs fluid=, the conductivity of what is in it.")
-        return
-    if is_traced(fluid):
-        return
+def driven_axes(axis: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return along which axes the current is driven; ValueError where there is one voxel."""
+    wanted = (0, 1, 2) if axis == "all" else (AXES.index(axis),)
+    for a in wanted:
+        if shape[a] < 2:
+            raise ValueError(
+                f"axis={axis!r}, but image has shape {shape}: one voxel thick along {AXES[a]}, where no current can be driven; "
+                "choose another axis."
+            )
+    return wanted
+
+
+def fluid_of(fluid: Any, reservoir: int, values: Any, pore: Any, boolean: bool) -> Any:
+    """Return the conductivity of the fluid: 1 where only the pores are named; None: not known.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none for reservoirs, or it is no conductivity.
+    """
+    if fluid is None and values is None and (boolean or pore is not None):
+        return 1.0
+    if fluid is None and reservoir:
+        raise ValueError(f"reservoir={reservoir} needs fluid=, the conductivity of what is in it.")
+    if fluid is None or is_traced(fluid):
+        return fluid
     if not isinstance(fluid, int | float | np.number) and getattr(fluid, "shape", None) != ():
         raise TypeError(f"fluid={fluid!r} must be a number, the conductivity of the pore fluid.")
     if not 0 < float(fluid) < np.inf:
         raise ValueError(f"fluid={fluid!r} must be finite and above 0, the conductivity of the pore fluid.")
+    return fluid

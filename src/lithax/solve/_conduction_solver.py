@@ -14,9 +14,10 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
+from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, not_converged
+from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, not_converged, refuse_unconverged
 from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights, weights_of_pores
 from lithax.solve._conduction_solve import (
@@ -85,7 +86,7 @@ class ConductionSolver:
     @property
     def wants_gradient(self) -> bool:
         """Whether the derivative for every voxel is asked for."""
-        return self.gradient is not None and self.gradient is not False
+        return is_wanted(self.gradient)
 
     def on_host(self, axis: str) -> Conductivity:
         """Solve with the host's loop."""
@@ -262,14 +263,10 @@ class ConductionSolver:
     def _checked(self, result: Conductivity) -> Conductivity:
         if not self.throw:
             return result
-        text = not_converged(self.tolerance, self.most)
         if is_traced(result.converged):
-            ok = jnp.all(result.converged)
+            ok, text = jnp.all(result.converged), not_converged(self.tolerance, self.most)
             return eqx.tree_at(lambda r: r.value, result, eqx.error_if(result.value, ~ok, text))
-        if not bool(np.all(np.asarray(result.converged))):
-            raise RuntimeError(
-                f"{text} The best estimate of the error is {float(np.max(np.asarray(result.solver_error))):.2g}."
-            )
+        refuse_unconverged(result, self.tolerance, self.most)
         return result
 
 

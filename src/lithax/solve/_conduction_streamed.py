@@ -13,17 +13,17 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.geometry import Frame
 from lithax.images import as_domain, make_selection
+from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
-from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, not_converged
-from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
+from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, refuse_unconverged
+from lithax.solve._conduction_setup import Boundaries, Run, driven_axes, plan_run
 from lithax.solve._conduction_solve import Stats, Tolerances
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import check_loading, section_of
 from lithax.solve._scratch import ScratchVolume, check_room
 from lithax.solve._solve_memory import give_back
-from lithax.solve._source import Source, spacing_of
+from lithax.solve._source import Source, source_of
 from lithax.solve._streamed_memory import StreamPlan
 from lithax.solve._streamed_solve import StreamedSolve, slabs_of
 from lithax.solve._streamed_voxels import (
@@ -63,16 +63,10 @@ class StreamedConduction:
 
     def result(self, axis: str) -> Conductivity:
         """Solve along each axis, and put the numbers together."""
-        source = self._source()
+        source = source_of(self.image, self.spacing)
         if self.where is not None:
             check_loading(self.boundaries.linear)
-        wanted = range(3) if axis == "all" else (AXES.index(axis),)
-        for a in wanted:
-            if source.frame.shape[a] < 2:
-                raise ValueError(
-                    f"axis={axis!r}, but image has shape {source.frame.shape}: one voxel thick along {AXES[a]}, where no current "
-                    "can be driven; choose another axis."
-                )
+        wanted = driven_axes(axis, source.frame.shape)
         check_room("conductivity()", self.plan.folder, self.plan.scratch)
         found = [self._along(a, source) for a in wanted]
         medium = found[0].medium
@@ -83,29 +77,17 @@ class StreamedConduction:
         notes.append(
             f"larger than memory: solved in slabs of {self.plan.thickness} planes, with {self.plan.scratch / 1e9:.3g} GB on disk"
         )
-        with _precision(medium.dtype):
+        with medium.precision():
             result = assembled(
                 [f.value for f in found], stats, np.asarray([f.share for f in found]), first.porosity, first.bounds,
                 axis=axis, boundaries=self.boundaries, medium=medium, fluid=self.fluid, tolerance=self.tolerance,
                 unit=self.unit, notes=tuple(notes),
             )  # fmt: skip
         give_back(source.frame.shape)
-        if self.throw and not bool(np.all(np.asarray(result.converged))):
-            error = float(np.max(np.asarray(result.solver_error)))
-            raise RuntimeError(
-                f"{not_converged(self.tolerance, self.most)} The best estimate of the error is {error:.2g}."
-            )
+        if self.throw:
+            refuse_unconverged(result, self.tolerance, self.most)
         self.watch.end()
         return replace(result, gradient=first.slopes)
-
-    def _source(self) -> Source:
-        frame = getattr(self.image, "frame", None)
-        boolean = np.dtype(self.image.dtype) == bool
-        if isinstance(frame, Frame):
-            lengths = frame.voxel_length if self.spacing is None else spacing_of(self.spacing)
-            return Source(self.image, lengths, frame.replace(voxel_length=lengths), self.image, boolean)
-        lengths = (1.0, 1.0, 1.0) if self.spacing is None else spacing_of(self.spacing)
-        return Source(self.image, lengths, Frame(self.image.shape, lengths), None, boolean)
 
     def _along(self, a: int, source: Source) -> "_Along":
         """Solve along one axis."""
@@ -122,7 +104,7 @@ class StreamedConduction:
                 )
             meaning = meaning_of(tally, self.pore, self.values)
             medium = meaning.medium
-            files.enter_context(_precision(medium.dtype))
+            files.enter_context(medium.precision())
             ends = "linear" if self.boundaries.linear else self.boundaries.ends
             layout = unit.settings.layout
             found, joins = counted(image, raw, meaning, tally), joined(image, raw, meaning, ends, layout.periodic)
@@ -154,7 +136,7 @@ class StreamedConduction:
         self, run: Run, voxels: ScratchVolume, table: Any, scale: Any, fluid: Any, dtype: Any, source: Source
     ) -> tuple[Any, Stats, Any]:
         given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, dtype)
-        if self.gradient is not None and self.gradient is not False:
+        if is_wanted(self.gradient):
             given = jax.tree.map(np.asarray, given.for_gradient())
         of_cubes = run.of_cubes() and table is not None and len(table) == 2 and dtype == np.float32
         slabs = slabs_of(run, self.plan.thickness, of_cubes)
@@ -165,17 +147,12 @@ class StreamedConduction:
             matrix = np.asarray(power)[None, None]
             value = run.conductivity(matrix, scale * dtype.type(run.geometry[0]) if of_cubes else scale, fluid)
             slopes = None
-            if self.gradient is not None and self.gradient is not False:
+            if is_wanted(self.gradient):
                 chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, fluid))(jnp.asarray(matrix[0, 0]))
                 solve.slopes(solve.z)
                 turned = _Turned(solve.z, run, dtype.type(chain / scale), source.frame.shape)
                 slopes = source.as_image(turned, "derivative of the effective conductivity", "", self.gradient)
         return value, stats, slopes
-
-
-def _precision(dtype: Any) -> Any:
-    # A scope, and only where it is needed: JAX's setting stays as it is.
-    return jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext()
 
 
 @dataclass(frozen=True, eq=False)

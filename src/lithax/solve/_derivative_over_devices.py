@@ -14,6 +14,7 @@ import jax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
+from lithax.solve._arguments import is_wanted
 from lithax.solve._conductivity import Conductivity
 
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -39,7 +40,7 @@ def refuse_further_derivatives(values: Any, fluid: Any, reservoir: int, fields: 
             f"fluid= is differentiated, and with reservoir={reservoir} the value depends on it, of which the derivative is not "
             "available over several devices; solve on one device: jax.device_put(image, jax.devices()[0])."
         )
-    if fields or (gradient is not None and gradient is not False):
+    if fields or is_wanted(gradient):
         name = "fields" if fields else "gradient"
         raise ValueError(
             f"{name}= is not available where an image over several devices is differentiated; leave it out, or call "

@@ -3,6 +3,7 @@ by a guess.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import equinox as eqx
@@ -43,6 +44,10 @@ class Medium(eqx.Module):
         source = self.data if self.table is None else self.table
         double = np.dtype(source.dtype) == np.float64
         return np.dtype(np.float64 if double else np.float32)
+
+    def precision(self) -> AbstractContextManager:
+        """Return a scope in which JAX has that type; its setting stays as it is."""
+        return jax.enable_x64(True) if self.dtype == np.float64 else nullcontext()
 
     def conductivities(self) -> Any:
         """Return the conductivity of every voxel, a JAX array of the type to solve in."""

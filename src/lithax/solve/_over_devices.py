@@ -22,7 +22,7 @@ from lithax.runtime import AbstractWorld, connected, device_or_devices
 from lithax.sharded import ShardedGrid, make_mesh, sharding_of
 from lithax.solve._domain import inside_of
 from lithax.solve._medium import Medium, read_medium
-from lithax.solve._source import Source, spacing_of
+from lithax.solve._source import Source, source_of
 from lithax.solve._voxel_meaning import Meaning
 
 
@@ -157,19 +157,14 @@ def source_over_devices(image: Any, shape: Any, spacing: Any) -> tuple[Source, A
     ValueError
         If `shape` does not fit, or the array has not three axes.
     """
-    frame = getattr(image, "frame", None)
-    if isinstance(frame, Frame):
-        lengths = frame.voxel_length if spacing is None else spacing_of(spacing)
-        boolean = str(image.dtype).endswith("bool")
-        return Source(image, lengths, frame.replace(voxel_length=lengths), image, boolean), image.world
+    if isinstance(getattr(image, "frame", None), Frame):
+        return source_of(image, spacing), image.world
     if image.ndim != 3:
         raise ValueError(
             f"image has shape {image.shape} and lies over several devices, where one value per voxel is solved for, three "
             "axes; move conductivities along x, y and z to one device: jax.device_put(image, jax.devices()[0])."
         )
-    size = tuple(image.shape) if shape is None else tuple(shape)
-    lengths = (1.0, 1.0, 1.0) if spacing is None else spacing_of(spacing)
-    return Source(image, lengths, Frame(size, lengths), None, image.dtype == bool), connected()
+    return source_of(image, spacing, shape), connected()
 
 
 def mesh_of(image: Any, source: Source) -> Any:

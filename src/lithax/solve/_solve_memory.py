@@ -16,6 +16,7 @@ from lithax.arrays import is_traced
 from lithax.chunked import release_memory
 from lithax.errors import MemoryLimitError
 from lithax.runtime import connected, default_of, device_memory, size_in_bytes
+from lithax.solve._arguments import is_wanted
 
 SOLVE, FIELD, DIRECTED, POTENTIAL, GRADIENT = 52, 4, 24, 4, 24
 """Of a solve in single precision [byte per voxel]; what conductivities as floats, along three axes,
@@ -67,7 +68,7 @@ def memory_of_conduction(
     each += DIRECTED if len(size) == 4 else 0
     each += POTENTIAL * (drives if whole else 1)
     each += 5 * POTENTIAL * drives if fields else 0
-    each += GRADIENT if gradient is not None and gradient is not False else 0
+    each += GRADIENT if is_wanted(gradient) else 0
     each *= 2 if dtype == np.float64 else 1
     held = dtype.itemsize if hasattr(image, "frame") else 0  # an image is read into memory first
     processes = connected().count if over_devices else 1

@@ -1,7 +1,7 @@
 """Where the voxels come from: an array, or an image with its geometry."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,13 +58,21 @@ def read_source(image: Any, spacing: Any, caller: str = "conductivity") -> Sourc
                 f"{caller}() solves an image within one process, and {count} work together; call it in one of them with "
                 f"image[...] and spacing=image.voxel_length."
             )
-        lengths = frame.voxel_length if spacing is None else spacing_of(spacing)
-        return Source(np.asarray(image[...]), lengths, frame.replace(voxel_length=lengths), image, _boolean(image))
+        return replace(source_of(image, spacing), array=np.asarray(image[...]))
     if not is_array(image):
         raise TypeError(f"image is a {type(image).__name__}; give an array or an image (lx.open, lx.from_array).")
+    return source_of(image, spacing)
+
+
+def source_of(image: Any, spacing: Any, shape: Any = None) -> Source:
+    """Return an image, or an array that holds one of a shape, with its geometry; it is not read."""
+    frame = getattr(image, "frame", None)
+    if isinstance(frame, Frame):
+        lengths = frame.voxel_length if spacing is None else spacing_of(spacing)
+        return Source(image, lengths, frame.replace(voxel_length=lengths), image, _boolean(image))
     lengths = (1.0, 1.0, 1.0) if spacing is None else spacing_of(spacing)
-    shape = tuple(int(n) for n in image.shape[-3:])
-    grid = Frame(shape, lengths) if len(shape) == 3 and min(shape) > 0 else Frame((1, 1, 1), lengths)
+    size = tuple(int(n) for n in (image.shape if shape is None else shape)[-3:])
+    grid = Frame(size, lengths) if len(size) == 3 and min(size) > 0 else Frame((1, 1, 1), lengths)
     return Source(image, lengths, grid, None, _boolean(image))
 
 

@@ -17,7 +17,7 @@ from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run
 from lithax.solve._multigrid import FEW_CELLS, coarsening
 from lithax.solve._scratch import scratch_folder
 from lithax.solve._solve_memory import LABELS, PROGRAMS
-from lithax.solve._source import spacing_of
+from lithax.solve._source import source_of
 from lithax.solve._streamed_solve import slabs_of
 
 LEVEL, CYCLE, SLAB = 24, 44, 130
@@ -63,11 +63,7 @@ def plan_streaming(
     known = isinstance(frame, Frame) or isinstance(image, np.ndarray)
     if not known or len(shape) != 3 or math.prod(shape) <= FEW_CELLS:
         return None
-    lengths = (
-        frame.voxel_length
-        if isinstance(frame, Frame) and spacing is None
-        else spacing_of(1.0 if spacing is None else spacing)
-    )
+    lengths = source_of(image, spacing).spacing
     dtype = np.dtype(image.dtype)
     width = 8 if dtype == np.float64 else 4
     voxel = width if dtype.kind == "f" else min(dtype.itemsize, 4)
