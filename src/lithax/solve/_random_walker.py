@@ -140,11 +140,14 @@ def random_walker(
     inside = domain_of(where, source, linear=False).mask
     seeds = np.asarray(markers[...]) if hasattr(markers, "frame") else to_numpy(markers)
     names = _labels_of(seeds, inside)
-    scale = _scaled(to_numpy(source.array), inside)
-    number = np.searchsorted(names, seeds) if inside is None else np.where(inside, np.searchsorted(names, seeds), 0)
+    grey = _scaled(to_numpy(source.array), inside)
+    deviation = float(np.std(grey, dtype=np.float64))
+    number = np.searchsorted(names, seeds)
+    number = number if inside is None else np.where(inside, number, 0)
     walks = _Walks(
-        jnp.asarray(scale), jnp.asarray(number.astype(np.min_scalar_type(len(names)))),
-        None if inside is None else jnp.asarray(inside), beta, source.spacing,
+        jnp.asarray(grey), jnp.asarray(number.astype(np.min_scalar_type(len(names)))),
+        None if inside is None else jnp.asarray(inside), tuple((min(source.spacing) / s) ** 2 for s in source.spacing),
+        beta / (10 * deviation) if deviation else 0.0,
     )  # fmt: skip
     reached = _reached(number > 0, inside)
     labels, shares, ended = _most_likely(walks, names, reached, tolerance, max_iterations, probabilities, progress)
@@ -170,42 +173,33 @@ class _Walks:
     grey: jax.Array
     seeds: jax.Array
     inside: jax.Array | None
-    beta: float
-    spacing: tuple[float, float, float]
-
-    @property
-    def factors(self) -> tuple[tuple[float, ...], float]:
-        """Weights of the axes, the largest one; and what squared differences are multiplied by."""
-        shortest = min(self.spacing)
-        deviation = float(np.std(np.asarray(self.grey), dtype=np.float64))
-        return tuple((shortest / s) ** 2 for s in self.spacing), self.beta / (10 * deviation) if deviation else 0.0
+    axes: tuple[float, ...]
+    """Weights of the axes, the largest one."""
+    factor: float
+    """What squared differences are multiplied by."""
 
     def operator(self) -> FaceOperator:
-        axes, factor = self.factors
-        return _operator(self.grey, self.seeds, self.inside, axes, factor)
+        return _operator(self.grey, self.seeds, self.inside, self.axes, self.factor)
 
     def drive(self, label: int) -> jax.Array:
         """Return the weights of the faces to seeds of a label, summed for each voxel."""
-        axes, factor = self.factors
-        return _drive(self.grey, self.seeds, self.inside, axes, factor, label)
+        return _drive(self.grey, self.seeds, self.inside, self.axes, self.factor, label)
 
 
 def _weights(grey: jax.Array, inside: Any, axes: Any, factor: Any) -> Iterator[jax.Array]:
     """Yield the weights of the lower faces of all voxels, along each axis."""
     for axis in range(3):
-        first = [slice(None)] * 3
-        first[axis] = slice(0, 1)
-        low = jnp.concatenate([grey[tuple(first)], _lower(grey, axis)], axis)
-        weight = axes[axis] * jnp.maximum(jnp.exp(-factor * (grey - low) ** 2), LEAST)
+        weight = axes[axis] * jnp.maximum(jnp.exp(-factor * (grey - _below(grey, axis)) ** 2), LEAST)
         here = jnp.arange(grey.shape[axis]).reshape([-1 if a == axis else 1 for a in range(3)]) > 0
         if inside is not None:
-            here = here & inside & jnp.concatenate([inside[tuple(first)], _lower(inside, axis)], axis)
+            here = here & inside & _below(inside, axis)
         yield jnp.where(here, weight, 0)
 
 
-def _lower(v: jax.Array, axis: int) -> jax.Array:
-    """All layers but the last."""
-    return v[tuple(slice(0, -1) if a == axis else slice(None) for a in range(3))]
+def _below(v: jax.Array, axis: int) -> jax.Array:
+    """Return what lies one voxel below along an axis; in the first layer its own."""
+    first, lower = (tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(0, 1), slice(0, -1)))
+    return jnp.concatenate([v[first], v[lower]], axis)
 
 
 def _neighbours(weights: Any, chosen: jax.Array, free: jax.Array) -> jax.Array:
@@ -223,11 +217,8 @@ def _neighbours(weights: Any, chosen: jax.Array, free: jax.Array) -> jax.Array:
 def _operator(grey: jax.Array, seeds: jax.Array, inside: Any, axes: Any, factor: Any) -> FaceOperator:
     weights = list(_weights(grey, inside, axes, factor))
     free = seeds == 0
-    faces = []
-    for axis, weight in enumerate(weights):
-        first = tuple(slice(0, 1) if a == axis else slice(None) for a in range(3))
-        faces.append(jnp.where(free & jnp.concatenate([free[first], _lower(free, axis)], axis), weight, 0))
-    return face_operator(*faces, excess=_neighbours(weights, ~free, free))
+    x, y, z = (jnp.where(free & _below(free, axis), weight, 0) for axis, weight in enumerate(weights))
+    return face_operator(x, y, z, excess=_neighbours(weights, ~free, free))
 
 
 @jax.jit
@@ -268,7 +259,7 @@ def _most_likely(
 
     seeds = np.asarray(walks.seeds)
     operator = walks.operator()
-    cycle = multigrid(operator, strengths=walks.factors[0])
+    cycle = multigrid(operator, strengths=walks.axes)
     layout = operator.layout
     largest, place = np.full(seeds.shape, -1, np.float32), np.zeros(seeds.shape, seeds.dtype)
     left, shares, ended = np.ones(seeds.shape, np.float32), {}, []
@@ -299,7 +290,7 @@ def _reached(seeded: np.ndarray, inside: np.ndarray | None) -> np.ndarray | None
     """Return True for the voxels from which a seed can be reached; None if all may be entered."""
     if inside is None:
         return None
-    parts, count = label_block(inside)
+    parts, count = label_block(inside, ordered=False)
     has_seed = np.zeros(count + 1, bool)
     has_seed[np.unique(parts[seeded])] = True
     has_seed[0] = False
