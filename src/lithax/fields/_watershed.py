@@ -39,8 +39,7 @@ def watershed(
     markers
         Labels of the seeds, 0 elsewhere: whole numbers, on the grid of the image. Seeds outside of
         `where` are not used, as in `skimage.segmentation.watershed`; at least one must lie inside.
-        None: the
-        regional minima of the image that last (see `height`), numbered in C order.
+        None: the regional minima of the image that last (see `height`), numbered in C order.
     height
         Without markers: minima are seeds whose basin is more than this deep, measured up to the
         saddle to a basin with a lower minimum; shallower ones are merged into what lies beyond

@@ -51,6 +51,17 @@ def permeability_quantity(value: Any, name: str) -> tuple[Any, float | None]:
     return value, None
 
 
+def check_has_length(value: Any, given: Any, area: float | None, voxel_unit: str) -> None:
+    """Raise ValueError if the permeability of a phase has a unit (`area`) and the image none of
+    length.
+    """
+    if area is not None and voxel_unit == "":
+        raise ValueError(
+            f"permeability[{value}]={given!r} has a unit, but the image has no voxel_unit: give spacing='2 um', or a plain "
+            f"number in voxel²."
+        )
+
+
 def voxel_area(voxel_unit: str, reference: Any) -> Any:
     """Return the area of a reference voxel [m²], or None without a unit of length."""
     return None if voxel_unit == "" else (reference * length_factor(voxel_unit, "m")) ** 2

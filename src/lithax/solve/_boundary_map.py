@@ -184,7 +184,7 @@ def boundary_map(
                 f"at least {2 * REACH + 1}, or take ends='pressure' and sides='symmetric'."
             )
     rule = wall_rule(wall, given)
-    scale, unit = scale_of(given, unit)
+    scale, unit = scale_of(given.voxel_unit, given.spacing, unit)
     precise = FlowSettings(tolerance, gradient_tolerance, max_iterations)
     call = Call(axis, boundaries, 0, area, (precise, precise), False, progress)
     problem = prepare(along, boundaries, rule, 0, area)

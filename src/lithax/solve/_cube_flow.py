@@ -6,25 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from lithax.solve._area_unit import permeability_quantity
+from lithax.solve._area_unit import check_has_length, permeability_quantity
+from lithax.solve._flow_input import area_of
 from lithax.solve._permeability import permeability
 
 
-def plain_phases(phases: Any, area: float | None) -> Any:
+def plain_phases(phases: Any, voxel_unit: str) -> Any:
     """Return the permeabilities of porous phases as numbers in the square of the image's unit of
-    length, for cubes without geometry; `area` is that square [m²], None without a unit.
+    length, for cubes without geometry.
     """
     if not isinstance(phases, dict):
         return phases
-    found = {}
+    found, length = {}, area_of(voxel_unit)
     for value, given in phases.items():
-        number, unit = permeability_quantity(given, f"permeability[{value}]")
-        if unit is not None and area is None:
-            raise ValueError(
-                f"permeability[{value}]={given!r} has a unit, but the image has no voxel_unit: give spacing='2 um', or a plain "
-                "number in voxel²."
-            )
-        found[value] = number if unit is None or area is None else number * unit / area
+        number, area = permeability_quantity(given, f"permeability[{value}]")
+        check_has_length(value, given, area, voxel_unit)
+        found[value] = number if area is None or length is None else number * area / length
     return found
 
 

@@ -62,12 +62,17 @@ def with_derivative(result: Conductivity, image: Any, slopes: Sequence[jax.Array
         tensor.
     """
     if result.tensor is not None:
-        found = dict(zip(PAIRS, depending(image, tuple(result.tensor[i, j] for i, j in PAIRS), slopes), strict=True))
-        tensor = jnp.stack([jnp.stack([found[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
+        tensor = depending_tensor(image, result.tensor, slopes)
         return eqx.tree_at(lambda r: (r.value, r.tensor), result, (jnp.diagonal(tensor), tensor))
     several = len(slopes) > 1
     found = depending(image, tuple(result.value) if several else (result.value,), slopes)
     return eqx.tree_at(lambda r: r.value, result, jnp.stack(found) if several else found[0])
+
+
+def depending_tensor(image: jax.Array, tensor: Any, slopes: Sequence[jax.Array]) -> jax.Array:
+    """Return a symmetric tensor that depends on an image, with a slope for each of `PAIRS`."""
+    found = dict(zip(PAIRS, depending(image, tuple(jnp.asarray(tensor[p]) for p in PAIRS), slopes), strict=True))
+    return jnp.stack([jnp.stack([found[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
 
 
 @jax.custom_jvp

@@ -12,7 +12,7 @@ from jax.extend import core
 from lithax.arrays import is_traced, to_numpy
 from lithax.geometry import AbstractRegion, Frame, length_factor, validate_unit
 from lithax.images import as_domain
-from lithax.solve._area_unit import permeability_quantity
+from lithax.solve._area_unit import check_has_length, permeability_quantity
 
 AXES = ("x", "y", "z")
 
@@ -125,11 +125,7 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
             raise ValueError(
                 f"permeability[{value}]={given!r} must be positive and finite; leave an impermeable phase out, it is solid then, and name an open one in pore=."
             )
-        if area is not None and unit == "":
-            raise ValueError(
-                f"permeability[{value}]={given!r} has a unit, but the image has no voxel_unit: give spacing='2 um', or a plain "
-                f"number in voxel²."
-            )
+        check_has_length(value, given, area, unit)
         where = values == value
         if not is_traced(where) and not where.any():
             raise ValueError(f"permeability names phase {value}, which the image does not hold.")

@@ -12,18 +12,18 @@ ENDS = ("pressure", "periodic")
 SIDES: dict[str, Boundary] = {"symmetric": "mirror", "no_slip": "wall", "periodic": "periodic"}
 
 
-def scale_of(given: FlowInput, unit: str | None) -> tuple[float, str]:
+def scale_of(voxel_unit: str, spacing: Any, unit: str | None) -> tuple[float, str]:
     """Return what a permeability in the unit of length squared is multiplied by, and the unit of
     the result.
     """
-    area = area_of(given.voxel_unit)
+    area = area_of(voxel_unit)
     if area is None:
         if unit not in (None, "voxel²", "voxel2"):
             raise ValueError(
                 f"unit={unit!r} needs the voxel length, and the image has no voxel_unit: give spacing='2 um', or "
                 f"image.update(voxel_length=..., voxel_unit=...); without it k is in voxel²."
             )
-        unscaled = isinstance(given.spacing, tuple) and given.spacing == (1.0, 1.0, 1.0)
+        unscaled = isinstance(spacing, tuple) and spacing == (1.0, 1.0, 1.0)
         return 1.0, "voxel²" if unscaled else "length²"
     if unit in ("voxel²", "voxel2"):
         raise ValueError(f"unit={unit!r} is what value_voxel is in; value has a physical unit, such as 'mD' or 'm²'.")

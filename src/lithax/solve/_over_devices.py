@@ -23,7 +23,7 @@ from lithax.sharded import ShardedGrid, make_mesh, sharding_of
 from lithax.solve._domain import inside_of
 from lithax.solve._medium import Medium, read_medium
 from lithax.solve._source import Source, source_of
-from lithax.solve._voxel_meaning import Meaning
+from lithax.solve._voxel_meaning import Meaning, looked_up, tallied
 
 
 def lies_over_devices(image: Any) -> bool:
@@ -85,7 +85,7 @@ class AbstractVoxels:
 
     def looked_up(self, voxels: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Return what a table says of each voxel, one entry for each value that occurs."""
-        return table[np.searchsorted(self.present, voxels)]
+        return looked_up(self.present, voxels, table)
 
     def placed(self, parts: dict[Index, tuple[Any, np.ndarray]], dtype: Any) -> jax.Array:
         """Return an array on the grid from the voxels of each piece; zero elsewhere."""
@@ -224,8 +224,7 @@ def read_values(
             extremes = _extremes(raw, grid, world)
         return raw, extremes.astype(raw.dtype), np.zeros(0, int), selection
     counted: dict[int, int] = {}
-    own = [np.unique(v, return_counts=True) for _, _, v in pieces_of(raw, grid)]
-    for part in world.gather([(v.tolist(), n.tolist()) for v, n in own]):
+    for part in world.gather([tallied(v) for _, _, v in pieces_of(raw, grid)]):
         for keys, numbers in part:
             for key, number in zip(keys, numbers, strict=True):
                 counted[key] = counted.get(key, 0) + number

@@ -174,7 +174,7 @@ def permeability(
         return _thrown(made, throw)
     given = read_input(image if shape is None else without_filler(image, shape), pore, permeability, where, spacing)
     rule = wall_rule(wall, given)
-    scale, unit = scale_of(given, unit)
+    scale, unit = scale_of(given.voxel_unit, given.spacing, unit)
     asked = check_budget(budget, given)
     solved, tensor = _directions(given, rule, call)
     made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)

@@ -22,7 +22,7 @@ from lithax.grid import Index
 from lithax.images import save, together
 from lithax.runtime import connected
 from lithax.sharded import ShardedGrid
-from lithax.solve._derivative_over_devices import PAIRS, depending, without_derivative
+from lithax.solve._derivative_over_devices import PAIRS, depending, depending_tensor, without_derivative
 from lithax.solve._device_lines import DeviceLines
 from lithax.solve._domain import inside_of
 from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_image_order, solve_direction
@@ -120,7 +120,7 @@ def permeability_over_devices(
         else:
             given = read_sharp(table, table.dtype.kind, pore, permeability, some, lengths, voxel_unit)
         voxels = _Voxels(raw, grid, world, present, tally, selection, given)
-        scale, unit = scale_of(given, unit)
+        scale, unit = scale_of(given.voxel_unit, given.spacing, unit)
         solve = _Solve(voxels, call, wall_rule(wall, given), differentiated)
     with at_once(image):
         solved, tensor = solve.directions()
@@ -161,9 +161,7 @@ def _with_derivative(made: Permeability, image: Any, slopes: list[Array], scale:
         found = depending(image, tuple(map(jnp.asarray, numbers)), slopes)
         k = jnp.stack(found) if several else found[0]
         return replace(made, value_voxel=k, value=k * scale)
-    voxel = np.asarray(made.tensor / scale, np.float32)
-    entries = dict(zip(PAIRS, depending(image, tuple(jnp.asarray(voxel[p]) for p in PAIRS), slopes), strict=True))
-    tensor = jnp.stack([jnp.stack([entries[min(i, j), max(i, j)] for j in range(3)]) for i in range(3)])
+    tensor = depending_tensor(image, np.asarray(made.tensor / scale, np.float32), slopes)
     k = jnp.diagonal(tensor)
     return replace(made, value_voxel=k, value=k * scale, tensor=tensor * scale)
 

@@ -24,7 +24,7 @@ from lithax.solve._solve_memory import (
 from lithax.solve._streamed_memory import not_from_disk, plan_streaming
 from lithax.solve._subvolumes import cubes_of, subvolumes
 from lithax.solve._threshold_sweep import threshold_sweep
-from lithax.solve._upscaled import memory_of_upscaling, sizes_of, upscaled_permeability
+from lithax.solve._upscaled import largest_solve, memory_of_upscaling, sizes_of, upscaled_permeability
 
 
 @plans(conductivity)
@@ -115,9 +115,7 @@ def _plan_upscaled_permeability(
 ) -> Plan:  # fmt: skip
     sizes = sizes_of(image, edge)
     counts = [-(-n // e) for n, e in zip(image.shape, sizes, strict=True)]
-    pieces = check and math.prod(counts) > 1  # of two blocks an edge
-    x, y, z = (min(2 * e, n) if pieces else e for e, n in zip(sizes, image.shape, strict=True))
-    _, memory = memory_of_upscaling(image, (x, y, z))
+    _, memory = memory_of_upscaling(image, largest_solve(image, sizes, check))
     plan = _plan("solve.upscaled_permeability", image, image.shape, memory, memory_limit)
     return dataclasses.replace(plan, block_shape=sizes, blocks=math.prod(counts))
 

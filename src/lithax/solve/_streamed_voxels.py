@@ -15,7 +15,7 @@ from lithax.solve._domain import inside_of
 from lithax.solve._medium import read_medium
 from lithax.solve._part_percolation import Counts, JoinedPieces, label_piece
 from lithax.solve._scratch import ScratchVolume
-from lithax.solve._voxel_meaning import Meaning
+from lithax.solve._voxel_meaning import Meaning, tallied
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def copied(image: StreamedImage, folder: Path) -> tuple[ScratchVolume, Tally]:
                 planes = planes if mask is None else np.where(mask, planes, dtype.type(0))
             else:
                 for place, voxels in enumerate((planes, own)):
-                    for value, number in zip(*_tallied(voxels), strict=True):
+                    for value, number in zip(*tallied(voxels), strict=True):
                         numbers.setdefault(value, [0, 0])[place] += number
             raw.write(begin, planes)
     except BaseException:
@@ -107,15 +107,6 @@ def copied(image: StreamedImage, folder: Path) -> tuple[ScratchVolume, Tally]:
         return raw, Tally(np.asarray([known.min(), known.max()], dtype), np.zeros(0, int), cells, everywhere, highest)
     values = sorted(numbers)
     return raw, Tally(np.asarray(values, dtype), np.asarray([numbers[v][1] for v in values], int), cells, False, 0.0)
-
-
-def _tallied(voxels: np.ndarray) -> tuple[list[Any], list[int]]:
-    if voxels.dtype.itemsize == 1 and voxels.dtype.kind in "bu":
-        numbers = np.bincount(voxels.reshape(-1).view(np.uint8), minlength=1)
-        values = np.flatnonzero(numbers)
-        return values.tolist(), numbers[values].tolist()
-    values, numbers = np.unique(voxels, return_counts=True)
-    return values.tolist(), numbers.tolist()
 
 
 def meaning_of(tally: Tally, pore: Any, values: Any) -> Meaning:

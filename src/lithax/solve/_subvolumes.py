@@ -152,12 +152,13 @@ def subvolumes(
     if "spacing" not in options and hasattr(image, "frame"):
         options["spacing"] = image.frame.voxel_length
     frame = getattr(image, "frame", None)
-    unit = area_of("" if frame is None else str(frame.voxel_unit))
+    voxel_unit = "" if frame is None else str(frame.voxel_unit)
+    unit = area_of(voxel_unit)
     shared = {name: options[name] for name in ("pore", "spacing") if name in options}
     flow_options = None
     if flow is not False:
         given = flow if isinstance(flow, dict) else {}
-        flow_options = shared | given | {"permeability": plain_phases(given.get("permeability"), unit)}
+        flow_options = shared | given | {"permeability": plain_phases(given.get("permeability"), voxel_unit)}
     rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
     from tqdm import tqdm
 

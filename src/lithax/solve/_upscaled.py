@@ -17,11 +17,11 @@ import numpy as np
 
 from lithax.arrays import is_traced, to_numpy
 from lithax.errors import MemoryLimitError
-from lithax.solve._area_unit import square_metres
 from lithax.solve._arguments import check_choice, check_whole_number
 from lithax.solve._conduction import conductivity
 from lithax.solve._cube_flow import cube_permeability, plain_phases
-from lithax.solve._flow_input import AXES, area_of, geometry_of
+from lithax.solve._flow_input import AXES, geometry_of
+from lithax.solve._flow_words import scale_of
 from lithax.solve._solve_memory import check_memory, memory_allowed, memory_of_flow
 
 Box = tuple[slice, ...]
@@ -162,15 +162,14 @@ def upscaled_permeability(
     check_choice("axis", axis, (*AXES, "all"))
     check_whole_number("check", check, 0)
     lengths, voxel_unit = geometry_of(image, spacing)
-    area = area_of(voxel_unit)
     reference = float(np.prod(lengths)) ** (1 / 3)
-    scale, said = _scale(area, unit, lengths)
+    scale, said = scale_of(voxel_unit, lengths, unit)
     origins = _origins(tuple(image.shape), sizes)
     pieces = _pieces(origins, sizes, check)
     check_memory("upscaled_permeability()", memory_of_upscaling(image, sizes), memory_limit)
-    _check_pieces(image, pieces, check, memory_limit)
+    _check_pieces(image, sizes, check, memory_limit)
     options = {
-        "pore": pore, "permeability": plain_phases(permeability, area), "wall": wall, "spacing": lengths,
+        "pore": pore, "permeability": plain_phases(permeability, voxel_unit), "wall": wall, "spacing": lengths,
         "tolerance": tolerance,
     }  # fmt: skip
     world = getattr(image, "world", None)
@@ -178,14 +177,14 @@ def upscaled_permeability(
         tuple(slice(int(o[i]), int(o[i]) + e) for o, i, e in zip(origins, place, sizes, strict=True))
         for place in itertools.product(*(range(len(o)) for o in origins))
     ]
-    found = _shared(world, boxes, lambda box: cube_permeability(_voxels(image, box), "all", options), progress)
+    found = _shared(world, boxes, lambda box: cube_permeability(to_numpy(image[box]), "all", options), progress)
     _refuse_voids(found, boxes)
     grid = tuple(len(o) for o in origins)
     blocks = np.moveaxis(np.asarray([k for k, _ in found]).reshape((*grid, 3)), -1, 0) / reference**2
     whole = [slice(0, n) for n in image.shape]
     value = _between_blocks(blocks, whole, lengths, axis)
     solved = _shared(
-        world, [box for _, box in pieces], lambda box: cube_permeability(_voxels(image, box), axis, options), progress
+        world, [box for _, box in pieces], lambda box: cube_permeability(to_numpy(image[box]), axis, options), progress
     )
     error = [
         _between_blocks(blocks[(slice(None), *part)], box, lengths, axis) / (k / reference**2) - 1
@@ -236,11 +235,6 @@ def _pieces(origins: Any, sizes: tuple[int, int, int], check: int) -> list[tuple
     return [piece for n, piece in enumerate(found) if piece not in found[:n]]
 
 
-def _voxels(image: Any, box: Box) -> np.ndarray:
-    part = image[box]
-    return np.asarray(part) if isinstance(part, np.ndarray) or hasattr(part, "frame") else to_numpy(part)
-
-
 def _shared(world: Any, boxes: list[Box], solve: Callable[[Box], tuple[np.ndarray, bool]], progress: bool) -> list[Any]:
     """Return what is found in each box, those of one process after another's."""
     from tqdm import tqdm
@@ -263,21 +257,6 @@ def _refuse_voids(found: list[tuple[np.ndarray, bool]], boxes: list[Box]) -> Non
             )
 
 
-def _scale(area: float | None, unit: str | None, lengths: Any) -> tuple[float, str]:
-    """Return what a permeability in the unit of length squared is multiplied by, and the unit of
-    the result.
-    """
-    if area is not None:
-        wanted = "m²" if unit is None else unit
-        return area / square_metres(wanted), wanted
-    if unit is not None:
-        raise ValueError(
-            f"unit={unit!r} needs the voxel length, and the image has no voxel_unit: give spacing='2 um', or "
-            "image.update(voxel_length=..., voxel_unit=...); without it k is in voxel²."
-        )
-    return 1.0, "voxel²" if tuple(lengths) == (1.0, 1.0, 1.0) else "length²"
-
-
 def memory_of_upscaling(image: Any, sizes: tuple[int, int, int]) -> tuple[tuple[int, ...], int]:
     """Return the shape of a block, and what its flow needs [byte]."""
     found = memory_of_flow(np.broadcast_to(np.zeros((), image.dtype), sizes), False, "all")
@@ -285,15 +264,22 @@ def memory_of_upscaling(image: Any, sizes: tuple[int, int, int]) -> tuple[tuple[
     return sizes, found[1] + math.prod(sizes) * np.dtype(image.dtype).itemsize
 
 
-def _check_pieces(image: Any, pieces: list[tuple[Box, Box]], check: int, memory_limit: Any) -> None:
+def largest_solve(image: Any, sizes: tuple[int, int, int], check: int) -> tuple[int, int, int]:
+    """Return the shape of the largest part that is solved at once: a piece, or a block."""
+    pieces = _pieces(_origins(tuple(image.shape), sizes), sizes, check)
     if not pieces:
-        return
+        return sizes
     x, y, z = (b.stop - b.start for b in pieces[0][1])
-    _, needed = memory_of_upscaling(image, (x, y, z))
+    return x, y, z
+
+
+def _check_pieces(image: Any, sizes: tuple[int, int, int], check: int, memory_limit: Any) -> None:
+    shape = largest_solve(image, sizes, check)
+    _, needed = memory_of_upscaling(image, shape)
     allowed = memory_allowed(memory_limit)
     if needed > allowed:
         raise MemoryLimitError(
-            f"check={check} solves a piece of {(x, y, z)} voxels as a whole, which needs up to {needed / 1e9:.3g} GB, and "
+            f"check={check} solves a piece of {shape} voxels as a whole, which needs up to {needed / 1e9:.3g} GB, and "
             f"{allowed / 1e9:.3g} GB may be used; choose a smaller edge, raise memory_limit, or pass check=0 and go without an estimate "
             "of the error."
         )
