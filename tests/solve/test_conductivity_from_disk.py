@@ -16,9 +16,11 @@ from scipy.ndimage import gaussian_filter, label
 
 import lithax as lx
 from lithax.errors import MemoryLimitError
+from lithax.solve._conduction_setup import Boundaries
 from lithax.solve._part_percolation import JoinedPieces, label_piece
 from lithax.solve._scratch import ScratchVolume
 from lithax.solve._slab_sweep import Sweeper
+from lithax.solve._streamed_memory import plan_streaming
 
 SAME = 1e-6  # single precision, summed in another order
 ROCK = (13, 12, 16)  # odd along x: its last plane is an aggregate of its own
@@ -31,21 +33,30 @@ def noise(rng, shape, porosity=0.5, length=1.0):
 
 @pytest.fixture
 def from_disk(monkeypatch, tmp_path):
-    """Solve an image in slabs of so many planes though it would fit."""
-    for name in ("PROGRAMS", "LEVEL", "CYCLE", "SLAB", "KEPT"):  # of small images most is the skirts
+    """Solve an image in slabs of so many planes, so many levels on disk, though it would fit."""
+    for name in (
+        "PROGRAMS",
+        "LEVEL",
+        "CYCLE",
+        "SLAB",
+        "SLAB_BELOW",
+        "KEPT",
+        "FACE",
+    ):  # of small images most is the skirts
         monkeypatch.setattr(f"lithax.solve._streamed_memory.{name}", 1)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
-    def solve(image, planes=4, **options):
+    def solve(image, planes=4, levels=1, **options):
         monkeypatch.setattr("lithax.solve._streamed_memory.MOST_PLANES", planes)
+        monkeypatch.setattr("lithax.solve._streamed_memory._cost", lambda cuts, _: abs(len(cuts) - levels))
         limit = lx.plan(lx.solve.conductivity, image, **options).memory - 1
         plan = lx.plan(lx.solve.conductivity, image, memory_limit=limit, **options)
         assert plan.fits
         assert planes in plan.block_shape
         assert plan.scratch > 16 * image.size
         found = lx.solve.conductivity(image, memory_limit=limit, scratch=str(scratch), **options)
-        assert found.notes[-1].startswith(f"larger than memory: solved in slabs of {planes} planes")
+        assert found.notes[-1].startswith(f"larger than memory: solved in slabs of {planes} planes, with {levels} of ")
         assert not list(scratch.iterdir())
         return found
 
@@ -80,6 +91,38 @@ def test_the_same_as_in_memory(from_disk, rng, options, planes):
     rock = noise(rng, ROCK)
     image = lx.from_array(rock.astype("u1"), chunks=8)
     check_same(from_disk(image, planes, pore=1, **options), lx.solve.conductivity(image, pore=1, **options))
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels", "options"),
+    [
+        (ROCK, 2, {"axis": "x"}),
+        pytest.param((26, 23, 21), 3, {"axis": "y", "tolerance": 1e-5}, marks=pytest.mark.slow),
+        pytest.param((26, 23, 21), 3, {"ends": "periodic", "sides": "periodic"}, marks=pytest.mark.slow),
+        pytest.param((21, 23, 26), 3, {"loading": "linear"}, marks=pytest.mark.slow),
+        pytest.param((21, 23, 26), 2, {"reservoir": 3, "axis": "z"}, marks=pytest.mark.slow),
+        pytest.param((20, 20, 26), 3, {"spacing": (3, 3, 1), "axis": "z"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_levels_on_disk(from_disk, rng, shape, levels, options):
+    image = lx.from_array(noise(rng, shape).astype("u1"), chunks=8)
+    found = from_disk(image, 8 if "spacing" in options else 4, levels, pore=1, **options)
+    check_same(found, lx.solve.conductivity(image, pore=1, **options))
+
+
+@pytest.mark.parametrize(
+    ("edge", "limit", "levels"),
+    [(1000, "2 GiB", 3), (1000, "4 GiB", 2), (1000, "12 GiB", 1), (2000, "8 GiB", 4), (2000, "16 GiB", 2)],
+)
+def test_the_levels_that_do_not_fit_are_on_disk(edge, limit, levels):
+    image = np.broadcast_to(np.zeros((), bool), (edge, edge, edge))
+    plan = lx.plan(lx.solve.conductivity, image, memory_limit=limit)
+    cut = plan_streaming(image, "x", Boundaries("potential", "insulating", False), None, 0, None, plan.memory_limit)
+    assert plan.fits
+    assert len(cut.cuts[0].thicknesses) == levels
+    # Weights, request and two solutions of the levels below add an eighth of 24 bytes, and an eighth of that, …
+    assert 17 * edge**3 <= plan.scratch <= 20.5 * edge**3
 
 
 @pytest.mark.parametrize("axis", ["x", pytest.param("z", marks=pytest.mark.slow)])

@@ -149,7 +149,7 @@ def conductivity(
         What it may use [byte], or a text such as "8 GiB"; by default what is free; see
         `lithax.plan`. An image that does not fit is solved from disk (see Notes).
     scratch
-        A folder for what a solve from disk keeps while it goes on (17 bytes a voxel of a
+        A folder for what a solve from disk keeps while it goes on (17 to 20.5 bytes a voxel of a
         segmentation); by default the one that TMPDIR names, or /var/tmp.
 
     Returns
@@ -181,9 +181,9 @@ def conductivity(
 
     An image that does not fit into memory, or an array of NumPy whose solve does not, is solved
     from disk: voxels and potential of the finest level are read and written slab by slab in every
-    step, the coarser levels, an eighth, stay in memory. Discretisation, steps and stopping rule are
-    those in memory, and the value agrees to rounding; the last note of the result says so. There
-    `fields`, `x0`, `budget`, `segmentation`, `checkpoint`, ``gradient=True`` (a
+    step, and so are the coarser levels of the multigrid that do not fit. Discretisation, steps and
+    stopping rule are those in memory, and the value agrees to rounding; the last note of the result
+    says so. There `fields`, `x0`, `budget`, `segmentation`, `checkpoint`, ``gradient=True`` (a
     store is written) and the tensor are not available.
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not

@@ -1,7 +1,9 @@
-"""Conduction through an image larger than memory: the finest level on disk, all others in memory.
+"""Conduction through an image larger than memory: the finest level on disk, and of the others those
+that do not fit.
 
 What `_conduction_solver` solves in memory, slab by slab: the voxels by `_streamed_voxels`, the
-clusters by `_part_percolation`, the steps by `_streamed_solve`.
+clusters by `_part_percolation`, the steps by `_streamed_solve`, the coarser levels by
+`_streamed_levels`.
 """
 
 import contextlib
@@ -24,8 +26,9 @@ from lithax.solve._domain import check_loading, section_of
 from lithax.solve._scratch import ScratchVolume, check_room
 from lithax.solve._solve_memory import give_back
 from lithax.solve._source import Source, source_of
+from lithax.solve._streamed_levels import cuts_of
 from lithax.solve._streamed_memory import StreamPlan
-from lithax.solve._streamed_solve import StreamedSolve, slabs_of
+from lithax.solve._streamed_solve import StreamedSolve
 from lithax.solve._streamed_voxels import (
     StreamedImage,
     bounds_of_image,
@@ -74,8 +77,10 @@ class StreamedConduction:
         first = found[0]
         several = axis == "all"
         notes = [note for f in found for note in f.notes if note != AIR or not several]
+        cut = self.plan.deepest
         notes.append(
-            f"larger than memory: solved in slabs of {self.plan.thickness} planes, with {self.plan.scratch / 1e9:.3g} GB on disk"
+            f"larger than memory: solved in slabs of {self.plan.thickness} planes, with {len(cut.thicknesses)} of {cut.levels} levels "
+            f"of the multigrid on disk ({self.plan.scratch / 1e9:.3g} GB)"
         )
         with medium.precision():
             result = assembled(
@@ -93,7 +98,7 @@ class StreamedConduction:
         """Solve along one axis."""
         selection = make_selection(as_domain(self.where), source.frame)
         unit = plan_run(source.frame.shape, a, self.boundaries, source.spacing, 1.0, self.reservoir)
-        image = StreamedImage(self.image, selection, unit.order, self.plan.at_once)
+        image = StreamedImage(self.image, selection, unit.order, self.plan.cuts[a].at_once)
         fluid = self.fluid
         with contextlib.ExitStack() as files:
             raw, tally = copied(image, self.plan.folder)
@@ -127,20 +132,20 @@ class StreamedConduction:
             voxels, table = written(image, raw, meaning, joins, scale, self.reservoir, fluid, self.plan.folder)
             files.callback(voxels.close)
             raw.close()
-            value, stats, slopes = self._solved(run, voxels, table, scale, fluid, medium.dtype, source)
+            value, stats, slopes = self._solved(run, voxels, table, scale, fluid, medium.dtype, source, a)
             share = [n / tally.cells for n in (joins.total, joins.accessible, joins.percolating)]
             limits = bounds_of_image(meaning, tally, found)
         return _Along(value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes)
 
     def _solved(
-        self, run: Run, voxels: ScratchVolume, table: Any, scale: Any, fluid: Any, dtype: Any, source: Source
+        self, run: Run, voxels: ScratchVolume, table: Any, scale: Any, fluid: Any, dtype: Any, source: Source, a: int
     ) -> tuple[Any, Stats, Any]:
         given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, dtype)
         if is_wanted(self.gradient):
             given = jax.tree.map(np.asarray, given.for_gradient())
         of_cubes = run.of_cubes() and table is not None and len(table) == 2 and dtype == np.float32
-        slabs = slabs_of(run, self.plan.thickness, of_cubes)
-        solve = StreamedSolve(run, slabs, voxels, table, self.plan.folder, dtype)
+        cuts = cuts_of(run, self.plan.cuts[a].thicknesses)
+        solve = StreamedSolve(run, cuts, of_cubes, voxels, table, self.plan.folder, dtype)
         with contextlib.closing(solve):
             look = self.watch.start(run, 0, (), ())
             stats, power = solve.solve(given, look)

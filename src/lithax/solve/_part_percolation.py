@@ -3,8 +3,9 @@ and processes, each of which labels its own pieces and tells all what lies on th
 image larger than memory, one after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -169,10 +170,15 @@ class JoinedPieces:
     def __init__(self, everyone: Sequence[PieceFaces], shape: Index, connectivity: int = 6) -> None:
         self.everyone, self.shape, self.connectivity = everyone, shape, connectivity
         self.first = np.cumsum([0, *(len(piece.sizes) - 1 for piece in self.everyone)])
-        self.faces = {
-            piece.start: (piece, {k: np.where(v > 0, v + f, 0) for k, v in piece.labels.items()})
-            for piece, f in zip(self.everyone, self.first, strict=False)
-        }
+        self.pieces = {piece.start: (piece, f) for piece, f in zip(self.everyone, self.first, strict=False)}
+
+    def labels(self, start: Index, across: int, end: int) -> np.ndarray:
+        """Return the labels on a face of the piece that begins at `start`, numbered through all
+        pieces.
+        """
+        piece, first = self.pieces[start]
+        own = piece.labels[across, end]
+        return np.where(own > 0, own + first, 0)
 
     def joining(
         self, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]
@@ -184,11 +190,11 @@ class JoinedPieces:
 
         def face(across: int, end: int) -> Sequence[tuple[np.ndarray, tuple[int, int]]]:
             found = []
-            for start, (piece, labels) in self.faces.items():
+            for start, (piece, _) in self.pieces.items():
                 at_end = start[across] == 0 if end == 0 else start[across] + piece.shape[across] == self.shape[across]
                 if at_end:
                     one, other = (n for a, n in enumerate(start) if a != across)
-                    found.append((labels[across, end], (one, other)))
+                    found.append((self.labels(start, across, end), (one, other)))
             return found
 
         return *joining_ends(face, self.shape, groups, wraps, axis, ends), groups
@@ -213,15 +219,15 @@ class JoinedPieces:
         periods the image goes on between the two.
         """
         pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
-        begins = [sorted({start[a] for start in self.faces}) for a in range(3)]
-        for start, (_, labels) in self.faces.items():
+        begins = [sorted({start[a] for start in self.pieces}) for a in range(3)]
+        for start in self.pieces:
             for offset in HALF_OFFSETS if self.connectivity == 26 else _FORWARD:
                 there, around = zip(*map(_toward, begins, start, offset, periodic), strict=True)
-                if None in there or there not in self.faces:
+                if None in there or there not in self.pieces:
                     continue
                 low, high = (
-                    _slab(of, tuple(sign * step for step in offset))
-                    for of, sign in ((labels, 1), (self.faces[there][1], -1))
+                    _slab(partial(self.labels, of), tuple(sign * step for step in offset))
+                    for of, sign in ((start, 1), (there, -1))
                 )
                 met = touching_pairs(low, high, offset, self.connectivity)
                 pairs.append(met)
@@ -242,11 +248,11 @@ def _toward(begins: list[int], start: int, step: int, periodic: bool) -> tuple[i
     return (begins[place % len(begins)], True) if periodic else (None, False)
 
 
-def _slab(labels: dict[tuple[int, int], np.ndarray], side: tuple[int, ...]) -> np.ndarray:
+def _slab(labels: Callable[[int, int], np.ndarray], side: tuple[int, ...]) -> np.ndarray:
     """Return the labels on a side of a piece, one voxel thick along each axis in which it looks
     that way: a face, an edge or a corner.
     """
     axis = next(a for a, step in enumerate(side) if step)
-    found = np.expand_dims(labels[axis, -1 if side[axis] > 0 else 0], axis)
+    found = np.expand_dims(labels(axis, -1 if side[axis] > 0 else 0), axis)
     ends = {0: slice(None), 1: slice(-1, None), -1: slice(0, 1)}
     return found[tuple(slice(None) if a == axis else ends[step] for a, step in enumerate(side))]

@@ -50,7 +50,7 @@ def _plan_conductivity(
     block[0 if axis == "all" else AXES.index(axis)] = cut.thickness
     x, y, z = block
     return dataclasses.replace(
-        plan, block_shape=(x, y, z), blocks=cut.slabs, memory=cut.memory, scratch=cut.scratch, scratch_traffic=cut.traffic,
+        plan, block_shape=(x, y, z), blocks=-(-max(plan.image_shape) // cut.thickness), memory=cut.memory, scratch=cut.scratch, scratch_traffic=cut.traffic,
         bytes_read=plan.bytes_read * (3 if axis == "all" else 1),
     )  # fmt: skip
 

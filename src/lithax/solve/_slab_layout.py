@@ -1,5 +1,6 @@
-"""The cells of a slab of planes across x, cut out of a grid with some planes of its neighbours: the
-same stencils, of which the planes near the cut are thrown away.
+"""A level of the multigrid cut into slabs of planes across x, each with some planes of its
+neighbours on both sides, its *skirts*: the same stencils, of which the planes near the cut are
+thrown away.
 """
 
 from dataclasses import replace
@@ -7,9 +8,86 @@ from dataclasses import replace
 import equinox as eqx
 import jax
 import numpy as np
+from jax import lax
+from jax import numpy as jnp
 
 from lithax.grid import Index
 from lithax.solve._layout import AbstractLayout, Layout, between_zeros
+
+
+class Slabs(eqx.Module):
+    """How a level is cut, and what is done on it: static, decides the compiled programs."""
+
+    layout: Layout = eqx.field(static=True)
+    thickness: int = eqx.field(static=True)
+    """Planes of a slab without its skirts: even."""
+    step: tuple[bool, bool, bool] = eqx.field(static=True)
+    """Along which axes the level is halved to make the next."""
+    weights: tuple[float, ...] = eqx.field(static=True)
+    """Steps of the smoother."""
+
+    @property
+    def down(self) -> int:
+        """Skirt of a reading on the way to the coarser level: a product with K, then the smoother
+        from zero, then a residual.
+        """
+        return len(self.weights) + 1
+
+    @property
+    def up(self) -> int:
+        """Skirt of a reading on the way back: the smoother from zero, the smoother again, and a
+        product before or after.
+        """
+        return 2 * len(self.weights)
+
+    @property
+    def coarse(self) -> Layout:
+        """The next level."""
+        x, y, z = (-(-n // 2) if halved else n for n, halved in zip(self.layout.shape, self.step, strict=True))
+        return replace(self.layout, shape=(x, y, z))
+
+    @property
+    def begins(self) -> range:
+        """Where the slabs begin."""
+        return range(0, self.layout.shape[0], self.thickness)
+
+    def own_planes(self, begin: int) -> int:
+        """Return how many planes belong to a slab: fewer to the last."""
+        return min(self.thickness, self.layout.shape[0] - begin)
+
+    def rows(self, begin: int) -> slice:
+        """Return where in the next level the planes of a slab are summed."""
+        step = 2 if self.step[0] else 1
+        return slice(begin // step, -(-(begin + self.own_planes(begin)) // step))
+
+    def rows_of(self, places: np.ndarray) -> np.ndarray:
+        """Return the number of the plane of the next level that holds each plane; -1 as it is."""
+        return np.where(places < 0, -1, places // (2 if self.step[0] else 1))
+
+    def core(self, v: jax.Array, skirt: int, more: int = 0) -> jax.Array:
+        """Return the planes of the slab itself, and `more` of them above, of an array without
+        ghosts.
+        """
+        return lax.slice_in_dim(v, skirt, skirt + self.thickness + more)
+
+    def padded_core(self, v: jax.Array, skirt: int) -> jax.Array:
+        """Return the same of a padded array, with a plane on both sides."""
+        return lax.slice_in_dim(v, skirt, skirt + self.thickness + 2)
+
+    def once(self, places: jax.Array, skirt: int, v: jax.Array, around: int = 0) -> jax.Array:
+        """Return an array of the slab's planes, with `around` more on both sides, with zeros in
+        planes above the grid's last: in a periodic grid they are its first ones again.
+        """
+        if not self.layout.periodic[0]:
+            return v  # there it holds zeros
+        numbers = places[skirt] + jnp.arange(v.shape[0]) - around
+        return v * (numbers < self.layout.shape[0]).astype(v.dtype).reshape(-1, 1, 1)
+
+    def ends(self, places: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return which plane is the first of the grid, and which the one behind the last."""
+        last = places == self.layout.shape[0] - 1
+        behind = jnp.concatenate([jnp.zeros((1,), bool), last[:-1]])
+        return (places == 0).reshape(-1, 1, 1), behind.reshape(-1, 1, 1)
 
 
 class SlabLayout(AbstractLayout):

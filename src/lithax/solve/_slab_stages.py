@@ -1,10 +1,10 @@
-"""Conduction on one slab of an image larger than memory: what is done with its planes in each
-reading of the image.
+"""Conduction on one slab of an image larger than memory: what is done with planes of the finest
+level in each reading of the image.
 
-The equations are those of `_conduction_problem`, the smoother that of `_multigrid`. A slab comes
-with planes of its neighbours on both sides, its *skirts*, as many as the stencils reach; what is
-computed there is right as far as its reach goes, and thrown away. Weights are made again from the
-voxels each time: one byte to read in place of twelve.
+The equations are those of `_conduction_problem`, the cycle that of `_slab_cycle`. A slab comes with
+skirts, as many planes of its neighbours as the stencils reach; what is computed there is right as
+far as its reach goes, and thrown away. Weights are made again from the voxels each time: one byte
+to read in place of twelve.
 """
 
 from functools import partial
@@ -16,53 +16,26 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import stage
-from lithax.grid import Index
 from lithax.solve._conduction_problem import Drive, Faces, face_values, face_weights, over_rows, pore_faces
-from lithax.solve._face_operator import FaceOperator, real, residual
-from lithax.solve._layout import AbstractLayout, Layout, summed_apart
-from lithax.solve._multigrid import OVER, coarsened, doubled, smoothed, smoothed_from_zero, summed
-from lithax.solve._slab_layout import SlabLayout, cut_free, slab_of
+from lithax.solve._face_operator import FaceOperator, real
+from lithax.solve._layout import AbstractLayout, summed_apart
+from lithax.solve._slab_cycle import handed_down, raised, weights_below
+from lithax.solve._slab_layout import SlabLayout, Slabs, cut_free, slab_of
 
 
-class Slabs(eqx.Module):
-    """What decides the compiled programs: the grid, how it is cut, what is done on its finest
-    level; static.
+class Finest(eqx.Module):
+    """What decides the compiled programs: how the finest level is cut, and what its weights are
+    made of; static.
     """
 
-    layout: Layout = eqx.field(static=True)
-    thickness: int = eqx.field(static=True)
-    """Planes of a slab without its skirts: even."""
+    slabs: Slabs = eqx.field(static=True)
     geometry: tuple[float, float, float] = eqx.field(static=True)
     """Area over distance of the faces along x, y and z."""
-    step: tuple[bool, bool, bool] = eqx.field(static=True)
-    """Along which axes the finest level is halved to make the next."""
-    weights: tuple[float, ...] = eqx.field(static=True)
-    """Steps of the smoother."""
     linear: bool = eqx.field(static=True)
     of_cubes: bool = eqx.field(static=True)
     """Whether voxels are cubes, of a pore space that conducts all alike: the weights are bytes
     then, relative to the conductivity times area over distance.
     """
-
-    @property
-    def down(self) -> int:
-        """Skirt of a reading on the way to the coarser level: a product with K, then the smoother
-        from zero, then a residual.
-        """
-        return len(self.weights) + 1
-
-    @property
-    def up(self) -> int:
-        """Skirt of a reading on the way back: the smoother from zero, the smoother again, a
-        product.
-        """
-        return 2 * len(self.weights)
-
-    @property
-    def coarse(self) -> Index:
-        """Shape of the next level."""
-        x, y, z = (-(-n // 2) if halved else n for n, halved in zip(self.layout.shape, self.step, strict=True))
-        return x, y, z
 
 
 def _conductivities(voxels: jax.Array, table: jax.Array | None) -> jax.Array:
@@ -73,19 +46,19 @@ def _conductivities(voxels: jax.Array, table: jax.Array | None) -> jax.Array:
     return table[voxels.astype(jnp.int32)]
 
 
-def _faces(slabs: Slabs, layout: SlabLayout, s: jax.Array) -> Faces:
+def _faces(finest: Finest, layout: SlabLayout, s: jax.Array) -> Faces:
     """Return the weights of the lower faces of the planes of a slab, the end faces among them."""
-    geometry = 1 if s.dtype == jnp.int8 else slabs.geometry[0]
+    slabs, geometry = finest.slabs, 1 if s.dtype == jnp.int8 else finest.geometry[0]
 
     def along(axis: int) -> jax.Array:
         def made(s: jax.Array, places: jax.Array) -> jax.Array:
             if s.dtype == jnp.int8:
                 c = pore_faces(layout.within, s)[axis]
             else:
-                c = face_weights(layout.within, (s, s, s), slabs.geometry)[axis]
+                c = face_weights(layout.within, (s, s, s), finest.geometry)[axis]
             if axis or not slabs.layout.held[0]:
                 return c
-            first, behind = _ends(slabs, places)
+            first, behind = slabs.ends(places)
             below = jnp.concatenate([jnp.zeros_like(s[:1]), s[:-1]])
             # Nothing is joined to what lies beyond the ends: there the weights are zero so far.
             return c + layout.within.pad(2 * geometry * (jnp.where(first, s, 0) + jnp.where(behind, below, 0)))
@@ -96,70 +69,29 @@ def _faces(slabs: Slabs, layout: SlabLayout, s: jax.Array) -> Faces:
     return x, y, z
 
 
-def _ends(slabs: Slabs, places: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return which plane is the first of the grid, and which the one behind the last."""
-    last = places == slabs.layout.shape[0] - 1
-    behind = jnp.concatenate([jnp.zeros((1,), bool), last[:-1]])
-    return (places == 0).reshape(-1, 1, 1), behind.reshape(-1, 1, 1)
-
-
-def _operator(slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array | None) -> FaceOperator:
-    layout = slab_of(slabs.layout, places)
-    s = (voxels > 0).astype(jnp.int8) if slabs.of_cubes else _conductivities(voxels, table)
-    return FaceOperator(layout, _faces(slabs, layout, s))
-
-
-def _core(slabs: Slabs, v: jax.Array, skirt: int, more: int = 0) -> jax.Array:
-    """Return the planes of the slab itself, and `more` of them above, of an array without
-    ghosts.
-    """
-    return lax.slice_in_dim(v, skirt, skirt + slabs.thickness + more)
-
-
-def _padded_core(slabs: Slabs, v: jax.Array, skirt: int) -> jax.Array:
-    """Return the same of a padded array, with a plane on both sides."""
-    return lax.slice_in_dim(v, skirt, skirt + slabs.thickness + 2)
-
-
-def _own(slabs: Slabs, places: jax.Array, skirt: int, v: jax.Array, around: int = 0) -> jax.Array:
-    """Return an array of the slab's planes, with `around` more on both sides, with zeros in planes
-    above the grid's last: in a periodic grid they are its first ones again.
-    """
-    if not slabs.layout.periodic[0]:
-        return v  # there it holds zeros
-    numbers = places[skirt] + jnp.arange(v.shape[0]) - around
-    return v * (numbers < slabs.layout.shape[0]).astype(v.dtype).reshape(-1, 1, 1)
-
-
-def _handed_down(slabs: Slabs, operator: FaceOperator, r: jax.Array) -> jax.Array:
-    """Return what the next level is asked for, rows of the slab."""
-    left = stage(residual, operator, smoothed_from_zero(operator, r, slabs.weights), r)
-    layout, skirt = operator.layout, slabs.down
-    assert isinstance(layout, SlabLayout)
-
-    def asked(v: jax.Array, places: jax.Array) -> jax.Array:
-        return summed(_own(slabs, places, skirt, _core(slabs, layout.cells(v), skirt)), slabs.step)
-
-    return stage(asked, left, layout.places)
+def _operator(finest: Finest, places: jax.Array, voxels: jax.Array, table: jax.Array | None) -> FaceOperator:
+    layout = slab_of(finest.slabs.layout, places)
+    s = (voxels > 0).astype(jnp.int8) if finest.of_cubes else _conductivities(voxels, table)
+    return FaceOperator(layout, _faces(finest, layout, s))
 
 
 def _shares(slabs: Slabs, places: jax.Array, dtype: Any) -> jax.Array:
     """Return the share of a step of the ramp that lies below each plane, flat."""
     if not slabs.layout.held[0]:
         return jnp.ones(places.shape, dtype)
-    first, behind = _ends(slabs, places)
+    first, behind = slabs.ends(places)
     return jnp.where(first | behind, 0.5, 1.0).astype(dtype).reshape(-1)
 
 
 @partial(jax.jit, static_argnums=0)
-def begin(slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array | None, drive: Drive) -> Any:
+def begin(finest: Finest, places: jax.Array, voxels: jax.Array, table: jax.Array | None, drive: Drive) -> Any:
     """Return the first residual of a slab, what the next level is asked for, its part of the
     weights of the next level, and the power of the ramp.
 
     Parameters
     ----------
-    slabs
-        How the grid is cut.
+    finest
+        The finest level, and how it is cut.
     places, voxels
         Numbers of the planes with skirts of `Slabs.down`, and their voxels.
     table
@@ -172,8 +104,9 @@ def begin(slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array |
         Residual and request as rows of the slab; faces along x, y and z padded, and the upper end
         face along x; power of each plane's lower faces, with the plane above the slab.
     """
+    slabs = finest.slabs
     skirt = slabs.down
-    operator = _operator(slabs, places, voxels, table)
+    operator = _operator(finest, places, voxels, table)
     layout, faces = operator.layout, operator.faces
     shares = _shares(slabs, places, drive.steps.dtype)
 
@@ -183,35 +116,27 @@ def begin(slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array |
         return layout.widened(drive.steps[0] * (high - low))
 
     b = stage(driven, faces[0])
-    within = cut_free(slabs.layout, slabs.thickness)
-    x, y, z = (_padded_core(slabs, c, skirt) for c in faces)
-    y, z = (_own(slabs, places, skirt, c, 1) for c in (y, z))
-    own = FaceOperator(within, (x, y, z))
-    rows = -(-slabs.thickness // 2) if slabs.step[0] else slabs.thickness
-    coarse = coarsened(own, cut_free(Layout((rows, *slabs.coarse[1:]), slabs.layout.periodic, slabs.layout.held), rows),
-                       slabs.step)  # fmt: skip
-    x = real(_core(slabs, layout.cells(faces[0]), skirt, 1))
-    _, behind = _ends(slabs, lax.slice_in_dim(places, skirt, skirt + slabs.thickness + 1))
-    other = (False, *slabs.step[1:])
-    end = summed(jnp.sum(jnp.where(behind, x, 0), 0, keepdims=True), other)
-    drops = drive.steps[0] * _core(slabs, shares, skirt, 1)
+    x = real(slabs.core(layout.cells(faces[0]), skirt, 1))
+    drops = drive.steps[0] * slabs.core(shares, skirt, 1)
     power = _sums_of_planes(layout, x, lambda c: c * (drops**2).reshape(-1, 1, 1))
     return (
-        _core(slabs, layout.cells(b), skirt), _handed_down(slabs, operator, b),
-        (coarse.faces, end if not slabs.step[0] else end / OVER), power,
-    )  # fmt: skip
+        slabs.core(layout.cells(b), skirt),
+        handed_down(slabs, operator, b),
+        weights_below(slabs, faces, places, skirt),
+        power,
+    )
 
 
 @partial(jax.jit, static_argnums=0)
 def move(
-    slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array | None, drive: Drive, vectors: Any, alpha: Any,
+    finest: Finest, places: jax.Array, voxels: jax.Array, table: jax.Array | None, drive: Drive, vectors: Any, alpha: Any,
     beta: Any, look: Any,
 ) -> Any:  # fmt: skip
     """Take a step of the conjugate gradients in a slab, and begin the next cycle.
 
     Parameters
     ----------
-    slabs, places, voxels, table, drive
+    finest, places, voxels, table, drive
         As for `begin`.
     vectors
         u, r, q and z, with skirts.
@@ -225,28 +150,30 @@ def move(
         u, r and q after the step, and what the next level is asked for, as rows of the slab; and
         `seen`'s sums.
     """
+    slabs = finest.slabs
     skirt = slabs.down
-    operator = _operator(slabs, places, voxels, table)
+    operator = _operator(finest, places, voxels, table)
     layout = operator.layout
     u, r, q, z = vectors
     q = stage(lambda z, q: layout.pad(z + beta * q), z, q)
     image = stage(operator, q)
     r = stage(lambda r, image: layout.pad(r) - alpha * image, r, image)
     u = stage(lambda u, q: layout.pad(u) + alpha * q, u, q)
-    request = _handed_down(slabs, operator, r)
-    sums = partial(_seen, slabs, places, drive)
+    request = handed_down(slabs, operator, r)
+    sums = partial(_seen, finest, places, drive)
     nothing = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), jax.eval_shape(sums, operator.faces, u, r))
     seen = lax.cond(look, sums, lambda *_: nothing, operator.faces, u, r)
-    return *(_core(slabs, layout.cells(v), skirt) for v in (u, r, q)), request, seen
+    return *(slabs.core(layout.cells(v), skirt) for v in (u, r, q)), request, seen
 
 
-def _seen(slabs: Slabs, places: jax.Array, drive: Drive, faces: Faces, u: jax.Array, r: jax.Array) -> Any:
+def _seen(finest: Finest, places: jax.Array, drive: Drive, faces: Faces, u: jax.Array, r: jax.Array) -> Any:
     """Return sums over each plane of lower faces across x, with the plane above the slab: current,
     power, power by the ramp's step, and uᵀKu; the power along y and z; Σ ramp r.
     """
+    slabs = finest.slabs
     skirt, count = slabs.down, slabs.thickness
     layout = slab_of(slabs.layout, places)
-    drops = (drive.steps[0] * _core(slabs, _shares(slabs, places, u.dtype), skirt, 1)).reshape(-1, 1, 1)
+    drops = (drive.steps[0] * slabs.core(_shares(slabs, places, u.dtype), skirt, 1)).reshape(-1, 1, 1)
     x, above, below = (lax.slice_in_dim(layout.cells(v), k, k + count + 1) for v, k in
                        ((faces[0], skirt), (u, skirt), (u, skirt - 1)))  # fmt: skip
     current = stage(lambda x, above, below: x * (drops + (above - below)), x, above, below)
@@ -254,20 +181,18 @@ def _seen(slabs: Slabs, places: jax.Array, drive: Drive, faces: Faces, u: jax.Ar
     power = _sums_of_planes(layout, stage(lambda c, a, b: c * (drops + (a - b)), current, above, below), lambda c: c)
     own = _sums_of_planes(layout, stage(lambda x, a, b: x * (a - b) ** 2, x, above, below), lambda c: c)
     within = cut_free(slabs.layout, count)
-    v = within.filled(_padded_core(slabs, u, skirt))
+    v = within.filled(slabs.padded_core(u, skirt))
 
     def lateral(axis: int) -> jax.Array:
         def along(c: jax.Array, v: jax.Array) -> jax.Array:
             return face_values(within, c, axis) * drive.differences(within, v, axis) ** 2
 
-        return summed_apart(
-            within.total, along, _own(slabs, places, skirt, _padded_core(slabs, faces[axis], skirt), 1), v
-        )
+        return summed_apart(within.total, along, slabs.once(places, skirt, slabs.padded_core(faces[axis], skirt), 1), v)
 
     ramp = jnp.asarray(0.0, u.dtype)
-    if slabs.linear:
-        heights = drive.steps[0] * (_core(slabs, places, skirt) + 0.5).astype(u.dtype)
-        ramp = jnp.sum(heights * _sums_of_planes(layout, _core(slabs, layout.cells(r), skirt), lambda c: c))
+    if finest.linear:
+        heights = drive.steps[0] * (slabs.core(places, skirt) + 0.5).astype(u.dtype)
+        ramp = jnp.sum(heights * _sums_of_planes(layout, slabs.core(layout.cells(r), skirt), lambda c: c))
     return currents, power, currents * drops.reshape(-1), own, lateral(1) + lateral(2), ramp
 
 
@@ -277,56 +202,51 @@ def _sums_of_planes(layout: AbstractLayout, v: jax.Array, of: Any) -> jax.Array:
 
 @partial(jax.jit, static_argnums=0)
 def finish(
-    slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array | None, r: jax.Array, below: jax.Array
+    finest: Finest, places: jax.Array, voxels: jax.Array, table: jax.Array | None, r: jax.Array, below: jax.Array
 ) -> Any:
     """End a cycle in a slab, of which the next level has been.
 
     Parameters
     ----------
-    slabs, table
+    finest, table
         As for `begin`.
     places, voxels, r
         Numbers of the planes with skirts of `Slabs.up`, their voxels and residuals.
     below
-        What the next level makes of the request, one plane for each of `places`, zeros where there
-        is none.
+        As for `raised`; zeros where there is no plane.
 
     Returns
     -------
         z as rows of the slab; rᵀz and zᵀKz, summed over it.
     """
+    slabs = finest.slabs
     skirt = slabs.up
-    operator = _operator(slabs, places, voxels, table)
+    operator = _operator(finest, places, voxels, table)
     layout = operator.layout
     r = layout.pad(r)
-    _, y, z = layout.shape
-    step = (False, *slabs.step[1:])
-    v = stage(
-        lambda v, e: v + layout.pad(doubled(e, step)[:, :y, :z]), smoothed_from_zero(operator, r, slabs.weights), below
-    )
-    v = smoothed(operator, v, r, slabs.weights)
+    v = raised(slabs, operator, r, below)
     image = stage(operator, v)
-    own, left, moved = (_core(slabs, layout.cells(w), skirt) for w in (v, r, image))
+    own, left, moved = (slabs.core(layout.cells(w), skirt) for w in (v, r, image))
     total = cut_free(slabs.layout, slabs.thickness).total
-    once = _own(slabs, places, skirt, own)
+    once = slabs.once(places, skirt, own)
     return own, stage(lambda a, b: total(a * b), left, once), stage(lambda a, b: total(a * b), once, moved)
 
 
 @partial(jax.jit, static_argnums=0)
 def slopes(
-    slabs: Slabs, places: jax.Array, voxels: jax.Array, table: jax.Array | None, drive: Drive, u: jax.Array
+    finest: Finest, places: jax.Array, voxels: jax.Array, table: jax.Array | None, drive: Drive, u: jax.Array
 ) -> jax.Array:
     """Return the derivative of the power with respect to every voxel's conductivity, relative to
     the largest, in a slab; skirts of one plane.
     """
-    layout = slab_of(slabs.layout, places)
+    slabs, layout = finest.slabs, slab_of(finest.slabs.layout, places)
     within, v = layout.within, layout.filled(layout.pad(u))
     drops = (drive.steps[0] * _shares(slabs, places, u.dtype)).reshape(-1, 1, 1)
     below = jnp.concatenate([jnp.zeros_like(u[:1]), u[:-1]])
     squares = ((drops + (u - below)) ** 2, *(drive.differences(within, v, axis) ** 2 for axis in (1, 2)))
 
     def power(s: jax.Array) -> jax.Array:
-        x, y, z = _faces(slabs, layout, s)
+        x, y, z = _faces(finest, layout, s)
         total = jnp.sum(layout.cells(x) * squares[0])
         for axis, c in ((1, y), (2, z)):
             total = total + jnp.sum(face_values(within, c, axis) * squares[axis])
@@ -334,4 +254,4 @@ def slopes(
 
     s = _conductivities(voxels, table)
     # Nothing holds the potential where a voxel insulates.
-    return _core(slabs, jnp.where(s > 0, jax.grad(power)(s), 0), 1)
+    return slabs.core(jnp.where(s > 0, jax.grad(power)(s), 0), 1)

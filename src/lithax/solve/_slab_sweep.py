@@ -4,6 +4,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax
+import numpy as np
+
+from lithax.solve._slab_layout import Slabs, places_of
+
 
 class Sweeper:
     """A thread that reads and one that writes, for many readings: `malloc` keeps what each thread
@@ -48,3 +53,43 @@ class Sweeper:
             del made
         assert written is not None
         written.result()
+
+
+def sweep_planes(
+    sweeper: Sweeper,
+    slabs: Slabs,
+    skirt: int,
+    read: Callable[[np.ndarray], Any],
+    compute: Callable[..., Any],
+    write: Callable[..., None],
+) -> None:
+    """Read, compute and write all slabs of a level.
+
+    Parameters
+    ----------
+    sweeper
+        Whose threads read and write.
+    slabs, skirt
+        How the level is cut, and how many planes of its neighbours a slab comes with.
+    read
+        What is read, given the numbers of the planes.
+    compute
+        What is made, given where the slab begins, and as arrays of JAX the numbers and what was
+        read.
+    write
+        Keeps it, given where the slab begins, and what was made as arrays of NumPy.
+    """
+
+    def planes(begin: int) -> np.ndarray:
+        return places_of(slabs.layout, begin, slabs.thickness, skirt)
+
+    def made(begin: int, given: Any) -> Any:
+        # Done when the next slab begins: what waits would take memory.
+        return jax.block_until_ready(compute(begin, *jax.device_put((planes(begin), *given))))
+
+    sweeper.sweep(
+        slabs.begins,
+        lambda begin: read(planes(begin)),
+        made,
+        lambda begin, found: write(begin, *jax.tree.map(np.asarray, found)),
+    )
