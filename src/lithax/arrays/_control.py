@@ -106,7 +106,7 @@ def stage(function: Callable[..., Array], *operands: Any) -> Array:
     for all stages of equal shapes.
     """
     if not any(map(is_traced, operands)):
-        return function(*operands)
+        return settled(function(*operands))
     import jax
     from jax import lax
     from jax import numpy as jnp

@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.arrays import fence, is_traced, settled
+from lithax.arrays import fence, is_traced, settled, stage
 from lithax.solve._face_operator import face_operator
 from lithax.solve._flow_levels_over_devices import (
     LevelsOverDevices,
@@ -24,7 +24,7 @@ from lithax.solve._flow_levels_over_devices import (
 )
 from lithax.solve._mac import viscous
 from lithax.solve._multigrid import Multigrid, chebyshev_weights, doubled, multigrid, smoothing, summed, visits_of
-from lithax.solve._one_voxel_further import Axes, PartedAxis, shifted
+from lithax.solve._one_voxel_further import Axes, PartedAxis, neighbours, shifted
 from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
@@ -96,7 +96,7 @@ class PressureLevel(eqx.Module):
     def rest(self, v: Array, b: Array) -> Array:
         """b − Gᵀ W G v."""
         for axis, stored in enumerate(self.given):
-            below, above = (shifted(v, axis, step, self.wrap[axis]) for step in (-1, 1))
+            below, above = neighbours(v, axis, self.wrap[axis])
             b = b - widened(stored, self.dtype) * (v - below)
             b = b + widened(shifted(stored, axis, 1, self.wrap[axis]), self.dtype) * (above - v)
         return b
@@ -155,24 +155,24 @@ class FlowCycle(eqx.Module):
         if is_traced(r):  # constants for a transformation, as in `Multigrid`
             r, level = jax.lax.stop_gradient((r, level))
         if self.step is None:
-            return fence(_directly(self.coarse, r))
+            return stage(_directly, self.coarse, r)
         first, *others = chebyshev_weights(_SWEEPS)
 
         def smoothed(z: Array, weight: float) -> Array:
-            better = fence(_relaxed(z, r, level, weight, spare_of(spares, r)))
+            better = stage(_relaxed, z, r, level, weight, spare_of(spares, r))
             give(spares, z)
             return better
 
-        z = fence(_scaled(r, level, first, spare_of(spares, r)))
+        z = stage(_scaled, r, level, first, spare_of(spares, r))
         for weight in others:
             z = smoothed(z, weight)
-        rest = fence(_rest(z, r, level, spare_of(spares, r)))
+        rest = stage(_rest, z, r, level, spare_of(spares, r))
         if isinstance(self.coarse, LevelsOverDevices):
-            z = fence(_added(z, fence(correction_over_devices(self.coarse, rest)), level))
+            z = stage(_added, z, correction_over_devices(self.coarse, rest), level)
         else:
-            target = fence(_restricted(rest, self.step))
+            target = stage(partial(_restricted, step=self.step), rest)
             give(spares, rest)
-            z = fence(_prolonged(z, fence(_corrected(self.coarse, target)), level, self.step))
+            z = stage(partial(_prolonged, step=self.step), z, stage(_corrected, self.coarse, target), level)
         for weight in (first, *others):
             z = smoothed(z, weight)
         return z

@@ -22,7 +22,7 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.solve._one_voxel_further import Axes, shifted
+from lithax.solve._one_voxel_further import Axes, neighbours, shifted
 from lithax.solve._spares import into_spare
 from lithax.typing import Array
 
@@ -73,7 +73,10 @@ class MacOperator(eqx.Module):
 
 def _viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> Array:
     """A v for one component, also where v's face carries no flow."""
-    across = [weights[e] * (shifted(v, e, 1, wrap[e]) + shifted(v, e, -1, wrap[e])) for e in range(3)]
+    across = []
+    for e in range(3):
+        below, above = neighbours(v, e, wrap[e])
+        across.append(weights[e] * (above + below))
     sides = across[1] + across[2]
     return diagonal * v - across[0] - (sides if half is None else half * sides)
 

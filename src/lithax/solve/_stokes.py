@@ -23,9 +23,10 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.arrays import fence, is_traced, settled
+from lithax.arrays import fence, is_traced, settled, stage
 from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle, narrowed, pressure_level
 from lithax.solve._mac import Fields, MacOperator
+from lithax.solve._one_voxel_further import PartedAxis
 from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
@@ -42,25 +43,45 @@ class Preconditioner(eqx.Module):
 
     def __call__(self, r: Fields, spares: Spares | None = None) -> Fields:
         """Return z ≈ K⁻¹ r; the arrays of `r` are used up where there are spares."""
-        operator, u = self.operator, []
+        relaxed, pressure, corrected = Preconditioner.relaxed, Preconditioner.pressure_for, Preconditioner.corrected
+        if isinstance(self.operator.wrap[0], PartedAxis) and not is_traced(r[0]):
+            relaxed, pressure, corrected = _relaxed, _pressure, _corrected
+        u = []
         for d in range(3):
-            u.append(self.relaxed(r[d], d, spares))
+            u.append(settled(relaxed(self, r[d], d, spares)))
             give(spares, r[d])
-        excess = fence(subtract(operator.divergence(u, spare_of(spares, r[3])), r[3]))
-        give(spares, r[3])
-        p = fence(combine(self.pressure(excess, self.schur, spares), self.damping, excess))
-        give(spares, excess)
+        p = settled(pressure(self, tuple(u), r[3], spares))
         for d in range(3):  # one after the other: only one cycle's fields at a time
-            slope = fence(operator.gradient_of(p, d, spare_of(spares, p)))
-            response = self.relaxed(slope, d, spares)
-            u[d] = fence(subtract(u[d], response))
-            give(spares, slope, response)
+            u[d] = settled(corrected(self, u[d], p, d, spares))
         return (*u, p)
+
+    def pressure_for(self, u: Fields, r: Array, spares: Spares | None = None) -> Array:
+        """Return (c + P_S) (Gᵀ u − r); `r` is used up where there are spares."""
+        excess = stage(subtract, self.operator.divergence(u, spare_of(spares, r)), r)
+        give(spares, r)
+        p = stage(combine, self.pressure(excess, self.schur, spares), self.damping, excess)
+        give(spares, excess)
+        return p
+
+    def corrected(self, u: Array, p: Array, component: int, spares: Spares | None = None) -> Array:
+        """Return u − P_A G p for one component."""
+        slope = settled(self.operator.gradient_of(p, component, spare_of(spares, p)))
+        response = self.relaxed(slope, component, spares)
+        u = stage(subtract, u, response)
+        give(spares, slope, response)
+        return u
 
     def relaxed(self, r: Array, component: int, spares: Spares | None = None) -> Array:
         """P_A r for one component."""
         level = velocity_level(self.operator, component)
         return self.velocity[component](r, level, spares)
+
+
+# Over devices each is one program: programs are waited for (`settled`), and whoever waits prepares
+# none.
+_relaxed = jax.jit(Preconditioner.relaxed, static_argnums=2)
+_pressure = jax.jit(Preconditioner.pressure_for)
+_corrected = jax.jit(Preconditioner.corrected, static_argnums=3)
 
 
 def velocity_level(operator: MacOperator, component: int) -> VelocityLevel:
