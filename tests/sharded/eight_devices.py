@@ -19,10 +19,11 @@ from lithax import arrays, runtime
 from lithax.chunked._device_turns import DeviceTurns
 from lithax.errors import MemoryLimitError
 from lithax.sharded import ShardedGrid, exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
+from lithax.solve import _parts as parts_of
 from lithax.solve._flow_medium import walls_of
 from lithax.solve._flow_resolution import breakthrough_diameter
 from lithax.solve._mac_walls import HostLines
-from lithax.solve._one_voxel_further import PartedAxis, shifted
+from lithax.solve._one_voxel_further import PartedAxis, neighbours, shifted
 from lithax.solve._part_percolation import percolation_of_parts
 from lithax.solve._percolation import percolation
 from lithax.solve._permeability_over_devices import walls_over_devices
@@ -417,6 +418,27 @@ def test_conduction_on_eight_devices_is_that_of_one(options, monkeypatch):
     same_fields(found, alone, field > 0, x.sharding)
 
 
+def test_pore_spaces_on_eight_devices_have_weights_in_bytes(monkeypatch):
+    """Four devices in a row, of which only the ends lack a neighbour; filler along x and y."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape = (13, 11, 8)
+    rock = np.random.default_rng(6).random(shape) < 0.6
+    x = lx.shard(lx.from_array(rock), make_mesh((4, 2, 1)))
+    levels_of, kinds = parts_of.levels_of, []
+
+    def noted(parts, fields):
+        kinds.append(fields[0].dtype)
+        return levels_of(parts, fields)
+
+    monkeypatch.setattr(parts_of, "levels_of", noted)
+    for options in ({}, {"gradient": True}):
+        alone = lx.solve.conductivity(rock, spacing=2.5, tolerance=1e-6, **options)
+        found = lx.solve.conductivity(x, spacing=2.5, shape=shape, tolerance=1e-6, **options)
+        np.testing.assert_allclose(found.value, alone.value, rtol=1e-6)  # sums in another order
+        np.testing.assert_array_equal(found.iterations, alone.iterations)
+    assert kinds == [np.int8, np.float32]
+
+
 def same_fields(found, alone, conducts, sharding):
     """Numbers for a drop of one, to single precision; where nothing conducts there is no potential."""
     for name, atol in (("gradient", 1e-6), ("potential", 1e-5), ("flux", 1e-5), ("currents", 1e-5)):
@@ -628,17 +650,23 @@ def test_permeability_over_devices_refuses_what_it_lacks():
 
 
 @pytest.mark.parametrize("periodic", [False, True])
-@pytest.mark.parametrize("n", [8, 9, 13])
-def test_one_voxel_further_is_that_of_the_whole(n, periodic):
+@pytest.mark.parametrize(
+    ("n", "devices"), [(8, (8, 1, 1)), (9, (8, 1, 1)), (13, (8, 1, 1)), (6, (2, 2, 2)), (5, (2, 2, 2))]
+)
+def test_one_voxel_further_is_that_of_the_whole(n, devices, periodic):
     """With filler, within a part and in parts of its own; what stands in the filler means nothing."""
-    grid = ShardedGrid((n, 2, 3), make_mesh((8, 1, 1)))
+    grid = ShardedGrid((n, 2, 3), make_mesh(devices))
     values = np.random.default_rng(n).random(grid.shape).astype("f4")
-    for step in (-1, 1):
-        further = jax.jit(partial(shifted, axis=0, step=step, wrap=PartedAxis(grid, 0, periodic)))
+    placed, wrap = grid.load(values), PartedAxis(grid, 0, periodic)
+    both = jax.jit(partial(neighbours, axis=0, wrap=wrap))(placed)
+    for step, found in zip((-1, 1), both, strict=True):
+        further = jax.jit(partial(shifted, axis=0, step=step, wrap=wrap))(placed)
         expected = np.roll(values, -step, 0)
         if not periodic:
             expected[-1 if step == 1 else 0] = 0
-        np.testing.assert_array_equal(np.asarray(further(grid.load(values)))[:n], expected)
+        inside = tuple(slice(0, k) for k in grid.shape)
+        np.testing.assert_array_equal(np.asarray(further)[inside], expected)
+        np.testing.assert_array_equal(np.asarray(found)[inside], expected)
 
 
 def test_walls_over_devices_are_those_in_memory():

@@ -195,8 +195,10 @@ class _Solve:
         )
         return [level_note(level, joined.total / cells, joined.percolating / cells, axis)]
 
-    def _laid_out(self, run: Run, levels: Any) -> parts_of.Parts:
-        """Return the grid and the levels of a solve: those of the image, or with its reservoirs."""
+    def _laid_out(self, run: Run, levels: Any, geometry: tuple[float, float, float]) -> parts_of.Parts:
+        """Return the grid and the levels of a solve: those of the image, or with its reservoirs;
+        `geometry` as in `Parts`.
+        """
         grid, axis = self.voxels.grid, run.axis
         if run.reservoir:
             assert axis is not None
@@ -204,18 +206,30 @@ class _Solve:
             levels = plan_levels((x, y, z), _in_order(run, run.settings.strengths))
             grid = ShardedGrid((x, y, z), grid.mesh, levels[3], offset_along(axis, 1))
         return parts_of.plan_parts(
-            grid, levels, self.boundaries.periodic(axis or 0), self.boundaries.held(axis or 0),
-            _in_order(run, run.geometry), axis, self.boundaries.linear,
+            grid, levels, self.boundaries.periodic(axis or 0), self.boundaries.held(axis or 0), geometry, axis,
+            self.boundaries.linear,
         )  # fmt: skip
+
+    def _in_bytes(self, run: Run) -> bool:
+        """Whether weights are whole numbers, times the geometry, and nothing but the value is asked
+        for.
+        """
+        medium = self.voxels.medium
+        plain = medium.data.dtype == bool and medium.table is None
+        return plain and run.of_cubes() and not (self.wants_gradient or self.fields)
 
     def _solved(self, run: Run, keep: Any, levels: Any, scale: np.ndarray, inside: Any, image: Any) -> Any:
         voxels, dtype = self.voxels, scale.dtype
-        parts = self._laid_out(run, levels)
-        shares = {
-            start: (device, np.where(keep[start], voxels.conductivity(v) / scale, 0).astype(dtype))
-            for start, device, v in voxels.pieces()
-        }
-        own = voxels.put(shares)
+        if self._in_bytes(run):
+            parts, unit = self._laid_out(run, levels, (1.0, 1.0, 1.0)), run.geometry[0]
+            shares = {start: (device, keep[start].astype(np.int8)) for start, device, _ in voxels.pieces()}
+        else:
+            parts, unit = self._laid_out(run, levels, _in_order(run, run.geometry)), 1.0
+            shares = {
+                start: (device, np.where(keep[start], voxels.conductivity(v) / scale, 0).astype(dtype))
+                for start, device, v in voxels.pieces()
+            }
+        own = voxels.placed(shares, next(iter(shares.values()))[1].dtype if shares else dtype)
         if run.reservoir:
             assert run.axis is not None
             section = None
@@ -227,7 +241,7 @@ class _Solve:
         conductivities = (own,)
         hierarchy = parts_of.levels_of(parts, conductivities)
         rows = np.asarray([_in_order(run, row) for row in run.drives], dtype)
-        potentials, ended = [], []
+        potentials, ended, power = [], [], None
         for number, row in enumerate(rows):
             settings = (parts, row.tolist(), float(scale), voxels.world.count)
             look = self.watch.start(run, number, (v for _, v in shares.values()), settings)
@@ -238,9 +252,12 @@ class _Solve:
                 return parts_of.advance(parts, hierarchy, row, self.tolerances, state)
 
             state = loop(take, state, self.most, look)
-            ended.append(jax.tree.map(np.asarray, parts_of.stats_of(parts, hierarchy, row, state)))
+            stats, power = jax.device_get(parts_of.stats_of(parts, hierarchy, row, state))
+            ended.append(stats)
             potentials.append(state.u)
-        matrix = jnp.asarray(np.asarray(parts_of.energies(parts, hierarchy, rows, tuple(potentials))))
+        if len(rows) > 1:
+            power = parts_of.energies(parts, hierarchy, rows, tuple(potentials))
+        matrix = jnp.asarray(unit * np.asarray(power).reshape(len(rows), len(rows)))
         slopes = (
             self._slopes(parts, conductivities, run, rows, potentials, matrix, scale) if self.wants_gradient else []
         )

@@ -89,6 +89,7 @@ def step(
     product = layout.dot(state.r, z)
     beta = share_kept(state, product)
     q = stage(lambda z, q: z + beta * q, z, state.q)
+    q = operator.layout.exchanged(q)
     image = stage(operator, q)
     alpha, after = advanced(state, product, beta, layout.dot(q, image))
     u, r = state.u + alpha * q, state.r - alpha * image

@@ -9,11 +9,15 @@ Weights that are whole numbers, as those of a pore space of cubic voxels, may be
 as long as what it reads from memory, and that is the weights more than anything else.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lithax.arrays import stage
 from lithax.solve._layout import AbstractLayout, Layout
 
 
@@ -67,12 +71,12 @@ class FaceOperator(eqx.Module):
         """Return K v in padded form; ghost cells of the result mean nothing along periodic axes,
         and are zero along x.
         """
-        return self.layout.widened(self.flat(self.layout.filled(v)))
+        return self.layout.widened(self.flat(self.layout.seen(v)))
 
     def residual(self, v: jax.Array, b: jax.Array) -> jax.Array:
         """Return b − K v in padded form."""
         lay = self.layout
-        return lay.widened(lay.shifted(b, 0, 0) - self.flat(lay.filled(v)))
+        return lay.widened(lay.shifted(b, 0, 0) - self.flat(lay.seen(v)))
 
     def scaled(self, r: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return weight · D⁻¹ r: one step of Jacobi's method from zero."""
@@ -82,7 +86,7 @@ class FaceOperator(eqx.Module):
     def relaxed(self, v: jax.Array, b: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return v + weight · D⁻¹ (b − K v): one step of Jacobi's method."""
         lay = self.layout
-        return self.moved(lay.filled(v), lay.shifted(b, 0, 0), weight)
+        return self.moved(lay.seen(v), lay.shifted(b, 0, 0), weight)
 
     def moved(self, v: jax.Array, b: jax.Array, weight: float | jax.Array) -> jax.Array:
         """Return the same of filled `v` and flat `b`."""
@@ -97,6 +101,11 @@ class FaceOperator(eqx.Module):
 
 residual, scaled, relaxed = (jax.jit(f) for f in (FaceOperator.residual, FaceOperator.scaled, FaceOperator.relaxed))
 """The methods as functions of an operator, which `stage` traces once for all of one shape."""
+
+
+def asked(method: Callable[..., jax.Array], operator: FaceOperator, v: jax.Array, *more: Any) -> jax.Array:
+    """Return what one of them makes of `v`, as a stage; other devices are asked before."""
+    return stage(method, operator, operator.layout.exchanged(v), *more)
 
 
 def face_operator(

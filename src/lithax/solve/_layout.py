@@ -43,6 +43,18 @@ class AbstractLayout(eqx.Module):
         """Make the ghost cells right."""
 
     @abstractmethod
+    def exchanged(self, v: jax.Array) -> jax.Array:
+        """Make the ghost cells right that other devices must be asked for: before a stage
+        (`lithax.arrays.stage`), which would copy the array to write into it.
+        """
+
+    @abstractmethod
+    def seen(self, v: jax.Array) -> jax.Array:
+        """Return what `exchanged` returned with the rest of its ghost cells right, as the first
+        thing of a stage.
+        """
+
+    @abstractmethod
     def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """Return the sum of products over all cells of the grid, in the type of `a`."""
 
@@ -124,6 +136,14 @@ class Layout(AbstractLayout):
             elif self.held[axis] and axis > 0:  # along x they are zero already
                 v = jnp.pad(v[tuple(inner)], [(int(a == axis), int(a == axis)) for a in range(3)])
         return v
+
+    def exchanged(self, v: jax.Array) -> jax.Array:
+        """Return the array as it is: there is nobody to ask."""
+        return v
+
+    def seen(self, v: jax.Array) -> jax.Array:
+        """Make the ghost cells right, which the compiler joins to what reads them."""
+        return self.filled(v)
 
     def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """Return the sum of products over the cells, in the type of `a`."""

@@ -36,7 +36,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, stage
 from lithax.grid import Index
-from lithax.solve._face_operator import FaceOperator, padded_faces, real, relaxed, residual, scaled
+from lithax.solve._face_operator import FaceOperator, asked, padded_faces, real, relaxed, residual, scaled
 from lithax.solve._layout import AbstractLayout
 
 OVER = 1.8
@@ -91,7 +91,7 @@ class Multigrid(eqx.Module):
             return layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape))
         z = smoothed_from_zero(operator, r, self.weights[level])
         step, coarse = self.steps[level], self.levels[level + 1]
-        e = self._below(stage(residual, operator, z, r), level)
+        e = self._below(asked(residual, operator, z, r), level)
         z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
         return smoothed(operator, z, r, self.weights[level])
 
@@ -104,7 +104,7 @@ class Multigrid(eqx.Module):
 
     def _visited(self, r: jax.Array, level: int) -> jax.Array:
         def visit(_: Any, e: jax.Array) -> jax.Array:
-            return e + self._cycle(stage(residual, self.levels[level], e, r), level)
+            return e + self._cycle(asked(residual, self.levels[level], e, r), level)
 
         return lax.fori_loop(0, self.visits[level], visit, jnp.zeros_like(r))
 
@@ -119,10 +119,10 @@ def smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Sequen
     """Return the same, with `z` as the first guess."""
     if len(weights) <= 2:
         for weight in weights:
-            z = stage(relaxed, operator, z, r, weight)
+            z = asked(relaxed, operator, z, r, weight)
         return z
     steps = jnp.asarray(weights, z.dtype)  # a loop, so that the program does not grow with the steps
-    return lax.fori_loop(0, len(weights), lambda n, z: stage(relaxed, operator, z, r, steps[n]), z)
+    return lax.fori_loop(0, len(weights), lambda n, z: asked(relaxed, operator, z, r, steps[n]), z)
 
 
 def multigrid(

@@ -6,6 +6,8 @@ grid lie filler cells; whatever is computed holds zeros there. The weight of the
 held axis is that of the lower face of the first filler cell, so a held axis has at least one.
 """
 
+import math
+
 import equinox as eqx
 import jax
 from jax import lax
@@ -60,10 +62,15 @@ class PartLayout(AbstractLayout):
 
     def pad(self, cells: jax.Array) -> jax.Array:
         """Put zeros around the cells, and into the filler."""
-        return self.surrounded(jnp.where(self.valid(), cells, 0))
+        for axis in range(3):
+            if self.counts[axis] * self.shape[axis] > self.whole[axis]:
+                cells = jnp.where(self.positions(axis) < self.whole[axis], cells, 0)
+        return self.surrounded(cells)
 
     def surrounded(self, cells: jax.Array) -> jax.Array:
         """Put zeros around the cells, the filler among them."""
+        if self.ghosts == (1, 0, 0):
+            return between_zeros(cells, self.padded)
         return jnp.pad(cells, [(g, g) for g in self.ghosts])
 
     def filled(self, v: jax.Array) -> jax.Array:
@@ -73,6 +80,14 @@ class PartLayout(AbstractLayout):
         for axis in range(3):
             if self.periodic[axis] or self.counts[axis] > 1:
                 v = self._with_neighbours(v, axis)
+        return v
+
+    def exchanged(self, v: jax.Array) -> jax.Array:
+        """Make the ghost cells right, in place if nobody else reads the array."""
+        return self.filled(v)
+
+    def seen(self, v: jax.Array) -> jax.Array:
+        """Return the array as it is: all its ghost cells were exchanged."""
         return v
 
     def _with_neighbours(self, v: jax.Array, axis: int) -> jax.Array:
@@ -92,11 +107,16 @@ class PartLayout(AbstractLayout):
             up = [(k, (k + 1) % (owner + 1)) for k in range(owner + 1)]
         else:
             up = [(k, k + 1) for k in range(count - 1)]
-        if count > 1 and name is not None:
+        if count == 1 or name is None:
+            low, high = last, first
+        elif count == 2 and not self.periodic[axis]:
+            # Each has one neighbour: one message instead of two that wait for each other.
+            below = lax.axis_index(name) == 0
+            seen = lax.ppermute(jnp.where(below, last, first), name, [(0, 1), (1, 0)])
+            low, high = jnp.where(below, 0, seen), jnp.where(below, seen, 0)
+        else:
             low = lax.ppermute(last, name, up)
             high = lax.ppermute(first, name, [(b, a) for a, b in up])
-        else:
-            low, high = last, first
         v = lax.dynamic_update_slice_in_dim(v, low, 0, axis)
         return lax.dynamic_update_slice_in_dim(v, high, above, axis)
 
@@ -122,16 +142,34 @@ class PartLayout(AbstractLayout):
         """Return what `shifted` returns in the shape of the padded array, zeros in ghost cells and
         filler.
         """
-        v = between_zeros(flat, self.padded)
+        return between_zeros(self._masked(flat.reshape(self.shape[0], -1), self.held), self.padded)
+
+    def once(self, rows: jax.Array) -> jax.Array:
+        """Return what is known of the lower faces of all cells, by layers along x, with each face
+        of the grid once and zeros elsewhere.
+        """
+        return self._masked(rows, (False, False, False))  # held ends are lower faces of filler
+
+    def _masked(self, rows: jax.Array, held: tuple[bool, bool, bool]) -> jax.Array:
+        """Put zeros into ghost cells along y and z and into filler that weights join to the
+        grid.
+        """
+        along, across = [], []
         for axis, n in enumerate(self.whole):
-            # Filler that no weight joins to the grid holds zeros anyway.
-            beyond = self.counts[axis] * self.shape[axis] > n and (self.held[axis] or self.periodic[axis])
-            if beyond or (axis > 0 and self.ghosts[axis]):
-                ghost, position = self.ghosts[axis], self.positions(axis, padded=True)
-                own = jnp.arange(self.padded[axis]).reshape(_along(axis))
-                inside = (own >= ghost) & (own < ghost + self.shape[axis]) & (position < n)
-                v = jnp.where(inside, v, 0)
-        return v
+            beyond = self.counts[axis] * self.shape[axis] > n and (held[axis] or self.periodic[axis])
+            ghost = self.ghosts[axis] if axis > 0 else 0
+            if beyond or ghost:
+                position = self.positions(axis, padded=axis > 0)
+                own = jnp.arange(position.size).reshape(position.shape)
+                inside = (own >= ghost) & (own < ghost + self.shape[axis])
+                (across if axis else along).append(inside & (position < n) if beyond else inside)
+        # Products: the compiler's loop stays one of vectors.
+        for inside in along:
+            rows = rows * inside.reshape(-1, 1).astype(rows.dtype)
+        if across:
+            plane = jnp.broadcast_to(math.prod(across), (1, *self.padded[1:]))
+            rows = rows * plane.reshape(1, -1).astype(rows.dtype)
+        return rows
 
     def joined(self, cells: jax.Array, coarse: AbstractLayout) -> jax.Array:
         """Return aggregates of this device's cells as the coarser level keeps them: on each device
@@ -142,7 +180,7 @@ class PartLayout(AbstractLayout):
     def collected(self, cells: jax.Array, shape: Index) -> jax.Array:
         """Return what all devices hold, up to a shape."""
         for axis, name in enumerate(self.names):
-            if name is not None:
+            if name is not None and self.counts[axis] > 1:
                 cells = lax.all_gather(cells, name, axis=axis, tiled=True)
         x, y, z = shape
         return cells[:x, :y, :z]

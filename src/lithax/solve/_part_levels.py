@@ -12,12 +12,12 @@ from jax import numpy as jnp
 
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
-from lithax.solve._face_operator import FaceOperator, padded_faces
+from lithax.solve._face_operator import FaceOperator, padded_faces, real
 from lithax.solve._layout import AbstractLayout, Layout
 from lithax.solve._multigrid import OVER, coarsened, coarsening, summed
 from lithax.solve._part_layout import PartLayout
 
-REPLICATED = 32**3
+REPLICATED = 300_000
 """At how many cells a level is kept by every device as a whole."""
 
 
@@ -61,7 +61,7 @@ def _aggregate_faces(operator: FaceOperator, axis: int, step: tuple[bool, bool, 
     """Return the weights of the lower faces of a device's aggregates, as `coarsened` does."""
     fine = operator.layout
     assert isinstance(fine, PartLayout)
-    c, n, ghost = operator.faces[axis], fine.shape[axis], fine.ghosts[axis]
+    c, n, ghost = real(operator.faces[axis]), fine.shape[axis], fine.ghosts[axis]
     window = [slice(g, g + m) for g, m in zip(fine.ghosts, fine.shape, strict=True)]
     if step[axis]:
         window[axis] = slice(ghost, ghost + n, 2)

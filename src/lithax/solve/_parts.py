@@ -5,6 +5,9 @@ The equations are those of `_conduction_problem`, the cycle and the step those o
 Everything is said of the lower faces of a device's own cells; the upper end faces of a held axis
 are lower faces of filler cells. Fine levels lie over the devices; levels of few cells are kept by
 every device as a whole, which costs less than to ask the others.
+
+The ghost cells of u are right from the beginning to the end: a step adds a direction whose ghost
+cells were exchanged.
 """
 
 from collections.abc import Callable
@@ -16,13 +19,14 @@ import jax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
+from lithax.arrays import stage
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._conduction_problem import harmonic_mean, lost_power, spread, symmetric, typical_spread
 from lithax.solve._conduction_solve import Spread, Stats, Tolerances, ended
 from lithax.solve._conjugate_gradients import State, start, step
 from lithax.solve._face_operator import FaceOperator
-from lithax.solve._layout import AbstractLayout, between_zeros
+from lithax.solve._layout import AbstractLayout, between_zeros, summed_apart
 from lithax.solve._multigrid import Multigrid, pseudo_inverse, smoothing, visits_of
 from lithax.solve._part_layout import PartLayout
 from lithax.solve._part_levels import coarser_part, part_layouts
@@ -78,11 +82,19 @@ def plan_parts(
     return Parts(grid, part_layouts(grid, levels, periodic, held), levels[1], geometry, axis, linear)
 
 
-def _flat_positions(layout: PartLayout, axis: int) -> jax.Array:
-    """Return where the cells that `shifted` returns lie along an axis, flat."""
+def _rows(layout: PartLayout, v: jax.Array, axis: int, steps: int) -> jax.Array:
+    """Return what `shifted` returns by layers along x: what depends on the place along an axis is
+    then a column or a row, which the compiler's loops need not work out for every cell.
+    """
+    return layout.shifted(v, axis, steps).reshape(layout.shape[0], -1)
+
+
+def _places(layout: PartLayout, axis: int) -> jax.Array:
+    """Return where `_rows` lie along an axis: a column along x, a row along y and z."""
+    if axis == 0:
+        return layout.positions(0).reshape(-1, 1)
     _, y, z = layout.padded
-    place = layout.positions(axis, padded=axis > 0)
-    return jnp.broadcast_to(place, (layout.shape[0], y, z)).reshape(-1)
+    return jnp.broadcast_to(layout.positions(axis, padded=True), (1, y, z)).reshape(1, -1)
 
 
 def _face_weights(parts: Parts, fields: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -90,67 +102,80 @@ def _face_weights(parts: Parts, fields: tuple[jax.Array, ...]) -> tuple[jax.Arra
     axis.
     """
     layout = parts.layout
-    faces = []
-    for axis in range(3):
-        s = fields[axis % len(fields)]
-        below, here = layout.shifted(s, axis, -1), layout.shifted(s, axis, 0)
-        c, place = harmonic_mean(below, here), _flat_positions(layout, axis)
+
+    def along(axis: int, s: jax.Array) -> jax.Array:
+        below, here = _rows(layout, s, axis, -1), _rows(layout, s, axis, 0)
+        whole = s.dtype == jnp.int8  # 0 and 1
+        c, place = below * here if whole else harmonic_mean(below, here), _places(layout, axis)
         if layout.held[axis]:
             c = jnp.where(place == 0, 2 * here, jnp.where(place == layout.whole[axis], 2 * below, c))
         elif not layout.periodic[axis]:
             c = jnp.where(place == 0, 0, c)  # in memory the row before lies there
-        faces.append(layout.filled(between_zeros(parts.geometry[axis] * c, layout.padded)))
-    return faces[0], faces[1], faces[2]
+        return between_zeros(c if whole else parts.geometry[axis] * c, layout.padded)
+
+    x, y, z = (layout.filled(stage(partial(along, axis), fields[axis % len(fields)])) for axis in range(3))
+    return x, y, z
 
 
 def _drop(layout: PartLayout, steps: jax.Array, u: jax.Array, axis: int, above: int = 0) -> jax.Array:
-    """Return step + Δu on the lower faces, flat, or the upper ones (`above` = 1); `u`: filled."""
-    place = _flat_positions(layout, axis) + above
-    half = (place == 0) | (place == layout.whole[axis]) if layout.held[axis] else False
-    ramp = jnp.where(half, 0.5, 1.0).astype(u.dtype) * steps[axis]
-    return layout.shifted(u, axis, above) - layout.shifted(u, axis, above - 1) + ramp
+    """Return step + Δu in rows, on the lower faces or the upper ones (`above` = 1); `u`: filled."""
+    change = _rows(layout, u, axis, above) - _rows(layout, u, axis, above - 1)
+    return change + _ramp(layout, steps, axis, above, u.dtype)
+
+
+def _ramp(layout: PartLayout, steps: jax.Array, axis: int, above: int, dtype: Any) -> jax.Array:
+    """Return the step over the lower faces, or the upper ones: a column or a row."""
+    place = _places(layout, axis) + above
+    half = (place == 0) | (place == layout.whole[axis]) if layout.held[axis] else jnp.zeros_like(place, bool)
+    return jnp.where(half, 0.5, 1.0).astype(dtype) * steps[axis]
 
 
 def _right_hand_side(layout: PartLayout, faces: Any, steps: jax.Array) -> jax.Array:
-    nothing = jnp.zeros(layout.padded, faces[0].dtype)
-    b = jnp.zeros(layout.shape[0] * layout.strides[0], nothing.dtype)
+    b = jnp.zeros((), steps.dtype)
     for axis in range(3):
-        b = b + layout.shifted(faces[axis], axis, 1) * _drop(layout, steps, nothing, axis, 1)
-        b = b - layout.shifted(faces[axis], axis, 0) * _drop(layout, steps, nothing, axis)
+        for above, sign in ((1, 1), (0, -1)):
+            b = b + sign * _rows(layout, faces[axis], axis, above) * _ramp(layout, steps, axis, above, b.dtype)
     return layout.widened(b)
 
 
-def _on_faces(layout: PartLayout, flat: jax.Array, axis: int) -> jax.Array:
-    """Return what is known of the lower faces in the shape of the cells, each face of the grid once
-    and zeros elsewhere.
-    """
-    _, y, z = layout.padded
-    window = tuple(slice(g, g + n) for g, n in zip((0, *layout.ghosts[1:]), layout.shape, strict=True))
-    own = flat.reshape(layout.shape[0], y, z)[window]
-    last = layout.whole[axis] + int(layout.held[axis])
-    return jnp.where((layout.positions(axis) < last) & layout.across(axis), own, 0)
-
-
 def _energy(layout: PartLayout, faces: Any, one: Any, u: jax.Array, other: Any, v: jax.Array) -> jax.Array:
-    u, v = layout.filled(u), layout.filled(v)
-    total = jnp.zeros((), u.dtype)
-    for axis in range(3):
-        power = layout.shifted(faces[axis], axis, 0) * _drop(layout, one, u, axis) * _drop(layout, other, v, axis)
-        total = total + layout.total(_on_faces(layout, power, axis))
-    return total
+    """Return Σ c (step + Δu)(step' + Δv) over all faces of the grid; `u` and `v`: filled."""
+
+    def power(x: jax.Array, y: jax.Array, z: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
+        total = jnp.zeros((), u.dtype)
+        for axis, c in enumerate((x, y, z)):
+            drops = _drop(layout, one, u, axis) * _drop(layout, other, v, axis)
+            total = total + layout.once(_rows(layout, c, axis, 0) * drops)
+        return total
+
+    return summed_apart(layout.total, power, *faces, u, v)
 
 
 def _slice_currents(layout: PartLayout, faces: Any, steps: jax.Array, u: jax.Array, axis: int) -> jax.Array:
-    """Return the current through every plane of faces across an axis, on all devices."""
-    current = layout.shifted(faces[axis], axis, 0) * _drop(layout, steps, layout.filled(u), axis)
-    others = tuple(a for a in range(3) if a != axis)
-    with jax.enable_x64(True):
-        sums = layout.gathered(jnp.sum(_on_faces(layout, current, axis).astype(jnp.float64), others))
-        present = [c for c, name in zip(layout.counts, layout.names, strict=True) if name is not None]
-        where = [a for a, name in enumerate(layout.names) if name is not None]
-        sums = sums.reshape(*present, layout.shape[axis])
-        sums = jnp.sum(sums, tuple(k for k, a in enumerate(where) if a != axis)).reshape(-1)
-    return sums[: layout.whole[axis] + int(layout.held[axis])].astype(u.dtype)
+    """Return the current through every plane of faces across an axis, on all devices; `u`:
+    filled.
+    """
+
+    def along(c: jax.Array, u: jax.Array) -> jax.Array:
+        return layout.once(_rows(layout, c, axis, 0) * _drop(layout, steps, u, axis))
+
+    def through_planes(current: jax.Array) -> jax.Array:
+        with jax.enable_x64(True):
+            if axis == 0:
+                sums = jnp.sum(current.astype(jnp.float64), 1)
+            else:
+                _, y, z = layout.padded
+                sums = jnp.sum(current.astype(jnp.float64), 0).reshape(y, z)
+                ghost = layout.ghosts[axis]
+                sums = jnp.sum(sums, 2 - axis)[ghost : ghost + layout.shape[axis]]
+            sums = layout.gathered(sums)
+            present = [c for c, name in zip(layout.counts, layout.names, strict=True) if name is not None]
+            where = [a for a, name in enumerate(layout.names) if name is not None]
+            sums = sums.reshape(*present, layout.shape[axis])
+            sums = jnp.sum(sums, tuple(k for k, a in enumerate(where) if a != axis)).reshape(-1)
+        return sums[: layout.whole[axis] + int(layout.held[axis])].astype(u.dtype)
+
+    return through_planes(stage(along, faces[axis], u))
 
 
 def _imbalance(
@@ -197,7 +222,7 @@ def levels_of(parts: Parts, fields: tuple[jax.Array, ...]) -> Levels:
         The problem.
     fields
         Conductivities on the grid, zero in the filler and where a voxel takes no part: one, or one
-        for each axis.
+        for each axis. One of bytes, 0 and 1, gives weights in bytes, for a geometry of ones.
     """
 
     def make(*fields: jax.Array) -> Any:
@@ -243,18 +268,19 @@ def advance(parts: Parts, levels: Levels, steps: jax.Array, tolerances: Toleranc
 
 
 @partial(jax.jit, static_argnums=0)
-def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State) -> Stats:
-    """Return how a solve ended."""
+def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State) -> tuple[Stats, jax.Array]:
+    """Return how a solve ended, and the power: the current for a drop of one."""
 
-    def make(faces: Any, steps: jax.Array, state: State) -> Stats:
+    def make(faces: Any, steps: jax.Array, state: State) -> tuple[Stats, jax.Array]:
         layout, u = parts.layout, state.u
         power = _energy(layout, faces, steps, u, steps, u)
         current = _energy(layout, faces, steps, u, steps, jnp.zeros_like(u))
         own = _energy(layout, faces, jnp.zeros_like(steps), u, jnp.zeros_like(steps), u)
-        return ended(state, power, current, own, _imbalance(parts, faces, steps, u, state.r))
+        return ended(state, power, current, own, _imbalance(parts, faces, steps, u, state.r)), power
 
     into = ((parts.own,) * 3, PartitionSpec(), _state_specs(parts))
-    return parts.run(make, into, levels[0][0], steps, state, out=Stats(*[PartitionSpec()] * 5))
+    same = PartitionSpec()
+    return parts.run(make, into, levels[0][0], steps, state, out=(Stats(*[same] * 5), same))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -284,7 +310,6 @@ def slopes(
 
     def make(steps: jax.Array, u: jax.Array, other: jax.Array, v: jax.Array, *fields: jax.Array) -> Any:
         layout = parts.layout
-        u, v = layout.filled(u), layout.filled(v)
         around = tuple(layout.filled(layout.pad(s)) for s in fields)
         drops = [
             [_drop(layout, steps, u, axis, above) * _drop(layout, other, v, axis, above) for above in (0, 1)]
@@ -296,8 +321,8 @@ def slopes(
             total = jnp.zeros((), u.dtype)
             for axis in range(3):
                 s, mine, n = around[axis % len(around)], own[axis % len(own)], layout.whole[axis]
-                below, above = layout.shifted(s, axis, -1), layout.shifted(s, axis, 1)
-                here, place = layout.shifted(mine, axis, 0), _flat_positions(layout, axis)
+                below, above = _rows(layout, s, axis, -1), _rows(layout, s, axis, 1)
+                here, place = _rows(layout, mine, axis, 0), _places(layout, axis)
                 lower, upper = harmonic_mean(below, here), harmonic_mean(here, above)
                 if layout.held[axis]:
                     lower, upper = jnp.where(place == 0, 2 * here, lower), jnp.where(place == n - 1, 2 * here, upper)
@@ -341,11 +366,11 @@ def current_density(
 
     def make(faces: Any, steps: jax.Array, u: jax.Array, scales: jax.Array) -> Any:
         layout = parts.layout
-        u, found = layout.filled(u), []
+        found = []
         for axis in range(3):
             both = jnp.zeros((), u.dtype)
             for above in (0, 1):
-                both = both + layout.shifted(faces[axis], axis, above) * _drop(layout, steps, u, axis, above)
+                both = both + _rows(layout, faces[axis], axis, above) * _drop(layout, steps, u, axis, above)
             mean = layout.cells(layout.widened(0.5 * scales[axis] * both))
             found.append(jnp.where(layout.valid(), mean, 0))
         return tuple(found)
