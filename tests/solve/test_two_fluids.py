@@ -34,6 +34,13 @@ def test_parallel_slits(tubes):
     assert "no films" in str(found)
 
 
+def test_voxels_of_an_image_are_as_long_as_it_says(tubes):
+    pores, wide = tubes
+    found = lx.solve.two_fluids(lx.from_array(pores, voxel_length=(1, 2, 1)), [wide])
+    # Slits twice as wide, over the square of the mean voxel length.
+    assert found.permeability == pytest.approx(sum(w**3 for w in WIDTHS) / 144 * 4 / 2 ** (2 / 3), rel=1e-4)
+
+
 def test_states_of_a_drainage_reach_only_the_wide_slit(tubes):
     pores, wide = tubes
     drained = lx.drainage(pores, entry="x-")

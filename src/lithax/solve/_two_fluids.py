@@ -109,11 +109,13 @@ def two_fluids(
     if axis not in AXES:
         raise ValueError(f"axis={axis!r} must be 'x', 'y' or 'z'.")
     space = _booleans(pores, "pores")
+    lengths = {"spacing": pores.frame.voxel_length} if hasattr(pores, "frame") else {}
+    flow, current = lengths | (flow or {}), lengths | (current or {})
     filled = [_booleans(state, f"states[{n}]") & space for n, state in enumerate(_of_shape(states, space.shape))]
-    k = permeability(space, axis=axis, **(flow or {}))
+    k = permeability(space, axis=axis, **flow)
     if not k.value > 0:
         raise ValueError(f"pores do not join the ends along {axis}, so nothing can be relative to their permeability.")
-    saturated = conductivity(space, axis=axis, **(current or {}))
+    saturated = conductivity(space, axis=axis, **current)
     rows, done = [], [bool(k.converged), bool(saturated.converged)]
     for other in filled:
         wet = space & ~other
@@ -127,11 +129,11 @@ def two_fluids(
     )
 
 
-def _value(solve: Any, space: np.ndarray, axis: str, options: dict[str, Any] | None, done: list[bool]) -> float:
+def _value(solve: Any, space: np.ndarray, axis: str, options: dict[str, Any], done: list[bool]) -> float:
     """Return what a solve gives for some voxels, 0 for none, and note whether it converged."""
     if not space.any():
         return 0.0
-    found = solve(space, axis=axis, **(options or {}))
+    found = solve(space, axis=axis, **options)
     done.append(bool(found.converged))
     return float(found.value)
 
