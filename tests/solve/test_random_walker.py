@@ -23,7 +23,7 @@ def dense(grey, seeds, beta, spacing=(1, 1, 1), inside=None):
     inside = np.ones(grey.shape, bool) if inside is None else inside
     g = grey.astype(float)
     g = (g - g[inside].min()) / (g[inside].max() - g[inside].min())
-    factor = beta / (10 * np.where(inside, g, 0).std())
+    factor = beta / (10 * g[inside].std())
     index = np.arange(g.size).reshape(g.shape)
     matrix = np.zeros((g.size, g.size))
     for axis in range(3):
@@ -97,6 +97,17 @@ def test_where_keeps_walkers_in_and_nothing_outside_counts():
     assert made.labels[:4].all()
     assert made.unreached == inside[5:].sum()
     assert str(made.unreached) in str(made)
+
+
+def test_a_region_is_segmented_as_the_same_piece_alone():
+    """The deviation of the grey values is that of the region."""
+    grey, seeds = drawn(labels=2)
+    inside = np.zeros(grey.shape, bool)
+    inside[:4] = True
+    options = {"tolerance": 1e-8, "probabilities": True}
+    within = lx.solve.random_walker(grey, seeds, where=inside, **options)
+    alone = lx.solve.random_walker(grey[:4], seeds[:4], **options)
+    np.testing.assert_allclose(within.probabilities[2][:4], alone.probabilities[2], atol=1e-3)
 
 
 def test_images_come_back_as_images():

@@ -87,7 +87,7 @@ def random_walker(
         two labels.
     beta
         How much walkers shun edges: a step across a difference Δg weighs exp(−β Δg² / (10 σ)) with
-        grey values from 0 to 1 and their standard deviation σ, as in scikit-image.
+        grey values from 0 to 1 and their standard deviation σ within `where`, as in scikit-image.
     where
         Voxels that walkers may enter, as for `chunk_map`; the others get 0.
     spacing
@@ -141,7 +141,7 @@ def random_walker(
     seeds = np.asarray(markers[...]) if hasattr(markers, "frame") else to_numpy(markers)
     names = _labels_of(seeds, inside)
     grey = _scaled(to_numpy(source.array), inside)
-    deviation = float(np.std(grey, dtype=np.float64))
+    deviation = float(np.std(grey if inside is None else grey[inside], dtype=np.float64))
     number = np.searchsorted(names, seeds)
     number = number if inside is None else np.where(inside, number, 0)
     walks = _Walks(
@@ -305,8 +305,9 @@ def _scaled(grey: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
             "image holds values that are not finite; fill the gaps of the scan first, or leave them out with where=."
         )
     low, high = float(taken.min()), float(taken.max())
+    wide = np.float32 if grey.dtype.itemsize <= 2 or grey.dtype == np.float32 else np.float64
     with np.errstate(invalid="ignore", over="ignore"):  # outside there may be anything
-        found = (grey.astype(np.float32) - np.float32(low)) / np.float32((high - low) or 1.0)
+        found = ((grey.astype(wide) - wide(low)) / wide((high - low) or 1.0)).astype(np.float32)
     return found if inside is None else np.where(inside, found, np.float32(0))
 
 
