@@ -186,14 +186,42 @@ BAD = [
     ({"image": np.ones((4, 4, 4), bool), "spacing": (1, 2)}, "positive voxel length"),
     ({"image": np.ones((4, 4, 4), bool), "fluid": 0}, "finite and above 0"),
     ({"image": np.ones((4, 4, 4), "f4"), "reservoir": 2}, "needs fluid="),
+    ({"image": np.ones((4, 4, 4), bool), "reservoir": 10**9}, "may be used"),
+    ({"image": np.zeros((4, 4, 4), int), "values": {0: "5 S/m"}}, "conductivity of 0 is '5 S/m'"),
+    ({"image": np.zeros((4, 4, 4), int), "values": {0: 1j}}, "conductivity of 0 is 1j"),
+    ({"image": np.ones((4, 4, 4), bool), "shape": 4}, "shape=4 must be three numbers"),
+    ({"image": np.ones((4, 4, 4), "f4"), "percolation_at": -1}, "percolation_at=-1"),
+    ({"image": np.ones((4, 4, 4), bool), "x0": np.full((4, 4, 4), np.nan)}, "x0= holds potentials that are not finite"),
+    ({"image": np.ones((4, 4, 4), bool), "checkpoint": __file__}, "is a file"),
+    ({"image": np.ones((4, 4, 4), bool), "segmentation": (np.zeros((4, 4, 4)), np.nan, 1)}, "threshold nan"),
+    ({"image": np.ma.masked_equal(np.eye(4, dtype="f4")[:, :, None] * np.ones(4, "f4"), 0)}, "image is a masked array"),
+    ({"image": np.ones((4, 4, 4), bool), "spacing": "2 S"}, "unit of spacing='S'"),
 ]
 
 
 @pytest.mark.parametrize(("call", "text"), BAD)
 def test_bad_input(call, text):
     call = dict(call)
-    with pytest.raises((ValueError, TypeError), match=text):
+    with pytest.raises((ValueError, TypeError, MemoryError, NotADirectoryError), match=text):
         lx.solve.conductivity(call.pop("image"), **call)
+
+
+@pytest.mark.parametrize("name", ["tolerance", "spacing", "where"])
+def test_what_must_be_known_before_the_solve_is_named_under_a_trace(name):
+    value = jnp.ones((4, 4, 4), bool) if name == "where" else 1e-3
+    with pytest.raises(TypeError, match=f"{name}= is traced"):
+        jax.jit(lambda v: lx.solve.conductivity(jnp.ones((4, 4, 4)), **{name: v}).value)(value)
+    with pytest.raises(ValueError, match="checkpoint= is for the host's loop"):
+        jax.jit(lambda s: lx.solve.conductivity(s, checkpoint="folder").value)(np.ones((4, 4, 4), "f4"))
+
+
+def test_numbers_of_any_form_are_taken(rng):
+    """Byte order, half precision and an empty mask are forms of the same numbers."""
+    field = rng.integers(1, 8, (6, 5, 4)).astype("f4")
+    expected = float(lx.solve.conductivity(field).value)
+    for form in (field.astype(">f4"), np.ma.masked_array(field), jnp.asarray(field, jnp.bfloat16), field.astype("f2")):
+        assert float(lx.solve.conductivity(form).value) == expected
+    assert float(lx.solve.conductivity(field, spacing="2 um").value) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_truncated_solve_says_so(rng):

@@ -110,8 +110,35 @@ def test_subvolumes(field):
     assert "not a reservoir m" in str(table)
     labels = formation_factor_crossplot(table, laboratory=(0.2, 15.0)).get_legend_handles_labels()[1]
     assert labels == [f"{N} voxels", "m = 1.5", "m = 2", "m = 2.5", "laboratory"]
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="that fit into the image: 12 at most"):
         lx.solve.subvolumes(rock, edge=99, pore=0)
+
+
+def test_cubes_without_pore_conduct_what_their_phases_do():
+    labels = np.ones((8, 4, 4), np.uint8)
+    labels[:4, 1:3] = 0
+    table = lx.solve.subvolumes(labels, edge=4, axis="x", pore=0, values={0: 5.0, 1: 0.1}, fluid=5.0)
+    assert table.value == pytest.approx([2.55, 0.1], rel=1e-5)
+    assert table.porosity.tolist() == [0.5, 0.0]
+    assert table.formation_factor[1] == pytest.approx(50, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"edge": 9}, ValueError, "edge=9 must be whole numbers"),
+        ({"edge": 2.5}, ValueError, "edge=2.5 must be"),
+        ({"edge": ()}, ValueError, r"edge=\(\) must be"),
+        ({"edge": 4, "stride": 0}, ValueError, "stride=0 must be"),
+        ({"edge": 4, "pore": 3}, ValueError, "pore=3 is no value of any"),
+        ({"edge": 4, "pore": "0"}, TypeError, "pore='0' must be"),
+        ({"edge": 4, "pore": 0, "where": np.ones((8, 8, 8), bool)}, ValueError, "where= belongs to one solve"),
+        ({"image": np.ones((8, 8), bool), "edge": 4}, TypeError, r"image is of shape \(8, 8\)"),
+    ],
+)
+def test_cubes_that_cannot_be_solved_for(options, error, words):
+    with pytest.raises(error, match=words):
+        lx.solve.subvolumes(**({"image": np.ones((8, 8, 8), np.uint8)} | options))
 
 
 def test_the_command(tmp_path, field):

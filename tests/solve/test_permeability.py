@@ -211,8 +211,18 @@ BAD = [
     (dict(where=np.zeros(SHAPE, bool)), ValueError, "selects no voxel"),
     (dict(where=np.ones((2, 2, 2), bool)), ValueError, "shape"),
     (dict(memory_limit=1000), MemoryError, "GB"),
-    (dict(segmentation=(np.zeros(SHAPE), 50.0)), ValueError, "three things"),
+    (dict(segmentation=(np.zeros(SHAPE), 50.0)), TypeError, "must be .grey levels, threshold, uncertainty."),
     (dict(segmentation=(np.zeros((2, 2, 2)), 50.0, 5.0)), ValueError, "grey levels of shape"),
+    (dict(segmentation=(np.zeros(SHAPE), 50.0, np.nan)), ValueError, "uncertainty nan"),
+    (dict(segmentation=(np.zeros(SHAPE), 50.0, 5.0)), ValueError, "pores are brighter"),
+    (dict(tolerance="1%"), ValueError, "tolerance='1%'"),
+    (dict(area="1 mm2"), ValueError, "area='1 mm2'"),
+    (dict(reservoir=True), ValueError, "reservoir=True"),
+    (dict(reservoir=10**9), MemoryError, "GB"),
+    (dict(shape=4), ValueError, "shape=4"),
+    (dict(porosity={2: 0.1}), ValueError, "porosity.2.=0.1"),
+    (dict(porosity=[0.1]), TypeError, "porosity=.0.1."),
+    (dict(pore="1"), TypeError, "pore='1'"),
     (dict(budget="grid"), ValueError, "in a tuple"),
 ]
 
@@ -229,8 +239,17 @@ def test_bad_images_are_refused(pores):
         lx.solve.permeability(labels)
     with pytest.raises(ValueError, match="no pores"):
         lx.solve.permeability(np.zeros(SHAPE, bool))
-    with pytest.raises(ValueError, match="all pores"):
-        lx.solve.permeability(np.ones(SHAPE, bool))
+    for everything in (np.ones(SHAPE, bool), np.ones(SHAPE, "f4")):
+        with pytest.raises(ValueError, match="all pores"):
+            lx.solve.permeability(everything)
+    with pytest.raises(ValueError, match="holds 0, 1; which"):
+        lx.solve.permeability(labels, pore=7)
+    with pytest.raises(TypeError, match=r"permeability.0.=None"):
+        lx.solve.permeability(labels, pore=1, permeability={0: None})
+    with pytest.raises(ValueError, match="without porous phases"):
+        lx.solve.permeability(labels, pore=1, permeability={0: 0.1}, segmentation=(1 - pores, 0.5, 0.1))
+    with pytest.raises(TypeError, match="masked array"):
+        lx.solve.permeability(np.ma.masked_array(pores * 0.5, pores))
     with pytest.raises(ValueError, match="must be positive"):
         lx.solve.permeability(labels, pore=1, permeability={0: -1.0})
     with pytest.raises(ValueError, match="no voxel_unit"):
@@ -245,6 +264,14 @@ def test_bad_images_are_refused(pores):
         lx.solve.permeability(pores[0])
     with pytest.raises(TypeError, match="complex"):
         lx.solve.permeability(pores * 1j)
+
+
+def test_an_open_channel_in_a_jacket_is_a_duct():
+    """All pore, held back by no-slip sides alone."""
+    duct = lx.solve.permeability(np.ones((4, 16, 16), bool), sides="no_slip")
+    assert float(duct.value) == pytest.approx(0.0351443 * 16**2, rel=0.01)
+    table = lx.solve.subvolumes(np.ones((16, 16, 16), bool), edge=16, axis="x", flow={"sides": "no_slip"})
+    assert table.permeability[0] == pytest.approx(float(duct.value), rel=0.01)
 
 
 def test_what_lies_outside_of_a_region_may_be_anything(pores):

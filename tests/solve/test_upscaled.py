@@ -114,7 +114,11 @@ def test_the_plan_counts_the_largest_solve(rock):
     [
         ({"image": [[1]]}, TypeError, "image is a list"),
         ({"image": np.zeros((4, 4), bool)}, ValueError, "image has shape (4, 4)"),
-        ({"edge": 17}, ValueError, "edge=17 does not fit"),
+        ({"edge": 17}, ValueError, "edge=17 must be whole numbers"),
+        ({"edge": 7.5}, ValueError, "edge=7.5 must be"),
+        ({"edge": (8, 8, 17)}, ValueError, "16 at most"),
+        ({"image": np.ones((16, 16, 16), int), "pore": 7}, ValueError, "pore=7 is no value"),
+        ({"image": np.ones((16, 16, 16), int), "pore": "1"}, TypeError, "pore='1'"),
         ({"edge": 1}, ValueError, "edge=1 must be"),
         ({"edge": (8, 8)}, ValueError, "edge=(8, 8) must be"),
         ({"axis": "w"}, ValueError, "axis='w' must be"),

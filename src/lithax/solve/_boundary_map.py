@@ -9,7 +9,7 @@ from lithax.arrays import is_traced
 from lithax.geometry import Frame
 from lithax.images import from_array
 from lithax.solve._flow_direction import ORDERS, Call, back, solve_direction
-from lithax.solve._flow_input import AXES, FlowInput, read_input, turned
+from lithax.solve._flow_input import AXES, FlowInput, check_walls, read_input, turned
 from lithax.solve._flow_medium import operator_of
 from lithax.solve._flow_problem import FlowProblem, prepare
 from lithax.solve._flow_solve import FlowSettings
@@ -172,6 +172,7 @@ def boundary_map(
         )
     if not isinstance(given.spacing, tuple):
         raise ValueError("spacing is a JAX array; boundary_map() has no derivative: give numbers.")
+    check_walls(given, sides, given.inside is None or bool(given.inside.all()))
     boundaries: tuple[Boundary, Boundary, Boundary] = (
         "pressure" if ends == "pressure" else "periodic", SIDES[sides], SIDES[sides]
     )  # fmt: skip

@@ -10,7 +10,14 @@ import numpy as np
 
 from lithax.arrays import is_traced
 from lithax.runtime import SerialWorld, connected
-from lithax.solve._arguments import check_choice, check_relative_error, check_whole_number, is_wanted
+from lithax.solve._arguments import (
+    check_area,
+    check_choice,
+    check_known,
+    check_relative_error,
+    check_whole_number,
+    is_wanted,
+)
 from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_over_devices import conductivity_over_devices
 from lithax.solve._conduction_setup import AXES, Boundaries, driven_axes, fluid_of
@@ -24,7 +31,7 @@ from lithax.solve._domain import domain_of, within
 from lithax.solve._medium import Medium, conducting_on_host, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._solve_memory import check_memory, memory_allowed, memory_of_conduction
-from lithax.solve._source import read_source, without_filler
+from lithax.solve._source import plain_array, read_source, size_of, without_filler
 from lithax.solve._streamed_memory import not_from_disk, plan_streaming
 from lithax.solve._watch import watch_of
 
@@ -105,7 +112,7 @@ def conductivity(
         Open voxels before and behind the sample, of the conductivity `fluid`; what they add is
         taken off again, and lengths are the sample's.
     spacing
-        Voxel length, one number or one per axis; by default the image's.
+        Voxel length, one number or one per axis, or text such as "2 um"; by default the image's.
     shape
         Of the image, where an array has filler beyond its upper faces, as `lithax.shard` makes it.
     tolerance
@@ -200,12 +207,16 @@ def conductivity(
     >>> round(float(result.formation_factor), 3), round(float(result.tortuosity_factor), 3)
     (2.0, 1.0)
     """
+    _check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir, area, percolation_at)
     boundaries = _boundaries(axis, ends, sides, loading, reservoir)
-    _check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir)
+    check_known(spacing=spacing)
+    image = plain_array(image)
+    if shape is not None and hasattr(image, "shape"):
+        shape = size_of(image, shape)
     whole = boundaries.whole
     if lies_over_devices(without_derivative(image)):
         voxels, wanted = without_derivative(image), True if is_traced(image) else gradient
-        memory = memory_of_conduction(voxels, shape, axis, whole, fields, wanted, True)
+        memory = memory_of_conduction(voxels, shape, axis, whole, fields, wanted, True, reservoir)
         if memory is not None:
             check_memory("conductivity()", memory, memory_limit, jax.local_device_count())
         refused = {"budget": budget, "segmentation": segmentation is not None}
@@ -215,7 +226,7 @@ def conductivity(
             watch_of(progress, checkpoint, connected()), [name for name, given in refused.items() if given],
         )  # fmt: skip
     _check_gradient(gradient, axis, image)
-    memory = memory_of_conduction(image, shape, axis, whole, fields, gradient, False)
+    memory = memory_of_conduction(image, shape, axis, whole, fields, gradient, False, reservoir)
     if memory is not None and memory[1] > memory_allowed(memory_limit):
         options = {
             "axis": axis, "shape": shape, "x0": x0, "fields": fields, "gradient": gradient, "budget": budget,
@@ -227,7 +238,7 @@ def conductivity(
             instead = "" if plan is None else f"leave out {without}, so that it is solved from disk; "
             check_memory("conductivity()", memory, memory_limit, instead=instead)
         else:
-            check_memory("conductivity()", (memory[0], plan.memory), memory_limit)
+            check_memory("conductivity()", (memory[0], min(memory[1], plan.memory)), memory_limit)
             fluid = fluid_of(fluid, reservoir, values, pore, np.dtype(image.dtype) == bool)
             return StreamedConduction(
                 image, plan, boundaries, pore, values, fluid, where, area, reservoir, spacing, tolerance,
@@ -239,6 +250,8 @@ def conductivity(
     source = read_source(image, spacing)
     medium = read_medium(within(where, source, boundaries.linear), pore, values)
     guest = _under_a_transformation(medium, fluid)
+    if guest and checkpoint is not None:
+        raise ValueError("checkpoint= is for the host's loop; leave it out under a transformation.")
     if guest and is_wanted(gradient):
         raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
     wanted_lines = check_budget(budget)
@@ -299,7 +312,18 @@ def _boundaries(axis: Any, ends: Any, sides: Any, loading: Any, reservoir: Any) 
     return Boundaries(ends, sides, loading == "linear")
 
 
-def _check_numbers(tolerance: Any, gradient_tolerance: Any, most: Any, reservoir: Any) -> None:
+def _check_numbers(
+    tolerance: Any, gradient_tolerance: Any, most: Any, reservoir: Any, area: Any, percolation_at: Any
+) -> None:
+    check_known(
+        tolerance=tolerance, gradient_tolerance=gradient_tolerance, max_iterations=most, reservoir=reservoir, area=area,
+        percolation_at=percolation_at,
+    )  # fmt: skip
+    check_area(area)
+    if percolation_at is not None and (
+        not isinstance(percolation_at, int | float | np.number) or not 0 < percolation_at < np.inf
+    ):
+        raise ValueError(f"percolation_at={percolation_at!r} must be a conductivity, finite and above 0.")
     for name, value in (("tolerance", tolerance), ("gradient_tolerance", gradient_tolerance)):
         check_relative_error(name, value)
     for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):

@@ -99,7 +99,7 @@ class ConductionSolver:
         for run in self.runs(axis):
             joined = percolation(conducting, run.axis, self._ends, self.boundaries.periodic(run.axis or 0))
             if joined.corners_only:
-                warnings.warn(corners_warning(run.axis or 0), UserWarning, stacklevel=4)
+                warnings.warn(corners_warning(run.axis or 0), UserWarning, stacklevel=3)
                 notes.append(CORNERS)
             notes += self._percolation_note(run, conducting_voxels, cells)
             found.append((run, joined, *self._solve_on_host(run, joined, conducting_voxels)))

@@ -26,10 +26,16 @@ def check_segmentation(segmentation: Any, shape: tuple[int, int, int]) -> tuple[
             "segmentation= must be (grey levels, threshold, uncertainty), such as (scan, 112.0, 2.5); pores are darker."
         )
     grey, threshold, uncertainty = segmentation
-    if tuple(grey.shape) != shape:
+    size = getattr(grey, "shape", None)
+    if size is None or tuple(size) != shape:
         raise ValueError(
-            f"segmentation= has grey levels of shape {tuple(grey.shape)}, the image {shape}; they must agree."
+            f"segmentation= has grey levels of shape {size}, the image {shape}; give the scan that was segmented."
         )
+    for name, number in (("threshold", threshold), ("uncertainty", uncertainty)):
+        if not isinstance(number, int | float | np.number):
+            raise TypeError(f"segmentation= has the {name} {number!r}; it must be a number of grey levels.")
+    if not np.isfinite(threshold):
+        raise ValueError(f"segmentation= has the threshold {threshold!r}; it must be a finite grey level.")
     if not 0 < float(uncertainty) < np.inf:
         raise ValueError(
             f"segmentation= has the uncertainty {uncertainty!r}; it must be a positive difference of grey levels."

@@ -39,14 +39,14 @@ def cube_permeability(cube: Any, axis: str, options: dict[str, Any]) -> tuple[np
 
     Returns
     -------
-        0 where nothing joins the ends, infinite where nothing is solid.
+        0 where nothing joins the ends, infinite where nothing is solid and sides let slip.
     """
     count = 3 if axis == "all" else 1
     phases, values = options.get("permeability"), np.asarray(cube)
     if isinstance(phases, dict):
         options = options | {"permeability": {v: k for v, k in phases.items() if (values == v).any()}}
     alike = _all_open(values, options, bool(phases))
-    if alike is not None:
+    if alike is False or (alike and options.get("sides") != "no_slip"):
         return np.full(count, np.inf if alike else 0.0), True
     made = permeability(cube, axis=axis, **options)
     return np.broadcast_to(np.asarray(made.value, float), (count,)), bool(np.all(np.asarray(made.converged)))

@@ -13,6 +13,7 @@ from lithax.arrays import is_jax, is_traced, to_numpy
 from lithax.chunked import ChunkCache
 from lithax.grid import Index
 from lithax.images import as_domain, make_selection
+from lithax.solve._arguments import check_area, check_known
 from lithax.solve._source import Source
 
 
@@ -51,6 +52,7 @@ def domain_of(where: Any, source: Source, linear: bool) -> Domain:
     found = as_domain(where)
     if found is None:
         return Domain(None)
+    check_known(where=vars(found))
     check_loading(linear)
     selection = make_selection(found, source.frame)
     assert selection is not None
@@ -132,8 +134,7 @@ def section_of(
         return float(volume)
     face = math.prod(h for a, h in enumerate(spacing) if a != axis)
     if area is not None:
-        if not isinstance(area, int | float | np.number) or not 0 < area < math.inf:
-            raise ValueError(f"area={area!r} must be a positive number, in the square of the unit of the spacing.")
+        check_area(area)
         return float(area) / face
     if planes is None:
         return float(math.prod(n for a, n in enumerate(shape) if a != axis))

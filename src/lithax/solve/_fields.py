@@ -81,11 +81,12 @@ def guess_from(x0: Any, run: Run, number: int, shape: tuple[int, int, int], rese
     Raises
     ------
     TypeError, ValueError
-        If there is no potential, or it is finer than the image.
+        If there is no potential, it is finer than the image, or not finite.
     """
     potential = potential_to_start_from(x0, run, number)
     potential = np.asarray(potential[...] if hasattr(potential, "frame") else potential)
     factors = whole_multiples(potential.shape, shape)
+    check_finite(potential)
     axis = run.order[driven(run, number)]
     dtype = np.result_type(potential.dtype, np.float32)
     ramp = ramp_of(np.arange(potential.shape[axis], dtype=dtype), potential.shape[axis])
@@ -129,6 +130,12 @@ def whole_multiples(coarse: tuple[int, ...], shape: tuple[int, int, int]) -> tup
         )
     x, y, z = (n // m for m, n in zip(coarse, shape, strict=True))
     return x, y, z
+
+
+def check_finite(potential: np.ndarray) -> None:
+    """Raise ValueError for a first guess that says nothing of some voxels."""
+    if not np.isfinite(potential).all():
+        raise ValueError("x0= holds potentials that are not finite; leave it out, or give a potential for every voxel.")
 
 
 def ramp_of(places: Any, count: int) -> Any:

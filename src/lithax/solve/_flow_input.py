@@ -10,9 +10,12 @@ from jax import numpy as jnp
 from jax.extend import core
 
 from lithax.arrays import is_traced, to_numpy
-from lithax.geometry import AbstractRegion, Frame, length_factor, validate_unit
+from lithax.geometry import AbstractRegion, Frame, length_factor
 from lithax.images import as_domain
 from lithax.solve._area_unit import check_has_length, permeability_quantity
+from lithax.solve._arguments import check_known
+from lithax.solve._medium import listed, phases_named
+from lithax.solve._source import length_and_unit
 
 AXES = ("x", "y", "z")
 
@@ -98,7 +101,7 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
             f"permeability={permeability!r} must be a dictionary such as {{2: '1.5 mD'}} for a segmentation; a function of the "
             f"porosity goes with a map of floats."
         )
-    wanted: tuple[Any, ...] = () if pore is None else tuple(np.atleast_1d(np.asarray(pore)).tolist())
+    wanted = () if pore is None else phases_named(pore, None)
     if kind == "b" and pore is None:
         free, meaning = values, "pore = True"
     elif pore is None:
@@ -121,6 +124,8 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
         if value in wanted:
             raise ValueError(f"permeability names phase {value}, which pore={pore!r} says is open; name it once.")
         number, area = permeability_quantity(given, f"permeability[{value}]")
+        if not isinstance(number, int | float) and not hasattr(number, "dtype"):
+            raise TypeError(f"permeability[{value}]={given!r} must be a number, or one with a unit such as '1.5 mD'.")
         if not is_traced(number) and not (np.isfinite(np.asarray(number)).all() and np.all(np.asarray(number) > 0)):
             raise ValueError(
                 f"permeability[{value}]={given!r} must be positive and finite; leave an impermeable phase out, it is solid then, and name an open one in pore=."
@@ -137,7 +142,7 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
     for where, _, _ in phases:
         everything = everything | where
     if not is_traced(everything):
-        _check_pores(everything, free, inside, phases, meaning)
+        _check_pores(everything, values, meaning)
     return FlowInput(values.shape, everything, free, inside, None, tuple(phases), lengths, unit, meaning, tuple(porous))
 
 
@@ -195,14 +200,31 @@ def read_soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: An
     return FlowInput((x, y, z), everything, free, inside, field, (), lengths, unit, meaning, (), permeability)
 
 
-def _check_pores(everything: Any, free: Any, inside: Any, phases: Any, meaning: str) -> None:
-    volume = free.size if inside is None else int(inside.sum())
+def _check_pores(everything: Any, values: Any, meaning: str) -> None:
     if not everything.any():
-        raise ValueError(f"no pores ({meaning}): no voxel carries flow; which value of the image is pore?")
-    if not phases and int(everything.sum()) == volume and inside is None:
+        held = listed(np.unique(np.asarray(values)))
         raise ValueError(
-            f"all pores ({meaning}): no voxel is solid, and the permeability of open space is infinite; are pore and solid "
-            f"the wrong way round?"
+            f"no pores ({meaning}): no voxel carries flow, and the image holds {held}; which value is pore?"
+        )
+
+
+def check_walls(given: FlowInput, sides: str, whole: bool) -> None:
+    """Raise ValueError if nothing holds the fluid back: no solid, no porous phase, no jacket.
+
+    Parameters
+    ----------
+    given
+        As `read_input` returns it.
+    sides
+        As for `permeability`.
+    whole
+        Whether the region is all of the image; what is outside of another one is solid.
+    """
+    free = given.free if given.free is not None else None if is_traced(given.soft) else np.asarray(given.soft) >= 1
+    if whole and sides != "no_slip" and free is not None and not is_traced(free) and bool(free.all()):
+        raise ValueError(
+            f"all pores ({given.meaning}): no voxel is solid, and the permeability of open space is infinite; are pore and solid "
+            f"the wrong way round? For an open channel in a jacket take sides='no_slip'."
         )
 
 
@@ -211,6 +233,7 @@ def region_voxels(where: Any, frame: Frame) -> np.ndarray | None:
     domain = as_domain(where)
     if domain is None:
         return None
+    check_known(where=vars(domain))
     inside = np.ones(frame.shape, bool)
 
     def array(value: Any, name: str) -> np.ndarray:
@@ -250,16 +273,7 @@ def geometry_of(image: Any, spacing: Any) -> tuple[Any, str]:
         if isinstance(frame, Frame):
             return tuple(frame.voxel_length), str(frame.voxel_unit)
         return (1.0, 1.0, 1.0), ""
-    unit = str(frame.voxel_unit) if isinstance(frame, Frame) else ""
-    if isinstance(spacing, str):
-        number, _, unit = spacing.strip().partition(" ")
-        try:
-            spacing = float(number)
-        except ValueError as error:
-            raise ValueError(f"spacing={spacing!r} must be a length and its unit, such as '2 um'.") from error
-        unit = validate_unit(unit.strip(), "the unit of spacing")
-    elif hasattr(spacing, "magnitude") and hasattr(spacing, "to"):
-        spacing, unit = spacing.to("m").magnitude, "m"
+    spacing, unit = length_and_unit(spacing, str(frame.voxel_unit) if isinstance(frame, Frame) else "")
     if hasattr(spacing, "dtype") and type(spacing).__module__.startswith(("jax", "jaxlib")):
         if spacing.shape not in ((), (3,)):
             raise ValueError(f"spacing has shape {spacing.shape}; give one length or three.")

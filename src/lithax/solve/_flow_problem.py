@@ -177,7 +177,7 @@ def check_section(sections: np.ndarray) -> None:
     if sections.min() != sections.max():
         raise ValueError(
             f"where= has a cross-section that varies along the flow, from {sections.min()} to {sections.max()} voxels; flow "
-            f"along its axis, give area= [voxel²], or take a piece of it with straight sides."
+            f"along its axis, give area= (in the square of the unit of spacing), or take a piece of it with straight sides."
         )
 
 

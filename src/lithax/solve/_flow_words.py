@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from lithax.solve._area_unit import square_metres
+from lithax.solve._arguments import check_area, check_choice, check_known, check_relative_error, check_whole_number
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._mac_walls import WALLS, Boundary
 
@@ -50,18 +49,13 @@ def check_words(
     axis: Any, ends: Any, sides: Any, reservoir: Any, tolerance: Any, gradient_tolerance: Any, most: Any, area: Any
 ) -> None:
     """Raise ValueError if a word is unknown, or a number out of range."""
-    if axis not in (*AXES, "all"):
-        raise ValueError(f"axis={axis!r} must be 'x', 'y', 'z' or 'all'.")
-    if ends not in ENDS:
-        raise ValueError(f"ends={ends!r} must be 'pressure' or 'periodic'.")
-    if sides not in SIDES:
-        raise ValueError(f"sides={sides!r} must be 'symmetric', 'no_slip' or 'periodic'.")
-    if not isinstance(reservoir, int | np.integer) or reservoir < 0:
-        raise ValueError(f"reservoir={reservoir!r} must be a number of voxels >= 0.")
+    for name, word, known in (("axis", axis, (*AXES, "all")), ("ends", ends, ENDS), ("sides", sides, tuple(SIDES))):
+        check_choice(name, word, known)
+    check_known(
+        reservoir=reservoir, tolerance=tolerance, gradient_tolerance=gradient_tolerance, max_iterations=most, area=area
+    )
     for name, value in (("tolerance", tolerance), ("gradient_tolerance", gradient_tolerance)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name}={value!r} must be a relative error between 0 and 1, such as 5e-3.")
-    if not isinstance(most, int | np.integer) or most < 1:
-        raise ValueError(f"max_iterations={most!r} must be a whole number >= 1.")
-    if area is not None and not area > 0:
-        raise ValueError(f"area={area!r} must be a positive cross-section, in the square of the unit of spacing.")
+        check_relative_error(name, value)
+    for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):
+        check_whole_number(name, value, least)
+    check_area(area)

@@ -13,7 +13,7 @@ from lithax.arrays import settled
 from lithax.grid import Box, Index
 from lithax.sharded import ShardedGrid, sharding_of
 from lithax.solve._conduction_setup import Run
-from lithax.solve._fields import driven, potential_to_start_from, ramp_of, whole_multiples
+from lithax.solve._fields import check_finite, driven, potential_to_start_from, ramp_of, whole_multiples
 
 
 class _Repeated:
@@ -60,7 +60,9 @@ def guess_over_devices(
         placed = settled(_repeated(potential.astype(dtype), shape, factors, grid))
     else:
         source = getattr(potential, "stored", None)
-        source = np.asarray(potential) if source is None else source
+        if source is None:
+            source = np.asarray(potential)
+            check_finite(source)
         finer: Any = _Repeated(source, factors, dtype)
         placed = grid.load(finer)
     axis = run.order[driven(run, number)]

@@ -64,7 +64,8 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
     if not isinstance(smoothing, int | float | np.number) or not 0 < smoothing < math.inf:
         raise ValueError(f"smoothing={smoothing!r} must be a positive number of voxels, such as 1.0.")
     for name in ("values", "fields", "gradient", "budget", "segmentation", "where", "loading", "reservoir", "x0"):
-        if options.get(name):
+        given = options.get(name)
+        if hasattr(given, "shape") or given:
             raise ValueError(f"{name}= is for conductivity(); leave it out here.")
     source = read_source(image, options.pop("spacing", None))
     medium = read_medium(source.array, pore, None)

@@ -103,8 +103,8 @@ def read_medium(array: Any, pore: Any, values: Mapping[int, Any] | None) -> Medi
             f"image has dtype {array.dtype}, and what its numbers mean is not known: a segmentation is no conductivity. Pass "
             "pore=0 (which value is pore) or values={0: 5.0, 1: 0} (the conductivity of each); for a field image.astype('f4')."
         )
-    present = _present(array)
-    chosen = None if pore is None else _phases(pore, present)
+    present = values_present(array)
+    chosen = None if pore is None else phases_named(pore, present)
     if values is None:
         assert chosen is not None
         return Medium(_among(array, chosen), None, None, _pore_text(chosen), True)
@@ -142,7 +142,7 @@ def _field(array: Any, pore: Any, values: Any) -> Medium:
     return Medium(array, None, None, "pore = conductivity above 0", False)
 
 
-def _present(array: Any) -> np.ndarray | None:
+def values_present(array: Any) -> np.ndarray | None:
     """Return the values of a segmentation, or None where a transformation hides them."""
     if is_traced(array):
         return None
@@ -154,7 +154,10 @@ def _present(array: Any) -> np.ndarray | None:
     return np.unique(host)
 
 
-def _phases(pore: Any, present: np.ndarray | None) -> tuple[int, ...]:
+def phases_named(pore: Any, present: np.ndarray | None) -> tuple[int, ...]:
+    """Return the values that `pore` names; an error if they are no whole numbers, or none of those
+    that occur.
+    """
     given = tuple(pore) if isinstance(pore, Collection) or np.ndim(pore) else (pore,)
     if not given:
         raise ValueError("pore=() names no value; name the value of the segmentation that is pore, such as pore=0.")
@@ -165,7 +168,7 @@ def _phases(pore: Any, present: np.ndarray | None) -> tuple[int, ...]:
             )
     chosen = tuple(sorted({int(v) for v in given}))
     if present is not None and not set(chosen) & set(present.tolist()):
-        raise ValueError(f"pore={pore!r} is no value of the image, which holds {_listed(present)}; name one of these.")
+        raise ValueError(f"pore={pore!r} is no value of the image, which holds {listed(present)}; name one of these.")
     return chosen
 
 
@@ -183,17 +186,20 @@ def _table(values: Mapping[int, Any], present: np.ndarray | None) -> tuple[tuple
         missing = sorted(set(present.tolist()) - set(keys))
         if missing:
             raise ValueError(
-                f"values={dict(values)!r} says nothing of {_listed(np.asarray(missing))}, which the image holds as well; give every "
+                f"values={dict(values)!r} says nothing of {listed(np.asarray(missing))}, which the image holds as well; give every "
                 f"value a conductivity (0 insulates)."
             )
     if any(is_traced(v) for v in entries):
         return keys, jnp.stack([jnp.asarray(v, jnp.result_type(float)) for v in entries]), None
-    numbers = [float(v) for v in entries]
-    for key, number in zip(keys, numbers, strict=True):
-        if not 0 <= number < np.inf:
-            raise ValueError(
-                f"values={dict(values)!r}: the conductivity of {key} is {number:g}; it must be finite and >= 0."
+    for key, entry in zip(keys, entries, strict=True):
+        number = isinstance(entry, int | float) or (
+            getattr(entry, "shape", None) == () and np.dtype(str(entry.dtype).rpartition(".")[2]).kind in "biuf"
+        )
+        if not number or not 0 <= float(entry) < np.inf:
+            raise (ValueError if number else TypeError)(
+                f"values={dict(values)!r}: the conductivity of {key} is {entry!r}; it must be a number, finite and >= 0."
             )
+    numbers = [float(v) for v in entries]
     double = any(getattr(v, "dtype", None) == np.float64 and not isinstance(v, float) for v in entries)
     return keys, np.asarray(numbers, np.float64 if double else np.float32), numbers
 
@@ -216,7 +222,7 @@ def _pore_text(phases: tuple[int, ...]) -> str:
     return f"pore = value{'s' * (len(phases) > 1)} {', '.join(map(str, phases))}"
 
 
-def _listed(values: np.ndarray) -> str:
+def listed(values: np.ndarray) -> str:
     shown = ", ".join(str(v) for v in values[:8].tolist())
     return f"{shown}, … ({len(values)} values)" if len(values) > 8 else shown
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -11,11 +10,12 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced
 from lithax.geometry import Frame
+from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
 from lithax.solve._flow_direction import ORDERS, Boundaries, Call, solve_direction
-from lithax.solve._flow_input import AXES, FlowInput, read_input, turned
+from lithax.solve._flow_input import AXES, FlowInput, check_walls, read_input, turned
 from lithax.solve._flow_problem import prepare
 from lithax.solve._flow_solve import FlowSettings
 from lithax.solve._flow_words import SIDES, check_words, scale_of, wall_rule
@@ -25,6 +25,7 @@ from lithax.solve._permeability_of_flow import (
     Direction,
     as_images,
     make_result,
+    micro_phases,
     plain_numbers,
     tensor_of,
     with_narrow_share,
@@ -32,33 +33,33 @@ from lithax.solve._permeability_of_flow import (
 from lithax.solve._permeability_over_devices import permeability_over_devices
 from lithax.solve._permeability_result import Permeability
 from lithax.solve._solve_memory import check_memory, give_back, memory_of_flow
-from lithax.solve._source import without_filler
+from lithax.solve._source import plain_array, size_of, without_filler
 
 
 def permeability(
     image: Any,
     *,
-    axis: str = "x",
+    axis: Any = "x",
     pore: Any = None,
     permeability: Any = None,
-    porosity: dict[int, float] | None = None,
+    porosity: Any = None,
     where: Any = None,
     shape: Any = None,
-    ends: str = "pressure",
-    sides: str = "symmetric",
-    reservoir: int = 0,
-    wall: str | None = None,
+    ends: Any = "pressure",
+    sides: Any = "symmetric",
+    reservoir: Any = 0,
+    wall: Any = None,
     spacing: Any = None,
-    area: float | None = None,
-    unit: str | None = None,
-    tolerance: float = 5e-3,
-    gradient_tolerance: float = 1e-2,
-    max_iterations: int = 60,
+    area: Any = None,
+    unit: Any = None,
+    tolerance: Any = 5e-3,
+    gradient_tolerance: Any = 1e-2,
+    max_iterations: Any = 60,
     fields: bool = False,
-    budget: Collection[str] = (),
-    segmentation: tuple[Any, float, float] | None = None,
+    budget: Any = (),
+    segmentation: Any = None,
     throw: bool = False,
-    memory_limit: int | None = None,
+    memory_limit: Any = None,
     progress: bool = False,
 ) -> Permeability:
     """Solve Stokes flow through the pores of an image and return its permeability.
@@ -123,7 +124,7 @@ def permeability(
     throw
         Raise RuntimeError instead of returning a result that is not converged.
     memory_limit
-        Bytes that the solve may take; by default what is free.
+        Bytes that the solve may take, or text such as "8 GiB"; by default what is free.
     progress
         Whether to show a bar.
 
@@ -151,11 +152,13 @@ def permeability(
     array is that of one device.
     """
     check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
-    _check_segmentation(segmentation, getattr(image, "shape", None) if shape is None else shape)
+    image = plain_array(image)
+    if shape is not None and hasattr(image, "shape"):
+        shape = size_of(image, shape)
     over_devices = (
         lies_over_devices(without_derivative(image)) and math.prod(image.shape if shape is None else shape) > FEW_CELLS
     )
-    memory = memory_of_flow(image, over_devices, axis, fields or ends == sides == "periodic")
+    memory = memory_of_flow(image, over_devices, axis, fields or ends == sides == "periodic", reservoir)
     if memory is not None:
         blocks = "upscale from blocks (lx.solve.upscaled_permeability), "
         check_memory("permeability()", memory, memory_limit, jax.local_device_count() if over_devices else 1, blocks)
@@ -173,32 +176,42 @@ def permeability(
         )  # fmt: skip
         return _thrown(made, throw)
     given = read_input(image if shape is None else without_filler(image, shape), pore, permeability, where, spacing)
+    levels = check_segmentation(segmentation, given.shape)
+    if levels is not None:
+        _check_levels(levels, given)
+    if porosity is not None:
+        micro_phases(given, porosity)
+    check_walls(given, sides, given.inside is None or bool(given.inside.all()))
     rule = wall_rule(wall, given)
     scale, unit = scale_of(given.voxel_unit, given.spacing, unit)
     asked = check_budget(budget, given)
     solved, tensor = _directions(given, rule, call)
     made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
     made = _with_rounding_named(made, max_iterations)
-    if asked or segmentation is not None:
-        made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, segmentation))
+    if asked or levels is not None:
+        made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, levels))
     if fields:
         made = as_images(image, made)
     return _thrown(made, throw)
 
 
-def _check_segmentation(segmentation: Any, shape: Any) -> None:
-    """Refuse before the solve what its line of the budget could not be made of."""
-    if segmentation is None:
-        return
-    if not isinstance(segmentation, tuple | list) or len(segmentation) != 3:
+def _check_levels(levels: Any, given: FlowInput) -> None:
+    """Refuse before the solve what the line of the threshold could not be made of.
+
+    Parameters
+    ----------
+    levels
+        As `check_segmentation` returns it.
+    given
+        As `read_input` returns it.
+    """
+    if given.phases or given.matrix is not None or is_traced(given.open) or is_traced(given.soft):
         raise ValueError(
-            "segmentation= must be three things: grey levels, the threshold, and its uncertainty, such as (scan, 110, 5)."
+            "segmentation= is the threshold between pores and solid, outside of compiled functions and without porous phases; "
+            "leave it out here."
         )
-    levels = getattr(segmentation[0], "shape", None)
-    if shape is not None and (levels is None or tuple(levels) != tuple(shape)):
-        raise ValueError(
-            f"segmentation= has grey levels of shape {levels}, the image {shape}; give the scan that was segmented."
-        )
+    pores = np.asarray(given.free if given.soft is None else np.asarray(given.soft) >= 0.5)
+    check_same_pores(levels[0], levels[1], pores, True if given.inside is None else given.inside)
 
 
 def _with_rounding_named(made: Permeability, max_iterations: int) -> Permeability:
@@ -298,10 +311,10 @@ def threshold_sensitivity(grey: Any, threshold: float, *, width: float, **option
     -------
         A number, or three for ``axis="all"``.
     """
-    if not width > 0:
+    if not 0 < width < math.inf:
         raise ValueError(f"width={width!r} must be a positive difference of grey levels.")
-    if not isinstance(options.get("spacing", 1.0), tuple | int | float):
-        options.pop("spacing")
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold={threshold!r} must be a finite grey level.")
     frame = getattr(grey, "frame", None)
     if isinstance(frame, Frame):
         options = {"spacing": tuple(frame.voxel_length)} | options

@@ -226,12 +226,14 @@ def porosity_of(
     )
 
 
-def micro_phases(given: FlowInput, porosity: dict[int, float]) -> list[tuple[np.ndarray, float]]:
+def micro_phases(given: FlowInput, porosity: Any) -> list[tuple[np.ndarray, float]]:
     """Return where the phases of given porosity lie, and their porosity."""
+    if not isinstance(porosity, dict):
+        raise TypeError(f"porosity={porosity!r} must give the porosity of porous phases by value, such as {{2: 0.15}}.")
     found = []
     for value, share in porosity.items():
         where = [w for label, (w, _, _) in zip(given.labels, given.phases, strict=True) if label == value]
-        if not where or not 0 <= share <= 1:
+        if not where or not isinstance(share, int | float | np.number) or not 0 <= share <= 1:
             raise ValueError(
                 f"porosity[{value}]={share!r} must be a fraction of a phase that permeability= names: {list(given.labels)}."
             )

@@ -26,7 +26,7 @@ from lithax.solve._derivative_over_devices import PAIRS, depending, depending_te
 from lithax.solve._device_lines import DeviceLines
 from lithax.solve._domain import inside_of
 from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_image_order, solve_direction
-from lithax.solve._flow_input import AXES, FlowInput, frame_of, geometry_of, read_sharp, read_soft
+from lithax.solve._flow_input import AXES, FlowInput, check_walls, frame_of, geometry_of, read_sharp, read_soft
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
 from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths, value_of
 from lithax.solve._flow_resolution import narrow_share, unlike_below
@@ -119,6 +119,9 @@ def permeability_over_devices(
             given = read_soft(table.astype(np.float32), pore, permeability, some, lengths, voxel_unit)
         else:
             given = read_sharp(table, table.dtype.kind, pore, permeability, some, lengths, voxel_unit)
+        check_walls(given, sides, where is None)
+        if porosity is not None:
+            micro_phases(given, porosity)
         voxels = _Voxels(raw, grid, world, present, tally, selection, given)
         scale, unit = scale_of(given.voxel_unit, given.spacing, unit)
         solve = _Solve(voxels, call, wall_rule(wall, given), differentiated)

@@ -36,7 +36,7 @@ def _plan_conductivity(
     boundaries = Boundaries(ends, sides, loading == "linear")
     whole = axis == "all" and boundaries.whole
     over_devices = lies_over_devices(image)
-    found = memory_of_conduction(image, shape, axis, whole, fields, gradient, over_devices)
+    found = memory_of_conduction(image, shape, axis, whole, fields, gradient, over_devices, reservoir)
     if found is None:
         raise TypeError("plan() of conductivity needs an image, or an array of three or four axes.")
     plan = _plan("solve.conductivity", image, found[0], found[1], memory_limit)
@@ -58,9 +58,9 @@ def _plan_conductivity(
 @plans(permeability)
 def _plan_permeability(
     image: Any, /, *, axis: str = "x", ends: str = "pressure", sides: str = "symmetric", fields: bool = False,
-    memory_limit: Any = None, **_: Any,
+    reservoir: int = 0, memory_limit: Any = None, **_: Any,
 ) -> Plan:  # fmt: skip
-    found = memory_of_flow(image, lies_over_devices(image), axis, fields or ends == sides == "periodic")
+    found = memory_of_flow(image, lies_over_devices(image), axis, fields or ends == sides == "periodic", reservoir)
     if found is None:
         raise TypeError("plan() of permeability needs an image, or an array of three axes.")
     return _plan("solve.permeability", image, found[0], found[1], memory_limit)

@@ -41,7 +41,7 @@ _WORTHWHILE = 64 * 2**20
 
 
 def memory_of_conduction(
-    image: Any, shape: Any, axis: str, whole: bool, fields: bool, gradient: Any, over_devices: bool
+    image: Any, shape: Any, axis: str, whole: bool, fields: bool, gradient: Any, over_devices: bool, reservoir: int = 0
 ) -> tuple[tuple[int, ...], int] | None:
     """Return the shape of the voxels, and an upper bound of the memory that a process needs besides
     what it holds [byte]; None for what `conductivity` refuses with more care, or only sees traced.
@@ -54,10 +54,12 @@ def memory_of_conduction(
         Whether one operator serves all axes.
     over_devices
         Whether the voxels are divided among the processes.
+    reservoir
+        As for `conductivity`.
     """
     size = getattr(image, "shape", ()) if shape is None else tuple(shape)
     kind = getattr(image, "dtype", None)
-    if kind is None or is_traced(image) or len(size) not in (3, 4):
+    if kind is None or is_traced(image) or len(size) not in (3, 4) or min(size) < 1:
         return None
     try:
         dtype = np.dtype(kind)
@@ -72,9 +74,18 @@ def memory_of_conduction(
     each *= 2 if dtype == np.float64 else 1
     held = dtype.itemsize if hasattr(image, "frame") else 0  # an image is read into memory first
     processes = connected().count if over_devices else 1
-    voxels = -(-math.prod(size[-3:]) // processes)
+    voxels = -(-_with_reservoir(size[-3:], axis, reservoir) // processes)
     each += KEPT if voxels <= SMALL_ARRAY else 0
     return tuple(size), voxels * (max(each, LABELS) + held) + PROGRAMS
+
+
+def _with_reservoir(shape: tuple[int, ...], axis: Any, reservoir: int) -> int:
+    """Return how many voxels are solved for at once: with the open layers before and behind the
+    image, along the axis that has most of them.
+    """
+    voxels = math.prod(shape)
+    sections = [voxels // n for n in (shape if axis == "all" else [shape["xyz".index(axis)]] if reservoir else [])]
+    return voxels + 2 * int(reservoir) * max(sections, default=0)
 
 
 def memory_of_sweep(scan: Any) -> tuple[tuple[int, ...], int] | None:
@@ -90,7 +101,9 @@ def memory_of_sweep(scan: Any) -> tuple[tuple[int, ...], int] | None:
     return tuple(size), math.prod(size) * (SOLVE + 2 * POTENTIAL + LABELS + held) + PROGRAMS
 
 
-def memory_of_flow(image: Any, over_devices: bool, axis: Any, kept: bool = False) -> tuple[tuple[int, ...], int] | None:
+def memory_of_flow(
+    image: Any, over_devices: bool, axis: Any, kept: bool = False, reservoir: int = 0
+) -> tuple[tuple[int, ...], int] | None:
     """Return the shape of the voxels, and what a process needs for their permeability besides what
     it holds [byte]; None for what `permeability` refuses with more care.
 
@@ -104,12 +117,14 @@ def memory_of_flow(image: Any, over_devices: bool, axis: Any, kept: bool = False
         As for `permeability`.
     kept
         Whether the flows along all axes are kept.
+    reservoir
+        As for `permeability`.
     """
     size = getattr(image, "shape", None)
-    if size is None or len(size) != 3 or not hasattr(image, "dtype"):
+    if size is None or len(size) != 3 or min(size) < 1 or not hasattr(image, "dtype"):
         return None
     processes = connected().count if over_devices else 1
-    voxels = -(-math.prod(size) // processes)
+    voxels = -(-_with_reservoir(size, axis, reservoir) // processes)
     each = FLOW + (2 * FLOW_BEFORE if kept and axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
     return tuple(size), voxels * each + FLOW_PROGRAMS
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import is_array
-from lithax.geometry import Frame
+from lithax.arrays import is_array, is_jax, refuse_masked, to_numpy
+from lithax.geometry import Frame, validate_unit
 from lithax.images import from_array
 
 
@@ -61,6 +61,7 @@ def read_source(image: Any, spacing: Any, caller: str = "conductivity") -> Sourc
         return replace(source_of(image, spacing), array=np.asarray(image[...]))
     if not is_array(image):
         raise TypeError(f"image is a {type(image).__name__}; give an array or an image (lx.open, lx.from_array).")
+    image = plain_array(image)
     return source_of(image, spacing)
 
 
@@ -68,16 +69,36 @@ def source_of(image: Any, spacing: Any, shape: Any = None) -> Source:
     """Return an image, or an array that holds one of a shape, with its geometry; it is not read."""
     frame = getattr(image, "frame", None)
     if isinstance(frame, Frame):
+        spacing, unit = length_and_unit(spacing, str(frame.voxel_unit))
         lengths = frame.voxel_length if spacing is None else spacing_of(spacing)
-        return Source(image, lengths, frame.replace(voxel_length=lengths), image, _boolean(image))
+        return Source(image, lengths, frame.replace(voxel_length=lengths, voxel_unit=unit), image, _boolean(image))
+    spacing, unit = length_and_unit(spacing, "")
     lengths = (1.0, 1.0, 1.0) if spacing is None else spacing_of(spacing)
     size = tuple(int(n) for n in (image.shape if shape is None else shape)[-3:])
-    grid = Frame(size, lengths) if len(size) == 3 and min(size) > 0 else Frame((1, 1, 1), lengths)
+    grid = Frame(size if len(size) == 3 and min(size) > 0 else (1, 1, 1), lengths, voxel_unit=unit)
     return Source(image, lengths, grid, None, _boolean(image))
 
 
 def _boolean(image: Any) -> bool:
     return str(image.dtype).endswith("bool")
+
+
+def plain_array(image: Any) -> Any:
+    """Return an array in a form that every solver takes: without a mask that hides nothing, in the
+    byte order of the machine, bfloat16 as float32; anything else as it is.
+
+    Raises
+    ------
+    TypeError
+        If a mask hides elements.
+    """
+    if isinstance(image, np.ndarray):
+        refuse_masked(image, "image")
+        image = np.asarray(image)
+        return image if image.dtype.isnative else image.astype(image.dtype.newbyteorder("="))
+    if is_array(image) and str(image.dtype).rpartition(".")[2] == "bfloat16":
+        return image.astype(np.float32) if is_jax(image) else to_numpy(image)
+    return image
 
 
 def without_filler(image: Any, shape: Any) -> Any:
@@ -88,13 +109,14 @@ def without_filler(image: Any, shape: Any) -> Any:
 
 def size_of(image: Any, shape: Any) -> tuple[int, int, int]:
     """Return the shape of an image, or, if it is given, of what an array with filler holds."""
-    size = tuple(image.shape if shape is None else shape)
+    size = tuple(image.shape) if shape is None else tuple(np.ravel(shape).tolist())
     if shape is None and len(size) != 3:
         raise ValueError(f"image has shape {size}; give three axes, each of at least one voxel.")
     if shape is not None and (
         hasattr(image, "frame")
         or len(size) != 3
-        or any(not 0 < n <= m for n, m in zip(size, image.shape[-3:], strict=True))
+        or len(image.shape) < 3
+        or any(not isinstance(n, int) or not 0 < n <= m for n, m in zip(size, image.shape[-3:], strict=True))
     ):
         raise ValueError(
             f"shape={shape!r} must be three numbers, none beyond image's {tuple(image.shape)}, and is for arrays with filler; "
@@ -102,6 +124,22 @@ def size_of(image: Any, shape: Any) -> tuple[int, int, int]:
         )
     x, y, z = (int(n) for n in size)
     return x, y, z
+
+
+def length_and_unit(spacing: Any, unit: str) -> tuple[Any, str]:
+    """Return a voxel length given as text, "2 um", or as a quantity of pint, as a number and its
+    unit; any other as it is, in the unit that is known.
+    """
+    if isinstance(spacing, str):
+        number, _, unit = spacing.strip().partition(" ")
+        try:
+            length = float(number)
+        except ValueError as error:
+            raise ValueError(f"spacing={spacing!r} must be a length and its unit, such as '2 um'.") from error
+        return length, validate_unit(unit.strip(), "the unit of spacing")
+    if hasattr(spacing, "magnitude") and hasattr(spacing, "to"):
+        return spacing.to("m").magnitude, "m"
+    return spacing, unit
 
 
 def spacing_of(spacing: Any) -> tuple[float, float, float]:

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from lithax.solve._arguments import check_edge, check_whole_number
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._cube_flow import cube_permeability, plain_phases
 from lithax.solve._flow_input import area_of
+from lithax.solve._medium import phases_named
+from lithax.solve._source import length_and_unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +106,9 @@ class SubVolumes:
 def subvolumes(
     image: Any,
     *,
-    edge: int | Sequence[int],
+    edge: Any,
     axis: str = "all",
-    stride: int | None = None,
+    stride: Any = None,
     flow: bool | dict[str, Any] = False,
     progress: bool = False,
     **options: Any,
@@ -134,8 +137,8 @@ def subvolumes(
     Raises
     ------
     ValueError
-        If an edge is not a whole number of at least 2, or no cube fits into the image; otherwise as
-        `conductivity`.
+        If an edge is not a whole number of at least 2, no cube fits into the image, or none holds a
+        value of `pore`; otherwise as `conductivity`.
 
     Examples
     --------
@@ -145,14 +148,19 @@ def subvolumes(
     >>> table.value.shape, bool((table.formation_factor > 1).all())
     ((8,), True)
     """
-    for name in ("where", "fields", "gradient", "x0", "area"):
-        if options.get(name) is not None:
+    for name in ("where", "fields", "gradient", "x0", "area", "checkpoint"):
+        given = options.get(name)
+        if hasattr(given, "shape") or given:
             raise ValueError(f"{name}= belongs to one solve; subvolumes() makes many. Leave it out.")
     places = cubes_of(image, edge, stride)
-    if "spacing" not in options and hasattr(image, "frame"):
-        options["spacing"] = image.frame.voxel_length
+    pore = options.get("pore")
+    if pore is not None:
+        phases_named(pore, None)
     frame = getattr(image, "frame", None)
-    voxel_unit = "" if frame is None else str(frame.voxel_unit)
+    spacing, voxel_unit = length_and_unit(options.get("spacing"), "" if frame is None else str(frame.voxel_unit))
+    if spacing is None and frame is not None:
+        spacing = frame.voxel_length
+    options["spacing"] = spacing
     unit = area_of(voxel_unit)
     shared = {name: options[name] for name in ("pore", "spacing") if name in options}
     flow_options = None
@@ -173,23 +181,25 @@ def subvolumes(
         rows["permeability"].extend(k * (1.0 if unit is None else unit))
         rows["converged"][-len(k) :] = [done and converged for done in rows["converged"][-len(k) :]]
     found = {name: np.asarray(values) for name, values in rows.items()}
+    if pore is not None and not found["porosity"].any():
+        raise ValueError(
+            f"pore={pore!r} is no value of any of the cubes; name the value of the segmentation that is pore."
+        )
     plain = "voxel²" if np.all(np.asarray(options.get("spacing", 1.0)) == 1) else "length²"
     return SubVolumes(**found, permeability_unit=plain if unit is None else "m²")
 
 
 def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, ...]]]:
     """Return the edge and the first voxel of every cube."""
-    edges = [edge] if isinstance(edge, int | np.integer) else list(edge)
-    shape = tuple(int(n) for n in image.shape)
-    for e in edges:
-        if not isinstance(e, int | np.integer) or isinstance(e, bool) or e < 2:
-            raise ValueError(f"edge={edge!r} must be a whole number of at least 2 voxels, or several.")
-        if e > min(shape):
-            raise ValueError(
-                f"edge={edge!r} does not fit into the image of shape {shape}; choose at most {min(shape)}."
-            )
-    if stride is not None and (not isinstance(stride, int | np.integer) or stride < 1):
-        raise ValueError(f"stride={stride!r} must be a whole number of at least 1 voxel.")
+    shape = tuple(getattr(image, "shape", ()))
+    if len(shape) != 3 or min(shape) < 1:
+        found = f"of shape {shape}" if hasattr(image, "shape") else f"a {type(image).__name__}"
+        raise TypeError(f"image is {found}; give an image (lx.open, lx.from_array), or an array of three axes.")
+    edges = list(edge) if isinstance(edge, Sequence | np.ndarray) else [edge]
+    for e in edges or [None]:
+        check_edge(edge, e, min(shape))
+    if stride is not None:
+        check_whole_number("stride", stride, 1)
     return [
         (int(e), place)
         for e in edges
@@ -199,9 +209,10 @@ def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, .
 
 def _add(rows: dict[str, list[Any]], edge: int, place: Any, axis: str, cube: Any, options: dict[str, Any]) -> None:
     pore = options.get("pore")
-    if pore is not None and not np.isin(np.asarray(cube), np.atleast_1d(np.asarray(pore))).any():
-        # A cube without pore is a finding here, not a mistake.
-        cube, options = np.zeros(cube.shape, bool), {k: v for k, v in options.items() if k not in ("pore", "values")}
+    poreless = pore is not None and not np.isin(np.asarray(cube), np.atleast_1d(np.asarray(pore))).any()
+    if poreless:  # a finding here, not a mistake
+        options = {name: value for name, value in options.items() if name != "pore"}
+        cube = np.zeros(cube.shape, bool) if options.get("values") is None else cube
     found = conductivity(cube, axis=axis, **options)
     names = AXES if axis == "all" else (axis,)
     factor = found.formation_factor
@@ -209,7 +220,7 @@ def _add(rows: dict[str, list[Any]], edge: int, place: Any, axis: str, cube: Any
         rows["edge"].append(edge)
         rows["origin"].append(place)
         rows["axis"].append(name)
-        rows["porosity"].append(float(found.porosity))
+        rows["porosity"].append(0.0 if poreless else float(found.porosity))
         for key, value in (
             ("value", found.value),
             ("solver_error", found.solver_error),

@@ -17,11 +17,12 @@ import numpy as np
 
 from lithax.arrays import is_traced, to_numpy
 from lithax.errors import MemoryLimitError
-from lithax.solve._arguments import check_choice, check_whole_number
+from lithax.solve._arguments import check_choice, check_edge, check_whole_number
 from lithax.solve._conduction import conductivity
 from lithax.solve._cube_flow import cube_permeability, plain_phases
 from lithax.solve._flow_input import AXES, geometry_of
 from lithax.solve._flow_words import scale_of
+from lithax.solve._medium import phases_named
 from lithax.solve._solve_memory import check_memory, memory_allowed, memory_of_flow
 
 Box = tuple[slice, ...]
@@ -93,16 +94,16 @@ class UpscaledPermeability:
 def upscaled_permeability(
     image: Any,
     *,
-    edge: int | Sequence[int],
-    axis: str = "all",
+    edge: Any,
+    axis: Any = "all",
     pore: Any = None,
     permeability: Any = None,
     wall: str | None = None,
     spacing: Any = None,
     unit: str | None = None,
-    tolerance: float = 5e-3,
-    check: int = 1,
-    memory_limit: int | str | None = None,
+    tolerance: Any = 5e-3,
+    check: Any = 1,
+    memory_limit: Any = None,
     progress: bool = False,
 ) -> UpscaledPermeability:
     """Return the permeability of an image from that of its blocks, one in memory at a time.
@@ -159,6 +160,8 @@ def upscaled_permeability(
     0.0833
     """
     sizes = sizes_of(image, edge)
+    if pore is not None:
+        phases_named(pore, None)
     check_choice("axis", axis, (*AXES, "all"))
     check_whole_number("check", check, 0)
     lengths, voxel_unit = geometry_of(image, spacing)
@@ -179,6 +182,8 @@ def upscaled_permeability(
     ]
     found = _shared(world, boxes, lambda box: cube_permeability(to_numpy(image[box]), "all", options), progress)
     _refuse_voids(found, boxes)
+    if pore is not None and not any(k.any() for k, _ in found):
+        _refuse_other_values(image, boxes, pore)
     grid = tuple(len(o) for o in origins)
     blocks = np.moveaxis(np.asarray([k for k, _ in found]).reshape((*grid, 3)), -1, 0) / reference**2
     whole = [slice(0, n) for n in image.shape]
@@ -257,6 +262,12 @@ def _refuse_voids(found: list[tuple[np.ndarray, bool]], boxes: list[Box]) -> Non
             )
 
 
+def _refuse_other_values(image: Any, boxes: list[Box], pore: Any) -> None:
+    """Raise ValueError where nothing flows because no voxel is what `pore` says."""
+    if not any(np.isin(to_numpy(image[box]), phases_named(pore, None)).any() for box in boxes):
+        raise ValueError(f"pore={pore!r} is no value of the image; name the value of the segmentation that is pore.")
+
+
 def memory_of_upscaling(image: Any, sizes: tuple[int, int, int]) -> tuple[tuple[int, ...], int]:
     """Return the shape of a block, and what its flow needs [byte]."""
     found = memory_of_flow(np.broadcast_to(np.zeros((), image.dtype), sizes), False, "all")
@@ -296,14 +307,10 @@ def sizes_of(image: Any, edge: Any) -> tuple[int, int, int]:
         )
     if len(shape) != 3:
         raise ValueError(f"image has shape {tuple(shape)}; give three axes.")
-    edges = (edge,) * 3 if isinstance(edge, int | np.integer) else tuple(edge)
+    edges = tuple(edge) if isinstance(edge, Sequence | np.ndarray) else (edge,) * 3
     if len(edges) != 3:
         raise ValueError(f"edge={edge!r} must be one number of voxels, or three.")
     for e, n in zip(edges, shape, strict=True):
-        check_whole_number("edge", e, 2)
-        if e > n:
-            raise ValueError(
-                f"edge={edge!r} does not fit into the image of shape {tuple(shape)}; choose at most {min(shape)}."
-            )
+        check_edge(edge, e, n)
     x, y, z = (int(e) for e in edges)
     return x, y, z

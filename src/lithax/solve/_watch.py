@@ -48,6 +48,8 @@ def watch_of(progress: bool, checkpoint: Any, world: AbstractWorld) -> Watch:
         return Watch(progress)
     if not isinstance(checkpoint, str | Path):
         raise TypeError(f"checkpoint={checkpoint!r} must be a folder, as text or a path.")
+    if Path(checkpoint).exists() and not Path(checkpoint).is_dir():
+        raise NotADirectoryError(f"checkpoint={str(checkpoint)!r} is a file; name a folder, which need not exist yet.")
     return Watch(progress, Checkpoint(Path(checkpoint), world))
 
 
