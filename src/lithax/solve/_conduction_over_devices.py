@@ -139,7 +139,7 @@ class _Solve:
         scale = np.asarray(largest if largest > 0 else 1.0, voxels.medium.dtype)
         conducting, pores, everywhere = {}, {}, 0
         for start, _, v in voxels.pieces():
-            mask, conducts = inside[start], voxels.conductivity(v) > 0
+            mask, conducts = inside[start], voxels.meaning.conducts(v)
             everywhere += int(np.count_nonzero(conducts))
             conducting[start] = conducts if mask is None else conducts & mask
             pores[start] = voxels.pore(v) if mask is None else voxels.pore(v) & mask

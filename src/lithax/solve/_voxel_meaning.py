@@ -12,6 +12,10 @@ from lithax.solve._medium import Medium
 
 def tallied(voxels: np.ndarray) -> tuple[list[Any], list[int]]:
     """Return the values that occur, in order, and how often each does."""
+    if voxels.dtype == bool:
+        true = int(np.count_nonzero(voxels))
+        found = [(value, number) for value, number in enumerate((voxels.size - true, true)) if number]
+        return [value for value, _ in found], [number for _, number in found]
     if _bytes(voxels):
         numbers = np.bincount(voxels.reshape(-1).view(np.uint8), minlength=1)
         values = np.flatnonzero(numbers)
@@ -25,6 +29,9 @@ def looked_up(present: np.ndarray, voxels: np.ndarray, table: np.ndarray) -> np.
     if _bytes(voxels):
         every = np.zeros(256, table.dtype)
         every[present.astype(np.uint8)] = table
+        if voxels.dtype == bool:  # choosing takes half the time of looking up, and as it is none
+            as_it_is = table.dtype == bool and every[1] and not every[0]
+            return voxels if as_it_is else np.where(voxels, every[1], every[0])
         return every[voxels.view(np.uint8)]
     return table[np.searchsorted(present, voxels)]
 
@@ -63,9 +70,13 @@ class Meaning:
             return voxels.astype(self.medium.dtype)
         return self.looked_up(voxels, self.conductivities)
 
+    def conducts(self, voxels: np.ndarray) -> np.ndarray:
+        """Return which voxels conduct."""
+        return voxels > 0 if self.is_field else self.looked_up(voxels, self.conductivities > 0)
+
     def pore(self, voxels: np.ndarray) -> np.ndarray:
         """Return which voxels count as pore."""
         pore: Any = self.medium.pore
         if pore is not None:
             return self.looked_up(voxels, np.asarray(pore).reshape(-1))
-        return self.conductivity(voxels) > 0
+        return self.conducts(voxels)
