@@ -221,15 +221,15 @@ class _Solve:
     def _solved(self, run: Run, keep: Any, levels: Any, scale: np.ndarray, inside: Any, image: Any) -> Any:
         voxels, dtype = self.voxels, scale.dtype
         if self._in_bytes(run):
-            parts, unit = self._laid_out(run, levels, (1.0, 1.0, 1.0)), run.geometry[0]
-            shares = {start: (device, keep[start].astype(np.int8)) for start, device, _ in voxels.pieces()}
+            parts, unit, kind = self._laid_out(run, levels, (1.0, 1.0, 1.0)), run.geometry[0], np.dtype(np.int8)
+            shares = {start: (device, keep[start].astype(kind)) for start, device, _ in voxels.pieces()}
         else:
-            parts, unit = self._laid_out(run, levels, _in_order(run, run.geometry)), 1.0
+            parts, unit, kind = self._laid_out(run, levels, _in_order(run, run.geometry)), 1.0, dtype
             shares = {
-                start: (device, np.where(keep[start], voxels.conductivity(v) / scale, 0).astype(dtype))
+                start: (device, np.where(keep[start], voxels.conductivity(v) / scale, 0).astype(kind))
                 for start, device, v in voxels.pieces()
             }
-        own = voxels.placed(shares, next(iter(shares.values()))[1].dtype if shares else dtype)
+        own = voxels.placed(shares, kind)
         if run.reservoir:
             assert run.axis is not None
             section = None
