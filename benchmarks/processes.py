@@ -59,8 +59,8 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
     pinned = Rival("1 process on one core", (Call("pinned", "conduction", field),), 1.6)
     alone = Rival("1 process on all cores", (Call("free", "conduction", field),), 0.95)
     yield Row(
-        f"processes: 2, conductivity along one axis, float32 {solved}³, all cores",
-        Call("devices-2", "conduction", field),
+        f"processes: 2, conductivity along one axis, float32 {solved}³, a core for each",
+        Call("bound-2", "conduction", field),
         (pinned, alone),
     )
     flowing = min(edge, FLOWING)
@@ -68,8 +68,8 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
     pinned = Rival("1 process on one core", (Call("pinned", "permeability", pores),), 1.6)
     alone = Rival("1 process on all cores", (Call("free", "permeability", pores),), 0.95)
     yield Row(
-        f"processes: 2, permeability along one axis, noise {flowing}³, all cores",
-        Call("devices-2", "permeability", pores),
+        f"processes: 2, permeability along one axis, noise {flowing}³, a core for each",
+        Call("bound-2", "permeability", pores),
         (pinned, alone),
         5,
     )

@@ -1,8 +1,8 @@
 """Several processes of ours: started by mpiexec or alone, on a core each or free, by MPI or by jax.distributed.
 
 The kind is the second argument of the worker: "pinned" gives every process one core, for all its threads; "free" leaves
-all cores to it; "devices" joins the processes by jax.distributed, and leaves them all cores; "apart" gives every process a
-core and a half of the image, and lets it know nothing of the others.
+all cores to it; "devices" joins the processes by jax.distributed, and leaves them all cores; "bound" joins them and gives
+every process a core; "apart" gives every process a core and a half of the image, and lets it know nothing of the others.
 """
 
 import os
@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import version
 
 KIND = sys.argv[2]
-if KIND in ("pinned", "apart") and hasattr(os, "sched_setaffinity"):
+if KIND in ("pinned", "apart", "bound") and hasattr(os, "sched_setaffinity"):
     # Before anything starts a thread: threads inherit it.
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(os.environ.get("PMI_RANK", "0")) % len(cores)]})
@@ -26,7 +26,7 @@ from shared_requests import from_first  # noqa: E402
 import lithax as lx  # noqa: E402
 from lithax.sharded import exchange_faces, exchange_halo, make_mesh  # noqa: E402
 
-world = lx.runtime.connect({"devices": "jax", "apart": "serial"}.get(KIND, "auto"))
+world = lx.runtime.connect({"devices": "jax", "bound": "jax", "apart": "serial"}.get(KIND, "auto"))
 comm, rank = None, 0
 if "PMI_RANK" in os.environ:
     from mpi4py import MPI

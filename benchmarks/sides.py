@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).parent / "worker.py"
-KINDS = ("free", "pinned", "devices", "apart")
+KINDS = ("free", "pinned", "devices", "bound", "apart")
 PEERS = {
     "rockverse": ["rockverse==1.2.1", "mpich>=4.3"],
     "taufactor": ["taufactor==1.2.1", "torch"],
@@ -63,7 +63,7 @@ class Side:
     ----------
     name
         ``"lithax"``, ``"conduction"``, ``"permeability"``, ``"lattice_boltzmann"``, ``"bare"``, ``"taps"``, ``"scipy"``, ``"whole_images"``, ``"taufactor"``, ``"porespy"``, ``"lbmpy"``, ``"voxels"``, ``"rockverse"``, or ``"rockverse-2"`` for two processes under mpiexec; ``"free"``,
-        ``"pinned"``, ``"devices"`` and ``"apart"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
+        ``"pinned"``, ``"devices"``, ``"bound"`` and ``"apart"`` are the kinds of `processes_side`, ``"pinned-2"`` two processes of it.
     folder
         Where logs and environments are kept.
     """
