@@ -203,7 +203,8 @@ def draw_representative_volume(volume: RepresentativeVolume, frame: Frame | None
             axes.set_xlim(0.9 * x.min(), 1.1 * x.max())
             _plain_ticks(axes.xaxis, *axes.get_xlim())
         _plain_ticks(right.yaxis, *right.get_ylim())
-        right.legend(loc="best", handlelength=1.6)
+        # Beside the axes: lines cross all of them.
+        right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3, handlelength=1.6)
     return figure
 
 
