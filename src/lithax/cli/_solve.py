@@ -1,5 +1,6 @@
 """``lithax solve``."""
 
+import re
 from typing import Any
 
 import click
@@ -20,8 +21,11 @@ def solve_command() -> None:
 
 
 def _permeability(text: str) -> Any:
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ²^*")
-    return f"{float(number)} {text[len(number) :]}" if text != number else float(number)
+    found = re.fullmatch(r"\s*([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*(.*)", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no number with a unit")
+    number, unit = float(found[1]), found[2].strip()
+    return f"{number} {unit}" if unit else number
 
 
 @solve_command.command("permeability")
