@@ -395,5 +395,5 @@ def test_the_command_line(tmp_path):
     assert CliRunner().invoke(main, command[:3]).exit_code == 1  # which value is pore?
     matrix = CliRunner().invoke(main, [*command, "--permeability", "0=5mD"])
     assert "half_voxel" in matrix.output
-    in_area = CliRunner().invoke(main, [*command, "--permeability", "0=4.9346165e-3um2"])  # the same, 1 mD = 9.869233e-16 m²
+    in_area = CliRunner().invoke(main, [*command, "--permeability", "0=4.9346165e-3um2"])  # 1 mD = 9.869233e-16 m²
     assert in_area.output == matrix.output
