@@ -28,7 +28,9 @@ class StaleHandleError(LithaxError, RuntimeError):
 
 
 class LockedError(LithaxError, RuntimeError):
-    """Another run is writing to the same image."""
+    """Another run is writing to the same image, or keeps the state of a solve in the same
+    folder.
+    """
 
 
 class MemoryLimitError(LithaxError, MemoryError):

@@ -251,3 +251,19 @@ def test_the_numbers_of_a_conductivity_are_written_as_json(run, tmp_path):
     assert found["formation_factor"] == [pytest.approx(12, rel=1e-5), None, None]
     assert found["converged"] == [True] * 3
     assert found["units"]["formation_factor"] == "-"
+
+
+def test_what_a_solve_of_a_large_image_is_told(run, tmp_path):
+    image = lx.from_array(np.ones((64, 64, 64), bool), store=tmp_path / "rock.zarr")
+    command = ("solve", "conductivity", tmp_path / "rock.zarr", "--axis", "x", "--quiet")
+    done = run(*command, "--memory-limit", "1MB")
+    assert done.exit_code == 1
+    assert "and 0.001 GB may be used" in done.output
+    limit = lx.plan(lx.solve.conductivity, image).memory - 1  # from disk it takes less
+    done = run(*command, "--memory-limit", limit, "--scratch", tmp_path / "nowhere")
+    assert done.exit_code == 1
+    assert "must be a folder that files can be made in" in done.output
+    np.savez(tmp_path / "solve-x-0-1.npz", identity="of another image")
+    done = run(*command, "--checkpoint", tmp_path)
+    assert done.exit_code == 1
+    assert "holds the state of another solve" in done.output

@@ -31,38 +31,6 @@ def noise(rng, shape, porosity=0.5, length=1.0):
     return field > np.quantile(field, 1 - porosity)
 
 
-@pytest.fixture
-def from_disk(monkeypatch, tmp_path):
-    """Solve an image in slabs of so many planes, so many levels on disk, though it would fit."""
-    for name in (
-        "PROGRAMS",
-        "LEVEL",
-        "CYCLE",
-        "SLAB",
-        "SLAB_BELOW",
-        "KEPT",
-        "FACE",
-    ):  # of small images most is the skirts
-        monkeypatch.setattr(f"lithax.solve._streamed_memory.{name}", 1)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-
-    def solve(image, planes=4, levels=1, **options):
-        monkeypatch.setattr("lithax.solve._streamed_memory.MOST_PLANES", planes)
-        monkeypatch.setattr("lithax.solve._streamed_memory._cost", lambda cuts, _: abs(len(cuts) - levels))
-        limit = lx.plan(lx.solve.conductivity, image, **options).memory - 1
-        plan = lx.plan(lx.solve.conductivity, image, memory_limit=limit, **options)
-        assert plan.fits
-        assert planes in plan.block_shape
-        assert plan.scratch > 16 * image.size
-        found = lx.solve.conductivity(image, memory_limit=limit, scratch=str(scratch), **options)
-        assert found.notes[-1].startswith(f"larger than memory: solved in slabs of {planes} planes, with {levels} of ")
-        assert not list(scratch.iterdir())
-        return found
-
-    return solve
-
-
 def check_same(found, whole):
     np.testing.assert_allclose(np.asarray(found.value), np.asarray(whole.value), rtol=SAME)
     assert np.array_equal(found.iterations, whole.iterations)
@@ -118,7 +86,9 @@ def test_levels_on_disk(from_disk, rng, shape, levels, options):
 def test_the_levels_that_do_not_fit_are_on_disk(edge, limit, levels):
     image = np.broadcast_to(np.zeros((), bool), (edge, edge, edge))
     plan = lx.plan(lx.solve.conductivity, image, memory_limit=limit)
-    cut = plan_streaming(image, "x", Boundaries("potential", "insulating", False), None, 0, None, plan.memory_limit)
+    cut = plan_streaming(
+        image, "x", Boundaries("potential", "insulating", False), None, 0, None, False, False, plan.memory_limit
+    )
     assert plan.fits
     assert len(cut.cuts[0].thicknesses) == levels
     # Weights, request and two solutions of the levels below add an eighth of 24 bytes, and an eighth of that, …
@@ -137,6 +107,101 @@ def test_the_derivative_for_every_voxel(from_disk, rng, tmp_path, axis):
     assert found.gradient.field_name == whole.gradient.field_name
     slopes = whole.gradient[...]
     np.testing.assert_allclose(lx.open(tmp_path / "slopes.zarr")[...], slopes, atol=1e-6 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"axis": "x"},
+        pytest.param({"axis": "z", "reservoir": 3}, marks=pytest.mark.slow),
+        pytest.param({"ends": "periodic", "sides": "periodic", "axis": "y"}, marks=pytest.mark.slow),
+        pytest.param({"loading": "linear"}, marks=pytest.mark.slow),
+        pytest.param({"values": {0: 0.01, 1: 3.0}, "spacing": (1.0, 1.5, 2.0)}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_potential_and_flux(from_disk, rng, tmp_path, options):
+    image = lx.from_array(noise(rng, ROCK).astype("u1"), voxel_length=2.0, voxel_unit="um")
+    options = {"unit": "S/m"} | ({} if "values" in options else {"pore": 1}) | options
+    whole = lx.solve.conductivity(image, fields=True, **options)
+    found = from_disk(image, 8 if "spacing" in options else 4, fields=tmp_path / "fields.zarr", **options)
+    check_same(found, whole)
+    for name, field, expected in [
+        ("potential", found.potential, whole.potential),
+        *(
+            (f"flux_{along}", *pair)
+            for along, pair in zip("xyz", zip(found.flux, whole.flux, strict=True), strict=True)
+        ),
+    ]:
+        assert field.frame == expected.frame
+        assert (field.field_name, field.field_unit) == (expected.field_name, expected.field_unit)
+        # The fields are of first order where the value is of second: rounding grows from 1e-7.
+        stored = lx.open(tmp_path / "fields.zarr", path=name)[...]
+        np.testing.assert_allclose(stored, expected[...], atol=1e-5 * np.abs(expected[...]).max())
+    np.testing.assert_allclose(found.currents, whole.currents, atol=1e-5)
+
+
+def test_fields_of_a_solve_in_memory_go_to_a_store_as_well(rng, tmp_path):
+    image = lx.from_array(noise(rng, ROCK))
+    whole = lx.solve.conductivity(image, fields=True)
+    found = lx.solve.conductivity(image, fields=tmp_path / "fields.zarr")
+    assert np.array_equal(lx.open(tmp_path / "fields.zarr", path="potential")[...], whole.potential[...])
+    assert np.array_equal(lx.open(tmp_path / "fields.zarr", path="flux_z")[...], whole.flux[2][...])
+    assert np.array_equal(found.currents, whole.currents)
+    with pytest.raises(FileExistsError, match=r"fields\.zarr/potential holds an image already"):
+        lx.solve.conductivity(image, fields=tmp_path / "fields.zarr")
+    with pytest.raises(ValueError, match=r"names a store for the fields of one axis"):
+        lx.solve.conductivity(image, axis="all", fields=tmp_path / "others.zarr")
+    with pytest.raises(ValueError, match=r"names a store, but image is an array"):
+        lx.solve.conductivity(image[...], fields=tmp_path / "others.zarr")
+    with pytest.raises(FileExistsError, match="is a group holding"):
+        lx.solve.conductivity(image, gradient=tmp_path / "fields.zarr")
+
+
+@pytest.mark.parametrize(
+    ("factor", "options"),
+    [(1, {}), pytest.param(2, {"axis": "z", "reservoir": 3, "ends": "potential"}, marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_a_first_guess(from_disk, rng, factor, options):
+    shape = ROCK if factor == 1 else (12, 10, 16)
+    rock = noise(rng, shape)
+    coarse = rock[::factor, ::factor, ::factor] if factor > 1 else rock
+    guess = lx.solve.conductivity(coarse, tolerance=0.2, fields=True, **options)
+    image = lx.from_array(rock)
+    options = {"tolerance": 1e-4, "x0": guess, **options}
+    found = from_disk(image, **options)
+    check_same(found, lx.solve.conductivity(image, **options))
+    if factor == 1:
+        assert int(found.iterations) < int(from_disk(image, **{**options, "x0": None}).iterations)
+    with pytest.raises(ValueError, match="whole multiple"):
+        from_disk(image, x0=np.zeros((5, 5, 5)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"axis": "all", "reservoir": 2, "where": lx.regions.Sphere((6, 6, 8), 9)}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_the_line_of_the_threshold(from_disk, rng, options):
+    scan = lx.from_array(gaussian_filter(rng.standard_normal(ROCK), 1).astype("f4"), chunks=8)
+    threshold = float(np.quantile(scan[...], 0.6))
+    image = lx.from_array((scan[...] <= threshold).astype("u1"))
+    options = {"pore": 1, "segmentation": (scan, threshold, 0.05), "gradient_tolerance": 1e-3, **options}
+    if "where" in options:
+        options["area"] = 100.0  # it varies along the axis
+    whole, found = lx.solve.conductivity(image, **options), from_disk(image, **options)
+    check_same(found, whole)
+    assert np.all(np.asarray(whole.error_budget.segmentation) > 0.01)
+    # Of first order in the potential, as the fields.
+    np.testing.assert_allclose(found.error_budget.segmentation, whole.error_budget.segmentation, rtol=1e-4)
+    with pytest.raises(ValueError, match="pores are not above"):
+        from_disk(image, **{**options, "segmentation": (scan, threshold + 10, 0.05)})
+    with pytest.raises(ValueError, match="one conducting phase and grains that insulate"):
+        from_disk(image, **{**options, "pore": None, "values": {0: 0.1, 1: 1.0}, "fluid": 1.0})
 
 
 @pytest.mark.slow
@@ -238,7 +303,7 @@ def test_nothing_is_left_behind_by_an_error(from_disk, monkeypatch, rng, tmp_pat
 def test_refusals(from_disk, monkeypatch, rng, tmp_path):
     image = lx.from_array(noise(rng, ROCK).astype("u1"))
     for options, named in [
-        ({"fields": True}, "fields="), ({"gradient": True}, "gradient=True"), ({"x0": 1}, "x0="),
+        ({"fields": True}, "fields=True"), ({"gradient": True}, "gradient=True"),
         ({"budget": ("grid",)}, "budget="), ({"axis": "all", "loading": "linear"}, "axis='all'"),
     ]:  # fmt: skip
         limit = lx.plan(lx.solve.conductivity, image, pore=1).memory - 1

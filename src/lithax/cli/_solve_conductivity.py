@@ -29,6 +29,13 @@ from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapp
 @click.option("--ends", type=click.Choice(["potential", "periodic"]), default="potential", show_default=True)
 @click.option("--sides", type=click.Choice(["insulating", "periodic"]), default="insulating", show_default=True)
 @click.option("--tolerance", type=float, default=5e-3, show_default=True, help="Relative error of the value.")
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="Such as 16GiB: what does not fit is solved from disk.  [default: what is free]",
+)
+@click.option("--scratch", metavar="FOLDER", help="For a solve from disk, 17 to 25 bytes a voxel; on the fastest disk.")
+@click.option("--checkpoint", metavar="FOLDER", help="Keep the state there; the same command goes on from it.")
 @JSON
 @QUIET
 @tell
@@ -50,12 +57,14 @@ def conductivity_command(
     \b
     lithax solve conductivity rock.zarr --pore 0 --json f.json
     lithax solve conductivity rock.zarr --value 0=5 --value 1=0 --value 2=0.2 --fluid 5 --axis z
+    lithax solve conductivity large.zarr --pore 0 --axis z --scratch /fast --checkpoint kept
     """
     from lithax.images import open as open_image
     from lithax.solve import conductivity
 
     make_room_for(as_json)
-    how = {name: options.pop(name) for name in ("axis", "ends", "sides", "fluid", "tolerance")}
+    names = ("axis", "ends", "sides", "fluid", "tolerance", "memory_limit", "scratch", "checkpoint")
+    how = {name: options.pop(name) for name in names}
     image = open_image(store, path=path, mode="r", **{k: v for k, v in options.items() if v is not None})
     found = conductivity(image, pore=pore or None, values=values or None, progress=not quiet, **how)
     show(found, as_json)

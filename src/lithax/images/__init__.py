@@ -11,6 +11,7 @@ from lithax.images._connectivity import Connectivity as Connectivity
 from lithax.images._connectivity import connectivity as connectivity
 from lithax.images._covariance import Covariance as Covariance
 from lithax.images._covariance import chunk_covariance as chunk_covariance
+from lithax.images._create import check_free as check_free
 from lithax.images._create import create as create
 from lithax.images._create import empty as empty
 from lithax.images._create import empty_like as empty_like

@@ -33,6 +33,7 @@ from lithax.storage import (
     StoredArray,
     changed_units,
     check_options,
+    claim,
     creating,
     locate,
     open_array,
@@ -353,6 +354,14 @@ def from_array(
     with new_image(source.shape, dtype or source.dtype, filled_by="from_array", **wanted) as image:
         source.fill(image)
     return image
+
+
+def check_free(store: Any, path: str | None = None) -> None:
+    """Raise what `from_array` raises if an image cannot be made in a store: before what it is to
+    hold is computed for hours.
+    """
+    check_store_name(store)
+    claim(locate(store, path), overwrite=False)
 
 
 def _place_like(like: Any, shape: Index, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class Slot:
     of: Checkpoint
     name: str
     identity: str
+    states: int = 2
+    """How many are kept."""
     _took: float = 0.0
     _last: float = field(default_factory=time.monotonic)
 
@@ -87,7 +89,7 @@ class Slot:
             if not all(self.of.world.gather(same)):
                 raise ValueError(
                     f"checkpoint={str(self.of.folder)!r} holds the state of another solve (other voxels, options or "
-                    "devices, or another version of lithax); name another folder, or remove it."
+                    "devices, in memory or from disk, or another version of lithax); name another folder, or remove it."
                 )
             leaves, form = jax.tree.flatten(fresh)
             placed = []
@@ -105,7 +107,7 @@ class Slot:
             self.keep(state, number)
 
     def keep(self, state: Any, number: int) -> None:
-        """Keep a state, and forget all but the one before."""
+        """Keep a state, and forget older ones."""
         began = time.monotonic()
         self.of.folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
@@ -121,7 +123,7 @@ class Slot:
             os.fsync(file.fileno())
         partial.replace(path)
         files = self._files()
-        for old in sorted(files)[:-2]:
+        for old in sorted(files)[: -self.states]:
             files[old].unlink()
         self._last = time.monotonic()
         self._took = self._last - began

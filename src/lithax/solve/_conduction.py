@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from lithax.arrays import is_traced
+from lithax.images import check_free
 from lithax.runtime import SerialWorld, connected
 from lithax.solve._arguments import (
     check_area,
@@ -23,11 +24,12 @@ from lithax.solve._conduction_over_devices import conductivity_over_devices
 from lithax.solve._conduction_setup import AXES, Boundaries, driven_axes, fluid_of
 from lithax.solve._conduction_solver import ConductionSolver
 from lithax.solve._conduction_streamed import StreamedConduction
-from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
+from lithax.solve._conduction_threshold import ONE_PHASE, check_same_pores, check_segmentation
 from lithax.solve._conduction_trend import check_budget
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._domain import domain_of, within
+from lithax.solve._fields import FLUX, POTENTIAL
 from lithax.solve._medium import Medium, conducting_on_host, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._solve_memory import check_memory, memory_allowed, memory_of_conduction
@@ -56,7 +58,7 @@ def conductivity(
     tolerance: Any = 5e-3,
     gradient_tolerance: Any = 1e-2,
     x0: Any = None,
-    fields: bool = False,
+    fields: Any = False,
     gradient: Any = None,
     budget: Any = (),
     segmentation: Any = None,
@@ -124,8 +126,9 @@ def conductivity(
         Where to start: the `Conductivity` of an earlier solve with `fields=True`, or its potential;
         also of a coarser shape.
     fields
-        Also return the potential, the current density and the current through every slice; images
-        for an image.
+        True to return also the potential, the current density and the current through every slice;
+        images for an image. A store (for an image, along one axis), to keep potential and current
+        density there, as the images "potential", "flux_x", "flux_y" and "flux_z".
     gradient
         True for the derivative of the value with respect to the conductivity of every voxel, in
         `Conductivity.gradient`; a store (for an image), to keep it there as an image. Zero where a
@@ -151,7 +154,8 @@ def conductivity(
         Whether to show a bar.
     checkpoint
         A folder in which a long solve keeps its state now and then, and when Ctrl-C ends it: the
-        same call goes on from there. What it kept is removed when the call returns.
+        same call goes on from there. What it kept is removed when the call returns. From disk it is
+        kept after each step (24 bytes a voxel there, 12 less in `scratch`).
     memory_limit
         What it may use [byte], or a text such as "8 GiB"; by default what is free; see
         `lithax.plan`. An image that does not fit is solved from disk (see Notes).
@@ -169,9 +173,13 @@ def conductivity(
         If an option is not one of those above, integers come without a meaning, conductivities are
         negative or not finite, `where` leaves nothing or its cross-section varies, or the image is
         one voxel thick along the axis.
+    FileExistsError
+        If a store named by `fields` or `gradient` holds something already.
     MemoryLimitError
-        If it would need more memory than it may use, from disk as well, or `scratch` has too little
-        room; before anything is read.
+        If it would need more memory than it may use, from disk as well, or `scratch` or
+        `checkpoint` has too little room; before anything is read.
+    LockedError
+        If another call keeps the state of a solve from disk in the same `checkpoint`.
 
     Notes
     -----
@@ -190,8 +198,8 @@ def conductivity(
     from disk: voxels and potential of the finest level are read and written slab by slab in every
     step, and so are the coarser levels of the multigrid that do not fit. Discretisation, steps and
     stopping rule are those in memory, and the value agrees to rounding; the last note of the result
-    says so. There `fields`, `x0`, `budget`, `segmentation`, `checkpoint`, ``gradient=True`` (a
-    store is written) and the tensor are not available.
+    says so. There `budget`, ``fields=True`` and ``gradient=True`` (stores are written) and the
+    tensor are not available.
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
@@ -220,30 +228,48 @@ def conductivity(
         if memory is not None:
             check_memory("conductivity()", memory, memory_limit, jax.local_device_count())
         refused = {"budget": budget, "segmentation": segmentation is not None}
+        if not isinstance(fields, bool):
+            raise ValueError(
+                f"fields={fields!r} names a store; over several devices pass fields=True, and keep the fields with "
+                "lithax.save(result.potential, store, like=image)."
+            )
         return conductivity_over_devices(
             image, axis, boundaries, shape, pore, values, fluid, where, area, reservoir, spacing, tolerance,
             gradient_tolerance, x0, fields, gradient, percolation_at, unit, max_iterations, throw,
             watch_of(progress, checkpoint, connected()), [name for name, given in refused.items() if given],
         )  # fmt: skip
     _check_gradient(gradient, axis, image)
+    _check_fields(fields, axis, image)
     memory = memory_of_conduction(image, shape, axis, whole, fields, gradient, False, reservoir)
     if memory is not None and memory[1] > memory_allowed(memory_limit):
         options = {
-            "axis": axis, "shape": shape, "x0": x0, "fields": fields, "gradient": gradient, "budget": budget,
-            "segmentation": segmentation, "checkpoint": checkpoint, "values": values, "fluid": fluid,
+            "axis": axis, "shape": shape, "fields": fields, "gradient": gradient, "budget": budget,
+            "values": values, "fluid": fluid,
         }  # fmt: skip
-        without = not_from_disk(boundaries, options)
-        plan = plan_streaming(image, axis, boundaries, spacing, reservoir, scratch, memory_allowed(memory_limit))
+        without, allowed = not_from_disk(boundaries, options), memory_allowed(memory_limit)
+        plan = plan_streaming(
+            image,
+            axis,
+            boundaries,
+            spacing,
+            reservoir,
+            scratch,
+            checkpoint is not None,
+            segmentation is not None,
+            allowed,
+        )
         if plan is None or without is not None:
             instead = "" if plan is None else f"leave out {without}, so that it is solved from disk; "
             check_memory("conductivity()", memory, memory_limit, instead=instead)
         else:
             check_memory("conductivity()", (memory[0], min(memory[1], plan.memory)), memory_limit)
+            kept = watch_of(progress, checkpoint, SerialWorld()).checkpoint
             fluid = fluid_of(fluid, reservoir, values, pore, np.dtype(image.dtype) == bool)
             return StreamedConduction(
                 image, plan, boundaries, pore, values, fluid, where, area, reservoir, spacing, tolerance,
-                gradient_tolerance, gradient, percolation_at, unit, max_iterations, throw,
-                watch_of(progress, None, SerialWorld()),
+                gradient_tolerance, gradient, fields, percolation_at, unit, max_iterations, throw, x0,
+                watch_of(progress, None, SerialWorld()), None if kept is None else kept.folder,
+                check_segmentation(segmentation, image.shape),
             ).result(axis)  # fmt: skip
     if shape is not None:
         image = without_filler(image, shape)
@@ -254,13 +280,14 @@ def conductivity(
         raise ValueError("checkpoint= is for the host's loop; leave it out under a transformation.")
     if guest and is_wanted(gradient):
         raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
+    if guest and not isinstance(fields, bool):
+        raise ValueError("fields= names a store, which a transformation cannot write to; pass fields=True there.")
     wanted_lines = check_budget(budget)
     levels = check_segmentation(segmentation, medium.shape)
-    if levels is not None and (guest or not medium.insulating_grains):
-        raise ValueError(
-            "segmentation= is the threshold between one conducting phase and grains that insulate, outside of compiled functions; "
-            "leave it out here."
-        )
+    if levels is not None:
+        if guest or not medium.insulating_grains:
+            raise ValueError(ONE_PHASE)
+        levels = (np.asarray(levels[0][...], np.float32), *levels[1:])
     if guest and wanted_lines:
         raise ValueError(f"budget={budget!r} takes further solves on the host; leave it out under a transformation.")
     if guest and source.image is not None:
@@ -337,3 +364,18 @@ def _check_gradient(gradient: Any, axis: str, image: Any) -> None:
         raise ValueError("gradient= is that of one value; name the axis, or differentiate with jax.grad for all three.")
     if gradient is not True and not hasattr(image, "frame"):
         raise ValueError("gradient= names a store, but image is an array; pass gradient=True, or an image.")
+    if gradient is not True:
+        check_free(gradient)
+
+
+def _check_fields(fields: Any, axis: str, image: Any) -> None:
+    if isinstance(fields, bool):
+        return
+    if axis == "all":
+        raise ValueError(
+            f"fields={fields!r} names a store for the fields of one axis; name the axis, or pass fields=True."
+        )
+    if not hasattr(image, "frame"):
+        raise ValueError(f"fields={fields!r} names a store, but image is an array; pass fields=True, or an image.")
+    for path in (POTENTIAL, *FLUX):
+        check_free(fields, path)

@@ -32,7 +32,7 @@ from lithax.solve._conduction_solve import (
 )
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import Domain, check_section
-from lithax.solve._fields import current_density, potential_of, relative_currents
+from lithax.solve._fields import FLUX, POTENTIAL, current_density, potential_of, relative_currents
 from lithax.solve._medium import Medium, conducting_of, conducting_on_host
 from lithax.solve._percolation import Percolation, percolation
 from lithax.solve._solve_memory import give_back
@@ -54,7 +54,7 @@ class ConductionSolver:
     unit: str
     tolerance: float
     gradient_tolerance: float
-    fields: bool
+    fields: Any
     gradient: Any
     most: int
     throw: bool
@@ -235,10 +235,15 @@ class ConductionSolver:
                 currents.append(relative_currents(run, row, faces, u, number))
         if axis != "all":
             phi, flux, currents = phi[0], flux[0], currents[0]
-        phi, flux = (
-            self.source.as_images(phi, "potential", ""),
-            self.source.as_images(flux, "current density", self.unit),
-        )
+        if self.fields is True:
+            phi = self.source.as_images(phi, "potential", "")
+            flux = self.source.as_images(flux, "current density", self.unit)
+        else:
+            phi = self.source.as_image(phi, "potential", "", self.fields, POTENTIAL)
+            flux = tuple(
+                self.source.as_image(v, "current density", self.unit, self.fields, path)
+                for v, path in zip(flux, FLUX, strict=True)
+            )
         return eqx.tree_at(
             lambda r: (r.potential, r.flux, r.currents), result, (phi, flux, currents), is_leaf=lambda v: v is None
         )

@@ -8,7 +8,9 @@ clusters by `_part_percolation`, the steps by `_streamed_solve`, the coarser lev
 
 import contextlib
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,16 +21,20 @@ from lithax.images import as_domain, make_selection
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, refuse_unconverged
-from lithax.solve._conduction_setup import Boundaries, Run, driven_axes, plan_run
+from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, plan_run
 from lithax.solve._conduction_solve import Stats, Tolerances
+from lithax.solve._conduction_threshold import ONE_PHASE
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import check_loading, section_of
-from lithax.solve._scratch import ScratchVolume, check_room
+from lithax.solve._fields import FLUX, POTENTIAL, density_of, guessed, potential_to_start_from, whole_multiples
+from lithax.solve._scratch import ScratchVolume
 from lithax.solve._solve_memory import give_back
 from lithax.solve._source import Source, source_of
+from lithax.solve._streamed_checkpoint import KeptSolve, alone_in, check_rooms, clear, identity_of_volume
 from lithax.solve._streamed_levels import cuts_of
 from lithax.solve._streamed_memory import StreamPlan
 from lithax.solve._streamed_solve import StreamedSolve
+from lithax.solve._streamed_threshold import SoftImage, check_same_pores_on_disk, slope_in_threshold
 from lithax.solve._streamed_voxels import (
     StreamedImage,
     bounds_of_image,
@@ -58,11 +64,18 @@ class StreamedConduction:
     tolerance: float
     gradient_tolerance: float
     gradient: Any
+    fields: Any
     percolation_at: Any
     unit: str
     most: int
     throw: bool
+    x0: Any
     watch: Watch
+    checkpoint: Path | None
+    segmentation: tuple[Any, float, float] | None
+    """Grey levels, threshold and its uncertainty."""
+    width: float | None = None
+    """Of a softened segmentation, whose threshold the value is differentiated in."""
 
     def result(self, axis: str) -> Conductivity:
         """Solve along each axis, and put the numbers together."""
@@ -70,17 +83,33 @@ class StreamedConduction:
         if self.where is not None:
             check_loading(self.boundaries.linear)
         wanted = driven_axes(axis, source.frame.shape)
-        check_room("conductivity()", self.plan.folder, self.plan.scratch)
-        found = [self._along(a, source) for a in wanted]
+        with contextlib.ExitStack() as alone:
+            if self.checkpoint is not None:
+                alone.enter_context(alone_in(self.checkpoint))
+            check_rooms("conductivity()", self.plan.folder, self.plan.scratch, self.checkpoint, self.plan.kept)
+            result = self._of_axes(axis, wanted, source)
+            if self.segmentation is not None:
+                line = self._threshold_line(wanted, source)
+                line = np.asarray(line) if axis == "all" else line[0]
+                result = replace(result, error_budget=replace(result.error_budget, segmentation=line))
+            give_back(source.frame.shape)
+            if self.throw:
+                refuse_unconverged(result, self.tolerance, self.most)
+            if self.checkpoint is not None:
+                clear(self.checkpoint)
+        return result
+
+    def _of_axes(self, axis: str, wanted: Sequence[int], source: Source) -> Conductivity:
+        several = len(wanted) > 1
+        found = [self._along(a, source, several or self.segmentation is not None) for a in wanted]
         medium = found[0].medium
         stats = jax.tree.map(lambda *v: np.stack([np.asarray(w) for w in v]), *(f.stats for f in found))
         first = found[0]
-        several = axis == "all"
         notes = [note for f in found for note in f.notes if note != AIR or not several]
         cut = self.plan.deepest
         notes.append(
             f"larger than memory: solved in slabs of {self.plan.thickness} planes, with {len(cut.thicknesses)} of {cut.levels} levels "
-            f"of the multigrid on disk ({self.plan.scratch / 1e9:.3g} GB)"
+            f"of the multigrid on disk ({(self.plan.scratch + self.plan.kept) / 1e9:.3g} GB)"
         )
         with medium.precision():
             result = assembled(
@@ -88,18 +117,15 @@ class StreamedConduction:
                 axis=axis, boundaries=self.boundaries, medium=medium, fluid=self.fluid, tolerance=self.tolerance,
                 unit=self.unit, notes=tuple(notes),
             )  # fmt: skip
-        give_back(source.frame.shape)
-        if self.throw:
-            refuse_unconverged(result, self.tolerance, self.most)
-        self.watch.end()
-        return replace(result, gradient=first.slopes)
+        potential, flux, currents = first.fields
+        return replace(result, gradient=first.slopes, potential=potential, flux=flux, currents=currents)
 
-    def _along(self, a: int, source: Source) -> "_Along":
-        """Solve along one axis."""
+    def _along(self, a: int, source: Source, several: bool) -> "_Along":
+        """Solve along one axis; `several`: other solves follow."""
         selection = make_selection(as_domain(self.where), source.frame)
         unit = plan_run(source.frame.shape, a, self.boundaries, source.spacing, 1.0, self.reservoir)
         image = StreamedImage(self.image, selection, unit.order, self.plan.cuts[a].at_once)
-        fluid = self.fluid
+        fluid, guess = self.fluid, self._guess(unit, source.frame.shape, self.plan.cuts[a].at_once)
         with contextlib.ExitStack() as files:
             raw, tally = copied(image, self.plan.folder)
             files.callback(raw.close)
@@ -109,10 +135,15 @@ class StreamedConduction:
                 )
             meaning = meaning_of(tally, self.pore, self.values)
             medium = meaning.medium
+            if self.segmentation is not None and not medium.insulating_grains:
+                raise ValueError(ONE_PHASE)
             files.enter_context(medium.precision())
             ends = "linear" if self.boundaries.linear else self.boundaries.ends
             layout = unit.settings.layout
             found, joins = counted(image, raw, meaning, tally), joined(image, raw, meaning, ends, layout.periodic)
+            if self.segmentation is not None:
+                grey, threshold, _ = self.segmentation
+                check_same_pores_on_disk(image, raw, meaning, grey, threshold)
             section = section_of(found.sections, tally.cells, source.frame.shape, a, self.area, source.spacing)
             run = plan_run(source.frame.shape, a, self.boundaries, source.spacing, section, self.reservoir)
             air = selection is None and found.edges and min(image.shape) >= 8 and found.pore < tally.cells
@@ -132,32 +163,107 @@ class StreamedConduction:
             voxels, table = written(image, raw, meaning, joins, scale, self.reservoir, fluid, self.plan.folder)
             files.callback(voxels.close)
             raw.close()
-            value, stats, slopes = self._solved(run, voxels, table, scale, fluid, medium.dtype, source, a)
+            value, stats, slopes, fields = self._solved(
+                run, voxels, table, scale, fluid, medium.dtype, source, a, several, guess
+            )
             share = [n / tally.cells for n in (joins.total, joins.accessible, joins.percolating)]
             limits = bounds_of_image(meaning, tally, found)
-        return _Along(value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes)
+        return _Along(value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes, fields)
 
     def _solved(
-        self, run: Run, voxels: ScratchVolume, table: Any, scale: Any, fluid: Any, dtype: Any, source: Source, a: int
-    ) -> tuple[Any, Stats, Any]:
+        self,
+        run: Run,
+        voxels: ScratchVolume,
+        table: Any,
+        scale: Any,
+        fluid: Any,
+        dtype: Any,
+        source: Source,
+        a: int,
+        several: bool,
+        guess: Any,
+    ) -> tuple[Any, Stats, Any, Any]:
         given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, dtype)
-        if is_wanted(self.gradient):
+        if is_wanted(self.gradient) or self.width is not None:
             given = jax.tree.map(np.asarray, given.for_gradient())
+        kept = None
+        if self.checkpoint is not None:
+            text = repr((run.settings, run.geometry, run.reservoir, float(fluid or 0), float(scale)))
+            name = AXES[a] if self.width is None else f"soft-{AXES[a]}"
+            kept = KeptSolve(self.checkpoint, name, identity_of_volume(voxels, table, text))
         of_cubes = run.of_cubes() and table is not None and len(table) == 2 and dtype == np.float32
-        cuts = cuts_of(run, self.plan.cuts[a].thicknesses)
-        solve = StreamedSolve(run, cuts, of_cubes, voxels, table, self.plan.folder, dtype)
-        with contextlib.closing(solve):
-            look = self.watch.start(run, 0, (), ())
-            stats, power = solve.solve(given, look)
-            matrix = np.asarray(power)[None, None]
-            value = run.conductivity(matrix, scale * dtype.type(run.geometry[0]) if of_cubes else scale, fluid)
-            slopes = None
-            if is_wanted(self.gradient):
-                chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, fluid))(jnp.asarray(matrix[0, 0]))
-                solve.slopes(solve.z)
-                turned = _Turned(solve.z, run, dtype.type(chain / scale), source.frame.shape)
-                slopes = source.as_image(turned, "derivative of the effective conductivity", "", self.gradient)
-        return value, stats, slopes
+        ended = None if kept is None or not several else kept.ended(given, 2)
+        slopes, fields = None, (None, None, None)
+        if ended is None:
+            cuts = cuts_of(run, self.plan.cuts[a].thicknesses)
+            solve = StreamedSolve(run, cuts, of_cubes, voxels, table, self.plan.folder, dtype, kept, guess)
+            with contextlib.closing(solve):
+                stats, power = solve.solve(given, self.watch.start(run, a, (), ()))
+                slope = 0.0
+                if self.width is not None:
+                    slope = slope_in_threshold(solve, float(power), float(scale), self.width)
+                if is_wanted(self.gradient):
+                    slopes = self._slopes(solve, power, scale, fluid, source)
+                if is_wanted(self.fields):
+                    fields = self._fields(solve, scale * dtype.type(run.geometry[0]) if of_cubes else scale, source)
+            ended = stats, np.asarray([power, slope], dtype)
+            if kept is not None and several:
+                kept.end(given, *ended)
+        stats, (power, slope) = ended
+        value = run.conductivity(power[None, None], scale * dtype.type(run.geometry[0]) if of_cubes else scale, fluid)
+        return value, stats, slopes if self.width is None else float(slope), fields
+
+    def _threshold_line(self, wanted: Sequence[int], source: Source) -> list[float]:
+        """Return the relative error from the threshold's uncertainty along each axis, each from a
+        solve of the softened segmentation.
+        """
+        assert self.segmentation is not None
+        grey, threshold, uncertainty = self.segmentation
+        again = replace(
+            self, image=SoftImage(grey, threshold, uncertainty), pore=None, values=None, fluid=1.0, reservoir=0, x0=None,
+            gradient=None, fields=False, percolation_at=None, segmentation=None, width=uncertainty,
+        )  # fmt: skip
+        return [abs(again._along(a, source, True).slopes) * uncertainty for a in wanted]
+
+    def _guess(self, run: Run, shape: tuple[int, int, int], at_once: int) -> Iterator[tuple[int, np.ndarray]] | None:
+        """Return planes of the first guess in the order of the solver; None if there is none."""
+        if self.x0 is None:
+            return None
+        potential = potential_to_start_from(self.x0, run, 0)
+        factors = whole_multiples(np.shape(potential), shape)
+        n = shape[run.order[0]]
+        return (
+            (begin + run.reservoir, guessed(potential, run, 0, factors, begin, min(begin + at_once, n)))
+            for begin in range(0, n, at_once)
+        )
+
+    def _slopes(self, solve: StreamedSolve, power: np.ndarray, scale: Any, fluid: Any, source: Source) -> Any:
+        """Return the image of the derivative for every voxel."""
+        run = solve.run
+        chain = jax.grad(lambda m: run.conductivity(m[None, None], scale, fluid))(jnp.asarray(power))
+        factor = solve.dtype.type(chain / scale)
+        turned = _Turned(solve.slopes(), run, source.frame.shape, lambda v, _: v * factor)
+        return source.as_image(turned, "derivative of the effective conductivity", "", self.gradient)
+
+    def _fields(self, solve: StreamedSolve, scale: Any, source: Source) -> tuple[Any, tuple[Any, Any, Any], np.ndarray]:
+        """Return the images of the potential and of the current density along x, y and z, and the
+        currents through planes.
+        """
+        run, dtype, shape = solve.run, solve.dtype, source.frame.shape
+        step = dtype.type(run.drives[0, 0])
+
+        def potential(u: np.ndarray, places: np.ndarray) -> np.ndarray:
+            return (1 - (u + (places + dtype.type(0.5)) * step)).astype(dtype)
+
+        turned = _Turned(solve.vectors[0], run, shape, potential)
+        phi = source.as_image(turned, "potential", "", self.fields, POTENTIAL)
+        flux = {}
+        for axis, along in enumerate(run.order):
+            factor = dtype.type(density_of(run, axis, 0, scale))
+            turned = _Turned(solve.flux(axis), run, shape, lambda v, _, factor=factor: v * factor)
+            flux[along] = source.as_image(turned, "current density", self.unit, self.fields, FLUX[along])
+        mean = np.mean(solve.currents)
+        return phi, (flux[0], flux[1], flux[2]), solve.currents / np.where(mean == 0, 1, mean).astype(dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,18 +278,22 @@ class _Along:
     medium: Any
     notes: tuple[str, ...]
     slopes: Any
+    """An image; of a softened segmentation d ln σ / d threshold."""
+    fields: tuple[Any, Any, Any]
+    """Potential, flux and currents; None where they are not asked for."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Turned:
-    """A volume of the solver in the order of the image, without the reservoirs, times a factor;
+    """What is made of a volume of the solver, in the order of the image, without the reservoirs;
     sliced, it is read.
     """
 
     volume: ScratchVolume
     run: Run
-    factor: Any
     shape: tuple[int, int, int]
+    made: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    """Of voxels and the numbers of their planes, of shape (n, 1, 1)."""
 
     @property
     def dtype(self) -> Any:
@@ -196,5 +306,6 @@ class _Turned:
     def __getitem__(self, box: tuple[slice, slice, slice]) -> np.ndarray:
         x, y, z = (box[n] for n in self.run.order)
         begin, end, _ = x.indices(self.shape[self.run.order[0]])
-        found = self.volume.box((slice(begin + self.run.reservoir, end + self.run.reservoir), y, z))
-        return found.transpose(np.argsort(self.run.order)) * self.factor
+        begin, end = begin + self.run.reservoir, end + self.run.reservoir
+        places = np.arange(begin, end, dtype=self.volume.dtype).reshape(-1, 1, 1)
+        return self.made(self.volume.box((slice(begin, end), y, z)), places).transpose(np.argsort(self.run.order))

@@ -10,8 +10,14 @@ Slope = Callable[[np.ndarray], tuple[float, np.ndarray]]
 voxel."""
 
 
-def check_segmentation(segmentation: Any, shape: tuple[int, int, int]) -> tuple[np.ndarray, float, float] | None:
-    """Return grey levels, threshold and its uncertainty.
+ONE_PHASE = (
+    "segmentation= is the threshold between one conducting phase and grains that insulate, outside of compiled functions; "
+    "leave it out here."
+)
+
+
+def check_segmentation(segmentation: Any, shape: tuple[int, ...]) -> tuple[Any, float, float] | None:
+    """Return grey levels as they are, threshold and its uncertainty.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def check_segmentation(segmentation: Any, shape: tuple[int, int, int]) -> tuple[
         raise ValueError(
             f"segmentation= has the uncertainty {uncertainty!r}; it must be a positive difference of grey levels."
         )
-    return np.asarray(grey[...], np.float32), float(threshold), float(uncertainty)
+    return grey, float(threshold), float(uncertainty)
 
 
 def check_same_pores(grey: np.ndarray, threshold: float, pores: np.ndarray, inside: Any) -> None:
@@ -56,8 +62,19 @@ def check_same_pores(grey: np.ndarray, threshold: float, pores: np.ndarray, insi
     inside
         The sample's voxels, boolean, or True for all.
     """
-    count = np.count_nonzero(pores & inside)
-    apart = np.count_nonzero(((grey <= threshold) != pores) & inside)
+    refuse_other_pores(threshold, *pores_apart(grey, threshold, pores, inside))
+
+
+def pores_apart(grey: np.ndarray, threshold: float, pores: np.ndarray, inside: Any) -> tuple[int, int]:
+    """Return in how many voxels the pore space is not what is darker than the threshold, and how
+    many it has; see `check_same_pores`.
+    """
+    apart = ((grey <= threshold) != pores) & inside
+    return int(np.count_nonzero(apart)), int(np.count_nonzero(pores & inside))
+
+
+def refuse_other_pores(threshold: float, apart: int, count: int) -> None:
+    """Raise ValueError if two pore spaces are too far `apart` [voxel] for one that has `count`."""
     # Filters and what is cleaned up afterwards move walls; they leave most pores where they were.
     if 3 * apart > count:
         raise ValueError(
@@ -67,14 +84,21 @@ def check_same_pores(grey: np.ndarray, threshold: float, pores: np.ndarray, insi
         )
 
 
+def soft_pores(grey: np.ndarray, threshold: float, width: float) -> np.ndarray:
+    """Return the pore fraction of a softened segmentation, s = 1 / (1 + exp((g − threshold) /
+    width)).
+    """
+    # Beyond 30 widths the exponential says nothing more in float32.
+    return (1 / (1 + np.exp(np.clip((grey - threshold) / width, -30, 30)))).astype(np.float32)
+
+
 def threshold_slope(grey: np.ndarray, threshold: float, width: float, solve: Slope) -> float:
     """Return d ln σ / d threshold [1/grey level] of a scan whose pores are darker.
 
-    The segmentation is softened, pore fraction s = 1 / (1 + exp((g − threshold) / width)), so that
-    ds/d threshold = s (1 − s) / width: one solve of the soft field, and none for the derivative.
+    The segmentation is softened (`soft_pores`), so that ds/d threshold = s (1 − s) / width: one
+    solve of the soft field, and none for the derivative.
     """
-    # Beyond 30 widths the exponential says nothing more in float32.
-    s = (1 / (1 + np.exp(np.clip((grey - threshold) / width, -30, 30)))).astype(np.float32)
+    s = soft_pores(grey, threshold, width)
     value, slopes = solve(s)
     if value == 0:
         return 0.0

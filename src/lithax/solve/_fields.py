@@ -11,6 +11,10 @@ from jax import numpy as jnp
 
 from lithax.solve._conduction_problem import Drive, Faces, face_values, slice_currents
 from lithax.solve._conduction_setup import Run
+from lithax.solve._layout import Layout
+
+POTENTIAL, FLUX = "potential", ("flux_x", "flux_y", "flux_z")
+"""Paths of the images in a store."""
 
 
 def driven(run: Run, number: int) -> int:
@@ -44,27 +48,34 @@ def current_density(
     Means of the two faces of a voxel.
     """
     layout = run.settings.layout
-    length = run.lengths[driven(run, number)]
     found: dict[int, jax.Array] = {}
     for axis in range(3):
-        current = face_values(layout, faces[axis], axis) * drive.differences(layout, layout.filled(u), axis)
-        ends = current.shape[axis] - layout.shape[axis]
-        if ends == 0:
-            upper = jnp.roll(current, -1, axis)
-            both = current + upper
-        else:
-            if ends < 0:
-                current = jnp.pad(current, [(int(a == axis), int(a == axis)) for a in range(3)])
-            low, high = (
-                tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(None, -1), slice(1, None))
-            )
-            both = current[low] + current[high]
-        # Area over distance, times the distance: the area of a face in units of the mean voxel
-        # length.
-        step = run.lengths[axis] / (run.spans[axis] - (2 * run.reservoir if axis == 0 else 0))
-        face = run.geometry[axis] * step
-        found[run.order[axis]] = _in_order(run, both * (0.5 * scale * length / face))
+        both = through_both_faces(layout, drive, faces[axis], layout.filled(u), axis)
+        found[run.order[axis]] = _in_order(run, both * density_of(run, axis, number, scale))
     return found[0], found[1], found[2]
+
+
+def through_both_faces(layout: Layout, drive: Drive, c: jax.Array, u: jax.Array, axis: int) -> jax.Array:
+    """Return the sum of the currents through the two faces of each voxel across an axis, given the
+    weights of these faces; `u` is filled.
+    """
+    current = face_values(layout, c, axis) * drive.differences(layout, u, axis)
+    ends = current.shape[axis] - layout.shape[axis]
+    if ends == 0:
+        return current + jnp.roll(current, -1, axis)
+    if ends < 0:
+        current = jnp.pad(current, [(int(a == axis), int(a == axis)) for a in range(3)])
+    low, high = (tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(None, -1), slice(1, None)))
+    return current[low] + current[high]
+
+
+def density_of(run: Run, axis: int, number: int, scale: Any) -> Any:
+    """Return the current density along one of the solver's axes, for a mean gradient of one, where
+    the currents through both faces of a voxel add up to one.
+    """
+    # Area over distance, times the distance: the area of a face in units of the mean voxel length.
+    step = run.lengths[axis] / (run.spans[axis] - (2 * run.reservoir if axis == 0 else 0))
+    return 0.5 * scale * run.lengths[driven(run, number)] / (run.geometry[axis] * step)
 
 
 @eqx.filter_jit
@@ -84,19 +95,44 @@ def guess_from(x0: Any, run: Run, number: int, shape: tuple[int, int, int], rese
         If there is no potential, it is finer than the image, or not finite.
     """
     potential = potential_to_start_from(x0, run, number)
-    potential = np.asarray(potential[...] if hasattr(potential, "frame") else potential)
-    factors = whole_multiples(potential.shape, shape)
-    check_finite(potential)
-    axis = run.order[driven(run, number)]
-    dtype = np.result_type(potential.dtype, np.float32)
-    ramp = ramp_of(np.arange(potential.shape[axis], dtype=dtype), potential.shape[axis])
-    deviation = 1 - ramp.reshape([-1 if a == axis else 1 for a in range(3)]) - potential
-    for a, factor in enumerate(factors):
-        deviation = np.repeat(deviation, factor, a) if factor > 1 else deviation
-    turned = deviation.transpose(run.order)
+    factors = whole_multiples(np.shape(potential), shape)
+    turned = guessed(potential, run, number, factors, 0, shape[run.order[0]])
     if reservoir:
         turned = np.pad(turned, [(reservoir, reservoir), (0, 0), (0, 0)])
     return jnp.asarray(turned)
+
+
+def guessed(potential: Any, run: Run, number: int, factors: tuple[int, int, int], begin: int, end: int) -> np.ndarray:
+    """Return planes of u across the solver's first axis, in its order and without reservoirs.
+
+    Parameters
+    ----------
+    potential
+        An image or an array, of the image's shape or a coarser one; these planes of it are read.
+    run, number
+        Of the solve.
+    factors
+        See `whole_multiples`.
+    begin, end
+        Numbers of the planes.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+    """
+    first, axis = run.order[0], run.order[driven(run, number)]
+    planes = slice(begin // factors[first], -(-end // factors[first]))
+    values = np.asarray(potential[tuple(planes if a == first else slice(None) for a in range(3))])
+    check_finite(values)
+    dtype = np.result_type(values.dtype, np.float32)
+    places = np.arange(potential.shape[axis], dtype=dtype)[planes if axis == first else slice(None)]
+    ramp = ramp_of(places, potential.shape[axis])
+    deviation = 1 - ramp.reshape([-1 if a == axis else 1 for a in range(3)]) - values
+    for a, factor in enumerate(factors):
+        deviation = np.repeat(deviation, factor, a) if factor > 1 else deviation
+    skipped = begin % factors[first]
+    return deviation.transpose(run.order)[skipped : skipped + end - begin]
 
 
 def potential_to_start_from(x0: Any, run: Run, number: int) -> Any:

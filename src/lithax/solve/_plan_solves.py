@@ -30,7 +30,7 @@ from lithax.solve._upscaled import largest_solve, memory_of_upscaling, sizes_of,
 @plans(conductivity)
 def _plan_conductivity(
     image: Any, /, *, axis: str = "x", ends: str = "potential", sides: str = "insulating", loading: Any = None,
-    shape: Any = None, fields: bool = False, gradient: Any = None, memory_limit: Any = None, spacing: Any = None,
+    shape: Any = None, fields: Any = False, gradient: Any = None, memory_limit: Any = None, spacing: Any = None,
     reservoir: int = 0, scratch: Any = None, **others: Any,
 ) -> Plan:  # fmt: skip
     boundaries = Boundaries(ends, sides, loading == "linear")
@@ -43,14 +43,15 @@ def _plan_conductivity(
     options = {"axis": axis, "shape": shape, "fields": fields, "gradient": gradient, **others}
     if plan.fits or over_devices or not_from_disk(boundaries, options):
         return plan
-    cut = plan_streaming(image, axis, boundaries, spacing, reservoir, scratch, plan.memory_limit)
+    kept, soft = (others.get(name) is not None for name in ("checkpoint", "segmentation"))
+    cut = plan_streaming(image, axis, boundaries, spacing, reservoir, scratch, kept, soft, plan.memory_limit)
     if cut is None:
         return plan
     block = list(plan.image_shape)
     block[0 if axis == "all" else AXES.index(axis)] = cut.thickness
     x, y, z = block
     return dataclasses.replace(
-        plan, block_shape=(x, y, z), blocks=-(-max(plan.image_shape) // cut.thickness), memory=cut.memory, scratch=cut.scratch, scratch_traffic=cut.traffic,
+        plan, block_shape=(x, y, z), blocks=-(-max(plan.image_shape) // cut.thickness), memory=cut.memory, scratch=cut.scratch + cut.kept, scratch_traffic=cut.traffic,
         bytes_read=plan.bytes_read * (3 if axis == "all" else 1),
     )  # fmt: skip
 

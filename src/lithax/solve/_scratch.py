@@ -1,8 +1,8 @@
 """Arrays on disk while a solve goes on that does not fit into memory.
 
 Each is a file without a name (`tempfile.TemporaryFile`): the system removes it when the solve ends,
-however it ends. Planes are read and written as they lie, so the memory that they take besides is
-the system's cache, which it takes back when it needs it.
+however it ends; what a checkpoint keeps has a name. Planes are read and written as they lie, so the
+memory that they take besides is the system's cache, which it takes back when it needs it.
 """
 
 import math
@@ -45,12 +45,12 @@ def scratch_folder(scratch: Any) -> Path:
     return folder
 
 
-def check_room(name: str, folder: Path, needed: int) -> None:
+def check_room(name: str, folder: Path, needed: int, argument: str = "scratch") -> None:
     """Raise MemoryLimitError, with both numbers, if a folder has too little room [byte]."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise MemoryLimitError(
-            f"scratch={str(folder)!r}: {name} needs {needed / 1e9:.3g} GB there while it runs, and {free / 1e9:.3g} GB are free; "
+            f"{argument}={str(folder)!r}: {name} needs {needed / 1e9:.3g} GB there while it runs, and {free / 1e9:.3g} GB are free; "
             "make room, or name a folder on another disk."
         )
 
@@ -59,18 +59,35 @@ class ScratchVolume:
     """Voxels in a file, plane after plane along the first axis; zero until written.
 
     One thread may read while another writes.
+
+    Parameters
+    ----------
+    folder, shape, dtype
+        Where the file is made, and what it holds.
+    name
+        Of the file, which stays when it is closed; None for one that goes.
+    fresh
+        Whether to begin with zeros in place of what a file of that name holds.
     """
 
-    def __init__(self, folder: Path, shape: Index, dtype: Any):
+    def __init__(self, folder: Path, shape: Index, dtype: Any, name: str | None = None, fresh: bool = True):
         self.shape, self.dtype = shape, np.dtype(dtype)
         self._plane = math.prod(shape[1:]) * self.dtype.itemsize
         self._lock = threading.Lock()
-        self._file = tempfile.TemporaryFile(dir=folder, prefix="lithax-", buffering=0)  # noqa: SIM115
-        self._file.truncate(shape[0] * self._plane)
+        if name is None:
+            self._file = tempfile.TemporaryFile(dir=folder, prefix="lithax-", buffering=0)  # noqa: SIM115
+        else:
+            self._file = (folder / name).open("w+b" if fresh else "r+b", buffering=0)
+        if fresh:
+            self._file.truncate(shape[0] * self._plane)
 
     def close(self) -> None:
         """Give the disk back."""
         self._file.close()
+
+    def sync(self) -> None:
+        """Return when what was written is on the disk."""
+        os.fsync(self._file.fileno())
 
     def read(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return planes by their numbers, zeros where a number is negative."""

@@ -18,6 +18,7 @@ from jax import numpy as jnp
 from lithax.arrays import stage
 from lithax.solve._conduction_problem import Drive, Faces, face_values, face_weights, over_rows, pore_faces
 from lithax.solve._face_operator import FaceOperator, real
+from lithax.solve._fields import through_both_faces
 from lithax.solve._layout import AbstractLayout, summed_apart
 from lithax.solve._slab_cycle import handed_down, raised, weights_below
 from lithax.solve._slab_layout import SlabLayout, Slabs, cut_free, slab_of
@@ -255,3 +256,22 @@ def slopes(
     s = _conductivities(voxels, table)
     # Nothing holds the potential where a voxel insulates.
     return slabs.core(jnp.where(s > 0, jax.grad(power)(s), 0), 1)
+
+
+@partial(jax.jit, static_argnums=(0, 6))
+def flux(
+    finest: Finest, places: jax.Array, voxels: jax.Array, table: jax.Array | None, drive: Drive, u: jax.Array, axis: int
+) -> jax.Array:
+    """Return the sum of the currents through the two faces of each voxel across an axis, in a slab;
+    skirts of one plane.
+    """
+    slabs, operator = finest.slabs, _operator(finest, places, voxels, table)
+    layout, faces = operator.layout, operator.faces
+    assert isinstance(layout, SlabLayout)
+    if axis:
+        both = through_both_faces(layout.within, drive, faces[axis], layout.filled(layout.pad(u)), axis)
+        return slabs.core(both, 1)
+    drops = (drive.steps[0] * _shares(slabs, places, u.dtype)).reshape(-1, 1, 1)
+    below = jnp.concatenate([jnp.zeros_like(u[:1]), u[:-1]])
+    current = real(layout.cells(faces[0])) * (drops + (u - below))
+    return slabs.core(current, 1) + slabs.core(current, 2)

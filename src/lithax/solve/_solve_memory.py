@@ -41,7 +41,7 @@ _WORTHWHILE = 64 * 2**20
 
 
 def memory_of_conduction(
-    image: Any, shape: Any, axis: str, whole: bool, fields: bool, gradient: Any, over_devices: bool, reservoir: int = 0
+    image: Any, shape: Any, axis: str, whole: bool, fields: Any, gradient: Any, over_devices: bool, reservoir: int = 0
 ) -> tuple[tuple[int, ...], int] | None:
     """Return the shape of the voxels, and an upper bound of the memory that a process needs besides
     what it holds [byte]; None for what `conductivity` refuses with more care, or only sees traced.

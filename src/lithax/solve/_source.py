@@ -31,13 +31,13 @@ class Source:
             return type(value)(self.as_images(v, name, unit) for v in value)
         return self.as_image(value, name, unit, None)
 
-    def as_image(self, value: Any, name: str, unit: str, store: Any) -> Any:
+    def as_image(self, value: Any, name: str, unit: str, store: Any, path: str | None = None) -> Any:
         """Return an array of the image's shape, or what is read when it is sliced, as an image, in
-        memory or in a store.
+        memory or in a store, at a path of it.
         """
         geometry = {key: getattr(self.frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
         value = np.asarray(value) if is_array(value) else value
-        return from_array(value, store=store, field_name=name, field_unit=unit, **geometry)
+        return from_array(value, store=store, path=path, field_name=name, field_unit=unit, **geometry)
 
 
 def read_source(image: Any, spacing: Any, caller: str = "conductivity") -> Source:

@@ -57,7 +57,9 @@ class Cut:
     memory: int
     """At its peak, besides what the process holds [byte]."""
     scratch: int
-    """On disk [byte]."""
+    """On disk [byte], besides what a checkpoint keeps."""
+    kept: int
+    """That [byte]."""
     traffic: int
     """Written and read there in each step [byte]."""
 
@@ -86,8 +88,13 @@ class StreamPlan:
 
     @property
     def scratch(self) -> int:
-        """On disk [byte]."""
+        """On disk [byte], besides what a checkpoint keeps."""
         return max(cut.scratch for cut in self.cuts.values())
+
+    @property
+    def kept(self) -> int:
+        """What a checkpoint keeps on disk [byte]."""
+        return max(cut.kept for cut in self.cuts.values())
 
     @property
     def traffic(self) -> int:
@@ -96,10 +103,20 @@ class StreamPlan:
 
 
 def plan_streaming(
-    image: Any, axis: str, boundaries: Boundaries, spacing: Any, reservoir: int, scratch: Any, allowed: int
+    image: Any,
+    axis: str,
+    boundaries: Boundaries,
+    spacing: Any,
+    reservoir: int,
+    scratch: Any,
+    kept: bool,
+    soft: bool,
+    allowed: int,
 ) -> StreamPlan | None:
     """Return how an image is cut so that it takes no more than is allowed [byte], or the least that
-    it can; None for what is no image, or array of NumPy, of three axes.
+    it can; None for what is no image, or array of NumPy, of three axes. `kept`: whether there is a
+    checkpoint; `soft`: whether a field of single precision is solved for besides a segmentation,
+    too.
     """
     frame = getattr(image, "frame", None)
     shape = tuple(int(n) for n in getattr(image, "shape", ()))
@@ -109,16 +126,16 @@ def plan_streaming(
     lengths = source_of(image, spacing).spacing
     whole = (shape[0], shape[1], shape[2])
     cuts = {
-        a: _cut(plan_run(whole, a, boundaries, lengths, 1.0, reservoir), np.dtype(image.dtype), allowed)
+        a: _cut(plan_run(whole, a, boundaries, lengths, 1.0, reservoir), np.dtype(image.dtype), kept, soft, allowed)
         for a in (range(3) if axis == "all" else (AXES.index(axis),))
     }
     return StreamPlan(cuts, scratch_folder(scratch))
 
 
-def _cut(run: Run, dtype: np.dtype, allowed: int) -> Cut:
+def _cut(run: Run, dtype: np.dtype, kept: bool, soft: bool, allowed: int) -> Cut:
     """Return how a run is cut: that which is quickest of those that are allowed."""
     width = 8 if dtype == np.float64 else 4
-    voxel = width if dtype.kind == "f" else min(dtype.itemsize, 4)
+    voxel = width if dtype.kind == "f" or soft else min(dtype.itemsize, 4)
     shapes, _ = coarsening(run.settings.layout.shape, run.settings.strengths)
     levels = cuts_of(run, [2] * (len(shapes) - 1))
     found = [_with_levels(levels, shapes, depth, width, allowed) for depth in range(1, len(shapes))]
@@ -132,7 +149,9 @@ def _cut(run: Run, dtype: np.dtype, allowed: int) -> Cut:
         len(shapes),
         at_once,
         max(memory, labelled),
-        cells * (voxel + max(4 * width, dtype.itemsize)) + width * sum(map(LevelOnDisk.kept, below)),
+        # z beside what is kept, or all vectors; the image before.
+        cells * (voxel + max((1 if kept else 4) * width, dtype.itemsize)) + width * sum(map(LevelOnDisk.kept, below)),
+        6 * cells * width if kept else 0,
         # u, r, q, z and voxels, then u, r, q; r and voxels, then z.
         cells * (9 * width + 2 * voxel)
         + width * sum(2**depth * LevelOnDisk.moved(slabs) for depth, slabs in enumerate(below)),
@@ -195,7 +214,9 @@ def not_from_disk(boundaries: Boundaries, options: Mapping[str, Any]) -> str | N
         return "axis='all' (one axis at a time is: its value is on the tensor's diagonal)"
     if options.get("gradient") is True:
         return "gradient=True (a store is not kept in memory)"
-    for name in ("shape", "x0", "fields", "budget", "segmentation", "checkpoint"):
+    if options.get("fields") is True:
+        return "fields=True (a store is not kept in memory)"
+    for name in ("shape", "budget"):
         given = options.get(name)
         if given is not None and not (isinstance(given, bool | tuple) and not given):
             return f"{name}="

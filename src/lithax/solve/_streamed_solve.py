@@ -8,7 +8,7 @@ it. One reading ends a cycle; the other moves u, r and q, and begins the next cy
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from lithax.solve._conjugate_gradients import State, advanced, begun, loop, shar
 from lithax.solve._scratch import ScratchVolume
 from lithax.solve._slab_layout import Slabs
 from lithax.solve._slab_sweep import Sweeper, sweep_planes
+from lithax.solve._streamed_checkpoint import KeptSolve, Vectors
 from lithax.solve._streamed_levels import ask_below, found_below, levels_below, weigh_below
 
 
@@ -43,22 +44,46 @@ class StreamedSolve:
     """What the values conduct, relative to the largest; None where they are that themselves."""
     folder: Path
     dtype: Any
+    kept: KeptSolve | None = None
+    """Where the state is kept after each step."""
+    guess: Iterable[tuple[int, np.ndarray]] | None = None
+    """Planes of a first guess of u, with the number of the first."""
 
     def __post_init__(self) -> None:
         slabs, settings = self.cuts[0], self.run.settings
         self.slabs = slabs
         self._finest = stages.Finest(slabs, self.run.geometry, settings.linear, self.of_cubes)
-        with contextlib.ExitStack() as files:
-            self.u, self.r, self.q, self.z = (
-                files.enter_context(contextlib.closing(ScratchVolume(self.folder, slabs.layout.shape, self.dtype)))
-                for _ in range(4)
-            )
-            self._sweeper = files.enter_context(contextlib.closing(Sweeper()))
+        self._files = contextlib.ExitStack()
+        self._turn = 0
+        self._vectors: Sequence[Vectors] = ()
+        self.currents = np.zeros(0)
+        with self._files:  # in case of an error
+            self.z = self._scratch()
+            self._sweeper = self._files.enter_context(contextlib.closing(Sweeper()))
             self._below = levels_below(self.run, self.cuts, self.folder, self.dtype, self._sweeper)
-            files.callback(self._below.close)
-            self._files = files.pop_all()
+            self._files.callback(self._below.close)
+            self._files = self._files.pop_all()
         self._table = None if self.table is None else jnp.asarray(self.table)
         self._drive = Drive(jnp.asarray(self.run.drives[0], self.dtype))
+
+    def _scratch(self) -> ScratchVolume:
+        return self._files.enter_context(
+            contextlib.closing(ScratchVolume(self.folder, self.slabs.layout.shape, self.dtype))
+        )
+
+    def _open(self, fresh: bool) -> None:
+        """Open the files of u, r and q: one of each, which is written over, or two that take
+        turns.
+        """
+        if self.kept is None:
+            self._vectors = [(self._scratch(), self._scratch(), self._scratch())]
+        else:
+            self._vectors = self.kept.vectors(self._files, self.slabs.layout.shape, self.dtype, fresh)
+
+    @property
+    def vectors(self) -> Vectors:
+        """u, r and q as they are now."""
+        return self._vectors[self._turn % len(self._vectors)]
 
     def close(self) -> None:
         """Give the disk back."""
@@ -66,12 +91,21 @@ class StreamedSolve:
 
     def solve(self, tolerances: Tolerances, watch: Any) -> tuple[Stats, np.ndarray]:
         """Run the host's loop; `watch` sees the state after each step. Returns how the solve ended,
-        and the power; `u` holds the potential beside the ramp.
+        and the power; `vectors` hold the potential beside the ramp, `currents` those through every
+        plane of faces across x.
         """
-        power = self._begun()
-        state = begun(None, None, None, jnp.asarray(power, self.dtype))
-        sums = _Sums()
+        zero, sums = jnp.zeros((), self.dtype), _Sums()
         most = int(tolerances.most)
+        fresh = begun(None, None, None, zero)
+        state = fresh if self.kept is None else self.kept.restored(fresh, tolerances)
+        self._turn = int(state.count)
+        self._open(state is fresh)
+        power = jnp.asarray(self._begun(state is fresh), self.dtype)
+        if state is fresh:
+            state = begun(None, None, None, self._guessed(power))
+        else:
+            # Along z = 0, with all of q kept: the vectors stay, and the next level is asked again.
+            sums = self._moved(zero, jnp.ones_like(zero), True, self.vectors)
 
         def take(state: State) -> State:
             nonlocal sums
@@ -79,14 +113,18 @@ class StreamedSolve:
             beta, alpha, after = _advanced(state, product, curved)
             small = bool(after.error <= tolerances.value)
             look = small or bool(after.done) or int(after.count) >= most
-            sums = self._moved(alpha, beta, look)
-            if not look:
-                return after
-            balance = self._balance(sums, typical_spread)
-            done = (small and bool(balance <= tolerances.balance)) or bool(after.done)
-            return replace(after, balance=balance, done=jnp.asarray(done))
+            sums = self._moved(alpha, beta, look, self._vectors[(self._turn + 1) % len(self._vectors)])
+            self._turn += 1
+            if look:
+                balance = self._balance(sums, typical_spread)
+                done = (small and bool(balance <= tolerances.balance)) or bool(after.done)
+                after = replace(after, balance=balance, done=jnp.asarray(done))
+            if self.kept is not None:
+                self.kept.keep(self.vectors, after)
+            return after
 
         state = loop(take, state, most, watch)
+        self.currents = np.asarray(sums.planes, self.dtype)
         power, current, own = (jnp.asarray(v, self.dtype) for v in (sums.power, sums.current, sums.own))
         return ended(state, power, current, own, self._balance(sums, spread)), np.asarray(power)
 
@@ -108,8 +146,10 @@ class StreamedSolve:
         last = begin + self.slabs.thickness >= self.slabs.layout.shape[0]
         return self.slabs.own_planes(begin) + int(self.slabs.layout.held[0] and last)
 
-    def _begun(self) -> float:
-        """Make the first residual and the coarser levels; return the power of the ramp."""
+    def _begun(self, fresh: bool) -> float:
+        """Make the coarser levels and, for a `fresh` solve, the first residual; return the power of
+        the ramp.
+        """
         slabs, total = self.slabs, 0.0
 
         def compute(_: int, places: jax.Array, voxels: jax.Array) -> Any:
@@ -117,8 +157,9 @@ class StreamedSolve:
 
         def write(begin: int, b: np.ndarray, request: np.ndarray, weights: Any, power: np.ndarray) -> None:
             nonlocal total
-            self._write(self.r, begin, b)
-            ask_below(slabs, self._below, begin, request)
+            if fresh:
+                self._write(self.vectors[1], begin, b)
+                ask_below(slabs, self._below, begin, request)
             weigh_below(slabs, self._below, begin, *weights)
             total += float(np.sum(power[: self._planes(begin)], dtype=np.float64))
 
@@ -126,13 +167,24 @@ class StreamedSolve:
         self._below.build()
         return total
 
+    def _guessed(self, power: jax.Array) -> jax.Array:
+        """Take the first guess in place of u = 0; return its power, given that of the ramp."""
+        if self.guess is None:
+            return power
+        for begin, planes in self.guess:
+            self.z.write(begin, planes)
+        # A step from zero along the guess; the first direction keeps nothing of it.
+        one = jnp.ones_like(power)
+        return jnp.asarray(self._moved(one, jnp.zeros_like(one), True, self.vectors).power, self.dtype)
+
     def _finished(self) -> tuple[jax.Array, jax.Array]:
         """End a cycle: write z, and return rᵀz and zᵀKz."""
         slabs, found = self.slabs, np.zeros(2)
         self._below.visit()
+        _, residual, _ = self.vectors
 
         def read(places: np.ndarray) -> Any:
-            return self.voxels.read(places), self.r.read(places), found_below(slabs, self._below, places)
+            return self.voxels.read(places), residual.read(places), found_below(slabs, self._below, places)
 
         def compute(_: int, places: jax.Array, voxels: jax.Array, r: jax.Array, rows: jax.Array) -> Any:
             return stages.finish(self._finest, places, voxels, self._table, r, rows)
@@ -145,10 +197,12 @@ class StreamedSolve:
         product, curved = (jnp.asarray(v, self.dtype) for v in found)
         return product, curved
 
-    def _moved(self, alpha: jax.Array, beta: jax.Array, look: bool) -> "_Sums":
-        """Move along the next direction, begin the next cycle, and return what `look` asks for."""
+    def _moved(self, alpha: jax.Array, beta: jax.Array, look: bool, into: Vectors) -> "_Sums":
+        """Move along the next direction, begin the next cycle, and return what `look` asks for;
+        `into` may be the vectors themselves.
+        """
         slabs, sums = self.slabs, _Sums()
-        vectors = (self.u, self.r, self.q, self.z)
+        vectors = (*self.vectors, self.z)
         # The last slabs of a periodic grid see its first planes, which have moved by then.
         first = [v.read(range(slabs.down)) if slabs.layout.periodic[0] else None for v in vectors]
 
@@ -168,7 +222,7 @@ class StreamedSolve:
             return moved, request, seen
 
         def write(begin: int, moved: list[np.ndarray], request: np.ndarray, seen: Any) -> None:
-            for volume, planes in zip(vectors[:3], moved, strict=True):
+            for volume, planes in zip(into, moved, strict=True):
                 self._write(volume, begin, planes)
             ask_below(slabs, self._below, begin, request)
             if look:
@@ -177,18 +231,28 @@ class StreamedSolve:
         self._sweep(slabs.down, read, compute, write)
         return sums
 
-    def slopes(self, into: ScratchVolume) -> None:
-        """Write the derivative of the power with respect to every conductivity, relative to the
-        largest.
+    def slopes(self) -> ScratchVolume:
+        """Return the derivative of the power with respect to every conductivity, relative to the
+        largest; it lies where z was.
         """
+        return self._of_potential(stages.slopes)
 
+    def flux(self, axis: int) -> ScratchVolume:
+        """Return the sums of the currents through the two faces of each voxel across one of the
+        solver's axes; they lie where z was.
+        """
+        return self._of_potential(stages.flux, axis)
+
+    def _of_potential(self, stage: Callable[..., jax.Array], *more: Any) -> ScratchVolume:
         def compute(_: int, places: jax.Array, voxels: jax.Array, u: jax.Array) -> Any:
-            return (stages.slopes(self._finest, places, voxels, self._table, self._drive, u),)
+            return (stage(self._finest, places, voxels, self._table, self._drive, u, *more),)
 
-        def write(begin: int, slopes: np.ndarray) -> None:
-            self._write(into, begin, slopes)
+        def write(begin: int, made: np.ndarray) -> None:
+            self._write(self.z, begin, made)
 
-        self._sweep(1, lambda places: (self.voxels.read(places), self.u.read(places)), compute, write)
+        potential, _, _ = self.vectors
+        self._sweep(1, lambda places: (self.voxels.read(places), potential.read(places)), compute, write)
+        return self.z
 
 
 class _Sums:

@@ -1,0 +1,30 @@
+"""Solves from disk of images that would fit."""
+
+import pytest
+
+import lithax as lx
+
+
+@pytest.fixture
+def from_disk(monkeypatch, tmp_path):
+    """Solve an image in slabs of so many planes, so many levels on disk, though it would fit."""
+    # Of small images most is the skirts.
+    for name in ("PROGRAMS", "LEVEL", "CYCLE", "SLAB", "SLAB_BELOW", "KEPT", "FACE"):
+        monkeypatch.setattr(f"lithax.solve._streamed_memory.{name}", 1)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def solve(image, planes=4, levels=1, **options):
+        monkeypatch.setattr("lithax.solve._streamed_memory.MOST_PLANES", planes)
+        monkeypatch.setattr("lithax.solve._streamed_memory._cost", lambda cuts, _: abs(len(cuts) - levels))
+        limit = lx.plan(lx.solve.conductivity, image, **options).memory - 1
+        plan = lx.plan(lx.solve.conductivity, image, memory_limit=limit, **options)
+        assert plan.fits
+        assert planes in plan.block_shape
+        assert plan.scratch > 16 * image.size
+        found = lx.solve.conductivity(image, memory_limit=limit, scratch=str(scratch), **options)
+        assert found.notes[-1].startswith(f"larger than memory: solved in slabs of {planes} planes, with {levels} of ")
+        assert not list(scratch.iterdir())
+        return found
+
+    return solve
