@@ -318,7 +318,8 @@ def test_refusals(from_disk, monkeypatch, rng, tmp_path):
         lx.solve.conductivity(image, pore=1, memory_limit=limit, scratch="/nowhere")
     with pytest.raises(TypeError, match="scratch=3 must be a folder"):
         lx.solve.conductivity(image, pore=1, memory_limit=limit, scratch=3)
-    monkeypatch.setattr("lithax.solve._streamed_memory.PROGRAMS", 10**9)
+    for module in ("_streamed_memory", "_solve_memory"):  # the error says the lesser of the two
+        monkeypatch.setattr(f"lithax.solve.{module}.PROGRAMS", 10**9)
     with pytest.raises(MemoryLimitError, match="needs up to 1 GB"):
         lx.solve.conductivity(image, pore=1, memory_limit=limit)
 
