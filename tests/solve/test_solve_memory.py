@@ -66,3 +66,20 @@ def test_directions_of_a_flow_keep_only_what_is_wanted_again():
         )
     )
     assert one == three < tensor == fields < 2 * one
+
+
+def test_arrays_of_another_library_have_the_same_plans():
+    torch = pytest.importorskip("torch")
+    here = np.zeros((8, 8, 8), np.uint8)
+    there = torch.tensor(here)
+    for solve, options in ((lx.solve.subvolumes, {"edge": 4}), (lx.solve.upscaled_permeability, {"edge": 4})):
+        limit = {"memory_limit": "1 GiB"}
+        assert lx.plan(solve, there, **options, **limit) == lx.plan(solve, here, **options, **limit)
+
+
+def test_layers_of_a_reservoir_are_counted():
+    image = np.broadcast_to(False, (100, 200, 200))
+    for solve in (lx.solve.conductivity, lx.solve.permeability):
+        alone = lx.plan(solve, image, axis="y").memory
+        longer = lx.plan(solve, np.broadcast_to(False, (100, 220, 200)), axis="y").memory
+        assert alone < lx.plan(solve, image, axis="y", reservoir=10).memory == longer

@@ -15,6 +15,7 @@ from lithax.solve._permeability import permeability
 from lithax.solve._random_walker import random_walker
 from lithax.solve._solve_memory import (
     PROGRAMS,
+    dtype_of,
     memory_allowed,
     memory_of_conduction,
     memory_of_flow,
@@ -82,7 +83,7 @@ def _plan_subvolumes(
 ) -> Plan:  # fmt: skip
     cubes = cubes_of(image, edge, stride)
     largest = (max(e for e, _ in cubes),) * 3
-    cube = np.broadcast_to(np.zeros((), image.dtype), largest)
+    cube = np.broadcast_to(np.zeros((), dtype_of(image)), largest)
     solves = [memory_of_conduction(cube, None, axis, False, False, None, False)]
     solves += [memory_of_flow(cube, False, axis)] if flow is not False else []
     # The programs of both solvers are kept, the memory of one is given back before the other.
@@ -90,7 +91,7 @@ def _plan_subvolumes(
     plan = _plan("solve.subvolumes", image, image.shape, memory, memory_limit)
     voxels = sum(e**3 for e, _ in cubes) if plan.bytes_read else 0  # one cube after the other
     return dataclasses.replace(
-        plan, block_shape=largest, blocks=len(cubes), bytes_read=voxels * np.dtype(image.dtype).itemsize
+        plan, block_shape=largest, blocks=len(cubes), bytes_read=voxels * dtype_of(image).itemsize
     )
 
 

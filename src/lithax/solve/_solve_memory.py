@@ -61,10 +61,7 @@ def memory_of_conduction(
     kind = getattr(image, "dtype", None)
     if kind is None or is_traced(image) or len(size) not in (3, 4) or min(size) < 1:
         return None
-    try:
-        dtype = np.dtype(kind)
-    except TypeError:  # that of another library
-        dtype = np.dtype(str(kind).rpartition(".")[2])
+    dtype = dtype_of(image)
     each, drives = SOLVE, 3 if axis == "all" else 1
     each += FIELD if dtype.kind == "f" else 0
     each += DIRECTED if len(size) == 4 else 0
@@ -77,6 +74,14 @@ def memory_of_conduction(
     voxels = -(-_with_reservoir(size[-3:], axis, reservoir) // processes)
     each += KEPT if voxels <= SMALL_ARRAY else 0
     return tuple(size), voxels * (max(each, LABELS) + held) + PROGRAMS
+
+
+def dtype_of(image: Any) -> np.dtype:
+    """Return the type of the voxels as NumPy's, whatever library holds them."""
+    try:
+        return np.dtype(image.dtype)
+    except TypeError:
+        return np.dtype(str(image.dtype).rpartition(".")[2])
 
 
 def _with_reservoir(shape: tuple[int, ...], axis: Any, reservoir: int) -> int:

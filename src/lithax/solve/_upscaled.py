@@ -23,7 +23,7 @@ from lithax.solve._cube_flow import cube_permeability, plain_phases
 from lithax.solve._flow_input import AXES, geometry_of
 from lithax.solve._flow_words import scale_of
 from lithax.solve._medium import phases_named
-from lithax.solve._solve_memory import check_memory, memory_allowed, memory_of_flow
+from lithax.solve._solve_memory import check_memory, dtype_of, memory_allowed, memory_of_flow
 
 Box = tuple[slice, ...]
 
@@ -270,9 +270,10 @@ def _refuse_other_values(image: Any, boxes: list[Box], pore: Any) -> None:
 
 def memory_of_upscaling(image: Any, sizes: tuple[int, int, int]) -> tuple[tuple[int, ...], int]:
     """Return the shape of a block, and what its flow needs [byte]."""
-    found = memory_of_flow(np.broadcast_to(np.zeros((), image.dtype), sizes), False, "all")
+    dtype = dtype_of(image)
+    found = memory_of_flow(np.broadcast_to(np.zeros((), dtype), sizes), False, "all")
     assert found is not None
-    return sizes, found[1] + math.prod(sizes) * np.dtype(image.dtype).itemsize
+    return sizes, found[1] + math.prod(sizes) * dtype.itemsize
 
 
 def largest_solve(image: Any, sizes: tuple[int, int, int], check: int) -> tuple[int, int, int]:
