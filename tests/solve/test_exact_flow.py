@@ -110,6 +110,27 @@ def test_spheres_converge_to_the_table(share):
     assert errors[1] < 0.8 * errors[0]
 
 
+def test_few_spheres_in_a_wide_pore_take_few_iterations():
+    """Eight where divergences weigh as much as what is left of the push."""
+    image = SphereArray(0.06).image(16)
+    found = lx.solve.permeability(image, axis="x", ends="periodic", sides="periodic", tolerance=1e-4)
+    assert found.converged
+    assert found.iterations <= 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.343, np.pi / 6])
+def test_a_pore_a_hundred_voxels_wide_is_no_harder(share):
+    """Where divergences weigh as much as what is left of the push, the first ends as not converged, the other after 17."""
+    image = SphereArray(share).image(128)
+    found = lx.solve.permeability(image, axis="x", ends="periodic", sides="periodic", tolerance=1e-3)
+    assert found.converged
+    assert found.iterations <= 7
+    assert found.value_from_dissipation == pytest.approx(found.value_stationary, rel=1e-3)
+    voxelised = SphereArray(1 - image.mean(), 128)
+    assert found.value_voxel == pytest.approx(voxelised.permeability, rel=0.01)  # one at 64 voxels, and first order
+
+
 @pytest.mark.slow
 def test_spheres_by_the_half_voxel_rule_as_other_codes_have_them():
     array = SphereArray(0.343, 64)

@@ -9,6 +9,11 @@ whose weights W = P_A 1 are the response of each face to a unit push: in wide po
 more. The mass matrix as a Schur complement, which textbooks use, fails here: its condition grows
 with the square of (length / pore).
 
+A step makes the residual smallest in the norm r_u·W r_u + r_p·r_p, a diagonal stand-in for what the
+preconditioner would measure it by. In a pore h wide a unit push gives velocities of h² and
+pressures of h: the plain sum of squares weighs divergences h times too much there, and walls as
+much as the middle, so that a step which mends the flow seems to gain nothing, and the solve stalls.
+
 Value and stop. With x = (u, p), b = (f, 0) and r = b − K x, the permeability follows from the flux,
 k_F = f·u / V, from the dissipation, k_E = u·A u / V, and from the functional
 k_L = (2 b·x − x·K x) / V, stationary at the solution: its error is second order. The three agree
@@ -24,7 +29,15 @@ import jax
 from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced, settled, stage
-from lithax.solve._flow_cycle import FlowCycle, PressureLevel, VelocityLevel, flow_cycle, narrowed, pressure_level
+from lithax.solve._flow_cycle import (
+    FlowCycle,
+    PressureLevel,
+    VelocityLevel,
+    flow_cycle,
+    narrowed,
+    pressure_level,
+    widened,
+)
 from lithax.solve._mac import Fields, MacOperator
 from lithax.solve._one_voxel_further import PartedAxis
 from lithax.solve._spares import Spares, give, into_spare, spare_of
@@ -70,6 +83,14 @@ class Preconditioner(eqx.Module):
         u = stage(subtract, u, response)
         give(spares, slope, response)
         return u
+
+    @property
+    def weights(self) -> tuple[Any, Any, Any, None]:
+        """What squares of the four fields of a residual weigh in its norm: W, as W slope² in 16
+        bits and slope²; None: 1.
+        """
+        x, y, z = zip(self.schur.given, self.operator.weights, strict=True)
+        return x, y, z, None
 
     def relaxed(self, r: Array, component: int, spares: Spares | None = None) -> Array:
         """P_A r for one component."""
@@ -168,7 +189,7 @@ class FlowState(NamedTuple):
     r: Fields
     directions: tuple[Fields, ...]
     sizes: tuple[Any, ...]
-    """|K d|² of each."""
+    """|K d|² of each, in the norm of residuals."""
     iteration: Any
     flux: Any
     """k_F, times V."""
@@ -226,17 +247,17 @@ def step(
     spares
         Arrays to be written over.
     """
-    operator = precondition.operator
+    operator, weights = precondition.operator, precondition.weights
     z, directions, sizes = precondition(state.r, spares), state.directions, state.sizes
     if directions:
-        shares = _shares(_products(operator, z, directions, spares), sizes)
+        shares = _shares(_products(precondition, z, directions, spares), sizes)
         z = tuple(fence(along(z[c], shares, [d[c] for d in directions])) for c in range(4))
     if len(directions) == stored:
         give(spares, *directions[0])
         directions, sizes = directions[1:], sizes[1:]
     r = tuple(fence(rest(state.x, c, spare_of(spares, z[c]))) for c in range(4))
     q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]))) for c in range(4))
-    size, length, backwards = (settled(v) for v in _step_length(r, q))
+    size, length, backwards = (settled(v) for v in _step_length(r, q, weights))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
     r = tuple(along(a, [backwards], [b]) for a, b in zip(r, q, strict=True))
     give(spares, *q)
@@ -250,10 +271,10 @@ def step(
 
 
 @jax.jit
-def _step_length(r: Fields, q: Fields) -> tuple[Any, Any, Any]:
+def _step_length(r: Fields, q: Fields, weights: Any) -> tuple[Any, Any, Any]:
     """Return |q|², the length of the step along q that makes r smallest, and minus that."""
-    size = jnp.maximum(dot(q, q), jnp.finfo(q[0].dtype).tiny)
-    length = dot(r, q) / size
+    size = jnp.maximum(_weighted(q, q, weights), jnp.finfo(q[0].dtype).tiny)
+    length = _weighted(r, q, weights) / size
     return size, length, -length
 
 
@@ -272,15 +293,16 @@ def _shares(products: Any, sizes: Any) -> list[Any]:
 
 
 def _products(
-    operator: MacOperator, z: Fields, directions: tuple[Fields, ...], spares: Spares | None
+    precondition: Preconditioner, z: Fields, directions: tuple[Fields, ...], spares: Spares | None
 ) -> list[list[Any]]:
     """Return K z · K d for each direction, part by part, with two fields in memory at a time."""
+    operator, weights = precondition.operator, precondition.weights
     found: list[list[Any]] = [[] for _ in directions]
     for part in range(4):
         mine = fence(operator.part(z, part, spare_of(spares, z[part])))
         for i, d in enumerate(directions):
             image = fence(operator.part(d, part, spare_of(spares, z[part])))
-            found[i].append(settled(dot_one(image, mine)))
+            found[i].append(settled(_weighted_part(image, mine, weights[part])))
             give(spares, image)
         give(spares, mine)
     return found
@@ -288,11 +310,12 @@ def _products(
 
 def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, settings: Any) -> Fields:
     """Solve K x = b for any right-hand side, as an adjoint has, until its residual is small."""
-    size = jnp.sqrt(dot(b, b))
+    weights = precondition.weights
+    size = jnp.sqrt(_weighted(b, b, weights))
     limit = jnp.maximum(settings.gradient_tolerance * 1e-2 * size, jnp.finfo(size.dtype).tiny)
 
     def more(state: FlowState) -> Any:
-        return (jnp.sqrt(dot(state.r, state.r)) > limit) & (state.iteration < settings.max_iterations)
+        return (jnp.sqrt(_weighted(state.r, state.r, weights)) > limit) & (state.iteration < settings.max_iterations)
 
     def rest(x: Fields, component: int, _: Array | None) -> Array:
         return b[component] - operator.part(x, component)
@@ -332,6 +355,20 @@ def dot_one(a: Array, b: Array) -> Array:
 @jax.jit
 def dot(a: Any, b: Any) -> Array:
     return sum(dot_one(x, y) for x, y in zip(a, b, strict=True))
+
+
+@jax.jit
+def _weighted_part(a: Array, b: Array, weight: tuple[Array, Any] | None) -> Array:
+    """Inner product in the norm of residuals; one of four fields."""
+    if weight is None:
+        return dot_one(a, b)
+    given, square = weight
+    return dot_one(a, widened(given, b.dtype) * b) / square
+
+
+@jax.jit
+def _weighted(a: Fields, b: Fields, weights: Any) -> Array:
+    return sum(_weighted_part(*part) for part in zip(a, b, weights, strict=True))
 
 
 def relative_change(state: FlowState) -> Any:
