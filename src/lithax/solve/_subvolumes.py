@@ -191,7 +191,7 @@ def subvolumes(
 
 def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, ...]]]:
     """Return the edge and the first voxel of every cube."""
-    shape = tuple(getattr(image, "shape", ()))
+    shape: tuple[int, ...] = tuple(getattr(image, "shape", ()))
     if len(shape) != 3 or min(shape) < 1:
         found = f"of shape {shape}" if hasattr(image, "shape") else f"a {type(image).__name__}"
         raise TypeError(f"image is {found}; give an image (lx.open, lx.from_array), or an array of three axes.")
