@@ -185,7 +185,8 @@ def subvolumes(
         raise ValueError(
             f"pore={pore!r} is no value of any of the cubes; name the value of the segmentation that is pore."
         )
-    plain = "voxel²" if np.all(np.asarray(options.get("spacing", 1.0)) == 1) else "length²"
+    spacing = options.get("spacing")
+    plain = "voxel²" if spacing is None or np.all(np.asarray(spacing) == 1) else "length²"
     return SubVolumes(**found, permeability_unit=plain if unit is None else "m²")
 
 
