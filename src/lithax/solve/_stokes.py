@@ -257,7 +257,11 @@ def step(
         directions, sizes = directions[1:], sizes[1:]
     r = tuple(fence(rest(state.x, c, spare_of(spares, z[c]))) for c in range(4))
     q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]))) for c in range(4))
-    size, length, backwards = (settled(v) for v in _step_length(r, q, weights))
+    # One field after the other: the compiler writes down what it weighs, and memory is short here.
+    sizes_of, products = (
+        [settled(_weighted_part(a, b, w)) for a, b, w in zip(fields, q, weights, strict=True)] for fields in (q, r)
+    )
+    size, length, backwards = (settled(v) for v in _step_length(sizes_of, products))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
     r = tuple(along(a, [backwards], [b]) for a, b in zip(r, q, strict=True))
     give(spares, *q)
@@ -271,10 +275,13 @@ def step(
 
 
 @jax.jit
-def _step_length(r: Fields, q: Fields, weights: Any) -> tuple[Any, Any, Any]:
-    """Return |q|², the length of the step along q that makes r smallest, and minus that."""
-    size = jnp.maximum(_weighted(q, q, weights), jnp.finfo(q[0].dtype).tiny)
-    length = _weighted(r, q, weights) / size
+def _step_length(squares: list[Any], products: list[Any]) -> tuple[Any, Any, Any]:
+    """Return |q|², the length of the step along q that makes r smallest, and minus that; given q·q
+    and r·q of the four fields.
+    """
+    total = sum(squares)
+    size = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
+    length = sum(products) / size
     return size, length, -length
 
 
