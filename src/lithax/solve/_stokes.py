@@ -258,10 +258,10 @@ def step(
     r = tuple(fence(rest(state.x, c, spare_of(spares, z[c]))) for c in range(4))
     q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]))) for c in range(4))
     # One field after the other: the compiler writes down what it weighs, and memory is short here.
-    sizes_of, products = (
+    squares, products = (
         [settled(_weighted_part(a, b, w)) for a, b, w in zip(fields, q, weights, strict=True)] for fields in (q, r)
     )
-    size, length, backwards = (settled(v) for v in _step_length(sizes_of, products))
+    size, length, backwards = (settled(v) for v in _step_length(squares, products))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
     r = tuple(along(a, [backwards], [b]) for a, b in zip(r, q, strict=True))
     give(spares, *q)
@@ -279,7 +279,7 @@ def _step_length(squares: list[Any], products: list[Any]) -> tuple[Any, Any, Any
     """Return |q|², the length of the step along q that makes r smallest, and minus that; given q·q
     and r·q of the four fields.
     """
-    total = sum(squares)
+    total: Any = sum(squares)
     size = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
     length = sum(products) / size
     return size, length, -length
