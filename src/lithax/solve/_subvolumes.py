@@ -14,9 +14,9 @@ from lithax.solve._arguments import check_edge, check_whole_number
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._cube_flow import cube_permeability, plain_phases
-from lithax.solve._flow_input import area_of
+from lithax.solve._flow_words import scale_of
 from lithax.solve._medium import phases_named
-from lithax.solve._source import length_and_unit
+from lithax.solve._source import length_and_unit, spacing_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,8 @@ def subvolumes(
     if spacing is None and frame is not None:
         spacing = frame.voxel_length
     options["spacing"] = spacing
-    unit = area_of(voxel_unit)
+    lengths = (1.0, 1.0, 1.0) if spacing is None else spacing_of(spacing)
+    scale, unit = scale_of(voxel_unit, lengths, None)
     shared = {name: options[name] for name in ("pore", "spacing") if name in options}
     flow_options = None
     if flow is not False:
@@ -178,16 +179,14 @@ def subvolumes(
             rows["permeability"].extend([np.nan] * (3 if axis == "all" else 1))
             continue
         k, converged = cube_permeability(np.asarray(cube), axis, flow_options)
-        rows["permeability"].extend(k * (1.0 if unit is None else unit))
+        rows["permeability"].extend(k * scale)
         rows["converged"][-len(k) :] = [done and converged for done in rows["converged"][-len(k) :]]
     found = {name: np.asarray(values) for name, values in rows.items()}
     if pore is not None and not found["porosity"].any():
         raise ValueError(
             f"pore={pore!r} is no value of any of the cubes; name the value of the segmentation that is pore."
         )
-    spacing = options.get("spacing")
-    plain = "voxel²" if spacing is None or np.all(np.asarray(spacing) == 1) else "length²"
-    return SubVolumes(**found, permeability_unit=plain if unit is None else "m²")
+    return SubVolumes(**found, permeability_unit=unit)
 
 
 def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, ...]]]:
