@@ -57,11 +57,8 @@ class PartedAxis(eqx.Module):
         """Return the values one voxel back and one voxel further, on one device."""
         if self.count != 2 or self.periodic:
             return self.shifted(part, -1), self.shifted(part, 1)
-        # Each of two has one neighbour: one message instead of two that wait for each other.
         n, cut = part.shape[self.axis], partial(lax.slice_in_dim, part, axis=self.axis)
-        below = lax.axis_index(self.name) == 0
-        seen = lax.ppermute(jnp.where(below, cut(n - 1, n), cut(0, 1)), self.name, [(0, 1), (1, 0)])
-        low, high = jnp.where(below, 0, seen), jnp.where(below, seen, 0)
+        low, high = from_the_other(cut(0, 1), cut(n - 1, n), self.name)
         return jnp.concatenate([low, cut(0, n - 1)], self.axis), jnp.concatenate([cut(1, n), high], self.axis)
 
     def shifted(self, part: Array, step: int) -> Array:
@@ -85,6 +82,22 @@ class PartedAxis(eqx.Module):
             place = jnp.arange(n).reshape([-1 if a == self.axis else 1 for a in range(3)])
             moved = jnp.where((here == owner) & (place == end), seen, moved)
         return moved
+
+
+def from_the_other(first: Array, last: Array, name: str | None) -> tuple[Array, Array]:
+    """Return what lies below and above, on each of two devices in a row, zeros beyond the ends; by
+    one message instead of two that wait for each other, as each has one neighbour.
+
+    Parameters
+    ----------
+    first, last
+        The planes at a device's lower and upper face.
+    name
+        Of the mesh's axis.
+    """
+    below = lax.axis_index(name) == 0
+    seen = lax.ppermute(jnp.where(below, last, first), name, [(0, 1), (1, 0)])
+    return jnp.where(below, 0, seen), jnp.where(below, seen, 0)
 
 
 def _row(count: int) -> list[tuple[int, int]]:

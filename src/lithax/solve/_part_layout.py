@@ -15,6 +15,7 @@ from jax import numpy as jnp
 
 from lithax.grid import Index
 from lithax.solve._layout import AbstractLayout, between_zeros
+from lithax.solve._one_voxel_further import from_the_other
 
 
 class PartLayout(AbstractLayout):
@@ -62,10 +63,7 @@ class PartLayout(AbstractLayout):
 
     def pad(self, cells: jax.Array) -> jax.Array:
         """Put zeros around the cells, and into the filler."""
-        for axis in range(3):
-            if self.counts[axis] * self.shape[axis] > self.whole[axis]:
-                cells = jnp.where(self.positions(axis) < self.whole[axis], cells, 0)
-        return self.surrounded(cells)
+        return self.surrounded(jnp.where(self.across(None), cells, 0))
 
     def surrounded(self, cells: jax.Array) -> jax.Array:
         """Put zeros around the cells, the filler among them."""
@@ -110,10 +108,7 @@ class PartLayout(AbstractLayout):
         if count == 1 or name is None:
             low, high = last, first
         elif count == 2 and not self.periodic[axis]:
-            # Each has one neighbour: one message instead of two that wait for each other.
-            below = lax.axis_index(name) == 0
-            seen = lax.ppermute(jnp.where(below, last, first), name, [(0, 1), (1, 0)])
-            low, high = jnp.where(below, 0, seen), jnp.where(below, seen, 0)
+            low, high = from_the_other(first, last, name)
         else:
             low = lax.ppermute(last, name, up)
             high = lax.ppermute(first, name, [(b, a) for a, b in up])
