@@ -9,7 +9,7 @@ import lithax as lx
 def from_disk(monkeypatch, tmp_path):
     """Solve an image in slabs of so many planes, so many levels on disk, though it would fit."""
     # Of small images most is the skirts.
-    for name in ("PROGRAMS", "LEVEL", "CYCLE", "SLAB", "SLAB_BELOW", "KEPT", "FACE"):
+    for name in ("PROGRAMS", "LEVEL", "CYCLE", "SLAB", "SLAB_BELOW", "KEPT", "PLANE", "SIDE", "MET"):
         monkeypatch.setattr(f"lithax.solve._streamed_memory.{name}", 1)
     scratch = tmp_path / "scratch"
     scratch.mkdir()

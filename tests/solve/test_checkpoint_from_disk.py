@@ -159,7 +159,7 @@ import sys, time
 import numpy as np
 import lithax as lx
 from lithax.solve import _slab_stages, _streamed_memory
-for name in ("PROGRAMS", "LEVEL", "CYCLE", "SLAB", "SLAB_BELOW", "KEPT", "FACE"):
+for name in ("PROGRAMS", "LEVEL", "CYCLE", "SLAB", "SLAB_BELOW", "KEPT", "PLANE", "SIDE", "MET"):
     setattr(_streamed_memory, name, 1)
 _streamed_memory.MOST_PLANES = 4
 rock = np.load(sys.argv[1])

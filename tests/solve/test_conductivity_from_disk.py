@@ -5,6 +5,7 @@ behind.
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from scipy.ndimage import gaussian_filter, label
 import lithax as lx
 from lithax.errors import MemoryLimitError
 from lithax.solve._conduction_setup import Boundaries
-from lithax.solve._part_percolation import JoinedPieces, label_piece
+from lithax.solve._part_percolation import JoinedPieces, joined_planes, label_piece
 from lithax.solve._scratch import ScratchVolume
 from lithax.solve._slab_sweep import Sweeper
 from lithax.solve._streamed_memory import plan_streaming
@@ -148,14 +149,36 @@ def test_fields_of_a_solve_in_memory_go_to_a_store_as_well(rng, tmp_path):
     assert np.array_equal(lx.open(tmp_path / "fields.zarr", path="potential")[...], whole.potential[...])
     assert np.array_equal(lx.open(tmp_path / "fields.zarr", path="flux_z")[...], whole.flux[2][...])
     assert np.array_equal(found.currents, whole.currents)
-    with pytest.raises(FileExistsError, match=r"fields\.zarr/potential holds an image already"):
+    with pytest.raises(FileExistsError, match=r"fields\.zarr/flux_z exist already; remove them, or name another store"):
         lx.solve.conductivity(image, fields=tmp_path / "fields.zarr")
     with pytest.raises(ValueError, match=r"names a store for the fields of one axis"):
         lx.solve.conductivity(image, axis="all", fields=tmp_path / "others.zarr")
     with pytest.raises(ValueError, match=r"names a store, but image is an array"):
         lx.solve.conductivity(image[...], fields=tmp_path / "others.zarr")
-    with pytest.raises(FileExistsError, match="is a group holding"):
+    with pytest.raises(FileExistsError, match=r"gradient=\S+: \S+fields\.zarr exists already; remove it"):
         lx.solve.conductivity(image, gradient=tmp_path / "fields.zarr")
+
+
+KILLED = """
+import os, sys, numpy as np, lithax as lx
+from lithax.images import _create
+write = _create.write_own_units
+_create.write_own_units = lambda stored, *more: write(stored, *more) if stored.in_memory else os._exit(9)
+lx.solve.conductivity(lx.from_array(np.ones((4, 4, 4), bool)), fields=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_store_that_a_killed_call_left_behind(tmp_path):
+    store, image = tmp_path / "fields.zarr", lx.from_array(np.ones((4, 4, 4), bool))
+    assert subprocess.run([sys.executable, "-c", KILLED, str(store)], check=False).returncode == 9
+    for call in (lx.solve.conductivity, lambda *a, **k: lx.plan(lx.solve.conductivity, *a, **k)):
+        with pytest.raises(
+            FileExistsError, match=r"potential exists already \(\S+potential: unfinished, by a call that was"
+        ):
+            call(image, fields=store)
+    shutil.rmtree(store)
+    assert lx.solve.conductivity(image, fields=store).potential.shape == image.shape
 
 
 @pytest.mark.parametrize(
@@ -202,6 +225,77 @@ def test_the_line_of_the_threshold(from_disk, rng, options):
         from_disk(image, **{**options, "segmentation": (scan, threshold + 10, 0.05)})
     with pytest.raises(ValueError, match="one conducting phase and grains that insulate"):
         from_disk(image, **{**options, "pore": None, "values": {0: 0.1, 1: 1.0}, "fluid": 1.0})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"loading": "linear"}, marks=pytest.mark.slow),
+        {"ends": "periodic", "sides": "periodic"},
+        pytest.param(
+            {"ends": "periodic", "sides": "periodic", "pore": None, "values": {0: 0.03, 1: 2.0}, "fluid": 2.0,
+             "spacing": (1.0, 1.5, 2.0), "segmentation": None}, marks=pytest.mark.slow,
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_tensor(from_disk, rng, options):
+    """A field of inclined layers, so that the entries beside the diagonal are no rounding."""
+    x, y, z = np.indices((14, 12, 16))
+    layers = (x + 2 * y + z) % 12 if options.get("ends") else x + 2 * y + z
+    rock = noise(rng, (14, 12, 16), 0.7) & (layers % 6 > 1)
+    image = lx.from_array(rock.astype("u1"), chunks=8)
+    options = {"pore": 1, "axis": "all", "tolerance": 1e-5, **options}
+    whole = lx.solve.conductivity(image, **options)
+    planes = 8 if "spacing" in options else 4
+    found = from_disk(image, planes, **options)
+    tensor = np.asarray(whole.tensor)
+    assert np.abs(tensor[np.triu_indices(3, 1)]).max() > 0.01 * tensor.max()
+    # Each solve has its axis first, so that sums come in another order, and the errors of two
+    # potentials, each of at most the root of the tolerance, are not the same.
+    np.testing.assert_allclose(np.asarray(found.tensor), tensor, atol=1e-5 * tensor.max())
+    assert np.array_equal(np.asarray(found.tensor), np.asarray(found.tensor).T)
+    np.testing.assert_allclose(found.value, np.diagonal(np.asarray(found.tensor)))
+    assert np.all(np.abs(found.iterations - whole.iterations) <= 1)
+    assert found.porosities == whole.porosities
+    assert len(found.notes) == len(whole.notes) + 1
+    with pytest.raises(ValueError, match="area= is a cross-section"):
+        from_disk(image, planes, area=3.0, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pore": 1},
+        pytest.param({"values": {0: 0.1, 1: 2.0, 2: 1.0}, "axis": "all", "fluid": 2.0}, marks=pytest.mark.slow),
+        pytest.param({"pore": [1, 2], "where": "plug", "axis": "z", "reservoir": 3}, marks=pytest.mark.slow),
+        pytest.param({"field": True, "where": "plug", "axis": "z", "fluid": 1.0}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_lines_of_the_budget(from_disk, rng, options):
+    shape, options = ROCK, dict(options)
+    rock = noise(rng, shape, 0.6).astype("u1")
+    rock[(rng.random(shape) < 0.3) & (rock == 1)] = 2
+    if options.get("pore") == 1:
+        rock[rock == 2] = 1
+    x, y, _ = np.indices(shape)
+    plug = (x - 6) ** 2 + (y - 5.5) ** 2 < 40
+    if options.get("where") == "plug":
+        options["where"] = plug
+    if options.pop("field", False):
+        rock = np.where(plug, np.exp(rng.standard_normal(shape)), np.nan).astype("f4")
+    image = lx.from_array(rock, chunks=8)
+    options["budget"] = ("resolution", "sample_size")
+    whole, found = lx.solve.conductivity(image, **options), from_disk(image, **options)
+    check_same(found, whole)
+    assert set(found.error_budget.resolution) == {2, 3}
+    for factor, change in whole.error_budget.resolution.items():
+        assert np.all(np.abs(change) > 0.01)
+        np.testing.assert_allclose(found.error_budget.resolution[factor], change, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(found.error_budget.sample_size, float), np.asarray(whole.error_budget.sample_size, float), rtol=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -259,6 +353,29 @@ def test_parts_that_join_the_ends_as_labelled_at_once(rng, thickness):
     assert joined.total == rock.sum()
 
 
+@pytest.mark.parametrize("connectivity", [6, 26])
+@pytest.mark.parametrize("thickness", [1, 4, 17])
+def test_planes_are_joined_as_they_come(rng, thickness, connectivity):
+    rock = noise(rng, (17, 14, 12), 0.4 if connectivity == 6 else 0.25, 0.7)
+    told = [
+        label_piece((begin, 0, 0), rock[begin : begin + thickness], connectivity)[2]
+        for begin in range(0, len(rock), thickness)
+    ]
+    kept, planes = JoinedPieces(told, rock.shape, connectivity), joined_planes(iter(told), rock.shape, connectivity)
+    assert sum((0, end) in piece.labels for piece in planes.everyone for end in (0, -1)) == 2
+    for ends, periodic in [
+        ("potential", (False, False, False)),
+        *([("periodic", (True, False, True)), ("linear", (False, False, False))] if connectivity == 6 else []),
+    ]:
+        one, other = (found.counts(*found.joining(0, ends, periodic)) for found in (planes, kept))
+        assert 0 < one.percolating < one.total
+        assert (one.total, one.accessible, one.percolating, one.removed) == (
+            other.total, other.accessible, other.percolating, other.removed,
+        )  # fmt: skip
+        assert one.joins.keys() == other.joins.keys()
+        assert all(np.array_equal(one.joins[start], other.joins[start]) for start in one.joins)
+
+
 def test_a_slab_is_written_after_the_next_one_has_been_read():
     values = np.arange(12.0)
     sums = np.convolve(np.pad(values, 2), np.ones(5), "valid")
@@ -304,7 +421,8 @@ def test_refusals(from_disk, monkeypatch, rng, tmp_path):
     image = lx.from_array(noise(rng, ROCK).astype("u1"))
     for options, named in [
         ({"fields": True}, "fields=True"), ({"gradient": True}, "gradient=True"),
-        ({"budget": ("grid",)}, "budget="), ({"axis": "all", "loading": "linear"}, "axis='all'"),
+        ({"budget": ("resolution", "grid")}, "'grid' of budget="),
+        ({"axis": "all", "loading": "linear", "checkpoint": tmp_path}, "checkpoint="),
     ]:  # fmt: skip
         limit = lx.plan(lx.solve.conductivity, image, pore=1).memory - 1
         with pytest.raises(MemoryLimitError, match=f"leave out {re.escape(named)}"):

@@ -43,6 +43,58 @@ def test_the_plan_counts_what_is_asked_for():
     assert lx.plan(lx.solve.permeability, rock, pore=1).memory >= 100 * rock.size
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"axis": "w"}, "axis='w' must be one of"),
+        ({"shape": 5}, "shape=5 must be three numbers"),
+        ({"ends": "open"}, "ends='open' must be one of"),
+        ({"sides": "mirror"}, "sides='mirror' must be one of"),
+        ({"tolerance": 2}, "tolerance=2 must lie between 0 and 1"),
+        ({"reservoir": -1}, "reservoir=-1 must be a whole number"),
+        ({"max_iterations": 0}, "max_iterations=0 must be"),
+        ({"area": -1.0}, "area=-1.0 must be a positive number"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("solve", [lx.solve.conductivity, lx.solve.permeability])
+def test_a_plan_refuses_what_the_solve_refuses(solve, options, text):
+    rock = np.ones((6, 6, 6), bool)
+    for call in (solve, lambda *a, **k: lx.plan(solve, *a, **k)):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            call(rock, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"loading": "quadratic"}, "loading='quadratic' must be one of"),
+        ({"loading": "linear", "ends": "periodic"}, "takes the place of ends='periodic'"),
+        ({"ends": "periodic", "reservoir": 2}, "reservoir=2 needs ends='potential'"),
+        ({"budget": ("time",)}, "budget=('time',) must name some of"),
+        ({"axis": "all", "gradient": True}, "gradient= is that of one value"),
+        ({"gradient": "slopes.zarr"}, "gradient= names a store, but image is an array"),
+        ({"axis": "z"}, "one voxel thick along z"),
+    ],
+    ids=str,
+)
+def test_a_plan_of_conduction_refuses_what_the_solve_refuses(options, text):
+    rock = np.ones((6, 6, 1), bool)
+    for call in (lx.solve.conductivity, lambda *a, **k: lx.plan(lx.solve.conductivity, *a, **k)):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            call(rock, **options)
+
+
+def test_a_plan_knows_the_names_of_the_arguments():
+    rock = np.ones((6, 6, 6), bool)
+    with pytest.raises(TypeError, match="axes"):
+        lx.plan(lx.solve.conductivity, rock, axes="x")
+    with pytest.raises(TypeError, match="tol"):
+        lx.plan(lx.solve.permeability, rock, tol=0.1)
+    with pytest.raises(ValueError, match="axis='w' must be one of"):
+        lx.plan(lx.solve.subvolumes, rock, edge=3, axis="w")
+
+
 def test_sub_volumes_need_what_the_largest_cube_needs():
     rock = np.ones((120, 100, 100), bool)
     plan = lx.plan(lx.solve.subvolumes, lx.from_array(rock), edge=[50, 40], flow=True)

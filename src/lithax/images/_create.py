@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lithax.arrays import is_jax, refuse_masked, to_numpy
-from lithax.errors import IncompleteImageError
+from lithax.errors import IncompleteImageError, MetadataError
 from lithax.geometry import Frame
 from lithax.grid import Box, Index, World
 from lithax.images._collective import (
@@ -29,6 +29,7 @@ from lithax.images._voxel_image import VoxelImage
 from lithax.runtime import check_launcher
 from lithax.storage import (
     AbstractStoredArray,
+    Location,
     Metadata,
     StoredArray,
     changed_units,
@@ -356,12 +357,41 @@ def from_array(
     return image
 
 
-def check_free(store: Any, path: str | None = None) -> None:
-    """Raise what `from_array` raises if an image cannot be made in a store: before what it is to
-    hold is computed for hours.
+def check_free(argument: str, store: Any, *paths: str) -> None:
+    """Raise FileExistsError if images cannot be made at paths of a store, or at its root: before
+    what they are to hold is computed for hours. The text names the argument of the caller, which
+    replaces nothing.
     """
     check_store_name(store)
-    claim(locate(store, path), overwrite=False)
+    places = [locate(store, path) for path in paths or (None,)]
+    occupied = [place for place in places if not _is_free(place)]
+    if not occupied:
+        return
+    unfinished = [place.label for place in occupied if _is_unfinished(place)]
+    cut_off = (
+        f" ({', '.join(unfinished)}: unfinished, by a call that was killed or is still writing)" if unfinished else ""
+    )
+    raise FileExistsError(
+        f"{argument}={locate(store, None).label}: {', '.join(place.label for place in occupied)} "
+        f"{'exists' if len(occupied) == 1 else 'exist'} already{cut_off}; remove {'it' if len(occupied) == 1 else 'them'}, or name "
+        "another store."
+    )
+
+
+def _is_free(place: Location) -> bool:
+    try:
+        claim(place, overwrite=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _is_unfinished(place: Location) -> bool:
+    """Tell whether an image is there that was never written to its end."""
+    try:
+        return open_array(place, read_only=True).metadata.state != "complete"
+    except (FileNotFoundError, MetadataError):
+        return False
 
 
 def _place_like(like: Any, shape: Index, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,25 +3,19 @@ conductivity.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from lithax.arrays import is_traced
-from lithax.images import check_free
 from lithax.runtime import SerialWorld, connected
-from lithax.solve._arguments import (
-    check_area,
-    check_choice,
-    check_known,
-    check_relative_error,
-    check_whole_number,
-    is_wanted,
-)
+from lithax.solve._arguments import check_known, is_wanted
 from lithax.solve._conduction_again import SolveAgain
+from lithax.solve._conduction_arguments import boundaries_of, check_fields, check_gradient, check_numbers
 from lithax.solve._conduction_over_devices import conductivity_over_devices
-from lithax.solve._conduction_setup import AXES, Boundaries, driven_axes, fluid_of
+from lithax.solve._conduction_setup import driven_axes, fluid_of
 from lithax.solve._conduction_solver import ConductionSolver
 from lithax.solve._conduction_streamed import StreamedConduction
 from lithax.solve._conduction_threshold import ONE_PHASE, check_same_pores, check_segmentation
@@ -29,7 +23,6 @@ from lithax.solve._conduction_trend import check_budget
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._domain import domain_of, within
-from lithax.solve._fields import FLUX, POTENTIAL
 from lithax.solve._medium import Medium, conducting_on_host, read_medium
 from lithax.solve._over_devices import lies_over_devices
 from lithax.solve._solve_memory import check_memory, memory_allowed, memory_of_conduction
@@ -161,7 +154,7 @@ def conductivity(
         `lithax.plan`. An image that does not fit is solved from disk (see Notes).
     scratch
         A folder for what a solve from disk keeps while it goes on (17 to 20.5 bytes a voxel of a
-        segmentation); by default the one that TMPDIR names, or /var/tmp.
+        segmentation, 8 more for a tensor); by default the one that TMPDIR names, or /var/tmp.
 
     Returns
     -------
@@ -198,8 +191,9 @@ def conductivity(
     from disk: voxels and potential of the finest level are read and written slab by slab in every
     step, and so are the coarser levels of the multigrid that do not fit. Discretisation, steps and
     stopping rule are those in memory, and the value agrees to rounding; the last note of the result
-    says so. There `budget`, ``fields=True`` and ``gradient=True`` (stores are written) and the
-    tensor are not available.
+    says so. There the line "grid" of `budget`, ``fields=True`` and ``gradient=True`` (stores are
+    written), and a checkpoint of a tensor are not available. Images coarsened for the line
+    "resolution" are solved in memory where they fit.
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
@@ -215,8 +209,8 @@ def conductivity(
     >>> round(float(result.formation_factor), 3), round(float(result.tortuosity_factor), 3)
     (2.0, 1.0)
     """
-    _check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir, area, percolation_at)
-    boundaries = _boundaries(axis, ends, sides, loading, reservoir)
+    check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir, area, percolation_at)
+    boundaries, wanted_lines = boundaries_of(axis, ends, sides, loading, reservoir), check_budget(budget)
     check_known(spacing=spacing)
     image = plain_array(image)
     if shape is not None and hasattr(image, "shape"):
@@ -238,13 +232,17 @@ def conductivity(
             gradient_tolerance, x0, fields, gradient, percolation_at, unit, max_iterations, throw,
             watch_of(progress, checkpoint, connected()), [name for name, given in refused.items() if given],
         )  # fmt: skip
-    _check_gradient(gradient, axis, image)
-    _check_fields(fields, axis, image)
+    check_gradient(gradient, axis, image)
+    check_fields(fields, axis, image)
+    settings = {
+        "ends": ends, "sides": sides, "loading": loading, "tolerance": tolerance, "max_iterations": max_iterations,
+        "progress": progress,
+    }  # fmt: skip
     memory = memory_of_conduction(image, shape, axis, whole, fields, gradient, False, reservoir)
     if memory is not None and memory[1] > memory_allowed(memory_limit):
         options = {
-            "axis": axis, "shape": shape, "fields": fields, "gradient": gradient, "budget": budget,
-            "values": values, "fluid": fluid,
+            "axis": axis, "shape": shape, "fields": fields, "gradient": gradient, "budget": wanted_lines,
+            "values": values, "fluid": fluid, "checkpoint": checkpoint,
         }  # fmt: skip
         without, allowed = not_from_disk(boundaries, options), memory_allowed(memory_limit)
         plan = plan_streaming(
@@ -269,7 +267,8 @@ def conductivity(
                 image, plan, boundaries, pore, values, fluid, where, area, reservoir, spacing, tolerance,
                 gradient_tolerance, gradient, fields, percolation_at, unit, max_iterations, throw, x0,
                 watch_of(progress, None, SerialWorld()), None if kept is None else kept.folder,
-                check_segmentation(segmentation, image.shape),
+                check_segmentation(segmentation, image.shape), wanted_lines,
+                partial(conductivity, memory_limit=memory_limit, scratch=scratch, **settings),
             ).result(axis)  # fmt: skip
     if shape is not None:
         image = without_filler(image, shape)
@@ -282,7 +281,6 @@ def conductivity(
         raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
     if guest and not isinstance(fields, bool):
         raise ValueError("fields= names a store, which a transformation cannot write to; pass fields=True there.")
-    wanted_lines = check_budget(budget)
     levels = check_segmentation(segmentation, medium.shape)
     if levels is not None:
         if guest or not medium.insulating_grains:
@@ -308,10 +306,6 @@ def conductivity(
         result = solver.compiled(axis) if guest else solver.on_host(axis)
     if not wanted_lines and levels is None:
         return result
-    settings = {
-        "ends": ends, "sides": sides, "loading": loading, "tolerance": tolerance, "max_iterations": max_iterations,
-        "progress": progress,
-    }  # fmt: skip
     again = SolveAgain(conductivity, settings, source, medium, domain, axis, area, fluid, reservoir)
     found = {name: again.line(name, result) for name in wanted_lines}
     if levels is not None:
@@ -322,60 +316,3 @@ def conductivity(
 def _under_a_transformation(medium: Medium, fluid: Any) -> bool:
     # Within jax.jit even a new array of zeros is traced, whatever the arguments are.
     return medium.traced or is_traced(fluid) or is_traced(jax.device_put(np.zeros((), np.float32)))
-
-
-def _boundaries(axis: Any, ends: Any, sides: Any, loading: Any, reservoir: Any) -> Boundaries:
-    for name, value, known in (
-        ("axis", axis, (*AXES, "all")),
-        ("ends", ends, ("potential", "periodic")),
-        ("sides", sides, ("insulating", "periodic")),
-        ("loading", loading, (None, "linear")),
-    ):
-        check_choice(name, value, known)
-    if loading == "linear" and (ends != "potential" or sides != "insulating"):
-        raise ValueError(f"loading='linear' takes the place of ends={ends!r} and sides={sides!r}; leave these two out.")
-    if reservoir and (loading == "linear" or ends == "periodic"):
-        raise ValueError(f"reservoir={reservoir!r} needs ends='potential' and no loading: leave it out here.")
-    return Boundaries(ends, sides, loading == "linear")
-
-
-def _check_numbers(
-    tolerance: Any, gradient_tolerance: Any, most: Any, reservoir: Any, area: Any, percolation_at: Any
-) -> None:
-    check_known(
-        tolerance=tolerance, gradient_tolerance=gradient_tolerance, max_iterations=most, reservoir=reservoir, area=area,
-        percolation_at=percolation_at,
-    )  # fmt: skip
-    check_area(area)
-    if percolation_at is not None and (
-        not isinstance(percolation_at, int | float | np.number) or not 0 < percolation_at < np.inf
-    ):
-        raise ValueError(f"percolation_at={percolation_at!r} must be a conductivity, finite and above 0.")
-    for name, value in (("tolerance", tolerance), ("gradient_tolerance", gradient_tolerance)):
-        check_relative_error(name, value)
-    for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):
-        check_whole_number(name, value, least)
-
-
-def _check_gradient(gradient: Any, axis: str, image: Any) -> None:
-    if not is_wanted(gradient):
-        return
-    if axis == "all":
-        raise ValueError("gradient= is that of one value; name the axis, or differentiate with jax.grad for all three.")
-    if gradient is not True and not hasattr(image, "frame"):
-        raise ValueError("gradient= names a store, but image is an array; pass gradient=True, or an image.")
-    if gradient is not True:
-        check_free(gradient)
-
-
-def _check_fields(fields: Any, axis: str, image: Any) -> None:
-    if isinstance(fields, bool):
-        return
-    if axis == "all":
-        raise ValueError(
-            f"fields={fields!r} names a store for the fields of one axis; name the axis, or pass fields=True."
-        )
-    if not hasattr(image, "frame"):
-        raise ValueError(f"fields={fields!r} names a store, but image is an array; pass fields=True, or an image.")
-    for path in (POTENTIAL, *FLUX):
-        check_free(fields, path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.measure import representative_volume
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._conduction_threshold import threshold_slope
 from lithax.solve._conduction_trend import grid_change, resolution_trend, sample_size
@@ -14,6 +15,32 @@ from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import Domain, check_section
 from lithax.solve._medium import Medium, conducting_on_host
 from lithax.solve._source import Source
+
+
+@dataclass(frozen=True, eq=False)
+class OtherVoxels:
+    """What a call was about but for its voxels."""
+
+    solve: Callable[..., Conductivity]
+    settings: dict[str, Any]
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    axis: str
+    area: float | None
+    """To refer to: where there is a mask that of the sample, for coarse voxels cut it
+    differently.
+    """
+    fluid: Any
+    reservoir: int
+
+    def value(self, voxels: Any, table: Any, mask: Any, factor: float) -> Any:
+        """Return the value of voxels `factor` times as long; see `_conduction_trend.Solve`."""
+        lengths = tuple(h * factor if n > 1 else h for h, n in zip(self.spacing, self.shape, strict=True))
+        return self.solve(
+            voxels, axis=self.axis, values=None if table is None else dict(enumerate(np.asarray(table).tolist())),
+            fluid=self.fluid, where=mask, area=self.area, spacing=lengths,
+            reservoir=max(1, round(self.reservoir / factor)) if self.reservoir else 0, **self.settings,
+        ).value  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +62,16 @@ class SolveAgain:
         medium, mask = self.medium, self.domain.mask
         if name == "sample_size":
             pores = conducting_on_host(medium) if medium.pore is None else np.asarray(medium.pore)
-            return None if self.fluid is None else sample_size(pores, mask, result.cementation_exponent)
+            if self.fluid is None:
+                return None
+            volume = pores.size if mask is None else np.count_nonzero(mask)
+            return sample_size(representative_volume(pores, where=mask), int(volume), result.cementation_exponent)
         change = {"grid": grid_change, "resolution": resolution_trend}[name]
-        return change(medium, mask, result.value, self._coarser)
+        others = OtherVoxels(
+            self.solve, self.settings, medium.shape, self.source.spacing, self.axis,
+            self.area if self.axis == "all" else self._section(self.axis), self.fluid, self.reservoir,
+        )  # fmt: skip
+        return change(medium, mask, result.value, others.value)
 
     def segmentation(self, grey: np.ndarray, threshold: float, uncertainty: float, gradient_tolerance: float) -> Any:
         """Return the error of the value from the uncertainty of a threshold."""
@@ -53,15 +87,6 @@ class SolveAgain:
             return abs(threshold_slope(grey, threshold, uncertainty, solve)) * uncertainty
 
         return np.asarray([along(a) for a in AXES]) if self.axis == "all" else along(self.axis)
-
-    def _coarser(self, voxels: Any, table: Any, mask: Any, factor: float) -> Any:
-        lengths = tuple(h * factor if n > 1 else h for h, n in zip(self.source.spacing, self.medium.shape, strict=True))
-        area = self.area if self.axis == "all" else self._section(self.axis)
-        return self.solve(
-            voxels, axis=self.axis, values=None if table is None else dict(enumerate(np.asarray(table).tolist())),
-            fluid=self.fluid, where=mask, area=area, spacing=lengths,
-            reservoir=max(1, round(self.reservoir / factor)) if self.reservoir else 0, **self.settings,
-        ).value  # fmt: skip
 
     def _section(self, axis: str) -> float | None:
         """Return the area to refer to: where there is a mask that of the sample, for coarse voxels

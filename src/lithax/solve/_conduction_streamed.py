@@ -7,6 +7,7 @@ clusters by `_part_percolation`, the steps by `_streamed_solve`, the coarser lev
 """
 
 import contextlib
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,22 +19,27 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.images import as_domain, make_selection
+from lithax.measure import RepresentativeVolume
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
+from lithax.solve._conduction_again import OtherVoxels
 from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, refuse_unconverged
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, plan_run
 from lithax.solve._conduction_solve import Stats, Tolerances
 from lithax.solve._conduction_threshold import ONE_PHASE
+from lithax.solve._conduction_trend import sample_size
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import check_loading, section_of
 from lithax.solve._fields import FLUX, POTENTIAL, density_of, guessed, potential_to_start_from, whole_multiples
 from lithax.solve._scratch import ScratchVolume
 from lithax.solve._solve_memory import give_back
 from lithax.solve._source import Source, source_of
+from lithax.solve._streamed_budget import resolution_trend_on_disk
 from lithax.solve._streamed_checkpoint import KeptSolve, alone_in, check_rooms, clear, identity_of_volume
 from lithax.solve._streamed_levels import cuts_of
 from lithax.solve._streamed_memory import StreamPlan
 from lithax.solve._streamed_solve import StreamedSolve
+from lithax.solve._streamed_tensor import StreamedTensor
 from lithax.solve._streamed_threshold import SoftImage, check_same_pores_on_disk, slope_in_threshold
 from lithax.solve._streamed_voxels import (
     StreamedImage,
@@ -44,6 +50,7 @@ from lithax.solve._streamed_voxels import (
     meaning_of,
     written,
 )
+from lithax.solve._voxel_meaning import Meaning
 from lithax.solve._watch import Watch
 
 
@@ -74,6 +81,9 @@ class StreamedConduction:
     checkpoint: Path | None
     segmentation: tuple[Any, float, float] | None
     """Grey levels, threshold and its uncertainty."""
+    budget: tuple[str, ...]
+    again: Callable[..., Conductivity]
+    """Solves for other voxels with the same settings."""
     width: float | None = None
     """Of a softened segmentation, whose threshold the value is differentiated in."""
 
@@ -101,27 +111,62 @@ class StreamedConduction:
 
     def _of_axes(self, axis: str, wanted: Sequence[int], source: Source) -> Conductivity:
         several = len(wanted) > 1
-        found = [self._along(a, source, several or self.segmentation is not None) for a in wanted]
+        # Of a solve that others follow numbers are left, of which no image could be made again.
+        images = is_wanted(self.gradient) or is_wanted(self.fields)
+        others = several or ((self.segmentation is not None or bool(self.budget)) and not images)
+        with contextlib.ExitStack() as files:
+            tensor = None
+            if several and self.boundaries.whole:
+                if self.area is not None:
+                    section_of(None, 0, source.frame.shape, None, self.area, source.spacing)  # refuses it
+                tensor = StreamedTensor(self.plan.folder, self.plan.at_once)
+                files.callback(tensor.close)
+            found = [self._along(a, source, others, tensor) for a in wanted]
         medium = found[0].medium
         stats = jax.tree.map(lambda *v: np.stack([np.asarray(w) for w in v]), *(f.stats for f in found))
         first = found[0]
-        notes = [note for f in found for note in f.notes if note != AIR or not several]
+        notes = [
+            note for f in (found if tensor is None else found[:1]) for note in f.notes if note != AIR or not several
+        ]
         cut = self.plan.deepest
         notes.append(
             f"larger than memory: solved in slabs of {self.plan.thickness} planes, with {len(cut.thicknesses)} of {cut.levels} levels "
             f"of the multigrid on disk ({(self.plan.scratch + self.plan.kept) / 1e9:.3g} GB)"
         )
         with medium.precision():
+            values, share = [f.value for f in found], [f.share for f in found]
+            if tensor is not None:
+                values, share = [tensor.value.astype(medium.dtype)], share[:1]
             result = assembled(
-                [f.value for f in found], stats, np.asarray([f.share for f in found]), first.porosity, first.bounds,
+                values, stats, np.asarray(share), first.porosity, first.bounds,
                 axis=axis, boundaries=self.boundaries, medium=medium, fluid=self.fluid, tolerance=self.tolerance,
                 unit=self.unit, notes=tuple(notes),
             )  # fmt: skip
         potential, flux, currents = first.fields
-        return replace(result, gradient=first.slopes, potential=potential, flux=flux, currents=currents)
+        result = replace(result, gradient=first.slopes, potential=potential, flux=flux, currents=currents)
+        lines = {name: self._line(name, result, first, source) for name in self.budget}
+        return replace(result, error_budget=replace(result.error_budget, **lines))
 
-    def _along(self, a: int, source: Source, several: bool) -> "_Along":
-        """Solve along one axis; `several`: other solves follow."""
+    def _line(self, name: str, result: Conductivity, found: "_Along", source: Source) -> Any:
+        """Return a line of the error budget, given the result and what was found along its first
+        axis.
+        """
+        if name == "sample_size":
+            if self.fluid is None or found.sizes is None:
+                return None
+            return sample_size(found.sizes, found.cells, result.cementation_exponent)
+        area = self.area
+        if self.where is not None and area is None and result.axis != "all":
+            face = math.prod(h for n, h in enumerate(source.spacing) if n != AXES.index(result.axis))
+            area = face * found.section
+        shape = source.frame.shape
+        others = OtherVoxels(self.again, {}, shape, source.spacing, result.axis, area, self.fluid, self.reservoir)
+        selection = make_selection(as_domain(self.where), source.frame)
+        image = StreamedImage(self.image, selection, (0, 1, 2), self.plan.at_once)
+        return resolution_trend_on_disk(image, found.meaning, result.value, others, self.plan.folder)
+
+    def _along(self, a: int, source: Source, several: bool, tensor: StreamedTensor | None = None) -> "_Along":
+        """Solve along one axis; `several`: other solves follow; `tensor` takes the solve in."""
         selection = make_selection(as_domain(self.where), source.frame)
         unit = plan_run(source.frame.shape, a, self.boundaries, source.spacing, 1.0, self.reservoir)
         image = StreamedImage(self.image, selection, unit.order, self.plan.cuts[a].at_once)
@@ -140,11 +185,15 @@ class StreamedConduction:
             files.enter_context(medium.precision())
             ends = "linear" if self.boundaries.linear else self.boundaries.ends
             layout = unit.settings.layout
-            found, joins = counted(image, raw, meaning, tally), joined(image, raw, meaning, ends, layout.periodic)
+            found = counted(image, raw, meaning, tally, "sample_size" in self.budget)
+            through = 0 if tensor is None else None
+            joins = joined(image, raw, meaning, ends, layout.periodic, axis=through)
             if self.segmentation is not None:
                 grey, threshold, _ = self.segmentation
                 check_same_pores_on_disk(image, raw, meaning, grey, threshold)
-            section = section_of(found.sections, tally.cells, source.frame.shape, a, self.area, source.spacing)
+            section = 1.0  # the tensor is that of a volume
+            if tensor is None:
+                section = section_of(found.sections, tally.cells, source.frame.shape, a, self.area, source.spacing)
             run = plan_run(source.frame.shape, a, self.boundaries, source.spacing, section, self.reservoir)
             air = selection is None and found.edges and min(image.shape) >= 8 and found.pore < tally.cells
             notes = [AIR] if air else []
@@ -156,19 +205,23 @@ class StreamedConduction:
             if tally.everywhere and (self.percolation_at is not None or tally.present[0] < tally.present[-1]):
                 level = tally.highest / 2 if self.percolation_at is None else float(self.percolation_at)
                 least = float(np.nextafter(tally.present.dtype.type(level), tally.present.dtype.type(-1)))
-                above = joined(image, raw, meaning, ends, layout.periodic, least)
-                notes.append(level_note(level, above.total / tally.cells, above.percolating / tally.cells, a))
+                above = joined(image, raw, meaning, ends, layout.periodic, least, axis=through)
+                along = a if tensor is None else None
+                notes.append(level_note(level, above.total / tally.cells, above.percolating / tally.cells, along))
             largest = max(float(meaning.conductivities.max()), float(fluid) if self.reservoir else 0.0)
             scale = medium.dtype.type(largest if largest > 0 else 1)
             voxels, table = written(image, raw, meaning, joins, scale, self.reservoir, fluid, self.plan.folder)
             files.callback(voxels.close)
             raw.close()
             value, stats, slopes, fields = self._solved(
-                run, voxels, table, scale, fluid, medium.dtype, source, a, several, guess
+                run, voxels, table, scale, fluid, medium.dtype, source, a, several, guess, tensor, tally.cells
             )
             share = [n / tally.cells for n in (joins.total, joins.accessible, joins.percolating)]
             limits = bounds_of_image(meaning, tally, found)
-        return _Along(value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes, fields)
+        return _Along(
+            value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes, fields, meaning,
+            section, tally.cells, found.sizes,
+        )  # fmt: skip
 
     def _solved(
         self,
@@ -182,6 +235,8 @@ class StreamedConduction:
         a: int,
         several: bool,
         guess: Any,
+        tensor: StreamedTensor | None,
+        cells: int,
     ) -> tuple[Any, Stats, Any, Any]:
         given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, dtype)
         if is_wanted(self.gradient) or self.width is not None:
@@ -200,6 +255,8 @@ class StreamedConduction:
             with contextlib.closing(solve):
                 stats, power = solve.solve(given, self.watch.start(run, a, (), ()))
                 slope = 0.0
+                if tensor is not None:
+                    tensor.add(a, solve, float(power), float(scale) * (run.geometry[0] if of_cubes else 1.0), cells)
                 if self.width is not None:
                     slope = slope_in_threshold(solve, float(power), float(scale), self.width)
                 if is_wanted(self.gradient):
@@ -221,7 +278,7 @@ class StreamedConduction:
         grey, threshold, uncertainty = self.segmentation
         again = replace(
             self, image=SoftImage(grey, threshold, uncertainty), pore=None, values=None, fluid=1.0, reservoir=0, x0=None,
-            gradient=None, fields=False, percolation_at=None, segmentation=None, width=uncertainty,
+            gradient=None, fields=False, percolation_at=None, segmentation=None, budget=(), width=uncertainty,
         )  # fmt: skip
         return [abs(again._along(a, source, True).slopes) * uncertainty for a in wanted]
 
@@ -281,6 +338,12 @@ class _Along:
     """An image; of a softened segmentation d ln σ / d threshold."""
     fields: tuple[Any, Any, Any]
     """Potential, flux and currents; None where they are not asked for."""
+    meaning: Meaning
+    section: float
+    """Cross-section [voxel faces]."""
+    cells: int
+    """Voxels of the sample."""
+    sizes: RepresentativeVolume | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.measure import representative_volume
+from lithax.measure import RepresentativeVolume
 from lithax.solve._medium import Medium
 
 ESTIMATES = ("grid", "resolution", "sample_size")
@@ -39,7 +39,7 @@ def grid_change(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solv
     data = np.asarray(medium.data)
     split = np.stack([_split(part) for part in data]) if medium.directed else _split(data)
     finer = solve(split, medium.table, None if mask is None else _split(mask), 0.5)
-    return _relative(finer, value)
+    return relative(finer, value)
 
 
 def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve: Solve) -> dict[int, Any]:
@@ -50,38 +50,47 @@ def resolution_trend(medium: Medium, mask: np.ndarray | None, value: Any, solve:
     """
     found = {}
     data = np.asarray(medium.data)
-    for factor in (2, 3):
-        if min(n for n in medium.shape if n > 1) < 2 * factor:
-            continue
-        factors = tuple(factor if n > 1 else 1 for n in medium.shape)
-        if data.dtype == bool:
-            coarse = 2 * _mean(data, factors) >= 1
-        elif medium.table is not None:
-            shares = [_mean(data == phase, factors) for phase in range(len(np.asarray(medium.table)))]
-            coarse = np.argmax(np.stack(shares), 0).astype(np.uint8 if len(shares) < 256 else np.int32)
-        elif medium.directed:
-            coarse = np.stack([_mean(part, factors) for part in data])
+    for factor, factors in coarsenings(medium.shape).items():
+        if medium.directed:
+            coarse = np.stack([mean_of_blocks(part, factors) for part in data])
         else:
-            coarse = _mean(data, factors)
-        inside = None if mask is None else 2 * _mean(mask, factors) >= 1
-        found[factor] = _relative(solve(coarse, medium.table, inside, float(factor)), value)
+            coarse = coarser(data, None if medium.table is None else len(np.asarray(medium.table)), factors)
+        inside = None if mask is None else coarser(mask, None, factors)
+        found[factor] = relative(solve(coarse, medium.table, inside, float(factor)), value)
     return found
 
 
-def sample_size(pores: np.ndarray, mask: np.ndarray | None, exponent: Any) -> Any:
-    """Return the relative standard deviation of the value between samples of this size, or None
-    where the image is too small to say.
+def coarsenings(shape: tuple[int, ...]) -> dict[int, tuple[int, ...]]:
+    """Return the factors along x, y and z by which an image of a shape is coarsened for the trend,
+    by the factor that is quoted: those that leave two voxels.
+    """
+    shortest = min(n for n in shape if n > 1)
+    return {factor: tuple(factor if n > 1 else 1 for n in shape) for factor in (2, 3) if shortest >= 2 * factor}
+
+
+def coarser(data: np.ndarray, phases: int | None, factors: tuple[int, ...]) -> np.ndarray:
+    """Return booleans, phases by their numbers (so many of them), or a field on coarser voxels."""
+    if data.dtype == bool:
+        return 2 * mean_of_blocks(data, factors) >= 1
+    if phases is None:
+        return mean_of_blocks(data, factors)
+    shares = np.stack([mean_of_blocks(data == phase, factors) for phase in range(phases)])
+    return np.argmax(shares, 0).astype(np.uint8 if phases < 256 else np.int32)
+
+
+def sample_size(found: RepresentativeVolume, volume: int, exponent: Any) -> Any:
+    """Return the relative standard deviation of the value between samples of a volume [voxel], or
+    None where the image is too small to say.
 
     That of the porosity, σ_φ/φ, by the line that `measure.representative_volume` puts through its
     sub-cubes, at the sample's own volume; times m, as Archie's law has it: F = φ^(−m).
     """
-    found = representative_volume(pores, where=mask)
-    volume = pores.size if mask is None else np.count_nonzero(mask)
     spread = found.amplitude * volume**-0.5  # amplitude × edge^(-3/2)
     return np.abs(np.asarray(exponent, float)) * spread if np.isfinite(spread) else None
 
 
-def _relative(other: Any, value: Any) -> Any:
+def relative(other: Any, value: Any) -> Any:
+    """Return how much another value lies above one, relative to it."""
     value = np.asarray(value, float)
     return np.asarray(other, float) / np.where(value == 0, 1, value) - 1
 
@@ -93,7 +102,8 @@ def _split(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _mean(values: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
+def mean_of_blocks(values: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
+    """Return means over blocks of voxels; those beyond the last whole block are left out."""
     counts = [n // f for n, f in zip(values.shape, factors, strict=True)]
     cut = values[tuple(slice(0, n * f) for n, f in zip(counts, factors, strict=True))]
     pairs = [k for n, f in zip(counts, factors, strict=True) for k in (n, f)]

@@ -3,8 +3,8 @@ and processes, each of which labels its own pieces and tells all what lies on th
 image larger than memory, one after the other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -165,10 +165,15 @@ class JoinedPieces:
         Of the image.
     connectivity
         By which the pieces were labelled: 6, or 26.
+    met
+        Pairs of components that touch between pieces of planes, numbered through all pieces, whose
+        faces there are not among what is told; None where all faces are.
     """
 
-    def __init__(self, everyone: Sequence[PieceFaces], shape: Index, connectivity: int = 6) -> None:
-        self.everyone, self.shape, self.connectivity = everyone, shape, connectivity
+    def __init__(
+        self, everyone: Sequence[PieceFaces], shape: Index, connectivity: int = 6, met: np.ndarray | None = None
+    ) -> None:
+        self.everyone, self.shape, self.connectivity, self.met = everyone, shape, connectivity, met
         self.first = np.cumsum([0, *(len(piece.sizes) - 1 for piece in self.everyone)])
         self.pieces = {piece.start: (piece, f) for piece, f in zip(self.everyone, self.first, strict=False)}
 
@@ -177,8 +182,7 @@ class JoinedPieces:
         pieces.
         """
         piece, first = self.pieces[start]
-        own = piece.labels[across, end]
-        return np.where(own > 0, own + first, 0)
+        return _through(piece.labels[across, end], int(first))
 
     def joining(
         self, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]
@@ -218,12 +222,15 @@ class JoinedPieces:
         """Return which components touch between pieces and around periodic ends, and by how many
         periods the image goes on between the two.
         """
-        pairs, winding = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
+        known = np.zeros((0, 2), np.int64) if self.met is None else self.met
+        pairs, winding = [known], [np.zeros((len(known), 3), np.int8)]
         begins = [sorted({start[a] for start in self.pieces}) for a in range(3)]
         for start in self.pieces:
             for offset in HALF_OFFSETS if self.connectivity == 26 else _FORWARD:
                 there, around = zip(*map(_toward, begins, start, offset, periodic), strict=True)
                 if None in there or there not in self.pieces:
+                    continue
+                if self.met is not None and offset[0] and not around[0]:
                     continue
                 low, high = (
                     _slab(partial(self.labels, of), tuple(sign * step for step in offset))
@@ -231,8 +238,32 @@ class JoinedPieces:
                 )
                 met = touching_pairs(low, high, offset, self.connectivity)
                 pairs.append(met)
-                winding.append(np.broadcast_to(np.asarray(offset) * around, (len(met), 3)))
+                winding.append(np.broadcast_to((np.asarray(offset) * around).astype(np.int8), (len(met), 3)))
         return np.concatenate(pairs), np.concatenate(winding)
+
+
+def joined_planes(told: Iterable[PieceFaces], shape: Index, connectivity: int = 6) -> JoinedPieces:
+    """Join pieces of planes that come one after the other along x, whole along y and z. Of what is
+    told of them the faces between two are not kept.
+    """
+    kept, met, first, above = [], [np.zeros((0, 2), np.int64)], 0, None
+    for piece in told:
+        labels = dict(piece.labels)
+        below = labels.pop((0, 0))
+        if above is None:
+            labels[0, 0] = below
+        else:
+            met.append(touching_pairs(above[None], _through(below, first)[None], (1, 0, 0), connectivity))
+            kept[-1].labels.pop((0, -1))
+        above = _through(labels[0, -1], first)
+        first += len(piece.sizes) - 1
+        kept.append(replace(piece, labels=labels))
+    return JoinedPieces(kept, shape, connectivity, np.concatenate(met))
+
+
+def _through(labels: np.ndarray, first: int) -> np.ndarray:
+    """Return labels on a face of a piece numbered through all pieces."""
+    return np.where(labels > 0, labels + first, 0)
 
 
 _FORWARD = ((1, 0, 0), (0, 1, 0), (0, 0, 1))

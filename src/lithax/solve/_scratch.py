@@ -118,8 +118,11 @@ class ScratchVolume:
     def box(self, box: tuple[slice, ...]) -> np.ndarray:
         """Return the voxels of a box."""
         # A map, for a box has many short rows; it is gone when this returns.
-        mapped = np.memmap(self._file, self.dtype, "r", shape=self.shape)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        return np.array(mapped[box])
+        return np.array(self.mapped()[box])
+
+    def mapped(self) -> np.ndarray:
+        """Return the voxels as an array that is read from the file where it is looked at."""
+        return np.memmap(self._file, self.dtype, "r", shape=self.shape)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def write(self, first: int, planes: np.ndarray) -> None:
         """Write planes from a number on."""

@@ -38,8 +38,11 @@ arrays lie in a processor's cache.
 """
 AT_ONCE = 128
 """Planes that are copied and labelled at once, at most."""
-FACE = 5
-"""Of a voxel on a face between planes that are labelled at once [byte]."""
+PLANE, SIDE, MET = 60, 8, 2
+"""Of a voxel of a plane between two pieces that are labelled one after the other; of a row of
+voxels on the sides of the image, whose labels are kept; and, of the voxels on all planes between
+pieces, what is kept of the components that lie on them [byte].
+"""
 READ = 8
 """How many readings of an array from memory take as long as one from disk."""
 
@@ -75,6 +78,11 @@ class StreamPlan:
     def thickness(self) -> int:
         """Planes of the thinnest slab of the finest level."""
         return min(cut.thicknesses[0] for cut in self.cuts.values())
+
+    @property
+    def at_once(self) -> int:
+        """Planes that are read at once, whatever the axis."""
+        return min(cut.at_once for cut in self.cuts.values())
 
     @property
     def deepest(self) -> Cut:
@@ -125,14 +133,16 @@ def plan_streaming(
         return None
     lengths = source_of(image, spacing).spacing
     whole = (shape[0], shape[1], shape[2])
-    cuts = {
-        a: _cut(plan_run(whole, a, boundaries, lengths, 1.0, reservoir), np.dtype(image.dtype), kept, soft, allowed)
+    kind, tensor = np.dtype(image.dtype), axis == "all" and boundaries.whole
+    runs = {
+        a: plan_run(whole, a, boundaries, lengths, 1.0, reservoir)
         for a in (range(3) if axis == "all" else (AXES.index(axis),))
     }
+    cuts = {a: _cut(run, kind, kept, soft, tensor, allowed) for a, run in runs.items()}
     return StreamPlan(cuts, scratch_folder(scratch))
 
 
-def _cut(run: Run, dtype: np.dtype, kept: bool, soft: bool, allowed: int) -> Cut:
+def _cut(run: Run, dtype: np.dtype, kept: bool, soft: bool, tensor: bool, allowed: int) -> Cut:
     """Return how a run is cut: that which is quickest of those that are allowed."""
     width = 8 if dtype == np.float64 else 4
     voxel = width if dtype.kind == "f" or soft else min(dtype.itemsize, 4)
@@ -149,8 +159,10 @@ def _cut(run: Run, dtype: np.dtype, kept: bool, soft: bool, allowed: int) -> Cut
         len(shapes),
         at_once,
         max(memory, labelled),
-        # z beside what is kept, or all vectors; the image before.
-        cells * (voxel + max((1 if kept else 4) * width, dtype.itemsize)) + width * sum(map(LevelOnDisk.kept, below)),
+        # z beside what is kept, or all vectors, with the residuals along two axes for the tensor;
+        # the image before.
+        cells * (voxel + max((1 if kept else 6 if tensor else 4) * width, dtype.itemsize))
+        + width * sum(map(LevelOnDisk.kept, below)),
         6 * cells * width if kept else 0,
         # u, r, q, z and voxels, then u, r, q; r and voxels, then z.
         cells * (9 * width + 2 * voxel)
@@ -199,27 +211,27 @@ def _at_once(run: Run, width: int, allowed: int) -> tuple[int, int]:
     n, y, z = run.settings.layout.shape
 
     def memory(planes: int) -> int:
-        faces = -(-n // planes) * 2 * (y * z + planes * (y + z))
-        return PROGRAMS + planes * y * z * (LABELS + 2 * width) + faces * FACE
+        met = -(-n // planes) * 2 * y * z * MET
+        return PROGRAMS + y * z * (planes * (LABELS + 2 * width) + PLANE) + n * (y + z) * SIDE + met
 
     tried = [(planes, memory(planes)) for planes in range(min(AT_ONCE, n), 0, -1)]
     return next((t for t in tried if t[1] <= allowed), min(tried, key=lambda t: t[1]))
 
 
 def not_from_disk(boundaries: Boundaries, options: Mapping[str, Any]) -> str | None:
-    """Return which of the options of `conductivity` keeps an image from being solved from disk;
-    None if none does.
+    """Return which of the options of `conductivity` keeps an image from being solved from disk, and
+    what to do instead; None if none does.
     """
-    if options.get("axis") == "all" and boundaries.whole:
-        return "axis='all' (one axis at a time is: its value is on the tensor's diagonal)"
+    if options.get("axis") == "all" and boundaries.whole and options.get("checkpoint") is not None:
+        return "checkpoint= (a tensor needs the potentials of three solves at once; one axis at a time is kept)"
     if options.get("gradient") is True:
         return "gradient=True (a store is not kept in memory)"
     if options.get("fields") is True:
         return "fields=True (a store is not kept in memory)"
-    for name in ("shape", "budget"):
-        given = options.get(name)
-        if given is not None and not (isinstance(given, bool | tuple) and not given):
-            return f"{name}="
+    if options.get("shape") is not None:
+        return "shape= (crop the array to the image)"
+    if "grid" in options.get("budget", ()):
+        return "'grid' of budget= (it takes eight times the disk and the work; ask it of a part that fits into memory)"
     values, fluid = options.get("values"), options.get("fluid")
     entries = list(values.values()) if isinstance(values, Mapping) else []
     # Within jax.jit even a new array of zeros is traced, whatever the arguments are.

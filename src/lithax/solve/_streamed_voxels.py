@@ -5,15 +5,17 @@ what joins the ends, and a copy on disk in the order of the solver that only hol
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from lithax.grid import Index
+from lithax.measure import CellSums, RepresentativeVolume
 from lithax.solve._bounds import Bounds, bounds, bounds_of_means
 from lithax.solve._domain import inside_of
 from lithax.solve._medium import read_medium
-from lithax.solve._part_percolation import Counts, JoinedPieces, label_piece
+from lithax.solve._part_percolation import Counts, joined_planes, label_piece
 from lithax.solve._scratch import ScratchVolume
 from lithax.solve._voxel_meaning import Meaning, tallied
 
@@ -40,12 +42,22 @@ class StreamedImage:
 
     def planes(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield pieces in the order of the solver, whole chunks where these are not too thick."""
-        n, axis = self.shape[0], self.order[0]
-        chunk = (getattr(self.voxels, "shards", None) or getattr(self.voxels, "chunks", None) or (1, 1, 1))[axis]
+        n = self.shape[0]
+        chunks = getattr(self.voxels, "shards", None) or getattr(self.voxels, "chunks", None) or (1, 1, 1)
+        chunk = chunks[self.order[0]]
         thickness = max(1, self.at_once // chunk) * chunk if chunk <= self.at_once else self.at_once
         for begin in range(0, n, thickness):
-            box = tuple(slice(begin, begin + thickness) if a == axis else slice(None) for a in range(3))
-            yield begin, np.asarray(self.voxels[box]).transpose(self.order)
+            yield begin, self._read(begin, thickness)
+
+    def _read(self, begin: int, planes: int) -> np.ndarray:
+        box = tuple(slice(begin, begin + planes) if a == self.order[0] else slice(None) for a in range(3))
+        return np.asarray(self.voxels[box]).transpose(self.order)
+
+    def read(self, begin: int, planes: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return a piece in the order of the solver, and which of its voxels belong to the sample;
+        None for all.
+        """
+        return self._read(begin, planes), self.inside(begin, planes)
 
     def inside(self, begin: int, planes: int) -> np.ndarray | None:
         """Return which voxels of a piece belong to the sample; None for all."""
@@ -117,9 +129,9 @@ def meaning_of(tally: Tally, pore: Any, values: Any) -> Meaning:
 
 def joined(
     image: StreamedImage, raw: ScratchVolume, meaning: Meaning, ends: str, periodic: Any, least: float = 0.0,
-    connectivity: int = 6,
+    connectivity: int = 6, axis: int | None = 0,
 ) -> Counts:  # fmt: skip
-    """Find what joins the ends of the solver's first axis.
+    """Find what joins the ends of the solver's first axis; with ``axis=None``, of any.
 
     Parameters
     ----------
@@ -132,12 +144,12 @@ def joined(
     connectivity
         6, or 26.
     """
-    told = []
-    for begin, voxels, mask in pieces(image, raw):
-        conducts = conducting_in(meaning, voxels, mask, least)
-        told.append(label_piece((begin, 0, 0), conducts, connectivity)[2])
-    found = JoinedPieces(told, image.shape, connectivity)
-    return found.counts(*found.joining(0, ends, periodic))
+    told = (
+        label_piece((begin, 0, 0), conducting_in(meaning, voxels, mask, least), connectivity)[2]
+        for begin, voxels, mask in pieces(image, raw)
+    )
+    found = joined_planes(told, image.shape, connectivity)
+    return found.counts(*found.joining(axis, ends, periodic))
 
 
 def pieces(image: StreamedImage, raw: ScratchVolume) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
@@ -160,15 +172,24 @@ class Found:
     """Whether pores fill all four edges of the image along that axis."""
     means: np.ndarray
     """Of a field: means over the sample of s, 1/s, 1/(s + 2 low) and 1/(s + 2 high)."""
+    sizes: RepresentativeVolume | None
+    """Sub-cubes of the pores; None where they are not asked for."""
 
 
-def counted(image: StreamedImage, raw: ScratchVolume, meaning: Meaning, tally: Tally) -> Found:
-    """Count what porosity, section and bounds need."""
+def counted(image: StreamedImage, raw: ScratchVolume, meaning: Meaning, tally: Tally, sizes: bool = False) -> Found:
+    """Count what porosity, section and bounds need, and, if `sizes`, what tells how the porosity
+    scatters.
+    """
     pores, edges, sections = 0, True, []
+    sums_of_cells, cells = CellSums.dividing(image.shape), None
     shifts = (0.0, 2 * float(tally.present[0]), 2 * float(tally.present[-1])) if meaning.is_field else ()
     sums = np.zeros(1 + len(shifts))
-    for _, voxels, mask in pieces(image, raw):
+    for begin, voxels, mask in pieces(image, raw):
         pore = meaning.pore(voxels)
+        for plane in range(len(pore) if sizes else 0):  # one at a time: each voxel takes 40 bytes
+            here, place = slice(plane, plane + 1), SimpleNamespace(offset=(begin + plane, 0, 0), shape=image.shape)
+            there = sums_of_cells.of(pore[here], valid=None if mask is None else mask[here], block=place)
+            cells = there if cells is None else sums_of_cells.combine(cells, there)
         pore = pore if mask is None else pore & mask
         pores += int(np.count_nonzero(pore))
         edges = edges and all(bool(pore[:, j, k].all()) for j in (0, -1) for k in (0, -1))
@@ -179,7 +200,8 @@ def counted(image: StreamedImage, raw: ScratchVolume, meaning: Meaning, tally: T
             sums[0] += own.sum()
             with np.errstate(divide="ignore"):
                 sums[1:] += [np.sum(1 / (own + shift)) for shift in shifts]
-    return Found(pores, np.concatenate(sections) if sections else None, edges, sums / tally.cells)
+    scatter = None if cells is None else RepresentativeVolume.of(sums_of_cells.finish(cells))
+    return Found(pores, np.concatenate(sections) if sections else None, edges, sums / tally.cells, scatter)
 
 
 def conducting_in(meaning: Meaning, voxels: np.ndarray, mask: np.ndarray | None, least: float = 0.0) -> np.ndarray:
