@@ -91,6 +91,7 @@ def test_brighter_pores_along_another_axis_of_an_image(scan):
         (np.zeros((4, 4), "f4"), {}, ValueError, "three axes"),
         ([[[0.0, 1.0]]], {}, TypeError, "scan is a list"),
         (np.zeros((1, 4, 4), "f4"), {}, ValueError, "two voxels along x"),
+        (np.ma.masked_less(np.arange(64.0).reshape(4, 4, 4), 9), {}, TypeError, "scan is a masked"),
         (np.zeros((4, 4, 4), "f4"), {"axis": "all"}, ValueError, "axis='all'"),
         (np.zeros((4, 4, 4), "f4"), {"pores": "black"}, ValueError, "pores='black'"),
         (np.zeros((4, 4, 4), "f4"), {"tolerance": 0}, ValueError, "tolerance=0"),

@@ -40,8 +40,9 @@ class Source:
         return from_array(value, store=store, path=path, field_name=name, field_unit=unit, **geometry)
 
 
-def read_source(image: Any, spacing: Any, caller: str = "conductivity") -> Source:
-    """Return the voxels of an image, or of an array, with their geometry; errors name the `caller`.
+def read_source(image: Any, spacing: Any, caller: str = "conductivity", name: str = "image") -> Source:
+    """Return the voxels of an image, or of an array, with their geometry; errors name the `caller`
+    and its argument.
 
     Raises
     ------
@@ -56,12 +57,12 @@ def read_source(image: Any, spacing: Any, caller: str = "conductivity") -> Sourc
         if count > 1:
             raise RuntimeError(
                 f"{caller}() solves an image within one process, and {count} work together; call it in one of them with "
-                f"image[...] and spacing=image.voxel_length."
+                f"{name}[...] and spacing={name}.voxel_length."
             )
         return replace(source_of(image, spacing), array=np.asarray(image[...]))
     if not is_array(image):
-        raise TypeError(f"image is a {type(image).__name__}; give an array or an image (lx.open, lx.from_array).")
-    image = plain_array(image)
+        raise TypeError(f"{name} is a {type(image).__name__}; give an array or an image (lx.open, lx.from_array).")
+    image = plain_array(image, name)
     return source_of(image, spacing)
 
 
@@ -83,7 +84,7 @@ def _boolean(image: Any) -> bool:
     return str(image.dtype).endswith("bool")
 
 
-def plain_array(image: Any) -> Any:
+def plain_array(image: Any, name: str = "image") -> Any:
     """Return an array in a form that every solver takes: without a mask that hides nothing, in the
     byte order of the machine, bfloat16 as float32; anything else as it is.
 
@@ -93,7 +94,7 @@ def plain_array(image: Any) -> Any:
         If a mask hides elements.
     """
     if isinstance(image, np.ndarray):
-        refuse_masked(image, "image")
+        refuse_masked(image, name)
         image = np.asarray(image)
         return image if image.dtype.isnative else image.astype(image.dtype.newbyteorder("="))
     if is_array(image) and str(image.dtype).rpartition(".")[2] == "bfloat16":

@@ -158,7 +158,7 @@ def threshold_sweep(
     memory = memory_of_sweep(scan)
     if memory is not None:
         check_memory("threshold_sweep()", memory, memory_limit)
-    source = read_source(scan, spacing)
+    source = read_source(scan, spacing, "threshold_sweep", "scan")
     grey, a = np.asarray(source.array), AXES.index(axis)
     if grey.ndim != 3 or min(grey.shape) < 1 or grey.shape[a] < 2:
         raise ValueError(
