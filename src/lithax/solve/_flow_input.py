@@ -98,7 +98,7 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
     porous = {} if permeability is None else permeability
     if not isinstance(porous, dict):
         raise TypeError(
-            f"permeability={permeability!r} must be a dictionary such as {{2: '1.5 mD'}} for a segmentation; a function of the "
+            f"permeability={_briefly(permeability)} must be a dictionary such as {{2: '1.5 mD'}} for a segmentation; a function of the "
             f"porosity goes with a map of floats."
         )
     wanted = () if pore is None else phases_named(pore, None)
@@ -155,7 +155,7 @@ def read_soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: An
         )
     if permeability is not None and not callable(permeability):
         raise TypeError(
-            f"permeability={permeability!r} must be a function K(porosity) for a map of porosities; without it the floats are "
+            f"permeability={_briefly(permeability)} must be a function K(porosity) for a map of porosities; without it the floats are "
             f"a soft segmentation."
         )
     values = np.asarray(image[...]) if isinstance(getattr(image, "frame", None), Frame) else image
@@ -198,6 +198,11 @@ def read_soft(image: Any, pore: Any, permeability: Any, inside: Any, lengths: An
         everything = inside
     x, y, z = field.shape
     return FlowInput((x, y, z), everything, free, inside, field, (), lengths, unit, meaning, (), permeability)
+
+
+def _briefly(value: Any) -> str:
+    """Return what an error calls a value; arrays may be of any size."""
+    return f"(an array of {value.dtype})" if hasattr(value, "dtype") else repr(value)
 
 
 def _check_pores(everything: Any, values: Any, meaning: str) -> None:

@@ -1,8 +1,11 @@
 """Porosity inside voxels, from grey levels."""
 
+import math
 from typing import Any
 
-from lithax.arrays import as_real, is_array, namespace
+import numpy as np
+
+from lithax.arrays import as_real, is_array, is_traced, namespace
 from lithax.typing import Array
 
 
@@ -22,8 +25,8 @@ def microporosity(grey: Any, *, solid: float, pore: float) -> Array:
 
     Raises
     ------
-    ValueError
-        If the two levels are equal.
+    TypeError, ValueError
+        If the two levels are equal, or no finite numbers.
 
     Examples
     --------
@@ -31,7 +34,8 @@ def microporosity(grey: Any, *, solid: float, pore: float) -> Array:
     >>> microporosity(np.array([[[100.0, 150, 250]]]), solid=200, pore=100).tolist()
     [[[1.0, 0.5, 0.0]]]
     """
-    if solid == pore:
+    _check_levels(solid=solid, pore=pore)
+    if not (is_traced(solid) or is_traced(pore)) and solid == pore:
         raise ValueError(f"solid={solid!r} and pore={pore!r} must be different grey levels.")
     return _cut((solid - _floats(grey)) / (solid - pore))
 
@@ -50,14 +54,28 @@ def microporosity_of_scans(dry: Any, wet: Any, *, contrast: float) -> Array:
 
     Raises
     ------
-    ValueError
-        If the contrast is zero, or the shapes differ.
+    TypeError, ValueError
+        If the contrast is zero or no finite number, or the shapes differ.
     """
-    if contrast == 0:
+    _check_levels(contrast=contrast)
+    if not is_traced(contrast) and contrast == 0:
         raise ValueError("contrast=0 must be the difference of grey level between wet and dry in an open pore.")
     if tuple(dry.shape) != tuple(wet.shape):
         raise ValueError(f"dry has shape {tuple(dry.shape)}, wet {tuple(wet.shape)}; they must lie voxel on voxel.")
     return _cut((_floats(wet) - _floats(dry)) / contrast)
+
+
+def _check_levels(**given: Any) -> None:
+    """Refuse what is no finite number; one that is traced is known when the compiled function
+    runs.
+    """
+    for name, value in given.items():
+        if is_traced(value):
+            continue
+        if not isinstance(value, int | float | np.number) and getattr(value, "shape", None) != ():
+            raise TypeError(f"{name}={value!r} must be a grey level: one number.")
+        if not math.isfinite(value):
+            raise ValueError(f"{name}={value!r} must be a finite grey level.")
 
 
 def _floats(grey: Any) -> Array:
