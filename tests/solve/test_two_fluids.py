@@ -49,6 +49,16 @@ def test_states_of_a_drainage_reach_only_the_wide_slit(tubes):
     assert found.non_wetting == pytest.approx(same.non_wetting)
 
 
+def test_the_saturation_is_that_of_the_sample(tubes):
+    """Half of the wide slit is drained, and the narrow one does not belong to the sample."""
+    pores, _ = tubes
+    sample, drained = np.zeros_like(pores), np.zeros_like(pores)
+    sample[:, :6] = drained[:, 1:3] = True
+    found = lx.solve.two_fluids(pores, [drained], flow={"where": sample}, current={"where": sample})
+    assert found.saturation == pytest.approx([0.5])
+    assert found.resistivity_index == pytest.approx([2], rel=1e-4)
+
+
 def test_bad_arguments_are_refused(tubes):
     pores, wide = tubes
     with pytest.raises(ValueError, match=r"states\[0\] has shape \(3, 12, 1\)"):

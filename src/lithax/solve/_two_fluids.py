@@ -8,6 +8,7 @@ import numpy as np
 
 from lithax.arrays import to_numpy
 from lithax.solve._conduction import conductivity
+from lithax.solve._flow_input import frame_of, geometry_of, region_voxels
 from lithax.solve._permeability import permeability
 from lithax.solve._permeability_result import AXES
 
@@ -111,6 +112,9 @@ def two_fluids(
     space = _booleans(pores, "pores")
     lengths = {"spacing": pores.frame.voxel_length} if hasattr(pores, "frame") else {}
     flow, current = lengths | (flow or {}), lengths | (current or {})
+    for options in (flow, current):  # the saturation is that of the sample, too
+        inside = region_voxels(options.get("where"), frame_of(pores, space.shape, *geometry_of(pores, None)))
+        space = space if inside is None else space & inside
     filled = [_booleans(state, f"states[{n}]") & space for n, state in enumerate(_of_shape(states, space.shape))]
     k = permeability(space, axis=axis, **flow)
     if not k.value > 0:
