@@ -24,6 +24,7 @@ def folder(tmp_path, monkeypatch):
     values = np.arange(60, dtype="u2").reshape(3, 4, 5)
     lx.from_array(values, store="rock.zarr", voxel_length=2, voxel_unit="um")
     lx.from_array(values + 1j, store="complex.zarr")
+    lx.from_array(values % 3, store="plain.zarr")
     values.tofile("rock.raw")
     values.tofile("rock.4d")
     tifffile.imwrite("rgb.tif", np.zeros((8, 9, 3), "u1"), photometric="rgb")
@@ -80,6 +81,16 @@ FAILING = [
     "solve conductivity rock.zarr",
     "solve conductivity rock.zarr --value 0=5 --value 0=1",
     "solve permeability rock.zarr --permeability 2=1.5mD --permeability 2=2mD",
+    "solve conductivity rock.zarr --pore 99",
+    "solve permeability rock.zarr --pore 99",
+    "solve permeability rock.zarr --pore 0 --permeability 99=1mD",
+    "solve permeability rock.zarr --pore 0 --permeability 0=1mD",
+    "solve permeability rock.zarr --pore 0 --permeability 2=-1mD",
+    "solve permeability rock.zarr --pore 0 --permeability 2=1kg",
+    "solve permeability rock.npy --pore 0 --permeability 2=1mD",
+    "solve permeability plain.zarr --pore 0 --permeability 2=1mD",
+    "solve permeability plain.zarr --pore 0 --permeability 2=1mD --wall accurate",
+    "solve conductivity plain.zarr --value 0=5",
     "export rock.zarr a.raw.gz",
     "import rock.raw a.zarr --shape 3,4,5",
     "import rock.raw a.zarr --shape 3,4,6 --dtype u2",
@@ -170,6 +181,12 @@ def test_options_stand_once_in_a_command():
         (
             "solve permeability rock.zarr --blocks 2 --sides no_slip --budget",
             "--sides, --budget: of a solve of the whole",
+        ),
+        ("solve conductivity plain.zarr --pore 9", "--pore 9 is no value of the image, which holds 0, 1, 2"),
+        (
+            "solve permeability plain.zarr --pore 0 --permeability 2=1mD",
+            "--permeability 2='1.0 mD' has a unit, but the image has no unit of length: name it where the file is read "
+            "(--voxel-length 2um), or give a plain number in voxel².",
         ),
         ("solve conductivity rock.zarr --value five", "write PHASE=CONDUCTIVITY, such as 0=5.0"),
         ("solve conductivity rock.zarr", "Pass --pore 0 (which value is pore) or --value, once for each phase"),

@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,11 @@ def mapping(form: str, example: str, read: Callable[[str], Any]) -> Callable[...
     return callback
 
 
+def pore_of(given: tuple[int, ...]) -> Any:
+    """Return what a solver takes for the values of repeated ``--pore``: None, one, or several."""
+    return given[0] if len(given) == 1 else list(given) or None
+
+
 JSON = click.option(
     "--json", "as_json", type=click.Path(dir_okay=False, writable=True), help="Also write the numbers to this file."
 )
@@ -111,6 +117,8 @@ def show(found: Any, file: str | None) -> None:
     """
     import numpy as np
 
+    if hasattr(found, "notes"):
+        found = replace(found, notes=tuple(map(worded, found.notes)))
     click.echo(str(found))
     if file is not None:
         Path(file).write_text(json.dumps(found.numbers(), indent=2) + "\n", encoding="utf-8")
@@ -200,6 +208,13 @@ _WORDS = (
     ("shape is missing", "--shape is missing"),
     ("dtype is missing", "--dtype is missing"),
     ("values={0: 5.0, 1: 0} (the conductivity of each)", "--value, once for each phase"),
+    (
+        "the image has no voxel_unit: give spacing='2 um', or",
+        "the image has no unit of length: name it where the file is read (--voxel-length 2um), or give",
+    ),
+    ("permeability names phase", "--permeability names phase"),
+    ("name an open one in pore=", "name an open one with --pore"),
+    ("(budget=('resolution',))", "(--budget)"),
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),
     ("part='real'", "--part 'real'"),
@@ -234,6 +249,7 @@ def worded(text: str) -> str:
             text = re.sub(rf"\b{name}=", option, text)
             text = re.sub(rf"(?<![-\w])((?:--[\w-]+, )*){name}(?=(?:, [a-z_]+)*: )", rf"\g<1>{option}", text, count=1)
             text = re.sub(rf"(?<![-\w]){name} \({option}\)", option, text)  # the library names both forms
+    text = re.sub(r"\bpermeability\[(-?\d+)\]=", r"--permeability \1=", text)
     text = re.sub(r" \((--[\w-]+(?:, --[\w-]+)*)\)", lambda m: _unless_named(m, text), text)
     # What is left of this form are arguments, whose value says enough.
     text = re.sub(r"\b(?:store|file|target|source|image|folder|directory)=(?=\S)", "", text)

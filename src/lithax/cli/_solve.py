@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapping, raw_layout, show, tell
+from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapping, pore_of, raw_layout, show, tell
 from lithax.cli._solve_conductivity import conductivity_command
 
 
@@ -107,7 +107,7 @@ def permeability_command(
     given = {name: value for name, value in options.items() if value is not None}
     image = open_image(store, path=path, mode="r", **given)
     shared: dict[str, Any] = {
-        "axis": axis, "pore": list(pore) or None, "permeability": matrix or None, "wall": wall, "tolerance": tolerance,
+        "axis": axis, "pore": pore_of(pore), "permeability": matrix or None, "wall": wall, "tolerance": tolerance,
         "progress": not quiet,
     }  # fmt: skip
     if blocks is not None:

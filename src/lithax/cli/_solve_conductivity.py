@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapping, raw_layout, show, tell
+from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapping, pore_of, raw_layout, show, tell
 
 
 @click.command("conductivity")
@@ -66,5 +66,5 @@ def conductivity_command(
     names = ("axis", "ends", "sides", "fluid", "tolerance", "memory_limit", "scratch", "checkpoint")
     how = {name: options.pop(name) for name in names}
     image = open_image(store, path=path, mode="r", **{k: v for k, v in options.items() if v is not None})
-    found = conductivity(image, pore=pore or None, values=values or None, progress=not quiet, **how)
+    found = conductivity(image, pore=pore_of(pore), values=values or None, progress=not quiet, **how)
     show(found, as_json)
