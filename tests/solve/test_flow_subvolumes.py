@@ -26,6 +26,20 @@ def test_each_cube_has_its_permeability(table):
     assert "m²" in str(table)
 
 
+def test_means_of_cubes(table):
+    """Conductivities 1/2, 1/4, 0 and 1; one cube without pores, and one without grains, whose k has no end."""
+    assert table.means(8) == pytest.approx({"arithmetic": 1.75 / 4, "geometric": 0, "harmonic": 0}, rel=1e-4)
+    assert table.means(8, quantity="permeability")["arithmetic"] == np.inf
+    assert np.isnan(table.variation("permeability")[8])
+    for wrong, words in (
+        ({"edge": 9}, "edges are"),
+        ({"edge": 8, "axis": "y"}, "axis="),
+        ({"edge": 8, "quantity": "F"}, "quantity="),
+    ):
+        with pytest.raises(ValueError, match=words):
+            table.means(**wrong)
+
+
 def test_the_picture(table):
     axes = lx.viz.permeability_crossplot(table, laboratory=(0.3, 1e-12))
     assert axes.get_legend_handles_labels()[1] == ["8 voxels", "nothing joins the ends", "laboratory"]
@@ -38,8 +52,9 @@ def test_without_flow_there_is_none():
     found = lx.solve.subvolumes(np.broadcast_to(rock, (8, 16, 8)), edge=8, axis="x")
     assert np.isnan(found.permeability).all()
     assert found.permeability_unit == "voxel²"
-    with pytest.raises(ValueError, match="flow=True"):
-        lx.viz.permeability_crossplot(found)
+    for call in (lx.viz.permeability_crossplot, lambda t: t.means(8, quantity="permeability")):
+        with pytest.raises(ValueError, match="flow=True"):
+            call(found)
 
 
 def test_porous_phases_that_a_cube_lacks_are_left_out_of_it():
@@ -50,3 +65,7 @@ def test_porous_phases_that_a_cube_lacks_are_left_out_of_it():
     table = lx.solve.subvolumes(image, edge=8, axis="x", values={1: 1.0, 2: 1.0}, flow=flow)
     assert table.permeability == pytest.approx([9.869233e-16, 4 * 9.869233e-16], rel=1e-3)  # uniform flow in each
     assert table.converged.all()
+    darcies = {name: k / 9.869233e-16 for name, k in table.means(8, quantity="permeability").items()}
+    assert darcies == pytest.approx({"arithmetic": 2.5, "geometric": 2, "harmonic": 1.6}, rel=1e-3)
+    assert table.variation("permeability")[8] == pytest.approx(3 / 2**0.5 / 2.5, rel=1e-3)
+    assert "varies by 0.849 of its mean" in str(table)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.solve._arguments import check_edge, check_whole_number
+from lithax.solve._arguments import check_choice, check_edge, check_whole_number
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._cube_flow import cube_permeability, plain_phases
@@ -52,11 +52,20 @@ class SubVolumes:
         """Return which rows have an edge, and an axis."""
         return (self.edge == edge) & (True if axis is None else self.axis == axis)
 
-    def means(self, edge: int, axis: str | None = None) -> dict[str, float]:
-        """Return the arithmetic, geometric and harmonic mean of the conductivities of one size; the
-        latter two are 0 with any 0.
+    def means(self, edge: int, axis: str | None = None, quantity: str = "value") -> dict[str, float]:
+        """Return the arithmetic, geometric and harmonic mean of the conductivities of one size, or
+        of ``quantity="permeability"``; the latter two are 0 with any 0.
+
+        Raises
+        ------
+        ValueError
+            If the quantity is neither, or no sub-volume has the edge and the axis.
         """
-        values = self.value[self.of(edge, axis)].astype(float)
+        values = self._values(quantity, self.of(edge, axis))
+        if values.size == 0:
+            raise ValueError(
+                f"edge={edge!r}, axis={axis!r}: no sub-volume is of this size and axis; edges are {np.unique(self.edge).tolist()}."
+            )
         some = bool((values > 0).all())
         return {
             "arithmetic": float(values.mean()),
@@ -64,17 +73,24 @@ class SubVolumes:
             "harmonic": float(1 / (1 / values).mean()) if some else 0.0,
         }
 
-    def variation(self) -> dict[int, float]:
-        """Return the coefficient of variation of the conductivity, by edge [-]; NaN for a single
-        sub-volume.
+    def variation(self, quantity: str = "value") -> dict[int, float]:
+        """Return the coefficient of variation of the conductivity, or of
+        ``quantity="permeability"``, by edge [-]; NaN for a single sub-volume, and with one that
+        is infinite.
         """
         found = {}
         for edge in np.unique(self.edge).tolist():
-            values = self.value[self.of(edge)].astype(float)
-            found[edge] = (
-                float(values.std(ddof=1) / values.mean()) if len(values) > 1 and values.mean() > 0 else math.nan
-            )
+            values = self._values(quantity, self.of(edge))
+            varies = len(values) > 1 and 0 < values.mean() < math.inf
+            found[edge] = float(values.std(ddof=1) / values.mean()) if varies else math.nan
         return found
+
+    def _values(self, quantity: str, rows: np.ndarray) -> np.ndarray:
+        check_choice("quantity", quantity, ("value", "permeability"))
+        values = getattr(self, quantity)[rows].astype(float)
+        if np.isnan(values).any():
+            raise ValueError(f"quantity={quantity!r} was not solved for; take subvolumes(..., flow=True).")
+        return values
 
     def to_pandas(self) -> Any:
         """Return the table."""
@@ -99,6 +115,8 @@ class SubVolumes:
             k = self.permeability[rows & (self.permeability > 0)]
             if k.size:
                 text += f"; k {k.min():.3g} to {k.max():.3g} {self.permeability_unit}"
+                varies = self.variation("permeability")[edge]
+                text += "" if math.isnan(varies) else f", varies by {varies:.3g} of its mean"
             lines.append(text)
         return "\n".join([*lines, "sub-volume trend, not a reservoir m"])
 
