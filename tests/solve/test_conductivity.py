@@ -38,6 +38,7 @@ def test_closed_forms(case, axis):
     assert float(result.value) == pytest.approx(case.effective[AXES.index(axis)], rel=2e-6)  # float32
     assert bool(result.converged)
     assert result.formation_factor is None  # a field does not say which conductivity is the fluid's
+    assert "no formation factor: the conductivity of the pore fluid was not given" in str(result)
 
 
 def test_tubes_and_what_does_not_join_the_ends():

@@ -109,6 +109,10 @@ def test_the_tensor_of_a_periodic_image(pores):
     assert k.principal_directions @ np.diag(k.principal_values) @ k.principal_directions.T == pytest.approx(
         tensor, abs=1e-6 * float(tensor.max())
     )
+    said = str(k)
+    assert f"tensor [voxel²], row by row: {tensor[0, 0]:.4g} {tensor[0, 1]:.4g} {tensor[0, 2]:.4g}; " in said
+    assert f"{k.principal_values[2]:.4g} along (" in said
+    assert f"anisotropy {k.principal_values[2] / k.principal_values[0]:.4g}" in said
     # A mirrored image flips the signs of the off-diagonals with x.
     other = lx.solve.permeability(
         np.flip(pores, 0).copy(), axis="all", ends="periodic", sides="periodic", wall="half_voxel", tolerance=1e-3
@@ -147,6 +151,9 @@ def test_spacing_is_that_of_the_resampled_image():
     assert along.value == pytest.approx(float(same.value), rel=1e-3)
     wide = lx.solve.permeability(slit, axis="x", spacing=(1, 2, 1), tolerance=1e-4)
     assert wide.value == pytest.approx(4 * float(along.value), rel=1e-3)
+    # Two walls, of which faces count two thirds, in eight voxels: φ³/(5 S²), by the width of a voxel squared.
+    rule = 0.5**3 / (5 * (2 / 3 * 2 / 8) ** 2)
+    assert [one.kozeny_carman for one in (same, along, wide)] == pytest.approx([rule, rule, 4 * rule])
 
 
 def test_a_cylinder_is_a_jacketed_plug_with_its_own_section():
@@ -184,6 +191,9 @@ def test_nothing_joins_the_ends():
     assert k.converged
     assert "no path joins the ends" in str(k)
     assert "through edges and corners one does" in str(k)
+    metres = lx.solve.permeability(image, axis="x", spacing="2 um")
+    assert k.kozeny_carman > 0
+    assert metres.kozeny_carman == pytest.approx(4e-12 * k.kozeny_carman)
 
 
 def test_periodic_clusters_must_meet_themselves():
@@ -270,6 +280,8 @@ def test_an_open_channel_in_a_jacket_is_a_duct():
     """All pore, held back by no-slip sides alone."""
     duct = lx.solve.permeability(np.ones((4, 16, 16), bool), sides="no_slip")
     assert float(duct.value) == pytest.approx(0.0351443 * 16**2, rel=0.01)
+    assert np.isinf(duct.breakthrough_diameter)  # of which JSON knows nothing
+    assert json.loads(json.dumps(duct.numbers(), allow_nan=False))["breakthrough_diameter"] is None
     table = lx.solve.subvolumes(np.ones((16, 16, 16), bool), edge=16, axis="x", flow={"sides": "no_slip"})
     assert table.permeability[0] == pytest.approx(float(duct.value), rel=0.01)
 
@@ -333,6 +345,16 @@ def test_fields(pores, along_x):
     assert np.asarray(turned.pressure).transpose(2, 0, 1) / 2 == pytest.approx(np.asarray(k.pressure), abs=2e-2)
 
 
+def test_fields_have_the_voxel_length_that_was_solved_for(pores):
+    """Whether the image has it or the call."""
+    image = lx.from_array(pores, voxel_length=3, voxel_unit="mm")
+    given = lx.solve.permeability(lx.from_array(pores), axis="x", fields=True, spacing="3 mm")
+    own = lx.solve.permeability(image, axis="x", fields=True)
+    for mine, theirs in zip((*own.velocity, own.pressure), (*given.velocity, given.pressure), strict=True):
+        assert (theirs.voxel_length, theirs.voxel_unit, theirs.field_unit) == ((3, 3, 3), "mm", mine.field_unit)
+        np.testing.assert_array_equal(np.asarray(theirs), np.asarray(mine))
+
+
 def test_how_wide_the_widest_way_through_is(pores):
     channel = np.zeros(SHAPE, bool)
     channel[:, 2:13, 2:13] = True  # 11 voxels: a ball of as many
@@ -384,6 +406,7 @@ def test_the_command_line(tmp_path):
     ran = CliRunner().invoke(main, [*command, "--json", str(tmp_path / "new/k.json")])
     assert ran.exit_code == 0, ran.output
     assert "wall rule accurate" in ran.output
+    assert "see how it changes on a coarsened image (--budget)" in ran.output
     found = json.loads((tmp_path / "new/k.json").read_text(encoding="utf-8"))
     assert found["value"] == pytest.approx(8**2 / 12 * 8 / 20 * 4e-12, rel=1e-3)
     units = found["units"]

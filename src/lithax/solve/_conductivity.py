@@ -8,6 +8,7 @@ import numpy as np
 from lithax.arrays import is_traced
 from lithax.solve._bounds import Bounds
 from lithax.solve._error_budget import ErrorBudget
+from lithax.solve._json_numbers import json_numbers
 
 
 class Porosities(eqx.Module):
@@ -145,19 +146,12 @@ class Conductivity(eqx.Module):
         """Return what was found as plain numbers, lists and text, as JSON has them (null: not
         finite, or not determined); "units" says in what each is counted, "-" for shares.
         """
-
-        def plain(value: Any) -> Any:
-            numbers = np.asarray(np.nan if value is None else value)
-            found = numbers.astype(object)
-            found[~np.isfinite(numbers)] = None
-            return found.tolist()
-
         names = ("value", "tensor", "formation_factor", "tortuosity_factor", "cementation_exponent", "fluid")
         others = ("porosity", "balance", "residual", "iterations", "converged")
-        found: dict[str, Any] = {name: plain(getattr(self, name)) for name in (*names, *others)}
-        found["porosities"] = {name: plain(v) for name, v in vars(self.porosities).items()}
-        found["bounds"] = {name: [plain(v) for v in pair] for name, pair in vars(self.bounds).items()}
-        found["error_budget"] = {name: _plain_line(v, plain) for name, v in vars(self.error_budget).items()}
+        found: dict[str, Any] = {name: json_numbers(getattr(self, name)) for name in (*names, *others)}
+        found["porosities"] = {name: json_numbers(v) for name, v in vars(self.porosities).items()}
+        found["bounds"] = {name: [json_numbers(v) for v in pair] for name, pair in vars(self.bounds).items()}
+        found["error_budget"] = {name: _plain_line(v) for name, v in vars(self.error_budget).items()}
         units = dict.fromkeys(found, "-") | dict.fromkeys(("value", "tensor", "fluid", "bounds"), self.unit)
         del units["converged"]
         words = {name: getattr(self, name) for name in ("unit", "axis", "ends", "sides", "meaning")}
@@ -177,8 +171,8 @@ def _library(value: Any) -> Any:
     return jnp
 
 
-def _plain_line(line: Any, plain: Any) -> Any:
-    return {str(name): plain(v) for name, v in line.items()} if isinstance(line, dict) else plain(line)
+def _plain_line(line: Any) -> Any:
+    return {str(name): json_numbers(v) for name, v in line.items()} if isinstance(line, dict) else json_numbers(line)
 
 
 def _lines(r: Conductivity) -> list[str]:
@@ -214,6 +208,8 @@ def _lines(r: Conductivity) -> list[str]:
         lines.append(row)
         if not ended[i]:
             lines.append(f"  NOT CONVERGED along {a}: the best estimate of its error is {errors[i]:.2g}")
+    if r.fluid is None:
+        lines.append("no formation factor: the conductivity of the pore fluid was not given")
     if r.tensor is not None:
         rows = ["  ".join(f"{v: .5g}" for v in row) for row in np.asarray(r.tensor, float)]
         principal = r.principal

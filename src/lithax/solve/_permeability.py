@@ -150,6 +150,10 @@ def permeability(
     respect to pore fractions over devices are taken there, and the gradient lies as they do; second
     derivatives, those of the fields and those in `permeability` are refused, and under `jax.jit` an
     array is that of one device.
+
+    Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, walls and parts that
+    do not join the ends are found on the host in between, and under `vmap` members that have
+    converged stay as they are while others go on.
     """
     check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
     image = plain_array(image)
@@ -191,7 +195,7 @@ def permeability(
     if asked or levels is not None:
         made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, levels))
     if fields:
-        made = as_images(image, made)
+        made = as_images(image, made, given)
     return _thrown(made, throw)
 
 

@@ -14,7 +14,7 @@ from lithax.images import from_array
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
-from lithax.solve._flow_resolution import breakthrough_diameter, narrow_share, wall_area
+from lithax.solve._flow_resolution import breakthrough_diameter, face_areas, narrow_share, wall_area
 from lithax.solve._flow_solve import Flow, planes_of
 from lithax.solve._mac_walls import HostLines
 from lithax.solve._permeability_result import NARROW, FlowPorosity, Permeability
@@ -104,7 +104,9 @@ def make_result(
     shares = narrow = surface = widths = None
     if given.open is not None and given.free is not None and not is_traced(given.open):
         shares = _porosity(given, solved, porosity)
-        surface = wall_area(HostLines(given.shape, given.shape), given.free) / _volume(given)
+        faces = face_areas(given.spacing)
+        if faces is not None:
+            surface = wall_area(HostLines(given.shape, given.shape), given.free, faces) / _volume(given)
         if not is_traced(k_stationary) and all(one.narrow is not None for one in solved):
             narrow = np.array([one.narrow for one in solved])
             widths = np.array([breakthrough_diameter(np.asarray(given.free), one.axis) for one in solved])
@@ -155,17 +157,22 @@ def plain_numbers(value: Any) -> Any:
     return array if array.ndim else array[()]
 
 
-def as_images(image: Any, made: Permeability) -> Permeability:
-    """Return the fields as images, where the voxels came from one."""
+def as_images(image: Any, made: Permeability, given: FlowInput) -> Permeability:
+    """Return the fields as images, where the voxels came from one, with the voxel lengths that were
+    solved for.
+    """
     frame = getattr(image, "frame", None)
     if not isinstance(frame, Frame) or is_traced(made.value_voxel):
         return made
-    length = float(np.prod(frame.voxel_length)) ** (1 / 3)
-    unit = frame.voxel_unit
+    lengths = tuple(np.broadcast_to(np.asarray(given.spacing, float), (3,)).tolist())
+    length = float(np.prod(lengths)) ** (1 / 3)
+    unit = given.voxel_unit
 
     def image_of(values: Any, name: str, scale: float, unit: str) -> Any:
-        geometry = {key: getattr(frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
-        return from_array(scale * np.asarray(values), field_name=name, field_unit=unit, **geometry)
+        return from_array(
+            scale * np.asarray(values), field_name=name, field_unit=unit, voxel_length=lengths,
+            voxel_origin=frame.voxel_origin, voxel_unit=given.voxel_unit,
+        )  # fmt: skip
 
     def of(velocity: Any, pressure: Any) -> Any:
         if velocity is None:
@@ -174,7 +181,7 @@ def as_images(image: Any, made: Permeability) -> Permeability:
             image_of(part, f"velocity along {AXES[d]}", length**2, f"{unit}**2" if unit else "")
             for d, part in enumerate(velocity)
         )
-        return parts, image_of(pressure, "pressure", length, str(unit))
+        return parts, image_of(pressure, "pressure", length, unit)
 
     if made.axis == "all":
         pairs = [of(v, p) for v, p in zip(made.velocity, made.pressure, strict=True)]
@@ -238,6 +245,11 @@ def micro_phases(given: FlowInput, porosity: Any) -> list[tuple[np.ndarray, floa
                 f"porosity[{value}]={share!r} must be a fraction of a phase that permeability= names: {list(given.labels)}."
             )
         found.append((where[0], float(share)))
+    if missing := [label for label in given.labels if label not in porosity]:
+        raise ValueError(
+            f"porosity={porosity!r} says nothing of {missing}, which permeability= names: the total would leave their pores out; "
+            f"give every porous phase its porosity."
+        )
     return found
 
 

@@ -29,7 +29,7 @@ from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_imag
 from lithax.solve._flow_input import AXES, FlowInput, check_walls, frame_of, geometry_of, read_sharp, read_soft
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
 from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths, value_of
-from lithax.solve._flow_resolution import narrow_share, unlike_below
+from lithax.solve._flow_resolution import face_areas, narrow_share, unlike_below
 from lithax.solve._flow_words import scale_of, wall_rule
 from lithax.solve._mac_walls import Boundary
 from lithax.solve._one_voxel_further import PartedAxis
@@ -136,7 +136,7 @@ def permeability_over_devices(
         slopes = [returned(slope, image, grid) for slope in solve.slopes]
     if differentiated:
         return _with_derivative(made, handed_in, slopes, solved[0].problem.reference ** 2 * scale)
-    return made if not call.fields else _as_images(image, made) if is_image else _as_arrays(image, grid, made)
+    return made if not call.fields else _as_images(image, made, given) if is_image else _as_arrays(image, grid, made)
 
 
 def _refuse_derivatives(differentiated: bool, permeability: Any, call: Call) -> None:
@@ -364,11 +364,12 @@ class _Solve:
                 if one.flow is not None and _mismatch(open_voxels, voxels.grid, one.axis) > MISMATCH
             ]
         notes += layer_notes(given)
-        area = _wall_area(free, voxels.grid)
+        faces = face_areas(given.spacing)
         found = self._porosity(porosity)
         several = self.call.axis == "all"
         return replace(
-            made, porosities=found, porosity=found.total, surface=area / self.cells, notes=tuple(notes),
+            made, porosities=found, porosity=found.total, notes=tuple(notes),
+            surface=None if faces is None else _wall_area(free, voxels.grid, faces) / self.cells,
             narrow_share=shares if several else shares[0], breakthrough_diameter=widths if several else widths[0],
         )  # fmt: skip
 
@@ -454,9 +455,9 @@ def walls_over_devices(
     return walls_of(DeviceLines(grid, lengths), open_voxels, boundaries, rule, weights, np.float32)
 
 
-def _wall_area(free: Array, grid: ShardedGrid) -> float:
+def _wall_area(free: Array, grid: ShardedGrid, faces: tuple[float, float, float]) -> float:
     lines = DeviceLines(grid, grid.shape)
-    return 2 / 3 * sum(lines.count(settled(_unlike(free, grid, axis))) for axis in range(3))
+    return 2 / 3 * sum(faces[axis] * lines.count(settled(_unlike(free, grid, axis))) for axis in range(3))
 
 
 def _mismatch(open_voxels: Array, grid: ShardedGrid, axis: int) -> float:
@@ -492,16 +493,17 @@ def _as_arrays(image: Any, grid: ShardedGrid, made: Permeability) -> Permeabilit
     return replace(made, velocity=of(made.velocity), pressure=of(made.pressure))
 
 
-def _as_images(image: Any, made: Permeability) -> Permeability:
-    """Return the fields in the image's unit of length: as images, or over several processes, where
-    an image in memory would be that of one, as arrays on the grid.
+def _as_images(image: Any, made: Permeability, given: FlowInput) -> Permeability:
+    """Return the fields in the unit of length that was solved in: as images, or over several
+    processes, where an image in memory would be that of one, as arrays on the grid.
     """
-    length, unit = float(np.prod(image.frame.voxel_length)) ** (1 / 3), str(image.frame.voxel_unit)
+    lengths, unit = tuple(np.broadcast_to(np.asarray(given.spacing, float), (3,)).tolist()), given.voxel_unit
+    length, geometry = float(np.prod(lengths)) ** (1 / 3), {"voxel_length": lengths, "voxel_unit": unit}
 
     def of(field: Any, name: str, scale: float, unit: str) -> Any:
         if field is None or image.world.count > 1:
             return field if field is None else scale * field
-        return save(scale * field, like=image, field_name=name, field_unit=unit)
+        return save(scale * field, like=image, field_name=name, field_unit=unit, **geometry)
 
     def velocity(parts: Any) -> Any:
         square = f"{unit}**2" if unit else ""

@@ -8,6 +8,7 @@ import numpy as np
 from lithax.arrays import is_traced
 from lithax.solve._area_unit import square_metres
 from lithax.solve._error_budget import ErrorBudget
+from lithax.solve._json_numbers import json_numbers
 
 AXES = ("x", "y", "z")
 NARROW = 0.05
@@ -95,7 +96,7 @@ class Permeability(eqx.Module):
     notes: tuple[str, ...] = eqx.field(static=True)
     surface: Any = None
     """Wall area per sample volume by counting voxel faces times 2/3 (isotropic staircase)
-    [1/voxel].
+    [1/voxel]; of the geometric mean of the voxel lengths where they differ.
     """
     breakthrough_diameter: Any = None
     """Of the largest ball that passes through the free pores from end to end [voxel]; 0 where none
@@ -143,37 +144,34 @@ class Permeability(eqx.Module):
 
     @property
     def anisotropy(self) -> float:
-        """Largest over smallest principal value [-]."""
+        """Largest over smallest principal value [-]; infinite where the smallest is 0."""
         values = self.principal_values
-        return float(values[-1] / values[0])
+        return float(values[-1] / values[0]) if values[0] > 0 else float(np.inf)
 
     def numbers(self) -> dict[str, Any]:
-        """Return what was found as plain numbers, lists and text, as JSON has them; "units" says
-        in what each is counted, "-" for shares.
+        """Return what was found as plain numbers, lists and text, as JSON has them (null: not
+        finite, or not determined); "units" says in what each is counted, "-" for shares.
         """
-
-        def plain(value: Any) -> Any:
-            return None if value is None else np.asarray(value).tolist()
-
         names = ("value", "value_voxel", "tensor", "value_from_flux", "value_from_dissipation", "value_stationary")
         found = {
-            name: plain(getattr(self, name)) for name in (*names, "balance", "residual", "iterations", "converged")
+            name: json_numbers(getattr(self, name))
+            for name in (*names, "balance", "residual", "iterations", "converged")
         }
         if self.voxel_area is not None:
-            found["millidarcy"] = plain(self.millidarcy)
+            found["millidarcy"] = json_numbers(self.millidarcy)
         if self.porosities is not None:
-            found["porosities"] = {name: plain(v) for name, v in vars(self.porosities).items()}
+            found["porosities"] = {name: json_numbers(v) for name, v in vars(self.porosities).items()}
         for name in ("narrow_share", "breakthrough_diameter"):
-            found[name] = plain(getattr(self, name))
+            found[name] = json_numbers(getattr(self, name))
         budget = self.error_budget
         found["error_budget"] = {
-            "solver": plain(budget.solver),
-            "balance": plain(budget.balance),
-            "grid": plain(budget.grid),
+            "solver": json_numbers(budget.solver),
+            "balance": json_numbers(budget.balance),
+            "grid": json_numbers(budget.grid),
             "resolution": None
             if budget.resolution is None
-            else {str(k): plain(v) for k, v in budget.resolution.items()},
-            "segmentation": plain(budget.segmentation),
+            else {str(k): json_numbers(v) for k, v in budget.resolution.items()},
+            "segmentation": json_numbers(budget.segmentation),
         }
         words = {name: getattr(self, name) for name in ("unit", "axis", "wall", "ends", "sides")}
         units = dict.fromkeys(found, "-") | dict.fromkeys([n for n in names if n.startswith("value_")], "voxel²")
@@ -188,7 +186,12 @@ class Permeability(eqx.Module):
         """
         if self.porosities is None or not self.surface:
             raise ValueError("Kozeny-Carman needs sharp pores with walls.")
-        scale = np.mean(np.asarray(self.value, float)) / np.mean(np.asarray(self.value_voxel, float))
+        if self.voxel_area is not None:
+            scale = float(self.voxel_area) / square_metres(self.unit)
+        elif self.unit == "voxel²":
+            scale = 1.0
+        else:  # the square of a length without a unit, which k alone still knows
+            scale = np.sum(np.asarray(self.value, float)) / (np.sum(np.asarray(self.value_voxel, float)) or np.nan)
         return float(self.porosities.macro**3 / (5 * self.surface**2) * scale)
 
     def katz_thompson(self, breakthrough_diameter: float, formation_factor: float) -> float:
@@ -243,6 +246,16 @@ class Permeability(eqx.Module):
         k = np.asarray(self._tensor(), float)
         return (k + k.T) / 2
 
+    def _of_tensor(self) -> list[str]:
+        """Say what the tensor is, and its principal values."""
+        entries = "; ".join(" ".join(f"{v:.4g}" for v in row) for row in np.asarray(self.tensor, float))
+        directions = ", ".join("(" + " ".join(f"{c:.3f}" for c in v) + ")" for v in self.principal_directions.T)
+        values = ", ".join(f"{v:.4g}" for v in self.principal_values)
+        return [
+            f"tensor [{self.unit}], row by row: {entries}; as computed from fluxes it is symmetric to {float(self.asymmetry):.1g}",
+            f"principal values {values} along {directions}; anisotropy {self.anisotropy:.4g}",
+        ]
+
     def __str__(self) -> str:
         if is_traced(self.value):
             return f"Permeability along {self.axis}, traced: its numbers are known when the compiled function runs."
@@ -258,7 +271,8 @@ class Permeability(eqx.Module):
         rows = [f"{said}: Stokes flow, wall rule {self.wall}, ends {self.ends}, sides {sides}"]
         p = self.porosities
         if p is not None:
-            rows.insert(0, f"{self.notes[0]}, porosity {100 * p.total:.1f} %")
+            whole = " (porous phases counted whole)" if p.micro is None and p.total > p.macro else ""
+            rows.insert(0, f"{self.notes[0]}, porosity {100 * p.total:.1f} %{whole}")
             rows.append(
                 f"{100 * p.percolating:.2f} % of the volume joins the ends, {100 * p.isolated:.2f} % is isolated"
             )
@@ -268,7 +282,9 @@ class Permeability(eqx.Module):
                 f"at most {', '.join(f'{100 * share:.2g}' for share in shares)} % of the flux of a slice passes throats of one or two "
                 f"voxels"
             )
-        if self.tensor is None and self.axis == "all":
+        if self.tensor is not None:
+            rows += self._of_tensor()
+        elif self.axis == "all":
             rows.append("off-diagonals not determined by these boundaries")
         its = np.atleast_1d(np.asarray(self.iterations))
         ended = "converged" if bool(np.all(np.asarray(self.converged))) else "NOT converged"

@@ -22,6 +22,7 @@ from lithax.solve._conduction import conductivity
 from lithax.solve._cube_flow import cube_permeability, plain_phases
 from lithax.solve._flow_input import AXES, geometry_of
 from lithax.solve._flow_words import scale_of
+from lithax.solve._json_numbers import json_numbers
 from lithax.solve._medium import phases_named
 from lithax.solve._solve_memory import check_memory, dtype_of, memory_allowed, memory_of_flow
 
@@ -56,13 +57,13 @@ class UpscaledPermeability:
     def numbers(self) -> dict[str, Any]:
         """Return what was found as plain numbers, lists and text, as JSON has them."""
         return {
-            "value": np.asarray(self.value).tolist(),
+            "value": json_numbers(self.value),
             "unit": self.unit,
             "axis": self.axis,
             "edge": list(self.edge),
-            "blocks": self.blocks.tolist(),
+            "blocks": json_numbers(self.blocks),
             "origins": [o.tolist() for o in self.origins],
-            "error": None if self.error is None else self.error.tolist(),
+            "error": json_numbers(self.error),
             "converged": self.converged,
         }
 
