@@ -9,7 +9,7 @@ from lithax.arrays import as_real, is_array, is_traced, namespace
 from lithax.typing import Array
 
 
-def microporosity(grey: Any, *, solid: float, pore: float) -> Array:
+def microporosity(grey: Any, *, solid: Any, pore: Any) -> Array:
     """Return the porosity of each voxel, linear in its grey level between those of solid and pore
     [-].
 
@@ -40,7 +40,7 @@ def microporosity(grey: Any, *, solid: float, pore: float) -> Array:
     return _cut((solid - _floats(grey)) / (solid - pore))
 
 
-def microporosity_of_scans(dry: Any, wet: Any, *, contrast: float) -> Array:
+def microporosity_of_scans(dry: Any, wet: Any, *, contrast: Any) -> Array:
     """Return the porosity of each voxel from a scan of the dry and one of the saturated rock [-].
 
     φ = (g_wet − g_dry) / contrast, cut to 0 … 1: minerals cancel.
