@@ -59,7 +59,9 @@ class PartedAxis(eqx.Module):
             return self.shifted(part, -1), self.shifted(part, 1)
         n, cut = part.shape[self.axis], partial(lax.slice_in_dim, part, axis=self.axis)
         low, high = from_the_other(cut(0, 1), cut(n - 1, n), self.name)
-        return jnp.concatenate([low, cut(0, n - 1)], self.axis), jnp.concatenate([cut(1, n), high], self.axis)
+        nothing, place = jnp.zeros_like(low), lax.broadcasted_iota(np.int32, part.shape, self.axis)
+        below = jnp.where(place == 0, low, jnp.concatenate([nothing, cut(0, n - 1)], self.axis))
+        return below, jnp.where(place == n - 1, high, jnp.concatenate([cut(1, n), nothing], self.axis))
 
     def shifted(self, part: Array, step: int) -> Array:
         """Return the value one voxel further, on one device."""
@@ -75,11 +77,12 @@ class PartedAxis(eqx.Module):
             seen = lax.ppermute(sent, self.name, ring if step == -1 else [(b, a) for a, b in ring])
         else:
             seen = sent if self.periodic else jnp.zeros_like(sent)
+        # Chosen, not joined, as below.
+        nothing, place = jnp.zeros_like(sent), lax.broadcasted_iota(np.int32, part.shape, self.axis)
         if step == -1:
-            return jnp.concatenate([seen, cut(0, n - 1)], self.axis)
-        moved = jnp.concatenate([cut(1, n), seen], self.axis)
+            return jnp.where(place == 0, seen, jnp.concatenate([nothing, cut(0, n - 1)], self.axis))
+        moved = jnp.where(place == n - 1, seen, jnp.concatenate([cut(1, n), nothing], self.axis))
         if self.periodic and end != n - 1:  # the image ends before the part does
-            place = jnp.arange(n).reshape([-1 if a == self.axis else 1 for a in range(3)])
             moved = jnp.where((here == owner) & (place == end), seen, moved)
         return moved
 
