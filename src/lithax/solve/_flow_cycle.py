@@ -7,6 +7,7 @@ enough: what stands here preconditions, and decides no value. Only coarser level
 seventh of that size, are kept.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,9 +23,9 @@ from lithax.solve._flow_levels_over_devices import (
     levels_over_devices,
     shapes_of,
 )
-from lithax.solve._mac import viscous
+from lithax.solve._mac import given, viscous_at
 from lithax.solve._multigrid import Multigrid, chebyshev_weights, doubled, multigrid, smoothing, summed, visits_of
-from lithax.solve._one_voxel_further import Axes, PartedAxis, neighbours, shifted
+from lithax.solve._one_voxel_further import Axes, PartedAxis, neighbours, shifted, stencil
 from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
@@ -54,9 +55,12 @@ class VelocityLevel(eqx.Module):
         """D⁻¹ v; 0 where no flow is."""
         return jnp.where(self.active, v / jnp.where(self.active, self.diagonal, 1), 0)
 
+    near: ClassVar = ()
+    """Along which axes the neighbours of its arrays are read: of none."""
+
     def rest(self, v: Array, b: Array) -> Array:
-        """b − A v."""
-        return b - viscous(v, self.diagonal, self.half, self.weights, self.wrap)
+        """b − A v, in faces that carry flow."""
+        return b - viscous_at(self.wrap, self.weights, v, self.diagonal, *given(self.half))
 
 
 class PressureLevel(eqx.Module):
@@ -75,6 +79,9 @@ class PressureLevel(eqx.Module):
     half: Array | None
     wrap: Axes = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
+
+    near: ClassVar = ((0,), (1,), (2,))
+    """Along which axes the neighbours of its arrays are read, of the first three."""
 
     @property
     def active(self) -> Array:
@@ -252,12 +259,22 @@ def _scaled(r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
 @into_spare
 def _relaxed(z: Array, r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
     """Return z + weight · D⁻¹ (r − K z)."""
-    return z + level.over_diagonal(weight * level.rest(z, r))
+    return _on(level, lambda level, z, r: z + level.over_diagonal(weight * level.rest(z, r)), z, r)
 
 
 @into_spare
 def _rest(z: Array, r: Array, level: Level, spare: Array | None) -> Array:
-    return jnp.where(level.active, level.rest(z, r), 0)
+    return _on(level, lambda level, z, r: jnp.where(level.active, level.rest(z, r), 0), z, r)
+
+
+def _on(level: Level, function: Any, z: Array, r: Array) -> Array:
+    """Return ``function(level, z, r)``, a stencil on z."""
+    leaves, form = jax.tree.flatten(level)
+
+    def at(wrap: Axes, z: Array, r: Array, *leaves: Array) -> Array:
+        return function(replace(jax.tree.unflatten(form, leaves), wrap=wrap), z, r)
+
+    return stencil(at, level.wrap, (z, r, *leaves), ((0, 1, 2), (), *level.near))
 
 
 @partial(jax.jit, static_argnames="step")

@@ -22,7 +22,7 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.solve._one_voxel_further import Axes, neighbours, shifted
+from lithax.solve._one_voxel_further import Axes, neighbours, shifted, stencil
 from lithax.solve._spares import into_spare
 from lithax.typing import Array
 
@@ -71,8 +71,8 @@ class MacOperator(eqx.Module):
         return divergence(tuple(u), self.open, self.slopes, self.wrap, spare)
 
 
-def _viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> Array:
-    """A v for one component, also where v's face carries no flow."""
+def viscous_at(wrap: Axes, weights: tuple, v: Array, diagonal: Array, half: Array | None = None) -> Array:
+    """A v for one component, also where v's face carries no flow; for `stencil`."""
     across = []
     for e in range(3):
         below, above = neighbours(v, e, wrap[e])
@@ -81,29 +81,42 @@ def _viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap
     return diagonal * v - across[0] - (sides if half is None else half * sides)
 
 
-@partial(jax.jit, static_argnames="wrap")
-def viscous(v: Array, diagonal: Array, half: Array | None, weights: tuple, wrap: tuple) -> Array:
-    """A v for one component of the velocity."""
-    return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap), 0)
-
-
 @partial(into_spare, static_argnames=("component", "wrap"))
 def momentum(
     v: Array, p: Array, diagonal: Array, half: Array | None, weights: tuple, slope: Any, component: int, wrap: tuple,
     spare: Array | None = None,
 ) -> Array:  # fmt: skip
     """A v + G p for one component of the velocity."""
-    push = slope * (p - shifted(p, component, -1, wrap[component]))
-    return jnp.where(diagonal > 0, _viscous(v, diagonal, half, weights, wrap) + push, 0)
+
+    def at(wrap: Axes, p: Array, v: Array, diagonal: Array, *half: Array) -> Array:
+        push = slope * (p - shifted(p, component, -1, wrap[component]))
+        return jnp.where(diagonal > 0, viscous_at(wrap, weights, v, diagonal, *half) + push, 0)
+
+    return stencil(at, wrap, (p, v, diagonal, *given(half)), ((component,), (0, 1, 2)))
 
 
 @partial(into_spare, static_argnames=("component", "wrap"))
 def gradient(p: Array, diagonal: Array, slope: Any, component: int, wrap: tuple, spare: Array | None = None) -> Array:
     """G p for one component of the velocity."""
-    return jnp.where(diagonal > 0, slope * (p - shifted(p, component, -1, wrap[component])), 0)
+
+    def at(wrap: Axes, p: Array, diagonal: Array) -> Array:
+        return jnp.where(diagonal > 0, slope * (p - shifted(p, component, -1, wrap[component])), 0)
+
+    return stencil(at, wrap, (p, diagonal), ((component,),))
 
 
 @partial(into_spare, static_argnames="wrap")
 def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple, spare: Array | None = None) -> Array:
     """Gᵀ u."""
-    return jnp.where(open_voxels, sum(slopes[d] * (u[d] - shifted(u[d], d, 1, wrap[d])) for d in range(3)), 0)
+
+    def at(wrap: Axes, x: Array, y: Array, z: Array, open_voxels: Array) -> Array:
+        return jnp.where(
+            open_voxels, sum(slopes[d] * (u - shifted(u, d, 1, wrap[d])) for d, u in enumerate((x, y, z))), 0
+        )
+
+    return stencil(at, wrap, (*u, open_voxels), ((0,), (1,), (2,)))
+
+
+def given(half: Array | None) -> tuple[Array, ...]:
+    """Return `half` as one more argument, or none."""
+    return () if half is None else (half,)

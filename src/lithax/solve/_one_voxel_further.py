@@ -15,6 +15,7 @@ from jax import lax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
+from lithax.arrays import stage
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.typing import Array
 
@@ -52,6 +53,31 @@ class PartedAxis(eqx.Module):
         own = PartitionSpec(*names)
         out = PartitionSpec(*(None if thin and a == self.axis else name for a, name in enumerate(names)))
         return jax.shard_map(function, mesh=self.grid.mesh, in_specs=own, out_specs=out, check_vma=False)(*arrays)
+
+    @property
+    def has_filler(self) -> bool:
+        """Whether the devices hold layers beyond the grid along the axis."""
+        return self.grid.filled[self.axis] != self.whole
+
+    def next_door(self, parts: list[Array]) -> list[tuple[Array, Array]]:
+        """Return the layers below and above the parts of one device, zeros beyond the ends; by as
+        few messages as there are types of numbers.
+        """
+        found: dict[int, tuple[Array, Array]] = {}
+        for dtype in {part.dtype: None for part in parts}:
+            same = [k for k, part in enumerate(parts) if part.dtype == dtype]
+            cut = partial(lax.slice_in_dim, axis=self.axis)
+            first, last = (
+                jnp.stack([cut(parts[k], end, end + 1) for k in same]) for end in (0, parts[same[0]].shape[self.axis] - 1)
+            )
+            if self.count == 2:
+                low, high = from_the_other(first, last, self.name)
+            else:
+                row = _row(self.count)
+                low = lax.ppermute(last, self.name, row)
+                high = lax.ppermute(first, self.name, [(b, a) for a, b in row])
+            found |= {k: (low[i], high[i]) for i, k in enumerate(same)}
+        return [found[k] for k in range(len(parts))]
 
     def neighbours(self, part: Array) -> tuple[Array, Array]:
         """Return the values one voxel back and one voxel further, on one device."""
@@ -135,6 +161,66 @@ def neighbours(values: Array, axis: int, wrap: Axis) -> tuple[Array, Array]:
     if isinstance(wrap, PartedAxis):
         return wrap.run(wrap.neighbours, values)
     return shifted(values, axis, -1, wrap), shifted(values, axis, 1, wrap)
+
+
+def stencil(
+    function: Callable[..., Array], wrap: Axes, arrays: tuple[Array, ...], near: tuple[tuple[int, ...], ...]
+) -> Array:
+    """Return ``function(wrap, *arrays)``, of which every voxel depends on itself and on the voxels
+    next to it.
+
+    Where one axis lies over devices, every device computes its part as if nothing lay beyond, and
+    then once more its outermost layers, from what lies next door: whatever reads across the border
+    for every voxel costs the compiler its vectors.
+
+    Parameters
+    ----------
+    function
+        Written with `shifted` and `neighbours`.
+    wrap
+        Of the arrays.
+    arrays
+        On the voxels, one layer thick along axes along which they do not change; or numbers.
+    near
+        For each of the first arrays, along which axes its neighbours are read; of the others none
+        are.
+    """
+    parted = [axis for axis in wrap if isinstance(axis, PartedAxis)]
+    over = [axis for axis in parted if axis.count > 1]
+    if len(over) != 1 or any(axis.periodic for axis in over) or any(a.periodic and a.has_filler for a in parted):
+        return function(wrap, *arrays)
+    first, names = over[0], axis_names(over[0].grid.mesh)
+    axis = first.axis
+    inner = tuple(False if a is first else bool(a) for a in wrap)
+    asked = [k for k, axes in enumerate(near) if axis in axes]
+    shapes = [jnp.shape(array) for array in arrays]
+    specs = tuple(PartitionSpec(*(None if n == 1 else name for n, name in zip(s, names))) for s in shapes)  # noqa: B905
+
+    def own(*parts: Array) -> Array:
+        ghosts = dict(zip(asked, first.next_door([parts[k] for k in asked]), strict=True))
+        made = stage(partial(function, inner), *parts)
+        n = made.shape[axis]
+        if not asked:
+            return made
+        for place in (0, n - 1):
+            around = [_around(part, axis, place, n, ghosts.get(k)) for k, part in enumerate(parts)]
+            layer = lax.slice_in_dim(function(inner, *around), 1, 2, axis=axis)
+            made = lax.dynamic_update_slice_in_dim(made, layer, place, axis)
+        return made
+
+    return jax.shard_map(own, mesh=first.grid.mesh, in_specs=specs, out_specs=PartitionSpec(*names), check_vma=False)(*arrays)
+
+
+def _around(part: Array, axis: int, place: int, n: int, ghosts: tuple[Array, Array] | None) -> Array:
+    """Return a layer of a part between those below and above it; `ghosts`: those next door."""
+    if part.ndim == 0 or part.shape[axis] == 1 < n:
+        return part
+    here = lax.slice_in_dim(part, place, place + 1, axis=axis)
+    if ghosts is None:
+        return jnp.concatenate([here] * 3, axis)  # nobody reads its neighbours
+    below = lax.slice_in_dim(part, place - 1, place, axis=axis) if place else ghosts[0]
+    above = lax.slice_in_dim(part, place + 1, place + 2, axis=axis) if place < n - 1 else ghosts[1]
+    return jnp.concatenate([below, here, above], axis)
 
 
 def length_of(values: Array, axis: int, wrap: Axis) -> int:
