@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from lithax.arrays import settled
+from lithax.arrays import fence, settled
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid
 from lithax.solve._mac_walls import AbstractLines
@@ -29,13 +29,13 @@ class DeviceLines(AbstractLines):
         return place.reshape([-1 if a == axis else 1 for a in range(3)])
 
     def beside(self, values: Array, axis: int, step: int, wrap: bool) -> Array:
-        return _beside(values, step, PartedAxis(self.grid, axis, wrap))
+        return fence(_beside(values, step, PartedAxis(self.grid, axis, wrap)))
 
     def runs(self, flags: Array, axis: int) -> Array:
         place, n, parted = self.places(axis), self.grid.filled[axis], PartedAxis(self.grid, axis, False)
         before = _running(jnp.where(flags, np.int32(-1), place), parted, up=True)
         after = _running(jnp.where(flags, np.int32(n), place), parted, up=False)
-        return jnp.where(flags, after - before - 1, np.int32(0))
+        return fence(jnp.where(flags, after - before - 1, np.int32(0)))
 
     def layer(self, values: Array, axis: int, place: int) -> Array:
         parted = PartedAxis(self.grid, axis, False)

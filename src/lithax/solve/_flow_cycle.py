@@ -19,7 +19,7 @@ from lithax.arrays import fence, is_traced, settled, stage
 from lithax.solve._face_operator import face_operator
 from lithax.solve._flow_levels_over_devices import (
     LevelsOverDevices,
-    correction_over_devices,
+    corrected_over_devices,
     levels_over_devices,
     shapes_of,
 )
@@ -175,7 +175,8 @@ class FlowCycle(eqx.Module):
             z = smoothed(z, weight)
         rest = stage(_rest, z, r, level, spare_of(spares, r))
         if isinstance(self.coarse, LevelsOverDevices):
-            z = stage(_added, z, correction_over_devices(self.coarse, rest), level)
+            z = stage(corrected_over_devices, self.coarse, rest, z, level.active)
+            give(spares, rest)
         else:
             target = stage(partial(_restricted, step=self.step), rest)
             give(spares, rest)
@@ -296,9 +297,3 @@ def _prolonged(z: Array, e: Array, level: Level, step: tuple[bool, bool, bool]) 
     e = doubled(e, step)
     x, y, z_ = z.shape
     return jnp.where(level.active, z + e[:x, :y, :z_], 0)
-
-
-@partial(jax.jit, donate_argnums=0)
-def _added(z: Array, e: Array, level: Level) -> Array:
-    """Add to every active cell its correction."""
-    return jnp.where(level.active, z + e, 0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
 from lithax.arrays import fence, settled
@@ -109,15 +110,15 @@ def _built(plan: _Plan, faces: Any, excess: Array) -> Any:
     return plan.run(make, (plan.own,) * 4, plan.of_levels, *faces, excess)
 
 
-@jax.jit
-def correction_over_devices(levels: LevelsOverDevices, rest: Array) -> Array:
-    """Return what the coarser levels add to every voxel, for what remains of the right-hand
-    side.
+@partial(jax.jit, donate_argnames="z")
+def corrected_over_devices(levels: LevelsOverDevices, rest: Array, z: Array, active: Array) -> Array:
+    """Add to every active cell what the coarser levels make of what remains of the right-hand side;
+    `z` is used up.
     """
     plan = levels.plan
     fine, first, step = plan.finest, plan.layouts[1], plan.steps[0]
 
-    def work(arrays: Any, rest: Array) -> Array:
+    def work(arrays: Any, rest: Array, z: Array, active: Array) -> Array:
         kept, inverse = arrays
         operators = tuple(
             FaceOperator(layout, (x, y, z), excess)
@@ -125,6 +126,7 @@ def correction_over_devices(levels: LevelsOverDevices, rest: Array) -> Array:
         )
         coarse = Multigrid(operators, inverse, plan.steps[1:], levels.weights, levels.visits)
         b = fence(first.pad(fine.joined(summed(rest, step), first)))
-        return doubled(fine.own(first.cells(fence(coarse.visited(b))), first, step), step)
+        e = fence(fine.own(first.cells(fence(coarse.visited(b))), first, step))
+        return jnp.where(active, z + doubled(e, step), 0)
 
-    return plan.run(work, (plan.of_levels, plan.own), plan.own, levels.arrays, rest)
+    return plan.run(work, (plan.of_levels, *(plan.own,) * 3), plan.own, levels.arrays, rest, z, active)

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 import equinox as eqx
-import jax
 from jax import numpy as jnp
 
 from lithax.solve._one_voxel_further import Axes, neighbours, shifted, stencil

@@ -68,7 +68,8 @@ class PartedAxis(eqx.Module):
             same = [k for k, part in enumerate(parts) if part.dtype == dtype]
             cut = partial(lax.slice_in_dim, axis=self.axis)
             first, last = (
-                jnp.stack([cut(parts[k], end, end + 1) for k in same]) for end in (0, parts[same[0]].shape[self.axis] - 1)
+                jnp.stack([cut(parts[k], end, end + 1) for k in same])
+                for end in (0, parts[same[0]].shape[self.axis] - 1)
             )
             if self.count == 2:
                 low, high = from_the_other(first, last, self.name)
@@ -208,7 +209,9 @@ def stencil(
             made = lax.dynamic_update_slice_in_dim(made, layer, place, axis)
         return made
 
-    return jax.shard_map(own, mesh=first.grid.mesh, in_specs=specs, out_specs=PartitionSpec(*names), check_vma=False)(*arrays)
+    return jax.shard_map(own, mesh=first.grid.mesh, in_specs=specs, out_specs=PartitionSpec(*names), check_vma=False)(
+        *arrays
+    )
 
 
 def _around(part: Array, axis: int, place: int, n: int, ghosts: tuple[Array, Array] | None) -> Array:

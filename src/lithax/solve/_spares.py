@@ -16,6 +16,8 @@ from lithax.arrays import is_traced
 from lithax.typing import Array
 
 _MOST = 8
+_KEPT = 32 << 20
+"""Bytes of an array up to which `malloc` keeps its memory."""
 
 into_spare = partial(jax.jit, donate_argnames="spare", keep_unused=True)
 """Compile a function that writes its result over its argument `spare`, or over nothing if it is
@@ -53,10 +55,14 @@ class Spares:
 
 
 def spares_for(array: Array) -> Spares | None:
-    """Return a place for spare arrays where `array` is one on a single device; inside of compiled
-    functions the compiler decides what is written where.
+    """Return a place for spare arrays like one, or none: inside of compiled functions the compiler
+    decides what is written where, and over devices with small parts fewer and larger programs are
+    quicker.
     """
-    return None if is_traced(array) or len(array.sharding.device_set) > 1 else Spares()
+    if is_traced(array):
+        return None
+    count = len(array.sharding.device_set)
+    return Spares() if count == 1 or array.nbytes > count * _KEPT else None
 
 
 def spare_of(spares: Spares | None, like: Array) -> Array | None:

@@ -57,7 +57,7 @@ class Preconditioner(eqx.Module):
     def __call__(self, r: Fields, spares: Spares | None = None) -> Fields:
         """Return z ≈ K⁻¹ r; the arrays of `r` are used up where there are spares."""
         relaxed, pressure, corrected = Preconditioner.relaxed, Preconditioner.pressure_for, Preconditioner.corrected
-        if isinstance(self.operator.wrap[0], PartedAxis) and not is_traced(r[0]):
+        if spares is None and isinstance(self.operator.wrap[0], PartedAxis) and not is_traced(r[0]):
             relaxed, pressure, corrected = _relaxed, _pressure, _corrected
         u = []
         for d in range(3):
