@@ -8,8 +8,10 @@ EXCHANGED = 256
 """Edge of the array whose halos are exchanged [voxel]."""
 SOLVED = 192
 """Edge of the image whose conductivity is solved for, at most [voxel]."""
-FLOWING = 128
-"""Edge of the image whose permeability is solved for, at most [voxel]."""
+FACTOR = 384
+"""Edge of the pore space whose formation factor is solved for, at most [voxel]."""
+FLOWING, LARGER = 128, 256
+"""Edges of the images whose permeability is solved for, at most [voxel]."""
 
 
 def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
@@ -63,13 +65,14 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
         Call("bound-2", "conduction", field),
         (pinned, alone),
     )
-    flowing = min(edge, FLOWING)
-    pores = {"pores": Data("noise", flowing, "u1"), "folder": "{folder}", "chunks": [min(chunk, flowing)] * 3}
-    pinned = Rival("1 process on one core", (Call("pinned", "permeability", pores),), 1.6)
-    alone = Rival("1 process on all cores", (Call("free", "permeability", pores),), 0.95)
-    yield Row(
-        f"processes: 2, permeability along one axis, noise {flowing}³, a core for each",
-        Call("bound-2", "permeability", pores),
-        (pinned, alone),
-        5,
-    )
+    flowing = [("permeability", size) for size in sorted({min(edge, FLOWING), min(edge, LARGER)})]
+    for case, size in [("formation_factor", min(edge, FACTOR)), *flowing]:
+        pores = {"pores": Data("noise", size, "u1"), "folder": "{folder}", "chunks": [min(chunk, size)] * 3}
+        pinned = Rival("1 process on one core", (Call("pinned", case, pores),), 1.6)
+        alone = Rival("1 process on all cores", (Call("free", case, pores),), 0.95)
+        yield Row(
+            f"processes: 2, {case.replace('_', ' ')} along one axis, noise {size}³, a core for each",
+            Call("bound-2", case, pores),
+            (pinned, alone),
+            5,
+        )

@@ -81,6 +81,13 @@ def conduction(values, folder, chunks):
     return lambda: lx.solve.conductivity(image).value
 
 
+def formation_factor(pores, folder, chunks):
+    """The same for a pore space."""
+    rock = np.load(pores).astype(bool)
+    image = lx.from_array(rock, store=f"{folder}/pores", chunks=tuple(chunks), overwrite=True)
+    return lambda: lx.solve.conductivity(image).value
+
+
 def permeability(pores, folder, chunks):
     """The same for the permeability."""
     rock = np.load(pores).astype(bool)
@@ -188,6 +195,7 @@ CASES = {
     "versions": versions,
     "chain": chain,
     "conduction": conduction,
+    "formation_factor": formation_factor,
     "permeability": permeability,
     "meetings": meetings,
     "padded": padded,
