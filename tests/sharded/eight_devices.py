@@ -19,6 +19,7 @@ from lithax import arrays, runtime
 from lithax.chunked._device_turns import DeviceTurns
 from lithax.errors import MemoryLimitError
 from lithax.sharded import ShardedGrid, exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
+from lithax.solve import _mac as mac
 from lithax.solve import _parts as parts_of
 from lithax.solve._flow_medium import walls_of
 from lithax.solve._flow_resolution import breakthrough_diameter
@@ -667,6 +668,32 @@ def test_one_voxel_further_is_that_of_the_whole(n, devices, periodic):
         inside = tuple(slice(0, k) for k in grid.shape)
         np.testing.assert_array_equal(np.asarray(further)[inside], expected)
         np.testing.assert_array_equal(np.asarray(found)[inside], expected)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shape"),
+    [((2, 1, 1), (9, 4, 5)), ((8, 1, 1), (7, 3, 4)), ((1, 4, 1), (3, 10, 4)), ((1, 1, 2), (4, 3, 7))],
+)
+def test_stencils_of_a_row_of_devices_are_those_of_the_whole(counts, shape):
+    """Outermost layers are computed apart there; parts of a single layer and filler among them."""
+    grid = ShardedGrid(shape, Mesh(np.array(jax.devices()[: np.prod(counts)]).reshape(counts), ("x", "y", "z")))
+    rng = np.random.default_rng(0)
+    whole = [rng.normal(size=shape).astype("f4") for _ in range(4)]
+    diagonal, fluid = rng.uniform(-2, 6, shape).astype("f4"), rng.random(shape) < 0.7
+    half = np.where(rng.random((shape[0], 1, 1)) < 0.5, 0.5, 1).astype("f4")
+    filled_half = np.ones((grid.filled[0], 1, 1), "f4")
+    filled_half[: shape[0]] = half
+    parts, flags = [grid.load(v) for v in whole], [grid.load(diagonal), grid.load(fluid)]
+    over = tuple(PartedAxis(grid, axis, False) for axis in range(3))
+    weights, alone, inside = (1.0, 0.5, 2.0), (False,) * 3, tuple(slice(0, n) for n in shape)
+    for c in range(3):
+        found = mac.momentum(parts[c], parts[3], flags[0], jnp.asarray(filled_half), weights, 0.7, c, over)
+        expected = mac.momentum(whole[c], whole[3], diagonal, half, weights, 0.7, c, alone)
+        # The compiler may join a product and a sum in one rounding and not in the other.
+        np.testing.assert_allclose(np.asarray(found)[inside], expected, rtol=0, atol=1e-5)
+    found = mac.divergence(tuple(parts[:3]), flags[1], weights, over)
+    expected = mac.divergence(tuple(whole[:3]), fluid, weights, alone)
+    np.testing.assert_allclose(np.asarray(found)[inside], expected, rtol=0, atol=1e-5)
 
 
 def test_walls_over_devices_are_those_in_memory():
