@@ -12,6 +12,9 @@ def test_the_length_of_a_slit_and_of_a_tube():
     slit = np.zeros((8, 20, 20), bool)
     slit[:, 6:13] = True
     assert lx.solve.jks_length(slit, spacing=0.5) == pytest.approx(3.5, rel=0.005)  # tails of the two walls overlap
+    for steps in (7, 10):  # a wall on the face across which the image repeats itself, and the slit across it
+        moved = np.roll(slit, steps, axis=1)
+        assert lx.solve.jks_length(moved, spacing=0.5, sides="periodic") == pytest.approx(3.5, rel=0.005)
     y, z = np.indices((20, 20)) - 9.5
     tube = np.broadcast_to(y**2 + z**2 < 8.0**2, (8, 20, 20))
     assert lx.solve.jks_length(tube) == pytest.approx(8, rel=0.02)  # the circle of voxels has 1 % too little area

@@ -67,16 +67,13 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
         given = options.get(name)
         if hasattr(given, "shape") or given:
             raise ValueError(f"{name}= is for conductivity(); leave it out here.")
-    source = read_source(image, options.pop("spacing", None))
+    source = read_source(image, options.pop("spacing", None), "jks_length")
     medium = read_medium(source.array, pore, None)
     if medium.traced or not medium.insulating_grains:
         raise TypeError(
             "jks_length() needs a boolean image, or a segmentation with pore=, outside of compiled functions."
         )
-    pores = np.asarray(medium.data, np.float32)
-    soft = np.clip(np.asarray(gaussian(pores, sigma=smoothing), np.float64), 0, 1)
-    soft = np.where(soft < _NONE, 0, soft)
-    slopes = [np.gradient(soft, h, axis=a) for a, h in enumerate(source.spacing) if soft.shape[a] > 1]
+    soft, steepness = _smooth(np.asarray(medium.data, np.float32), smoothing, source.spacing, _periodic(axis, options))
     settings: dict[str, Any] = {"tolerance": 1e-3, "gradient_tolerance": 5e-3} | options
     found = conductivity(
         soft.astype(np.float32), axis=axis, fluid=1.0, gradient=True, spacing=source.spacing, **settings
@@ -84,9 +81,29 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
     if float(found.value) == 0:
         return 0.0
     # A voxel of the soft space grows by |∇s| for every unit of length that the walls recede.
-    friction = float(
-        np.sum(np.asarray(jax.device_get(found.gradient), np.float64) * np.sqrt(sum(g**2 for g in slopes)))
-    )
+    friction = float(np.sum(np.asarray(jax.device_get(found.gradient), np.float64) * steepness))
     return (
         math.inf if friction <= 1e-6 * float(found.value) / max(source.spacing) else 2 * float(found.value) / friction
     )
+
+
+def _periodic(axis: str, options: dict[str, Any]) -> tuple[bool, ...]:
+    """Return along which axes the image repeats itself."""
+    return tuple(options.get("ends" if name == axis else "sides") == "periodic" for name in AXES)
+
+
+def _smooth(
+    pores: np.ndarray, deviation: float, spacing: tuple[float, ...], periodic: tuple[bool, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smoothed pore space s, and |∇s|. Where the image does not repeat itself, nothing
+    beyond its faces is looked at for ∇s: across a mirror it would be 0, and walls close by be lost.
+    """
+    wide = math.ceil(4 * deviation) + 1
+    widths = [wide if repeats else 0 for repeats in periodic]
+    soft = np.asarray(gaussian(np.pad(pores, [(n, n) for n in widths], mode="wrap"), sigma=deviation), np.float64)
+    soft = np.clip(soft, 0, 1)
+    soft = np.where(soft < _NONE, 0, soft)
+    squares = (np.gradient(soft, h, axis=a) ** 2 for a, h in enumerate(spacing) if pores.shape[a] > 1)
+    steepness = np.sqrt(sum(squares, np.zeros_like(soft)))
+    core = tuple(slice(n, soft.shape[a] - n) for a, n in enumerate(widths))
+    return soft[core], steepness[core]
