@@ -84,6 +84,8 @@ def test_an_image_gets_maps_of_its_own_kind(pores, walls):
     walls = lx.solve.boundary_map(rock, pore=1, unit="mD", **TIGHT)
     assert walls.dissolution.voxel_unit == "um"
     assert walls.unit == "mD"
+    told = lx.solve.boundary_map(lx.from_array(pores), unit="mD", spacing="2 um", **TIGHT)
+    assert (told.dissolution.voxel_length, told.dissolution.voxel_unit) == ((2, 2, 2), "um")
     darcy = 4e-12 / 9.869233e-16
     assert np.asarray(walls.dissolution) == pytest.approx(darcy * plain.dissolution, rel=1e-4, abs=1e-6)
     assert "cementation of one voxel changes k by up to -" in str(walls)

@@ -199,7 +199,7 @@ def boundary_map(
     maps = {}
     for change, moved in _changes(problem, solved.flow, along, rule, progress).items():
         values = np.transpose(moved * to_unit, back(a)).astype(np.float32)
-        maps[change] = _as_image(image, values, f"change of k by {change}", unit)
+        maps[change] = _as_image(image, given, values, f"change of k by {change}", unit)
     return BoundaryMap(k, **maps, unit=unit, axis=axis, error=float(k.gradient_change))
 
 
@@ -238,9 +238,11 @@ def _beside(lines: AbstractLines, flags: Any, boundaries: Any, beyond_a_wall: bo
     return found
 
 
-def _as_image(image: Any, values: np.ndarray, name: str, unit: str) -> Any:
+def _as_image(image: Any, given: FlowInput, values: np.ndarray, name: str, unit: str) -> Any:
     frame = getattr(image, "frame", None)
     if not isinstance(frame, Frame):
         return values
-    geometry = {key: getattr(frame, key) for key in ("voxel_length", "voxel_origin", "voxel_unit")}
-    return from_array(values, field_name=name, field_unit=unit.replace("²", "**2"), **geometry)
+    return from_array(
+        values, field_name=name, field_unit=unit.replace("²", "**2"), voxel_length=given.spacing,
+        voxel_origin=frame.voxel_origin, voxel_unit=given.voxel_unit,
+    )  # fmt: skip
