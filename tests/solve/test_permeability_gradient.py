@@ -61,6 +61,13 @@ def test_inside_a_compiled_function():
 
 
 @pytest.mark.slow
+def test_what_does_not_converge_raises_inside_a_compiled_function():
+    short = jax.jit(lambda field: lx.solve.permeability(field, axis="x", max_iterations=1, throw=True).value)
+    with pytest.raises(RuntimeError, match="did not converge"):
+        jax.block_until_ready(short(pore_fractions(SMALL)))
+
+
+@pytest.mark.slow
 def test_several_images_at_once():
     both = jnp.stack([pore_fractions(SMALL, seed) for seed in (0, 1)])
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jax import numpy as jnp
@@ -235,7 +236,14 @@ def _with_rounding_named(made: Permeability, max_iterations: int) -> Permeabilit
 
 
 def _thrown(made: Permeability, throw: bool) -> Permeability:
-    if throw and not is_traced(made.converged) and not bool(np.all(np.asarray(made.converged))):
+    if not throw:
+        return made
+    if is_traced(made.converged):
+        text = "permeability() did not converge; ask for a larger tolerance, or allow more steps by max_iterations."
+        failed = ~jnp.all(jnp.asarray(made.converged))
+        values = tuple(eqx.error_if(value, failed, text) for value in (made.value, made.value_voxel))
+        return eqx.tree_at(lambda r: (r.value, r.value_voxel), made, values)
+    if not bool(np.all(np.asarray(made.converged))):
         raise RuntimeError(f"the permeability did not converge: {made}")
     return made
 
