@@ -395,6 +395,6 @@ def test_transport_is_a_section_of_its_own(tmp_path):
     assert "k along z" in made.summary()
     page = made.path.read_text()
     for words in (">Transport<", "resolution (image coarsened)", "imaged without stress", "Where the current along",
-                  "resolution (coarsened image)", "wall rule “accurate”", "symmetric sides", "Klinkenberg", "below about 10 the",
+                  "wall rule “accurate”", "symmetric sides", "Klinkenberg", "below about 10 the",
                   "Where the fluid flows"):  # fmt: skip
         assert words in page

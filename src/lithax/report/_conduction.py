@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.errors import MemoryLimitError
 from lithax.images import VoxelImage
 from lithax.report._number import Number
 from lithax.report._picture import Picture
@@ -22,16 +23,21 @@ def conduction_part(sample: TransportSample, steps: Steps) -> TransportPart:
     if sample.empty:
         return TransportPart(TITLE, f"Nothing to solve: {sample.name} holds no pore, or is one voxel thick.")
     budget = ("resolution", "sample_size")
-    found = conductivity(
-        sample.voxels, axis="all", spacing=sample.pores.voxel_length, fields=True, budget=budget,
-        segmentation=sample.segmentation,
-    )  # fmt: skip
+    try:
+        found = conductivity(
+            sample.voxels, axis="all", spacing=sample.pores.voxel_length, fields=True, budget=budget,
+            segmentation=sample.segmentation,
+        )  # fmt: skip
+    except MemoryLimitError as error:
+        return TransportPart(TITLE, f"Not solved: {error}")
     text = (
         f"Electrical current through the imaged pores alone, filled with a fluid of conductivity σ_w; grains insulate, and so do clay and "
         f"whatever lies below the resolution. Solved on {sample.name}: potentials on the two ends, insulating sides, energy of the current to "
         f"0.5 %. F = σ_w/σ_eff; m by Archie's law with a = 1. Diffusion without sorption has the same numbers: D_eff/D₀ = 1/F."
     )
+    unfinished = ("Not converged: the lines of the solver say how far the values may be off.",)
     notes = (
+        *(() if np.all(np.asarray(found.converged)) else unfinished),
         "The rock is imaged without stress. Laboratory values under confining stress are usually larger; "
         "compare at the porosity of the image.",
         sample.said,
@@ -102,9 +108,10 @@ def _pictures(found: Conductivity, scan: VoxelImage, pores: VoxelImage) -> tuple
     across = 2 if axis != 2 else 1
     first, second = "xyz".replace("xyz"[across], "")
     middle = tuple(slice(n // 2, n // 2 + 1) if a == across else slice(None) for a, n in enumerate(pores.shape))
+    lengths = pores.voxel_length
     figure = draw_current(
         np.asarray(scan[middle]).squeeze(across), strength[middle].squeeze(across),
-        names=(first, second), along="xyz"[axis],
+        names=(first, second), along="xyz"[axis], lengths=(lengths["xyz".index(first)], lengths["xyz".index(second)]),
     )  # fmt: skip
     words = f"Current density along {'xyz'[axis]} in a slice through the middle, over the image."
     caption = (

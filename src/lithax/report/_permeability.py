@@ -90,8 +90,8 @@ def _numbers(found: Permeability) -> Iterator[Number]:
             f"transport.porosity.{key}", name, float(value), "-", "measured", denominator="voxels that were solved",
             percent=True, method="along the axis where least of it carries flow",
         )  # fmt: skip
-    if found.surface:
-        scale = values.mean() / np.asarray(found.value_voxel, float).mean() if values.any() else 1.0
+    if found.surface and values.any():
+        scale = values.mean() / np.asarray(found.value_voxel, float).mean()
         rule = p.macro**3 / (5 * found.surface**2) * scale
         yield Number(
             "transport.permeability.kozeny_carman", "Kozeny–Carman, beside k", rule, unit, "measured",

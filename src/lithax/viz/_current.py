@@ -7,7 +7,14 @@ import numpy as np
 from lithax.viz._figure import drawing
 
 
-def draw_current(scan: np.ndarray, strength: np.ndarray, *, names: tuple[str, str], along: str) -> Any:
+def draw_current(
+    scan: np.ndarray,
+    strength: np.ndarray,
+    *,
+    names: tuple[str, str],
+    along: str,
+    lengths: tuple[float, float] = (1.0, 1.0),
+) -> Any:
     """Draw a slice of an image, and over it how strong the current is in its pores.
 
     Parameters
@@ -20,6 +27,8 @@ def draw_current(scan: np.ndarray, strength: np.ndarray, *, names: tuple[str, st
         Of the two axes of the slice.
     along
         The axis of the current.
+    lengths
+        Of a voxel along the two axes of the slice, of which the picture keeps the ratio.
     """
     from matplotlib.colors import LogNorm
 
@@ -29,8 +38,8 @@ def draw_current(scan: np.ndarray, strength: np.ndarray, *, names: tuple[str, st
         low, high = low - 1, high + 1
     top = max(float(strength.max()), 1e-6)
     shown = np.ma.masked_less_equal(strength, top * 1e-3)
-    aspect = scan.shape[1] / scan.shape[0]
-    with drawing(7.0, min(max(5.2 * aspect, 2.4), 6.5)) as figure:
+    aspect = lengths[1] / lengths[0]
+    with drawing(7.0, min(max(5.2 * aspect * scan.shape[1] / scan.shape[0], 2.4), 6.5)) as figure:
         axes = figure.subplots()
         axes.imshow(
             scan.T,
@@ -39,10 +48,12 @@ def draw_current(scan: np.ndarray, strength: np.ndarray, *, names: tuple[str, st
             vmin=low - 0.4 * (high - low),
             vmax=high,
             interpolation="nearest",
+            aspect=aspect,
         )
         drawn = axes.imshow(
-            shown.T, origin="lower", cmap="inferno", norm=LogNorm(top * 1e-3, top), interpolation="nearest", alpha=0.9
-        )
+            shown.T, origin="lower", cmap="inferno", norm=LogNorm(top * 1e-3, top), interpolation="nearest", alpha=0.9,
+            aspect=aspect,
+        )  # fmt: skip
         axes.set_xlabel(f"{names[0]} [voxel]")
         axes.set_ylabel(f"{names[1]} [voxel]")
         figure.colorbar(drawn, ax=axes, label=f"current density along {along} over mean")

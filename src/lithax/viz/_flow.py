@@ -62,10 +62,12 @@ def flow_slice(found: Any, *, across: str = "z", position: int | None = None, di
     top = max(speed.max(), 1e-30)
     shown = np.ma.masked_where(speed <= 0, speed)
     first, second = (name for name in AXES if name != across)
+    lengths = getattr(velocity[0], "voxel_length", (1.0, 1.0, 1.0))
+    aspect = lengths[AXES.index(second)] / lengths[AXES.index(first)]
     with drawing(6.0, 4.8) if axes is None else nullcontext(axes.figure) as figure:
         axes = figure.subplots() if axes is None else axes
         norm = LogNorm(1e-3 * top, top)
-        drawn = axes.imshow(shown.T, origin="lower", cmap="viridis", norm=norm, interpolation="nearest")
+        drawn = axes.imshow(shown.T, origin="lower", cmap="viridis", norm=norm, interpolation="nearest", aspect=aspect)
         figure.colorbar(drawn, ax=axes, label="speed / mean velocity [-]")
         axes.set(xlabel=f"{first} [voxel]", ylabel=f"{second} [voxel]", title=f"Flow along {along}, {across} = {place}")
     return axes
