@@ -142,7 +142,9 @@ def conductivity(
     max_iterations
         Steps at most.
     throw
-        Raise RuntimeError where the solve does not converge, rather than saying so in the result.
+        Raise RuntimeError where the solve does not converge, rather than saying so in the result;
+        under `jax.jit` where the value is used, not where only its derivative is
+        (`jax.value_and_grad` rather than `jax.grad`).
     progress
         Whether to show a bar.
     checkpoint

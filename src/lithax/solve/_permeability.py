@@ -123,7 +123,9 @@ def permeability(
         Grey levels, threshold and its uncertainty: the line of the error budget for the threshold,
         from the derivative of k (`threshold_sensitivity`); pores are darker.
     throw
-        Raise RuntimeError instead of returning a result that is not converged.
+        Raise RuntimeError instead of returning a result that is not converged; under `jax.jit`
+        where the value is used, not where only its derivative is (`jax.value_and_grad` rather than
+        `jax.grad`).
     memory_limit
         Bytes that the solve may take, or text such as "8 GiB"; by default what is free.
     progress
