@@ -20,6 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from lithax.arrays import is_traced, settled
 from lithax.solve import _stokes as stokes
+from lithax.solve._field_arithmetic import dot_one
 from lithax.solve._mac import Fields, MacOperator
 from lithax.solve._one_voxel_further import Axis, PartedAxis, length_of
 from lithax.solve._spares import Spares, give, spare_of, spares_for
@@ -172,6 +173,6 @@ def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[in
     for part in range(4):
         # Small differences first, then sums.
         remains = stokes.rest_of_push(operator, y, part, axes[1], spare_of(spares, y[part]))
-        found = found + settled(stokes.dot_one(x[part], remains))
+        found = found + settled(dot_one(x[part], remains))
         give(spares, remains)
     return settled(pushed(y, half, axes[0])) + found

@@ -4,10 +4,11 @@ The preconditioner is a block factorisation of K = [A G; Gᵀ 0]:
 
     u* = P_A r_u,    p = (c + P_S) (Gᵀ u* − r_p),    u = u* − P_A G p.
 
-P_A is one multigrid cycle for each velocity component, P_S one for the pressure Laplacian Gᵀ W G,
-whose weights W = P_A 1 are the response of each face to a unit push: in wide pores fluid yields
-more. The mass matrix as a Schur complement, which textbooks use, fails here: its condition grows
-with the square of (length / pore).
+P_A is one multigrid cycle for each velocity component, P_S one or a few of them, as steps of
+conjugate gradients (`_flow_pressure`), for the pressure Laplacian Gᵀ W G, whose weights W = P_A 1
+are the response of each face to a unit push: in wide pores fluid yields more. The mass matrix as a
+Schur complement, which textbooks use, fails here: its condition grows with the square of
+(length / pore).
 
 A step makes the residual smallest in the norm r_u·W r_u + r_p·r_p, a diagonal stand-in for what the
 preconditioner would measure it by. In a pore h wide a unit push gives velocities of h² and
@@ -29,6 +30,7 @@ import jax
 from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced, settled, stage
+from lithax.solve._field_arithmetic import along, dot, dot_one, subtract
 from lithax.solve._flow_cycle import (
     FlowCycle,
     PressureLevel,
@@ -38,6 +40,7 @@ from lithax.solve._flow_cycle import (
     pressure_level,
     widened,
 )
+from lithax.solve._flow_pressure import cycles_for, pressure_of
 from lithax.solve._mac import Fields, MacOperator
 from lithax.solve._one_voxel_further import PartedAxis
 from lithax.solve._spares import Spares, give, into_spare, spare_of
@@ -51,8 +54,10 @@ class Preconditioner(eqx.Module):
     velocity: tuple[FlowCycle, FlowCycle, FlowCycle]
     pressure: FlowCycle
     schur: PressureLevel
+    cycles: Any
+    """Of the pressure, in each step."""
     damping: float = eqx.field(static=True)
-    """c: what the pressure cycle is assisted by."""
+    """c: what the pressure's cycles are assisted by."""
 
     def __call__(self, r: Fields, spares: Spares | None = None) -> Fields:
         """Return z ≈ K⁻¹ r; the arrays of `r` are used up where there are spares."""
@@ -72,9 +77,7 @@ class Preconditioner(eqx.Module):
         """Return (c + P_S) (Gᵀ u − r); `r` is used up where there are spares."""
         excess = stage(subtract, self.operator.divergence(u, spare_of(spares, r)), r)
         give(spares, r)
-        p = stage(combine, self.pressure(excess, self.schur, spares), self.damping, excess)
-        give(spares, excess)
-        return p
+        return pressure_of(self.pressure, self.schur, excess, self.damping, self.cycles, spares)
 
     def corrected(self, u: Array, p: Array, component: int, spares: Spares | None = None) -> Array:
         """Return u − P_A G p for one component."""
@@ -102,6 +105,7 @@ class Preconditioner(eqx.Module):
 # none.
 _relaxed = jax.jit(Preconditioner.relaxed, static_argnums=2)
 _pressure = jax.jit(Preconditioner.pressure_for)
+_cycles_for = jax.jit(cycles_for)
 _corrected = jax.jit(Preconditioner.corrected, static_argnums=3)
 
 
@@ -123,7 +127,10 @@ def make_preconditioner(operator: MacOperator, spares: Spares | None = None, dam
         give(spares, unit, response)
     x, y, z = given
     schur = pressure_level((x, y, z), operator.open, operator.half, operator.wrap, operator.diagonal[0].dtype)
-    return Preconditioner(operator, tuple(velocity), flow_cycle(schur, strengths), schur, damping)
+    pressure = flow_cycle(schur, strengths)
+    one_program = isinstance(operator.wrap[0], PartedAxis) and not is_traced(x)
+    cycles = _cycles_for(pressure, schur) if one_program else cycles_for(pressure, schur, spares)
+    return Preconditioner(operator, tuple(velocity), pressure, schur, cycles, damping)
 
 
 def _number(weight: Any) -> float:
@@ -331,37 +338,6 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
         return step(state, lambda x: dot(b, x), rest, precondition, settings.stored)
 
     return jax.lax.while_loop(more, go, first_state(b, settings.stored)).x
-
-
-@partial(jax.jit, donate_argnums=0)
-def along(x: Array, factors: Any, directions: Any) -> Array:
-    """Return x + Σ factor · direction."""
-    for factor, direction in zip(factors, directions, strict=True):
-        x = x + factor * direction
-    return x
-
-
-@partial(jax.jit, donate_argnums=0)
-def subtract(a: Array, b: Array) -> Array:
-    return a - b
-
-
-@partial(jax.jit, donate_argnums=0)
-def combine(a: Array, factor: Any, b: Array) -> Array:
-    return a + factor * b
-
-
-@jax.jit
-def dot_one(a: Array, b: Array) -> Array:
-    """Inner product; sums run over lines, then planes, then the rest, so that rounding does not
-    pile up.
-    """
-    return (a * b).sum(2).sum(1).sum()
-
-
-@jax.jit
-def dot(a: Any, b: Any) -> Array:
-    return sum(dot_one(x, y) for x, y in zip(a, b, strict=True))
 
 
 @jax.jit
