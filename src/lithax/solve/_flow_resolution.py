@@ -9,16 +9,18 @@ import jax
 import numpy as np
 
 from lithax.arrays import across_lines, distance_dtype, is_traced, label_block, line_distance
+from lithax.solve._flow_problem import reference_lengths
 from lithax.solve._mac_walls import AbstractLines, run_lengths
+from lithax.solve._source import spacing_of
 
 
-def wall_area(lines: AbstractLines, open_voxels: Any, faces: Any) -> float:
-    """Return the area of the walls: faces between open and closed voxels, of these areas across
-    each axis, times 2/3.
+def wall_area(lines: AbstractLines, unlike: Callable[[int], Any], faces: tuple[float, float, float]) -> float:
+    """Return the area of the walls: faces between open and closed voxels (`unlike`, by the axis
+    that they lie across), of these areas across each axis, times 2/3.
 
     A sphere's staircase has 3/2 of its area, as has that of any isotropic surface.
     """
-    return 2 / 3 * sum(faces[axis] * lines.count(unlike_below(lines, open_voxels, axis)) for axis in range(3))
+    return 2 / 3 * sum(faces[axis] * lines.count(unlike(axis)) for axis in range(3))
 
 
 def face_areas(spacing: Any) -> tuple[float, float, float] | None:
@@ -28,10 +30,8 @@ def face_areas(spacing: Any) -> tuple[float, float, float] | None:
     fixed = spacing if isinstance(spacing, tuple) else jax.lax.stop_gradient(spacing)
     if is_traced(fixed):
         return None
-    lengths = np.broadcast_to(np.asarray(fixed, float), (3,))
-    reference = float(np.exp(np.mean(np.log(lengths))))
-    x, y, z = (reference / float(h) for h in lengths)
-    return x, y, z
+    _, (x, y, z) = reference_lengths(spacing_of(fixed))
+    return x**0.5, y**0.5, z**0.5
 
 
 def unlike_below(lines: AbstractLines, open_voxels: Any, axis: int) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,10 +15,11 @@ from lithax.images import from_array
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
-from lithax.solve._flow_resolution import breakthrough_diameter, face_areas, narrow_share, wall_area
+from lithax.solve._flow_resolution import breakthrough_diameter, face_areas, narrow_share, unlike_below, wall_area
 from lithax.solve._flow_solve import Flow, planes_of
 from lithax.solve._mac_walls import HostLines
 from lithax.solve._permeability_result import NARROW, FlowPorosity, Permeability
+from lithax.solve._source import spacing_of
 
 MISMATCH = 0.02
 """Share of the voxels of two opposite faces that may differ in an image taken for periodic."""
@@ -106,7 +108,8 @@ def make_result(
         shares = _porosity(given, solved, porosity)
         faces = face_areas(given.spacing)
         if faces is not None:
-            surface = wall_area(HostLines(given.shape, given.shape), given.free, faces) / _volume(given)
+            lines = HostLines(given.shape, given.shape)
+            surface = wall_area(lines, partial(unlike_below, lines, given.free), faces) / _volume(given)
         if not is_traced(k_stationary) and all(one.narrow is not None for one in solved):
             narrow = np.array([one.narrow for one in solved])
             widths = np.array([breakthrough_diameter(np.asarray(given.free), one.axis) for one in solved])
@@ -164,7 +167,7 @@ def as_images(image: Any, made: Permeability, given: FlowInput) -> Permeability:
     frame = getattr(image, "frame", None)
     if not isinstance(frame, Frame) or is_traced(made.value_voxel):
         return made
-    lengths = tuple(np.broadcast_to(np.asarray(given.spacing, float), (3,)).tolist())
+    lengths = spacing_of(given.spacing)
     length = float(np.prod(lengths)) ** (1 / 3)
     unit = given.voxel_unit
 

@@ -29,7 +29,7 @@ from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_imag
 from lithax.solve._flow_input import AXES, FlowInput, check_walls, frame_of, geometry_of, read_sharp, read_soft
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
 from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths, value_of
-from lithax.solve._flow_resolution import face_areas, narrow_share, unlike_below
+from lithax.solve._flow_resolution import face_areas, narrow_share, unlike_below, wall_area
 from lithax.solve._flow_words import scale_of, wall_rule
 from lithax.solve._mac_walls import Boundary
 from lithax.solve._one_voxel_further import PartedAxis
@@ -58,7 +58,7 @@ from lithax.solve._permeability_of_flow import (
     tensor_of,
 )
 from lithax.solve._permeability_result import FlowPorosity, Permeability
-from lithax.solve._source import Source, size_of
+from lithax.solve._source import Source, size_of, spacing_of
 from lithax.solve._widest_way_over_devices import WaysOverDevices
 from lithax.typing import Array
 
@@ -364,12 +364,16 @@ class _Solve:
                 if one.flow is not None and _mismatch(open_voxels, voxels.grid, one.axis) > MISMATCH
             ]
         notes += layer_notes(given)
-        faces = face_areas(given.spacing)
+        faces, lines = face_areas(given.spacing), DeviceLines(voxels.grid, voxels.grid.shape)
         found = self._porosity(porosity)
         several = self.call.axis == "all"
+
+        def unlike(axis: int) -> Array:
+            return settled(_unlike(free, voxels.grid, axis))
+
         return replace(
             made, porosities=found, porosity=found.total, notes=tuple(notes),
-            surface=None if faces is None else _wall_area(free, voxels.grid, faces) / self.cells,
+            surface=None if faces is None else wall_area(lines, unlike, faces) / self.cells,
             narrow_share=shares if several else shares[0], breakthrough_diameter=widths if several else widths[0],
         )  # fmt: skip
 
@@ -455,11 +459,6 @@ def walls_over_devices(
     return walls_of(DeviceLines(grid, lengths), open_voxels, boundaries, rule, weights, np.float32)
 
 
-def _wall_area(free: Array, grid: ShardedGrid, faces: tuple[float, float, float]) -> float:
-    lines = DeviceLines(grid, grid.shape)
-    return 2 / 3 * sum(faces[axis] * lines.count(settled(_unlike(free, grid, axis))) for axis in range(3))
-
-
 def _mismatch(open_voxels: Array, grid: ShardedGrid, axis: int) -> float:
     """Return the share of voxels of two opposite faces that differ."""
     lines, shape = DeviceLines(grid, grid.shape), grid.shape
@@ -497,7 +496,7 @@ def _as_images(image: Any, made: Permeability, given: FlowInput) -> Permeability
     """Return the fields in the unit of length that was solved in: as images, or over several
     processes, where an image in memory would be that of one, as arrays on the grid.
     """
-    lengths, unit = tuple(np.broadcast_to(np.asarray(given.spacing, float), (3,)).tolist()), given.voxel_unit
+    lengths, unit = spacing_of(given.spacing), given.voxel_unit
     length, geometry = float(np.prod(lengths)) ** (1 / 3), {"voxel_length": lengths, "voxel_unit": unit}
 
     def of(field: Any, name: str, scale: float, unit: str) -> Any:
