@@ -71,24 +71,16 @@ class PartedAxis(eqx.Module):
                 jnp.stack([cut(parts[k], end, end + 1) for k in same])
                 for end in (0, parts[same[0]].shape[self.axis] - 1)
             )
-            if self.count == 2:
-                low, high = from_the_other(first, last, self.name)
-            else:
-                row = _row(self.count)
-                low = lax.ppermute(last, self.name, row)
-                high = lax.ppermute(first, self.name, [(b, a) for a, b in row])
+            low, high = from_both_sides(first, last, self.name, self.count)
             found |= {k: (low[i], high[i]) for i, k in enumerate(same)}
         return [found[k] for k in range(len(parts))]
 
     def neighbours(self, part: Array) -> tuple[Array, Array]:
         """Return the values one voxel back and one voxel further, on one device."""
-        if self.count != 2 or self.periodic:
+        if self.count == 1 or self.periodic:
             return self.shifted(part, -1), self.shifted(part, 1)
-        n, cut = part.shape[self.axis], partial(lax.slice_in_dim, part, axis=self.axis)
-        low, high = from_the_other(cut(0, 1), cut(n - 1, n), self.name)
-        nothing, place = jnp.zeros_like(low), lax.broadcasted_iota(np.int32, part.shape, self.axis)
-        below = jnp.where(place == 0, low, jnp.concatenate([nothing, cut(0, n - 1)], self.axis))
-        return below, jnp.where(place == n - 1, high, jnp.concatenate([cut(1, n), nothing], self.axis))
+        ((low, high),) = self.next_door([part])
+        return _moved(part, self.axis, -1, low), _moved(part, self.axis, 1, high)
 
     def shifted(self, part: Array, step: int) -> Array:
         """Return the value one voxel further, on one device."""
@@ -103,20 +95,16 @@ class PartedAxis(eqx.Module):
         if self.count > 1:
             seen = lax.ppermute(sent, self.name, ring if step == -1 else [(b, a) for a, b in ring])
         else:
-            seen = sent if self.periodic else jnp.zeros_like(sent)
-        # Chosen, not joined, as below.
-        nothing, place = jnp.zeros_like(sent), lax.broadcasted_iota(np.int32, part.shape, self.axis)
-        if step == -1:
-            return jnp.where(place == 0, seen, jnp.concatenate([nothing, cut(0, n - 1)], self.axis))
-        moved = jnp.where(place == n - 1, seen, jnp.concatenate([cut(1, n), nothing], self.axis))
-        if self.periodic and end != n - 1:  # the image ends before the part does
+            seen = sent if self.periodic else None
+        moved = _moved(part, self.axis, step, seen)
+        if seen is not None and self.periodic and step == 1 and end != n - 1:  # the image ends before the part does
+            place = lax.broadcasted_iota(np.int32, part.shape, self.axis)
             moved = jnp.where((here == owner) & (place == end), seen, moved)
         return moved
 
 
-def from_the_other(first: Array, last: Array, name: str | None) -> tuple[Array, Array]:
-    """Return what lies below and above, on each of two devices in a row, zeros beyond the ends; by
-    one message instead of two that wait for each other, as each has one neighbour.
+def from_both_sides(first: Array, last: Array, name: str | None, count: int) -> tuple[Array, Array]:
+    """Return what lies below and above, on each of the devices in a row, zeros beyond the ends.
 
     Parameters
     ----------
@@ -124,7 +112,13 @@ def from_the_other(first: Array, last: Array, name: str | None) -> tuple[Array, 
         The planes at a device's lower and upper face.
     name
         Of the mesh's axis.
+    count
+        Devices along it. Of two each has one neighbour: one message instead of two that wait for
+        each other.
     """
+    if count > 2:
+        row = _row(count)
+        return lax.ppermute(last, name, row), lax.ppermute(first, name, [(b, a) for a, b in row])
     below = lax.axis_index(name) == 0
     seen = lax.ppermute(jnp.where(below, last, first), name, [(0, 1), (1, 0)])
     return jnp.where(below, 0, seen), jnp.where(below, seen, 0)
@@ -147,11 +141,18 @@ def shifted(values: Array, axis: int, step: int, wrap: Axis) -> Array:
     if isinstance(wrap, PartedAxis):
         return wrap.run(partial(wrap.shifted, step=step), values)
     n = values.shape[axis]
+    end = 0 if step == 1 else n - 1
+    return _moved(values, axis, step, lax.slice_in_dim(values, end, end + 1, axis=axis) if wrap else None)
+
+
+def _moved(values: Array, axis: int, step: int, beyond: Array | None) -> Array:
+    """Return the value one voxel further, and `beyond` in the last layer; None: 0."""
+    n = values.shape[axis]
     cut = partial(lax.slice_in_dim, values, axis=axis)
-    inner, beyond, end = (cut(1, n), cut(0, 1), n - 1) if step == 1 else (cut(0, n - 1), cut(n - 1, n), 0)
-    nothing = jnp.zeros_like(beyond)
+    inner, end = (cut(1, n), n - 1) if step == 1 else (cut(0, n - 1), 0)
+    nothing = jnp.zeros_like(cut(0, 1))
     moved = jnp.concatenate([inner, nothing] if step == 1 else [nothing, inner], axis)
-    if not wrap:
+    if beyond is None:
         return moved
     # Chosen, not joined: a stencil of joined slices takes twice as long where both hold values.
     return jnp.where(lax.broadcasted_iota(np.int32, values.shape, axis) == end, beyond, moved)

@@ -15,7 +15,7 @@ from jax import numpy as jnp
 
 from lithax.grid import Index
 from lithax.solve._layout import AbstractLayout, between_zeros
-from lithax.solve._one_voxel_further import from_the_other
+from lithax.solve._one_voxel_further import from_both_sides
 
 
 class PartLayout(AbstractLayout):
@@ -92,26 +92,24 @@ class PartLayout(AbstractLayout):
         n, name, count = self.shape[axis], self.names[axis], self.counts[axis]
         first, last = (lax.slice_in_dim(v, k, k + 1, axis=axis) for k in (1, n))
         above: jax.Array | int = n + 1
+        owner, end = divmod(self.whole[axis] - 1, n)
         if self.periodic[axis]:
             # A ring of the devices that hold cells of the grid; the last of them ends where the
             # grid does.
-            owner, end = divmod(self.whole[axis] - 1, n)
             final = lax.slice_in_dim(v, end + 1, end + 2, axis=axis)
             if name is not None:
                 at_end = lax.axis_index(name) == owner
                 last, above = jnp.where(at_end, final, last), jnp.where(at_end, end + 2, n + 1)
             else:
                 last, above = final, end + 2
-            up = [(k, (k + 1) % (owner + 1)) for k in range(owner + 1)]
-        else:
-            up = [(k, k + 1) for k in range(count - 1)]
         if count == 1 or name is None:
             low, high = last, first
-        elif count == 2 and not self.periodic[axis]:
-            low, high = from_the_other(first, last, name)
-        else:
+        elif self.periodic[axis]:
+            up = [(k, (k + 1) % (owner + 1)) for k in range(owner + 1)]
             low = lax.ppermute(last, name, up)
             high = lax.ppermute(first, name, [(b, a) for a, b in up])
+        else:
+            low, high = from_both_sides(first, last, name, count)
         v = lax.dynamic_update_slice_in_dim(v, low, 0, axis)
         return lax.dynamic_update_slice_in_dim(v, high, above, axis)
 
