@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,11 @@ class ScratchVolume:
             if not count:
                 raise OSError("a scratch file of lithax is shorter than it was written.")
             left, at = left[count:], at + count
+
+    def pieces(self, planes: int) -> Iterator[range]:
+        """Yield the numbers of planes, so many together."""
+        for begin in range(0, self.shape[0], planes):
+            yield range(begin, min(begin + planes, self.shape[0]))
 
     def box(self, box: tuple[slice, ...]) -> np.ndarray:
         """Return the voxels of a box."""

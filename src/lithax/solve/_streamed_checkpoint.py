@@ -56,8 +56,8 @@ def identity_of_volume(voxels: ScratchVolume, table: Any, text: str) -> str:
     """Return a digest of voxels, what they point into, and of all else that decides a solve."""
     digest = hashlib.sha256(identity_of([table], f"from disk {voxels.shape} {voxels.dtype} {text}").encode())
     planes = max(1, _HASHED // (math.prod(voxels.shape[1:]) * voxels.dtype.itemsize))
-    for begin in range(0, voxels.shape[0], planes):
-        digest.update(voxels.read(range(begin, min(begin + planes, voxels.shape[0]))).data)
+    for places in voxels.pieces(planes):
+        digest.update(voxels.read(places).data)
     return digest.hexdigest()
 
 

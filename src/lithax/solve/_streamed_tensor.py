@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lithax.grid import Index
 from lithax.solve._conduction_setup import Run
 from lithax.solve._scratch import ScratchVolume
 from lithax.solve._streamed_solve import StreamedSolve
@@ -67,7 +66,7 @@ class StreamedTensor:
             kept = self._files.enter_context(
                 contextlib.closing(ScratchVolume(self.folder, residual.shape, residual.dtype))
             )
-            for places in self._places(residual.shape):
+            for places in residual.pieces(self.at_once):
                 kept.write(places.start, residual.read(places))
             self._left[axis] = run, kept
 
@@ -75,16 +74,13 @@ class StreamedTensor:
         self.value[a, b] += factors[a, b] * current
         self.value[b, a] = self.value[a, b]
 
-    def _places(self, shape: Index) -> list[range]:
-        return [range(begin, min(begin + self.at_once, shape[0])) for begin in range(0, shape[0], self.at_once)]
-
     def _sum(self, volume: ScratchVolume) -> float:
-        return sum(float(np.sum(volume.read(places), dtype=np.float64)) for places in self._places(volume.shape))
+        return sum(float(np.sum(volume.read(places), dtype=np.float64)) for places in volume.pieces(self.at_once))
 
     def _product(self, run: Run, volume: ScratchVolume, other_run: Run, other: ScratchVolume) -> float:
         """Return the sum of products of two volumes of solvers with axes in different orders."""
         total = 0.0
-        for places in self._places(volume.shape):
+        for places in volume.pieces(self.at_once):
             own = volume.read(places).transpose(np.argsort(run.order))
             box = [slice(0, n) for n in own.shape]
             box[run.order[0]] = slice(places.start, places.stop)

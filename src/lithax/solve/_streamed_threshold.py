@@ -70,8 +70,6 @@ _AT_ONCE = 2**25
 
 
 def _together(slopes: ScratchVolume, voxels: ScratchVolume, scale: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    n, y, z = slopes.shape
-    planes = max(1, _AT_ONCE // (y * z))
-    for begin in range(0, n, planes):
-        places = range(begin, min(begin + planes, n))
+    _, y, z = slopes.shape
+    for places in slopes.pieces(max(1, _AT_ONCE // (y * z))):
         yield slopes.read(places), voxels.read(places) * np.float32(scale)

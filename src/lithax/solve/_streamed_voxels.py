@@ -154,9 +154,8 @@ def joined(
 
 def pieces(image: StreamedImage, raw: ScratchVolume) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
     """Yield of each piece where it begins, its voxels, and which of them belong to the sample."""
-    for begin in range(0, image.shape[0], image.at_once):
-        voxels = raw.read(range(begin, min(begin + image.at_once, image.shape[0])))
-        yield begin, voxels, image.inside(begin, len(voxels))
+    for places in raw.pieces(image.at_once):
+        yield places.start, raw.read(places), image.inside(places.start, len(places))
 
 
 @dataclass(frozen=True, eq=False)
