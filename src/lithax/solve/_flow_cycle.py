@@ -23,7 +23,7 @@ from lithax.solve._flow_levels_over_devices import (
     levels_over_devices,
     shapes_of,
 )
-from lithax.solve._mac import given, viscous_at
+from lithax.solve._mac import present, viscous_at
 from lithax.solve._multigrid import Multigrid, chebyshev_weights, doubled, multigrid, smoothing, summed, visits_of
 from lithax.solve._one_voxel_further import Axes, PartedAxis, neighbours, shifted, stencil
 from lithax.solve._spares import Spares, give, into_spare, spare_of
@@ -60,7 +60,7 @@ class VelocityLevel(eqx.Module):
 
     def rest(self, v: Array, b: Array) -> Array:
         """b − A v, in faces that carry flow."""
-        return b - viscous_at(self.wrap, self.weights, v, self.diagonal, *given(self.half))
+        return b - viscous_at(self.wrap, self.weights, v, self.diagonal, *present(self.half))
 
 
 class PressureLevel(eqx.Module):

@@ -91,7 +91,7 @@ def momentum(
         push = slope * (p - shifted(p, component, -1, wrap[component]))
         return jnp.where(diagonal > 0, viscous_at(wrap, weights, v, diagonal, *half) + push, 0)
 
-    return stencil(at, wrap, (p, v, diagonal, *given(half)), ((component,), (0, 1, 2)))
+    return stencil(at, wrap, (p, v, diagonal, *present(half)), ((component,), (0, 1, 2)))
 
 
 @partial(into_spare, static_argnames=("component", "wrap"))
@@ -116,6 +116,6 @@ def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple, spare: 
     return stencil(at, wrap, (*u, open_voxels), ((0,), (1,), (2,)))
 
 
-def given(half: Array | None) -> tuple[Array, ...]:
+def present(half: Array | None) -> tuple[Array, ...]:
     """Return `half` as one more argument, or none."""
     return () if half is None else (half,)
