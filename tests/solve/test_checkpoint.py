@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 import lithax as lx
-from lithax.solve import _checkpoint, _conduction_solve
+from lithax.solve import _checkpoint, _conduction_solve, _conjugate_gradients
 
 ROCK = np.random.default_rng(2).random((10, 12, 11)).astype("f4") + 0.01
 PROGRAM = """
 import sys, time
 import numpy as np
 import lithax as lx
-from lithax.solve import _checkpoint, _conduction_solve
+from lithax.solve import _checkpoint, _conduction_solve, _conjugate_gradients
 rock, folder = np.load(sys.argv[1]), sys.argv[2]
 _checkpoint.LEAST = _checkpoint.REST = 0
+_conjugate_gradients.AT_ONCE = 1  # each step is looked at
 step, taken = _conduction_solve.advance, []
 
 def slow(*arguments):
@@ -39,7 +40,16 @@ def counted(monkeypatch):
     monkeypatch.setattr(_conduction_solve, "advance", lambda *a: (taken.append(0), step(*a))[1])
     monkeypatch.setattr(_checkpoint, "LEAST", 0.0)
     monkeypatch.setattr(_checkpoint, "REST", 0)
+    monkeypatch.setattr(_conjugate_gradients, "AT_ONCE", 1)  # each step is looked at
     return taken
+
+
+def test_steps_at_once_are_steps_one_by_one(monkeypatch):
+    at_once = lx.solve.conductivity(ROCK, tolerance=1e-6)
+    monkeypatch.setattr(_conjugate_gradients, "AT_ONCE", 3 * ROCK.size)
+    few = lx.solve.conductivity(ROCK, tolerance=1e-6)
+    assert at_once.iterations == few.iterations > 3
+    assert at_once.value == few.value
 
 
 def test_a_killed_solve_goes_on(tmp_path, counted):

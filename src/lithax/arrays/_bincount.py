@@ -99,9 +99,23 @@ def lookup(table: Array, index: Array) -> Array:
         xp = namespace(table, index)
         return xp.asarray(table).at[index].get(mode="promise_in_bounds")
     if isinstance(table, np.ndarray):
-        return table.take(index)
+        return _lookup_numpy(table, index)
     xp = namespace(table)
     return xp.reshape(xp.take(table, xp.reshape(xp.astype(index, xp.int64), (-1,))), index.shape)
+
+
+def _lookup_numpy(table: np.ndarray, index: np.ndarray) -> np.ndarray:
+    if table.dtype == np.bool_:
+        (chosen,) = np.nonzero(table)
+        if len(chosen) == 1:  # to compare takes a quarter of the time
+            return index == chosen[0]
+    if index.dtype == np.intp or index.size <= _PIECE:
+        return table.take(index)
+    found, index = np.empty(index.shape, table.dtype), index.reshape(-1)
+    flat = found.reshape(-1)
+    for start in range(0, index.size, _PIECE):
+        flat[start : start + _PIECE] = table.take(index[start : start + _PIECE])
+    return found
 
 
 def pick(rows: Array, which: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.arrays._bincount import lookup
 from lithax.arrays._near_sources import TILE, run_tiles
 
 CONNECTIVITIES = {1: 6, 2: 18, 3: 26, 6: 6, 18: 18, 26: 26}
@@ -82,7 +83,7 @@ def label_block(
     first = first_voxels(labels, count)
     number = np.zeros(count + 1, dtype)
     number[1 + np.argsort(first)] = np.arange(1, count + 1)
-    return number[labels], count
+    return lookup(number, labels), count
 
 
 def _narrowed(labels: np.ndarray, dtype: np.dtype, threads: int) -> tuple[np.ndarray, bool]:
@@ -268,7 +269,7 @@ def joins_ends(
     groups, wraps = joined_around(count, *wrapped_pairs(labels, connectivity, around))
     first, last = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
     first[np.take(labels, 0, axis)] = last[np.take(labels, -1, axis)] = True
-    return joining(groups, wraps[:, axis], first, last, ends)[0][labels]
+    return lookup(joining(groups, wraps[:, axis], first, last, ends)[0], labels)
 
 
 def joined_around(count: int, pairs: np.ndarray, winding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

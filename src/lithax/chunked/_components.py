@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lithax.arrays import label_block, merge_labels
+from lithax.arrays import bincount, label_block, merge_labels
 from lithax.chunked._block_layout import Layout
 from lithax.chunked._faces import FaceExchange, Offset, toward
 from lithax.chunked._passes import FoldPass, PassBlock
@@ -169,7 +169,7 @@ def components_pass(
             reached[np.unique(labels[_at_border(block)])] |= EDGE
         goes_on[0] = False
         number = np.where(goes_on, np.cumsum(goes_on), 0).astype(np.uint32)
-        numbers = np.bincount(labels.ravel(), minlength=count + 1)
+        numbers = bincount(labels, count + 1)
         ends = ~goes_on
         ends[0] = False
         return _BlockLabels(

@@ -26,7 +26,7 @@ from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, fluid_of, plan_run
 from lithax.solve._conduction_solve import Tolerances
 from lithax.solve._conductivity import Conductivity
-from lithax.solve._conjugate_gradients import loop
+from lithax.solve._conjugate_gradients import loop, until
 from lithax.solve._derivative_over_devices import (
     PAIRS,
     refuse_further_derivatives,
@@ -249,7 +249,8 @@ class _Solve:
 
             def take(state: Any, row: Any = row) -> Any:
                 voxels.world.check()
-                return parts_of.advance(parts, hierarchy, row, self.tolerances, state)
+                last = until(state, math.prod(parts.layout.shape), self.most)
+                return parts_of.advance(parts, hierarchy, row, self.tolerances, state, last)
 
             state = loop(take, state, self.most, look)
             stats, power = jax.device_get(parts_of.stats_of(parts, hierarchy, row, state))

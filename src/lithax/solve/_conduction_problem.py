@@ -95,9 +95,11 @@ class Drive(eqx.Module):
 
     steps: jax.Array
 
-    def differences(self, layout: Layout, u: jax.Array, axis: int) -> jax.Array:
-        """Return step + Δu on all faces along an axis, each once, of padded, filled `u`."""
-        v = _only(layout, u, axis)
+    def differences(self, layout: Layout, u: jax.Array | None, axis: int) -> jax.Array:
+        """Return step + Δu on all faces along an axis, each once, of padded, filled `u`; None is
+        zero.
+        """
+        v = _only(layout, jnp.zeros(layout.padded, self.steps.dtype) if u is None else u, axis)
         low, high = (
             tuple(w if a == axis else slice(None) for a in range(3)) for w in (slice(None, -1), slice(1, None))
         )
@@ -163,14 +165,16 @@ def flat_right_hand_side(layout: AbstractLayout, faces: Faces, drive: Drive) -> 
     return (drive.steps[0] * (rows(faces[0], 0, 1) * ends[1:] - rows(faces[0], 0, 0) * ends[:-1])).reshape(-1)
 
 
-def mixed_energy(layout: Layout, faces: Faces, drive: Drive, u: jax.Array, other: Drive, v: jax.Array) -> jax.Array:
-    """Return Σ c (step + Δu)(step' + Δv)."""
-    u, v = layout.filled(u), layout.filled(v)
+def mixed_energy(
+    layout: Layout, faces: Faces, drive: Drive, u: jax.Array | None, other: Drive, v: jax.Array | None
+) -> jax.Array:
+    """Return Σ c (step + Δu)(step' + Δv); None for zero, which is then not written down."""
+    u, v = (None if w is None else layout.filled(w) for w in (u, v))
     if _in_rows(layout):
         return summed_apart(layout.total, lambda *arrays: _power_in_rows(layout, drive, other, *arrays), *faces, u, v)
 
     def power(axis: int) -> jax.Array:
-        def along(c: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
+        def along(c: jax.Array, u: jax.Array | None, v: jax.Array | None) -> jax.Array:
             drops = drive.differences(layout, u, axis) * other.differences(layout, v, axis)
             return face_values(layout, c, axis) * drops
 
@@ -204,16 +208,20 @@ def _end_steps(layout: AbstractLayout, dtype: Any) -> jax.Array:
 
 
 def _power_in_rows(
-    layout: Layout, drive: Drive, other: Drive, x: jax.Array, y: jax.Array, z: jax.Array, u: jax.Array, v: jax.Array
+    layout: Layout, drive: Drive, other: Drive, x: Any, y: Any, z: Any, u: jax.Array | None, v: jax.Array | None
 ) -> jax.Array:
     """Return c (step + Δu)(step' + Δv), summed over the three lower faces of every cell."""
     more = int(layout.held[0])  # the upper end face is the lower one of the layer above
-    rows, ends = _rows(layout, more), _end_steps(layout, u.dtype)[: layout.shape[0] + more]
+    rows, ends = _rows(layout, more), _end_steps(layout, drive.steps.dtype)[: layout.shape[0] + more]
+
+    def change(u: jax.Array | None, axis: int) -> Any:
+        return 0 if u is None else rows(u, 0, 0) - rows(u, axis, -1)
+
     total = None
     for axis, c in enumerate((x, y, z)):
         share = ends if axis == 0 else 1
-        drop = drive.steps[axis] * share + (rows(u, 0, 0) - rows(u, axis, -1))
-        again = other.steps[axis] * share + (rows(v, 0, 0) - rows(v, axis, -1))
+        drop = drive.steps[axis] * share + change(u, axis)
+        again = other.steps[axis] * share + change(v, axis)
         power = rows(c, 0, 0) * (drop * again)
         total = power if total is None else total + power
     assert total is not None

@@ -32,7 +32,7 @@ from lithax.solve._conduction_problem import (
     symmetric,
     typical_spread,
 )
-from lithax.solve._conjugate_gradients import State, loop, start, step
+from lithax.solve._conjugate_gradients import State, loop, start, step, until
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import Layout
 from lithax.solve._multigrid import Multigrid, multigrid
@@ -121,9 +121,8 @@ def begin(cycle: Multigrid, drive: Drive, guess: jax.Array | None, settings: Set
     """Return the state before the first step."""
     layout, operator = settings.layout, cycle.levels[0]
     b = layout.pad(right_hand_side(layout, operator.faces, drive))
-    u = jnp.zeros_like(b) if guess is None else layout.filled(layout.pad(guess.astype(b.dtype)))
-    power = mixed_energy(layout, operator.faces, drive, u, drive, u)
-    return start(operator, b, None if guess is None else u, power)
+    u = None if guess is None else layout.filled(layout.pad(guess.astype(b.dtype)))
+    return start(operator, b, u, mixed_energy(layout, operator.faces, drive, u, drive, u))
 
 
 def _step(cycle: Multigrid, drive: Drive, tolerances: Tolerances, state: State, settings: Settings) -> State:
@@ -132,8 +131,12 @@ def _step(cycle: Multigrid, drive: Drive, tolerances: Tolerances, state: State, 
     return step(operator, cycle, state, tolerances.value, balance, tolerances.balance)
 
 
-advance = partial(jax.jit, static_argnums=4, donate_argnums=3)(_step)
-"""One step, compiled; the state handed in is used up."""
+@partial(jax.jit, static_argnums=4, donate_argnums=3)
+def advance(
+    cycle: Multigrid, drive: Drive, tolerances: Tolerances, state: State, settings: Settings, last: Any
+) -> State:
+    """Take steps until the solve is done or `last` were taken; the state handed in is used up."""
+    return loop(lambda s: _step(cycle, drive, tolerances, s, settings), state, last)
 
 
 @partial(jax.jit, static_argnums=3)
@@ -142,7 +145,7 @@ def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings) -
     layout, faces = settings.layout, cycle.levels[0].faces
     power = mixed_energy(layout, faces, drive, state.u, drive, state.u)
     none = Drive(jnp.zeros_like(drive.steps))
-    current = mixed_energy(layout, faces, drive, state.u, drive, jnp.zeros_like(state.u))
+    current = mixed_energy(layout, faces, drive, state.u, drive, None)
     own = mixed_energy(layout, faces, none, state.u, none, state.u)
     return ended(state, power, current, own, imbalance(settings, faces, drive, state.u, state.r)), power
 
@@ -180,11 +183,15 @@ def solve_on_host(
     settings: Settings,
     watch: Any,
 ) -> tuple[jax.Array, Stats, jax.Array]:
-    """Run the host's loop; `watch` sees the state after each step. Returns u, how the solve ended
+    """Run the host's loop; `watch` looks at the state now and then. Returns u, how the solve ended
     and the power.
     """
-    state = watch.restored(state)
-    state = loop(lambda s: advance(cycle, drive, tolerances, s, settings), state, int(tolerances.most), watch)
+    most, cells = int(tolerances.most), math.prod(settings.layout.shape)
+
+    def take(state: State) -> State:
+        return advance(cycle, drive, tolerances, state, settings, until(state, cells, most))
+
+    state = loop(take, watch.restored(state), most, watch)
     return state.u, *stats_of(cycle, drive, state, settings)
 
 

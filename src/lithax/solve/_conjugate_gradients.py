@@ -15,6 +15,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
@@ -49,6 +50,9 @@ class State(eqx.Module):
 
 
 Balance = Callable[[jax.Array, jax.Array], jax.Array]
+
+AT_ONCE = 3e8
+"""How many cells, times steps, the host lets pass before it looks again: some seconds."""
 
 
 def start(operator: FaceOperator, b: jax.Array, u: jax.Array | None, energy: jax.Array) -> State:
@@ -131,6 +135,15 @@ def advanced(state: State, product: jax.Array, beta: jax.Array, curvature: jax.A
     )  # fmt: skip
 
 
+def until(state: State, cells: int, most: int) -> np.ndarray:
+    """Return the number of steps after which the host looks at a solve again.
+
+    A compiled program that takes several asks the system for its temporary memory once, not with
+    every step: each page of it is cleared first, which takes a third of the time of a step.
+    """
+    return np.asarray(min(most, int(state.count) + max(1, int(AT_ONCE // cells))), np.int32)
+
+
 def loop(take: Callable[[State], State], state: State, most: Any, watch: Any = None) -> State:
     """Repeat a step until it is done or `most` were taken: on the host, or as a loop of the
     compiled function.
@@ -138,13 +151,13 @@ def loop(take: Callable[[State], State], state: State, most: Any, watch: Any = N
     Parameters
     ----------
     take
-        One step.
+        One step; on the host several, if they are one program (`until`).
     state
         Where to begin.
     most
         How many steps at most.
     watch
-        A function of the state, called on the host after each step: a progress bar, a checkpoint;
+        A function of the state, called on the host after each `take`: a progress bar, a checkpoint;
         its `interrupted` gets what Ctrl-C left. None compiles the loop.
     """
     if watch is None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lithax.arrays import joined_around, joining, label_block, wrapped_pairs
+from lithax.arrays import bincount, joined_around, joining, label_block, lookup, wrapped_pairs
 from lithax.solve._mac_walls import Boundary
 
 
@@ -55,10 +55,10 @@ def find_clusters(
         carries |= joins
         touches |= reaches
     sample = labels[reservoir : len(labels) - reservoir]
-    sizes = np.bincount(sample.reshape(-1), minlength=count + 1)
+    sizes = bincount(sample, count + 1)
     lost = ~carries
     lost[0] = False
-    return carries[labels], Clusters(
+    return lookup(carries, labels), Clusters(
         int(sizes[1:][carries[1:]].sum()),
         int(sizes[touches].sum()),
         len(np.unique(groups[lost])),

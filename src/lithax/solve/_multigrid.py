@@ -89,9 +89,10 @@ class Multigrid(eqx.Module):
         if level == len(self.levels) - 1:
             layout = operator.layout
             return layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape))
-        z = smoothed_from_zero(operator, r, self.weights[level])
+        # Exchanged before it is read twice: what `asked` returned would be a copy.
+        z = operator.layout.exchanged(smoothed_from_zero(operator, r, self.weights[level]))
         step, coarse = self.steps[level], self.levels[level + 1]
-        e = self._below(asked(residual, operator, z, r), level)
+        e = self._below(stage(residual, operator, z, r), level)
         z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
         return smoothed(operator, z, r, self.weights[level])
 
@@ -103,8 +104,9 @@ class Multigrid(eqx.Module):
         return self._cycle(target, level + 1) if last else self._visited(target, level + 1)
 
     def _visited(self, r: jax.Array, level: int) -> jax.Array:
-        def visit(_: Any, e: jax.Array) -> jax.Array:
-            return e + self._cycle(asked(residual, self.levels[level], e, r), level)
+        def visit(k: Any, e: jax.Array) -> jax.Array:
+            left = lax.cond(k > 0, lambda e: asked(residual, self.levels[level], e, r), lambda e: r, e)
+            return e + self._cycle(left, level)
 
         return lax.fori_loop(0, self.visits[level], visit, jnp.zeros_like(r))
 

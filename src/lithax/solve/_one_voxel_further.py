@@ -134,6 +134,13 @@ Axis = bool | PartedAxis
 Axes = tuple[Axis, Axis, Axis]
 
 
+def whole_axis(wrap: Axes) -> int | None:
+    """Return an axis of which every device holds the whole, of those whose planes are rows in
+    memory; None if both are divided.
+    """
+    return next((a for a, w in enumerate(wrap[:2]) if not isinstance(w, PartedAxis) or w.count == 1), None)
+
+
 def shifted(values: Array, axis: int, step: int, wrap: Axis) -> Array:
     """Return the value one voxel further along an axis; 0 beyond the faces, unless it wraps
     around.

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from lithax.arrays import HALF_OFFSETS, joined_around, label_block, touching_pairs
+from lithax.arrays import HALF_OFFSETS, bincount, joined_around, label_block, lookup, touching_pairs
 from lithax.grid import Index
 from lithax.runtime import AbstractWorld
 from lithax.solve._percolation import joining_ends
@@ -80,7 +80,7 @@ def percolation_of_parts(
     if counts.percolating == 0 and counts.total and look_at_corners and ends == "potential" and axis is not None:
         nowhere = (False, False, False)
         corners = bool(_labelled(pieces, sample, shape, world, 26)[1].joining(axis, ends, nowhere)[0].any())
-    keep = {start: counts.joins[start][number][labels] for start, (labels, number) in known.items()}
+    keep = {start: lookup(counts.joins[start][number], labels) for start, (labels, number) in known.items()}
     return PartPercolation(keep, counts.total, counts.accessible, counts.percolating, counts.removed, corners)
 
 
@@ -129,7 +129,7 @@ def label_piece(
     outer = np.unique(np.concatenate([[0], *(v.reshape(-1) for v in on_faces.values())]))
     number = np.zeros(count + 1, np.int64)
     number[outer] = np.arange(len(outer))
-    sizes = np.bincount(labels[sample].reshape(-1), minlength=count + 1)
+    sizes = bincount(labels[sample], count + 1)
     told = PieceFaces(
         start,
         (int(conducting.shape[0]), int(conducting.shape[1]), int(conducting.shape[2])),

@@ -24,7 +24,7 @@ from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._conduction_problem import harmonic_mean, lost_power, spread, symmetric, typical_spread
 from lithax.solve._conduction_solve import Spread, Stats, Tolerances, ended
-from lithax.solve._conjugate_gradients import State, start, step
+from lithax.solve._conjugate_gradients import State, loop, start, step
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout, between_zeros, summed_apart
 from lithax.solve._multigrid import Multigrid, pseudo_inverse, smoothing, visits_of
@@ -117,10 +117,12 @@ def _face_weights(parts: Parts, fields: tuple[jax.Array, ...]) -> tuple[jax.Arra
     return x, y, z
 
 
-def _drop(layout: PartLayout, steps: jax.Array, u: jax.Array, axis: int, above: int = 0) -> jax.Array:
-    """Return step + Δu in rows, on the lower faces or the upper ones (`above` = 1); `u`: filled."""
-    change = _rows(layout, u, axis, above) - _rows(layout, u, axis, above - 1)
-    return change + _ramp(layout, steps, axis, above, u.dtype)
+def _drop(layout: PartLayout, steps: jax.Array, u: jax.Array | None, axis: int, above: int = 0) -> jax.Array:
+    """Return step + Δu in rows, on the lower faces or the upper ones (`above` = 1); `u`: filled, or
+    None for zero.
+    """
+    change = 0 if u is None else _rows(layout, u, axis, above) - _rows(layout, u, axis, above - 1)
+    return change + _ramp(layout, steps, axis, above, steps.dtype)
 
 
 def _ramp(layout: PartLayout, steps: jax.Array, axis: int, above: int, dtype: Any) -> jax.Array:
@@ -138,11 +140,15 @@ def _right_hand_side(layout: PartLayout, faces: Any, steps: jax.Array) -> jax.Ar
     return layout.widened(b)
 
 
-def _energy(layout: PartLayout, faces: Any, one: Any, u: jax.Array, other: Any, v: jax.Array) -> jax.Array:
-    """Return Σ c (step + Δu)(step' + Δv) over all faces of the grid; `u` and `v`: filled."""
+def _energy(
+    layout: PartLayout, faces: Any, one: Any, u: jax.Array | None, other: Any, v: jax.Array | None
+) -> jax.Array:
+    """Return Σ c (step + Δu)(step' + Δv) over all faces of the grid; `u` and `v`: filled, or None
+    for zero.
+    """
 
-    def power(x: jax.Array, y: jax.Array, z: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
-        total = jnp.zeros((), u.dtype)
+    def power(x: jax.Array, y: jax.Array, z: jax.Array, u: jax.Array | None, v: jax.Array | None) -> jax.Array:
+        total = jnp.zeros((), one.dtype)
         for axis, c in enumerate((x, y, z)):
             drops = _drop(layout, one, u, axis) * _drop(layout, other, v, axis)
             total = total + layout.once(_rows(layout, c, axis, 0) * drops)
@@ -245,8 +251,8 @@ def begin(parts: Parts, levels: Levels, steps: jax.Array, guess: jax.Array | Non
     def make(levels: Any, steps: jax.Array, *guess: jax.Array) -> State:
         layout, operator = parts.layout, _multigrid(parts, levels).levels[0]
         b = _right_hand_side(layout, operator.faces, steps)
-        u = layout.filled(layout.pad(guess[0].astype(b.dtype))) if guess else jnp.zeros_like(b)
-        return start(operator, b, u if guess else None, _energy(layout, operator.faces, steps, u, steps, u))
+        u = layout.filled(layout.pad(guess[0].astype(b.dtype))) if guess else None
+        return start(operator, b, u, _energy(layout, operator.faces, steps, u, steps, u))
 
     given = () if guess is None else (guess,)
     into = (_level_specs(parts), PartitionSpec(), *(parts.own for _ in given))
@@ -254,17 +260,19 @@ def begin(parts: Parts, levels: Levels, steps: jax.Array, guess: jax.Array | Non
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=4)
-def advance(parts: Parts, levels: Levels, steps: jax.Array, tolerances: Tolerances, state: State) -> State:
-    """Take one step; the state handed in is used up."""
+def advance(parts: Parts, levels: Levels, steps: jax.Array, tolerances: Tolerances, state: State, last: Any) -> State:
+    """Take steps until the solve is done or `last` were taken; the state handed in is used up."""
 
-    def take(levels: Any, steps: jax.Array, tolerances: Tolerances, state: State) -> State:
+    def take(levels: Any, steps: jax.Array, tolerances: Tolerances, state: State, last: jax.Array) -> State:
         cycle = _multigrid(parts, levels)
         operator = cycle.levels[0]
         balance = partial(_imbalance, parts, operator.faces, steps, of=typical_spread)
-        return step(operator, cycle, state, tolerances.value, balance, tolerances.balance)
+        one = partial(step, operator, cycle, tolerance=tolerances.value, balance=balance, allowed=tolerances.balance)
+        return loop(one, state, last)
 
-    into = (_level_specs(parts), PartitionSpec(), PartitionSpec(), _state_specs(parts))
-    return parts.run(take, into, levels, steps, tolerances, state, out=_state_specs(parts))
+    same = PartitionSpec()
+    into = (_level_specs(parts), same, same, _state_specs(parts), same)
+    return parts.run(take, into, levels, steps, tolerances, state, last, out=_state_specs(parts))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -274,7 +282,7 @@ def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State) -> tu
     def make(faces: Any, steps: jax.Array, state: State) -> tuple[Stats, jax.Array]:
         layout, u = parts.layout, state.u
         power = _energy(layout, faces, steps, u, steps, u)
-        current = _energy(layout, faces, steps, u, steps, jnp.zeros_like(u))
+        current = _energy(layout, faces, steps, u, steps, None)
         own = _energy(layout, faces, jnp.zeros_like(steps), u, jnp.zeros_like(steps), u)
         return ended(state, power, current, own, _imbalance(parts, faces, steps, u, state.r)), power
 

@@ -30,7 +30,7 @@ import jax
 from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced, settled, stage
-from lithax.solve._field_arithmetic import along, dot, dot_one, subtract
+from lithax.solve._field_arithmetic import along, dot, dot_one, subtract, summed_in_planes
 from lithax.solve._flow_cycle import (
     FlowCycle,
     PressureLevel,
@@ -42,7 +42,7 @@ from lithax.solve._flow_cycle import (
 )
 from lithax.solve._flow_pressure import cycles_for, pressure_of
 from lithax.solve._mac import Fields, MacOperator
-from lithax.solve._one_voxel_further import PartedAxis
+from lithax.solve._one_voxel_further import PartedAxis, whole_axis
 from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
@@ -94,6 +94,14 @@ class Preconditioner(eqx.Module):
         """
         x, y, z = zip(self.schur.given, self.operator.weights, strict=True)
         return x, y, z, None
+
+    def product(self, a: Array, b: Array, component: int) -> Array:
+        """Return the inner product of one of the four fields of two residuals in that norm."""
+        return _weighted_part(a, b, self.weights[component], whole_axis(self.operator.wrap))
+
+    def size(self, a: Fields) -> Array:
+        """Return the norm of a residual."""
+        return jnp.sqrt(sum(self.product(v, v, c) for c, v in enumerate(a)))
 
     def relaxed(self, r: Array, component: int, spares: Spares | None = None) -> Array:
         """P_A r for one component."""
@@ -254,7 +262,7 @@ def step(
     spares
         Arrays to be written over.
     """
-    operator, weights = precondition.operator, precondition.weights
+    operator = precondition.operator
     z, directions, sizes = precondition(state.r, spares), state.directions, state.sizes
     if directions:
         shares = _shares(_products(precondition, z, directions, spares), sizes)
@@ -265,9 +273,7 @@ def step(
     r = tuple(fence(rest(state.x, c, spare_of(spares, z[c]))) for c in range(4))
     q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]))) for c in range(4))
     # One field after the other: the compiler writes down what it weighs, and memory is short here.
-    squares, products = (
-        [settled(_weighted_part(a, b, w)) for a, b, w in zip(fields, q, weights, strict=True)] for fields in (q, r)
-    )
+    squares, products = ([settled(precondition.product(fields[c], q[c], c)) for c in range(4)] for fields in (q, r))
     size, length, backwards = (settled(v) for v in _step_length(squares, products))
     x = tuple(along(a, [length], [b]) for a, b in zip(state.x, z, strict=True))
     r = tuple(along(a, [backwards], [b]) for a, b in zip(r, q, strict=True))
@@ -310,13 +316,13 @@ def _products(
     precondition: Preconditioner, z: Fields, directions: tuple[Fields, ...], spares: Spares | None
 ) -> list[list[Any]]:
     """Return K z · K d for each direction, part by part, with two fields in memory at a time."""
-    operator, weights = precondition.operator, precondition.weights
+    operator = precondition.operator
     found: list[list[Any]] = [[] for _ in directions]
     for part in range(4):
         mine = fence(operator.part(z, part, spare_of(spares, z[part])))
         for i, d in enumerate(directions):
             image = fence(operator.part(d, part, spare_of(spares, z[part])))
-            found[i].append(settled(_weighted_part(image, mine, weights[part])))
+            found[i].append(settled(precondition.product(image, mine, part)))
             give(spares, image)
         give(spares, mine)
     return found
@@ -324,12 +330,11 @@ def _products(
 
 def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, settings: Any) -> Fields:
     """Solve K x = b for any right-hand side, as an adjoint has, until its residual is small."""
-    weights = precondition.weights
-    size = jnp.sqrt(_weighted(b, b, weights))
+    size = precondition.size(b)
     limit = jnp.maximum(settings.gradient_tolerance * 1e-2 * size, jnp.finfo(size.dtype).tiny)
 
     def more(state: FlowState) -> Any:
-        return (jnp.sqrt(_weighted(state.r, state.r, weights)) > limit) & (state.iteration < settings.max_iterations)
+        return (precondition.size(state.r) > limit) & (state.iteration < settings.max_iterations)
 
     def rest(x: Fields, component: int, _: Array | None) -> Array:
         return b[component] - operator.part(x, component)
@@ -340,18 +345,12 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
     return jax.lax.while_loop(more, go, first_state(b, settings.stored)).x
 
 
-@jax.jit
-def _weighted_part(a: Array, b: Array, weight: tuple[Array, Any] | None) -> Array:
-    """Inner product in the norm of residuals; one of four fields."""
+@partial(jax.jit, static_argnums=3)
+def _weighted_part(a: Array, b: Array, weight: tuple[Array, Any] | None, axis: int | None) -> Array:
     if weight is None:
         return dot_one(a, b)
     given, square = weight
-    return dot_one(a, widened(given, b.dtype) * b) / square
-
-
-@jax.jit
-def _weighted(a: Fields, b: Fields, weights: Any) -> Array:
-    return sum(_weighted_part(*part) for part in zip(a, b, weights, strict=True))
+    return summed_in_planes(lambda a, b, w: a * (widened(w, b.dtype) * b), axis, a, b, given) / square
 
 
 def relative_change(state: FlowState) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.arrays import lookup
 from lithax.grid import Index
 from lithax.measure import CellSums, RepresentativeVolume
 from lithax.solve._bounds import Bounds, bounds, bounds_of_means
@@ -250,7 +251,7 @@ def written(
                 kept.write(k, plane)
         for begin, voxels, mask in pieces(image, raw):
             labels, number, _ = label_piece((begin, 0, 0), conducting_in(meaning, voxels, mask))
-            takes_part = joins.joins[begin, 0, 0][number][labels]
+            takes_part = lookup(joins.joins[begin, 0, 0][number], labels)
             value = voxels.astype(dtype) / dtype.type(scale) if table is None else meaning.looked_up(voxels, codes)
             kept.write(begin + reservoir, np.where(takes_part, value, dtype.type(0)))
     except BaseException:

@@ -23,7 +23,7 @@ class Watch:
     checkpoint: Checkpoint | None = None
 
     def start(self, run: Any, number: int, arrays: Iterable[Any], settings: tuple[Any, ...]) -> "Look":
-        """Return what sees the state after each step of a solve, which arrays and settings
+        """Return what sees the state of a solve after some steps, which arrays and settings
         identify.
         """
         along = "xyz"[number if run.axis is None else run.axis]
@@ -55,7 +55,7 @@ def watch_of(progress: bool, checkpoint: Any, world: AbstractWorld) -> Watch:
 
 @dataclass(frozen=True)
 class Look:
-    """A function of the state after each step."""
+    """A function of the state after some steps."""
 
     bar: Any
     slot: Slot | None
@@ -71,7 +71,7 @@ class Look:
     def __call__(self, state: State) -> None:
         if self.bar is not None:
             self.bar.set_postfix_str(f"error of the value {float(state.error):.2g}", refresh=False)
-            self.bar.update()
+            self.bar.update(int(state.count) - self.bar.n)
             if bool(state.done):
                 self.bar.close()
         if self.slot is not None:
