@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from lithax.arrays import fence, settled
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid
-from lithax.solve._mac_walls import AbstractLines
+from lithax.solve._mac_walls import ENDLESS, AbstractLines
 from lithax.solve._one_voxel_further import PartedAxis, shifted
 from lithax.typing import Array
 
@@ -32,10 +32,12 @@ class DeviceLines(AbstractLines):
         return fence(_beside(values, step, PartedAxis(self.grid, axis, wrap)))
 
     def runs(self, flags: Array, axis: int) -> Array:
-        place, n, parted = self.places(axis), self.grid.filled[axis], PartedAxis(self.grid, axis, False)
-        before = _running(jnp.where(flags, np.int32(-1), place), parted, up=True)
-        after = _running(jnp.where(flags, np.int32(n), place), parted, up=False)
-        return fence(jnp.where(flags, after - before - 1, np.int32(0)))
+        n, parted = self.grid.filled[axis], PartedAxis(self.grid, axis, False)
+        number = np.dtype(np.int16 if n < ENDLESS else np.int32).type  # holds twice as many
+        place = self.places(axis).astype(number)
+        before = _running(jnp.where(flags, number(-1), place), parted, up=True)
+        after = _running(jnp.where(flags, number(n), place), parted, up=False)
+        return fence(jnp.where(flags, after - before - number(1), number(0)))
 
     def layer(self, values: Array, axis: int, place: int) -> Array:
         parted = PartedAxis(self.grid, axis, False)
@@ -77,7 +79,7 @@ def _running(values: Array, parted: PartedAxis, up: bool) -> Array:
         last = found.shape[axis] - 1 if up else 0
         ends = lax.all_gather(lax.slice_in_dim(found, last, last + 1, axis=axis), parted.name)
         number = jnp.arange(parted.count).reshape(-1, 1, 1, 1)
-        here, limit = lax.axis_index(parted.name), np.iinfo(np.int32)
+        here, limit = lax.axis_index(parted.name), np.iinfo(values.dtype)
         if up:
             return jnp.maximum(found, jnp.max(jnp.where(number < here, ends, limit.min), 0))
         return jnp.minimum(found, jnp.min(jnp.where(number > here, ends, limit.max), 0))

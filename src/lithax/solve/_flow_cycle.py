@@ -15,8 +15,8 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 
-from lithax.arrays import fence, is_traced, settled, stage
-from lithax.solve._face_operator import face_operator
+from lithax.arrays import fence, is_traced, stage
+from lithax.solve._face_operator import FaceOperator, face_operator
 from lithax.solve._flow_levels_over_devices import (
     LevelsOverDevices,
     corrected_over_devices,
@@ -24,7 +24,20 @@ from lithax.solve._flow_levels_over_devices import (
     shapes_of,
 )
 from lithax.solve._mac import present, viscous_at
-from lithax.solve._multigrid import Multigrid, chebyshev_weights, doubled, multigrid, smoothing, summed, visits_of
+from lithax.solve._multigrid import (
+    Multigrid,
+    aggregated_excess,
+    aggregated_faces,
+    chebyshev_weights,
+    coarsening,
+    coarser_levels,
+    doubled,
+    multigrid,
+    pseudo_inverse,
+    smoothing,
+    summed,
+    visits_of,
+)
 from lithax.solve._one_voxel_further import Axes, PartedAxis, neighbours, shifted, stencil
 from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
@@ -208,26 +221,46 @@ def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
         x, y, z = (bool(axis) for axis in level.wrap)
         shapes, steps = shapes_of(first.grid, strengths)
         weights = below(smoothing(shapes, steps, _SWEEPS))
-        finest = jax.tree.map(settled, _faces_and_excess(level))
         visits = visits_of(steps, level.visits)[1:]
-        coarse = levels_over_devices(first.grid, (x, y, z), strengths, finest, weights, visits)
+        coarse = levels_over_devices(first.grid, (x, y, z), strengths, _of_finest, level, weights, visits)
         return FlowCycle(coarse, steps[0])
-    built = multigrid(_stored(level), strengths=strengths, sweeps=_SWEEPS, visits=level.visits)
-    if not built.steps:
-        return FlowCycle(built, None)
-    coarse = Multigrid(built.levels[1:], built.inverse, built.steps[1:], below(built.weights), built.visits[1:])
-    return FlowCycle(coarse, built.steps[0])
+    shapes, steps = coarsening(level.active.shape, strengths)
+    if not steps:
+        return FlowCycle(multigrid(_stored(level), strengths=strengths), None)
+    first = _next_to_finest(jax.lax.stop_gradient(level), steps[0])
+    levels = (first, *coarser_levels(first, shapes[1:], steps[1:]))
+    weights, visits = below(smoothing(shapes, steps, _SWEEPS)), visits_of(steps, level.visits)[1:]
+    return FlowCycle(Multigrid(levels, pseudo_inverse(levels[-1]), steps[1:], weights, visits), steps[0])
 
 
 @jax.jit
 def _stored(level: Level) -> Any:
-    """Return the finest level as a `FaceOperator`, of which the next one is made."""
+    """Return the finest level as a `FaceOperator`."""
     faces, excess = _faces_and_excess(level)
     wrap: Any = level.wrap
     return face_operator(*faces, periodic=wrap, excess=excess)
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="step")
+def _next_to_finest(level: Level, step: tuple[bool, bool, bool]) -> FaceOperator:
+    """Return the operator of the aggregates; of the weights of the finest level, those along one
+    axis are there at a time.
+    """
+    faces = []
+    for axis in range(3):
+        lower = stage(lambda level, axis=axis: _of_finest(level, axis), level)
+        faces.append(stage(partial(aggregated_faces, axis=axis, step=step), lower))
+    excess = stage(lambda level: _of_finest(level, None), level)
+    excess = stage(partial(aggregated_excess, step=step), excess)
+    wrap: Any = level.wrap
+    return face_operator(*faces, periodic=wrap, excess=excess)
+
+
+def _of_finest(level: Level, axis: int | None) -> Array:
+    """Return the weights of the lower faces along an axis, or the excess (None)."""
+    return _faces_and_excess(level)[1] if axis is None else level.faces()[0][axis]
+
+
 def _faces_and_excess(level: Level) -> tuple[Any, Array]:
     faces, diagonal = level.faces()
     joined = sum(c + shifted(c, axis, 1, level.wrap[axis]) for axis, c in enumerate(faces))

@@ -4,6 +4,7 @@ The stencils of the finest level are those of one device (`shifted` asks next do
 the coarser levels and the correction run on every device's part, on the levels of `_part_levels`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,20 @@ import jax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
-from lithax.arrays import fence, settled
+from lithax.arrays import fence, settled, stage
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout
 from lithax.solve._multigrid import Multigrid, doubled, pseudo_inverse, summed
 from lithax.solve._part_layout import PartLayout
-from lithax.solve._part_levels import coarser_part, part_layouts, plan_levels
+from lithax.solve._part_levels import (
+    aggregated_part_excess,
+    aggregated_part_faces,
+    coarser_part,
+    of_aggregates,
+    part_layouts,
+    plan_levels,
+)
 from lithax.typing import Array
 
 
@@ -62,6 +70,12 @@ class LevelsOverDevices(eqx.Module):
     visits: tuple[int, ...] = eqx.field(static=True)
 
 
+Finest = Callable[[Any, int | None], Array]
+"""Returns of the arrays of the finest level the weights of the lower faces of its cells along an
+axis, or what exceeds their sum on the diagonal (None).
+"""
+
+
 def shapes_of(grid: ShardedGrid, strengths: tuple[float, ...]) -> Any:
     """Return the shapes of all levels and along which axes each is halved."""
     x, y, z = strengths
@@ -72,7 +86,8 @@ def levels_over_devices(
     grid: ShardedGrid,
     periodic: tuple[bool, bool, bool],
     strengths: tuple[float, ...],
-    finest: tuple[Any, Array],
+    finest: Finest,
+    arrays: Any,
     weights: tuple[tuple[float, ...], ...],
     visits: tuple[int, ...],
 ) -> LevelsOverDevices:
@@ -84,8 +99,8 @@ def levels_over_devices(
         With parts that are the multiple `plan_levels` asks for.
     periodic, strengths
         Along x, y and z; the strengths as for `multigrid`.
-    finest
-        Weights of the lower faces of the voxels along the three axes, and the excess.
+    finest, arrays
+        What is known of the finest level, and what of.
     weights
         Of the smoother on the levels below the finest.
     visits
@@ -94,20 +109,30 @@ def levels_over_devices(
     x, y, z = strengths
     levels = plan_levels(grid.shape, (x, y, z))
     plan = _Plan(grid, part_layouts(grid, levels, periodic), levels[1])
-    return LevelsOverDevices(jax.tree.map(settled, _built(plan, *finest)), plan, weights, visits)
+    return LevelsOverDevices(jax.tree.map(settled, _built(plan, finest, arrays)), plan, weights, visits)
 
 
-@partial(jax.jit, static_argnums=0)
-def _built(plan: _Plan, faces: Any, excess: Array) -> Any:
+@partial(jax.jit, static_argnums=(0, 1))
+def _built(plan: _Plan, finest: Finest, arrays: Any) -> Any:
+    fine, (step, *steps) = plan.finest, plan.steps
+
     def make(x: Array, y: Array, z: Array, excess: Array) -> Any:
-        layout = plan.finest
-        a, b, c = (layout.filled(layout.pad(w)) for w in (x, y, z))
-        operators = [FaceOperator(layout, (a, b, c), layout.pad(excess))]
-        for coarse, halved in zip(plan.layouts[1:], plan.steps, strict=True):
+        operators = [of_aggregates(fine, plan.layouts[1], (x, y, z), excess)]
+        for coarse, halved in zip(plan.layouts[2:], steps, strict=True):
             operators.append(coarser_part(operators[-1], coarse, halved))
-        return tuple((*o.faces, o.excess) for o in operators[1:]), pseudo_inverse(operators[-1])
+        return tuple((*o.faces, o.excess) for o in operators), pseudo_inverse(operators[-1])
 
-    return plan.run(make, (plan.own,) * 4, plan.of_levels, *faces, excess)
+    # Of the finest level one array is there at a time.
+    lowers = [
+        plan.run(
+            partial(aggregated_part_faces, fine, axis=axis, step=step), plan.own, plan.own,
+            stage(lambda arrays, axis=axis: finest(arrays, axis), arrays),
+        )
+        for axis in range(3)
+    ]  # fmt: skip
+    excess = stage(lambda arrays: finest(arrays, None), arrays)
+    excess = plan.run(partial(aggregated_part_excess, fine, step=step), plan.own, plan.own, excess)
+    return plan.run(make, (plan.own,) * 4, plan.of_levels, *lowers, excess)
 
 
 @partial(jax.jit, donate_argnames="z")

@@ -105,7 +105,7 @@ class HostLines(AbstractLines):
         # Layer by layer, each in the processor's cache; the last axis lies closest in memory.
         order = (axis, *(a for a in range(flags.ndim) if a != axis)) if axis == flags.ndim - 1 else range(flags.ndim)
         flags = np.ascontiguousarray(np.transpose(flags, order))
-        found = np.empty(flags.shape, np.int16 if self.shape[axis] < _ENDLESS else np.int32)  # holds twice as many
+        found = np.empty(flags.shape, np.int16 if self.shape[axis] < ENDLESS else np.int32)  # holds twice as many
         across = order.index(axis)
         rows, lengths = np.moveaxis(flags, across, 0), np.moveaxis(found, across, 0)
         run = np.zeros(rows.shape[1:], found.dtype)
@@ -249,8 +249,9 @@ def beyond_ends(
         length = xp.where(first ^ last, lead + tail, length)
     else:
         length = xp.where(first | last, 2 * length, length)
-    length = xp.where(first & last, length.dtype.type(_ENDLESS), length)
+    length = xp.where(first & last, length.dtype.type(ENDLESS), length)
     return xp.where(active, length, length.dtype.type(0))
 
 
-_ENDLESS = 4096  # no wall at all is seen from such a row
+ENDLESS = 4096
+"""Voxels of a row from which no wall at all is seen."""

@@ -155,7 +155,7 @@ def multigrid(
         At how many cells the problem is solved at once.
     """
     shapes, steps = coarsening(operator.layout.shape, strengths, few_cells)
-    levels = _coarser_levels(lax.stop_gradient(operator), shapes, steps)
+    levels = coarser_levels(lax.stop_gradient(operator), shapes, steps)
     inverse = pseudo_inverse(lax.stop_gradient((operator, *levels)[-1]))
     return Multigrid((operator, *levels), inverse, steps, smoothing(shapes, steps, sweeps), visits_of(steps, visits))
 
@@ -184,7 +184,8 @@ def smoothing(
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _coarser_levels(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[FaceOperator, ...]:
+def coarser_levels(operator: FaceOperator, shapes: Any, steps: Any) -> tuple[FaceOperator, ...]:
+    """Return all levels below an operator; `shapes` begins with that of its cells."""
     levels = [operator]
     for shape, step in zip(shapes[1:], steps, strict=True):
         layout = replace(operator.layout, shape=shape)
@@ -251,32 +252,37 @@ def coarsened(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, 
     fine = operator.layout
 
     def along(axis: int) -> jax.Array:
-        others = tuple(halved and other != axis for other, halved in enumerate(step))
-
         def aggregated(c: jax.Array) -> jax.Array:
-            cells, ends = real(fine.cells(c)), None
+            ends = None
             if fine.held[axis]:
                 above = [slice(g, g + n) for g, n in zip(fine.ghosts, fine.shape, strict=True)]
                 above[axis] = slice(fine.shape[axis] + 1, fine.shape[axis] + 2)
-                ends = real(c[tuple(above)])
-            if step[axis]:
-                # Faces between aggregates are the lower faces of their first cells; those within
-                # vanish.
-                cells = cells[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / OVER
-                ends = None if ends is None else ends / OVER
-            ends = None if ends is None else summed(ends, others)
-            return padded_faces(layout, axis, summed(cells, others), ends)
+                ends = aggregated_faces(real(c[tuple(above)]), axis, step)
+            return padded_faces(layout, axis, aggregated_faces(real(fine.cells(c)), axis, step), ends)
 
         return stage(aggregated, operator.faces[axis])
 
     x, y, z = (along(axis) for axis in range(3))
     excess = None
     if operator.excess is not None:
-        # What leaves through walls is a coupling, too: too stiff like the others once all axes are
-        # halved.
-        everywhere = all(halved for halved, n in zip(step, fine.shape, strict=True) if n > 1)
-        excess = layout.pad(summed(fine.cells(operator.excess), step) / (OVER if everywhere else 1.0))
+        excess = layout.pad(aggregated_excess(fine.cells(operator.excess), step))
     return FaceOperator(layout, (x, y, z), excess)
+
+
+def aggregated_faces(lower: jax.Array, axis: int, step: tuple[bool, bool, bool]) -> jax.Array:
+    """Return the weights of the lower faces of aggregates along an axis, given those of cells."""
+    if step[axis]:
+        # Faces between aggregates are the lower faces of their first cells; those within vanish.
+        lower = lower[tuple(slice(None, None, 2 if a == axis else 1) for a in range(3))] / OVER
+    return summed(lower, tuple(halved and other != axis for other, halved in enumerate(step)))
+
+
+def aggregated_excess(excess: jax.Array, step: tuple[bool, bool, bool]) -> jax.Array:
+    """Return what aggregates lose through walls: a coupling, too, too stiff like the others once
+    all axes are halved.
+    """
+    everywhere = all(halved for halved, n in zip(step, excess.shape, strict=True) if n > 1)
+    return summed(excess, step) / (OVER if everywhere else 1.0)
 
 
 def summed(v: jax.Array, step: Sequence[bool]) -> jax.Array:

@@ -57,12 +57,14 @@ def part_layouts(
     return tuple(layouts)
 
 
-def _aggregate_faces(operator: FaceOperator, axis: int, step: tuple[bool, bool, bool]) -> jax.Array:
-    """Return the weights of the lower faces of a device's aggregates, as `coarsened` does."""
-    fine = operator.layout
-    assert isinstance(fine, PartLayout)
-    c, n, ghost = real(operator.faces[axis]), fine.shape[axis], fine.ghosts[axis]
-    window = [slice(g, g + m) for g, m in zip(fine.ghosts, fine.shape, strict=True)]
+def aggregated_part_faces(
+    fine: PartLayout, faces: jax.Array, axis: int, step: tuple[bool, bool, bool], ghosts: Index = (0, 0, 0)
+) -> jax.Array:
+    """Return the weights of the lower faces of a device's aggregates along an axis, as `coarsened`
+    does; `faces` are those of its cells, and of as many ghost cells around them.
+    """
+    c, n, ghost = real(faces), fine.shape[axis], ghosts[axis]
+    window = [slice(g, g + m) for g, m in zip(ghosts, fine.shape, strict=True)]
     if step[axis]:
         window[axis] = slice(ghost, ghost + n, 2)
         lower = c[tuple(window)]
@@ -86,9 +88,23 @@ def coarser_part(operator: FaceOperator, layout: AbstractLayout, step: tuple[boo
     if not isinstance(fine, PartLayout):
         assert isinstance(layout, Layout)
         return coarsened(operator, layout, step)
+    x, y, z = (aggregated_part_faces(fine, c, axis, step, fine.ghosts) for axis, c in enumerate(operator.faces))
+    excess = None if operator.excess is None else aggregated_part_excess(fine, fine.cells(operator.excess), step)
+    return of_aggregates(fine, layout, (x, y, z), excess)
+
+
+def aggregated_part_excess(fine: PartLayout, excess: jax.Array, step: tuple[bool, bool, bool]) -> jax.Array:
+    """Return what a device's aggregates lose through walls, as `aggregated_excess` does."""
+    everywhere = all(halved for halved, n in zip(step, fine.whole, strict=True) if n > 1)
+    return summed(excess, step) / (OVER if everywhere else 1.0)
+
+
+def of_aggregates(
+    fine: PartLayout, layout: AbstractLayout, lowers: tuple[jax.Array, ...], excess: jax.Array | None
+) -> FaceOperator:
+    """Return the operator on the level below a device's cells, as that level is kept."""
     faces = []
-    for axis in range(3):
-        lower = _aggregate_faces(operator, axis, step)
+    for axis, lower in enumerate(lowers):
         if isinstance(layout, PartLayout):
             faces.append(layout.filled(layout.surrounded(lower)))
             continue
@@ -100,9 +116,6 @@ def coarser_part(operator: FaceOperator, layout: AbstractLayout, step: tuple[boo
             end = lax.slice_in_dim(all_of_them, layout.shape[axis], layout.shape[axis] + 1, axis=axis)
         x, y, z = layout.shape
         faces.append(padded_faces(layout, axis, all_of_them[:x, :y, :z], end))
-    excess = None
-    if operator.excess is not None:
-        everywhere = all(halved for halved, n in zip(step, fine.whole, strict=True) if n > 1)
-        sums = summed(fine.cells(operator.excess), step) / (OVER if everywhere else 1.0)
-        excess = layout.pad(fine.joined(sums, layout))
+    if excess is not None:
+        excess = layout.pad(fine.joined(excess, layout))
     return FaceOperator(layout, (faces[0], faces[1], faces[2]), excess)
