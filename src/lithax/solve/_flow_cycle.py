@@ -7,6 +7,7 @@ enough: what stands here preconditions, and decides no value. Only coarser level
 seventh of that size, are kept.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -19,9 +20,10 @@ from lithax.arrays import fence, is_traced, stage
 from lithax.solve._face_operator import FaceOperator, face_operator
 from lithax.solve._flow_levels_over_devices import (
     LevelsOverDevices,
+    aggregated_over_devices,
     corrected_over_devices,
     levels_over_devices,
-    shapes_of,
+    plan_over_devices,
 )
 from lithax.solve._mac import present, viscous_at
 from lithax.solve._multigrid import (
@@ -199,7 +201,7 @@ class FlowCycle(eqx.Module):
         return z
 
 
-def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
+def flow_cycle(level: Level, strengths: tuple[float, ...], like: Array, spares: Spares | None = None) -> FlowCycle:
     """Build the levels below the finest.
 
     Parameters
@@ -208,63 +210,66 @@ def flow_cycle(level: Level, strengths: tuple[float, ...]) -> FlowCycle:
         The finest one.
     strengths
         As for `multigrid`.
+    like
+        An array of the type and shape of the vectors that the level acts on.
+    spares
+        Arrays to be written over.
     """
     # Conduction smooths longer below its finest level; flow gains no iteration by it, unless cells
     # are stretched.
     short, long = chebyshev_weights(_SWEEPS), chebyshev_weights(4 * _SWEEPS)
 
-    def below(weights: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
-        return tuple(long if len(steps) > 2 * _SWEEPS else short for steps in weights[1:])
+    def below(shapes: Any, steps: Any) -> tuple[tuple[float, ...], ...]:
+        weights = smoothing(shapes, steps, _SWEEPS)[1:]
+        return tuple(long if len(some) > 2 * _SWEEPS else short for some in weights)
 
+    def aggregates(of: Callable[[Array, int | None], Array]) -> tuple[Array, ...]:
+        # Of the finest level one array is there at a time.
+        found = []
+        for axis in (0, 1, 2, None):
+            fine = fence(_of_finest(level, axis, spare_of(spares, like)))
+            found.append(fence(of(fine, axis)))
+            give(spares, fine)
+        return tuple(found)
+
+    level = jax.lax.stop_gradient(level)
     first = level.wrap[0]
     if isinstance(first, PartedAxis):
         x, y, z = (bool(axis) for axis in level.wrap)
-        shapes, steps = shapes_of(first.grid, strengths)
-        weights = below(smoothing(shapes, steps, _SWEEPS))
-        visits = visits_of(steps, level.visits)[1:]
-        coarse = levels_over_devices(first.grid, (x, y, z), strengths, _of_finest, level, weights, visits)
-        return FlowCycle(coarse, steps[0])
-    shapes, steps = coarsening(level.active.shape, strengths)
+        plan = plan_over_devices(first.grid, (x, y, z), strengths)
+        found = aggregates(lambda fine, axis: aggregated_over_devices(fine, plan, axis))
+        visits = visits_of(plan.steps, level.visits)[1:]
+        return FlowCycle(levels_over_devices(plan, found, below(plan.shapes, plan.steps), visits), plan.steps[0])
+    shapes, steps = coarsening(like.shape, strengths)
     if not steps:
-        return FlowCycle(multigrid(_stored(level), strengths=strengths), None)
-    first = _next_to_finest(jax.lax.stop_gradient(level), steps[0])
-    levels = (first, *coarser_levels(first, shapes[1:], steps[1:]))
-    weights, visits = below(smoothing(shapes, steps, _SWEEPS)), visits_of(steps, level.visits)[1:]
-    return FlowCycle(Multigrid(levels, pseudo_inverse(levels[-1]), steps[1:], weights, visits), steps[0])
+        x, y, z, excess = (_of_finest(level, axis, None) for axis in (0, 1, 2, None))
+        return FlowCycle(multigrid(_as_operator(x, y, z, excess, level.wrap), strengths=strengths), None)
+    top = _as_operator(*aggregates(lambda fine, axis: _aggregated(fine, axis, steps[0])), level.wrap)
+    levels = (top, *coarser_levels(top, shapes[1:], steps[1:]))
+    visits = visits_of(steps, level.visits)[1:]
+    return FlowCycle(Multigrid(levels, pseudo_inverse(levels[-1]), steps[1:], below(shapes, steps), visits), steps[0])
 
 
-@jax.jit
-def _stored(level: Level) -> Any:
-    """Return the finest level as a `FaceOperator`."""
-    faces, excess = _faces_and_excess(level)
-    wrap: Any = level.wrap
-    return face_operator(*faces, periodic=wrap, excess=excess)
-
-
-@partial(jax.jit, static_argnames="step")
-def _next_to_finest(level: Level, step: tuple[bool, bool, bool]) -> FaceOperator:
-    """Return the operator of the aggregates; of the weights of the finest level, those along one
-    axis are there at a time.
+@partial(into_spare, static_argnames="axis")
+def _of_finest(level: Level, axis: int | None, spare: Array | None) -> Array:
+    """Return the couplings to the cells below along an axis, or what the diagonal exceeds the sum
+    of all couplings by (None).
     """
-    faces = []
-    for axis in range(3):
-        lower = stage(lambda level, axis=axis: _of_finest(level, axis), level)
-        faces.append(stage(partial(aggregated_faces, axis=axis, step=step), lower))
-    excess = stage(lambda level: _of_finest(level, None), level)
-    excess = stage(partial(aggregated_excess, step=step), excess)
-    wrap: Any = level.wrap
-    return face_operator(*faces, periodic=wrap, excess=excess)
-
-
-def _of_finest(level: Level, axis: int | None) -> Array:
-    """Return the weights of the lower faces along an axis, or the excess (None)."""
-    return _faces_and_excess(level)[1] if axis is None else level.faces()[0][axis]
-
-
-def _faces_and_excess(level: Level) -> tuple[Any, Array]:
     faces, diagonal = level.faces()
+    if axis is not None:
+        return faces[axis]
     joined = sum(c + shifted(c, axis, 1, level.wrap[axis]) for axis, c in enumerate(faces))
-    return faces, jnp.maximum(diagonal - joined, 0)
+    return jnp.maximum(diagonal - joined, 0)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _aggregated(fine: Array, axis: int | None, step: tuple[bool, bool, bool]) -> Array:
+    return aggregated_excess(fine, step) if axis is None else aggregated_faces(fine, axis, step)
+
+
+@partial(jax.jit, static_argnums=4)
+def _as_operator(x: Array, y: Array, z: Array, excess: Array, wrap: Any) -> FaceOperator:
+    return face_operator(x, y, z, periodic=wrap, excess=excess)
 
 
 @partial(jax.jit, static_argnames="wrap")

@@ -4,7 +4,6 @@ The stencils of the finest level are those of one device (`shifted` asks next do
 the coarser levels and the correction run on every device's part, on the levels of `_part_levels`.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,8 @@ import jax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
-from lithax.arrays import fence, settled, stage
+from lithax.arrays import fence, settled
+from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout
@@ -30,11 +30,12 @@ from lithax.solve._part_levels import (
 from lithax.typing import Array
 
 
-class _Plan(eqx.Module):
+class Plan(eqx.Module):
     """What decides the compiled programs; static."""
 
     grid: ShardedGrid = eqx.field(static=True)
     layouts: tuple[AbstractLayout, ...] = eqx.field(static=True)
+    shapes: tuple[Index, ...] = eqx.field(static=True)
     steps: tuple[tuple[bool, bool, bool], ...] = eqx.field(static=True)
 
     @property
@@ -65,33 +66,13 @@ class LevelsOverDevices(eqx.Module):
 
     arrays: Any
     """Weights of the faces and the excess of each level, and the inverse of the last."""
-    plan: _Plan = eqx.field(static=True)
+    plan: Plan = eqx.field(static=True)
     weights: tuple[tuple[float, ...], ...] = eqx.field(static=True)
     visits: tuple[int, ...] = eqx.field(static=True)
 
 
-Finest = Callable[[Any, int | None], Array]
-"""Returns of the arrays of the finest level the weights of the lower faces of its cells along an
-axis, or what exceeds their sum on the diagonal (None).
-"""
-
-
-def shapes_of(grid: ShardedGrid, strengths: tuple[float, ...]) -> Any:
-    """Return the shapes of all levels and along which axes each is halved."""
-    x, y, z = strengths
-    return plan_levels(grid.shape, (x, y, z))[:2]
-
-
-def levels_over_devices(
-    grid: ShardedGrid,
-    periodic: tuple[bool, bool, bool],
-    strengths: tuple[float, ...],
-    finest: Finest,
-    arrays: Any,
-    weights: tuple[tuple[float, ...], ...],
-    visits: tuple[int, ...],
-) -> LevelsOverDevices:
-    """Build the levels below the finest.
+def plan_over_devices(grid: ShardedGrid, periodic: tuple[bool, bool, bool], strengths: tuple[float, ...]) -> Plan:
+    """Lay out all levels.
 
     Parameters
     ----------
@@ -99,40 +80,52 @@ def levels_over_devices(
         With parts that are the multiple `plan_levels` asks for.
     periodic, strengths
         Along x, y and z; the strengths as for `multigrid`.
-    finest, arrays
-        What is known of the finest level, and what of.
+    """
+    x, y, z = strengths
+    levels = plan_levels(grid.shape, (x, y, z))
+    return Plan(grid, part_layouts(grid, levels, periodic), levels[0], levels[1])
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def aggregated_over_devices(fine: Array, plan: Plan, axis: int | None) -> Array:
+    """Return what the aggregates below the finest level have of the weights of its lower faces
+    along an axis, or of its excess (None).
+    """
+    if axis is None:
+        work = partial(aggregated_part_excess, plan.finest, step=plan.steps[0])
+    else:
+        work = partial(aggregated_part_faces, plan.finest, axis=axis, step=plan.steps[0])
+    return plan.run(work, plan.own, plan.own, fine)
+
+
+def levels_over_devices(
+    plan: Plan, aggregates: tuple[Array, ...], weights: tuple[tuple[float, ...], ...], visits: tuple[int, ...]
+) -> LevelsOverDevices:
+    """Build the levels below the finest.
+
+    Parameters
+    ----------
+    plan
+        The levels.
+    aggregates
+        Weights of the lower faces of the aggregates along the three axes, and their excess.
     weights
         Of the smoother on the levels below the finest.
     visits
         Of each of these levels, in a cycle of the one above it.
     """
-    x, y, z = strengths
-    levels = plan_levels(grid.shape, (x, y, z))
-    plan = _Plan(grid, part_layouts(grid, levels, periodic), levels[1])
-    return LevelsOverDevices(jax.tree.map(settled, _built(plan, finest, arrays)), plan, weights, visits)
+    return LevelsOverDevices(jax.tree.map(settled, _built(plan, *aggregates)), plan, weights, visits)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _built(plan: _Plan, finest: Finest, arrays: Any) -> Any:
-    fine, (step, *steps) = plan.finest, plan.steps
-
+@partial(jax.jit, static_argnums=0)
+def _built(plan: Plan, x: Array, y: Array, z: Array, excess: Array) -> Any:
     def make(x: Array, y: Array, z: Array, excess: Array) -> Any:
-        operators = [of_aggregates(fine, plan.layouts[1], (x, y, z), excess)]
-        for coarse, halved in zip(plan.layouts[2:], steps, strict=True):
+        operators = [of_aggregates(plan.finest, plan.layouts[1], (x, y, z), excess)]
+        for coarse, halved in zip(plan.layouts[2:], plan.steps[1:], strict=True):
             operators.append(coarser_part(operators[-1], coarse, halved))
         return tuple((*o.faces, o.excess) for o in operators), pseudo_inverse(operators[-1])
 
-    # Of the finest level one array is there at a time.
-    lowers = [
-        plan.run(
-            partial(aggregated_part_faces, fine, axis=axis, step=step), plan.own, plan.own,
-            stage(lambda arrays, axis=axis: finest(arrays, axis), arrays),
-        )
-        for axis in range(3)
-    ]  # fmt: skip
-    excess = stage(lambda arrays: finest(arrays, None), arrays)
-    excess = plan.run(partial(aggregated_part_excess, fine, step=step), plan.own, plan.own, excess)
-    return plan.run(make, (plan.own,) * 4, plan.of_levels, *lowers, excess)
+    return plan.run(make, (plan.own,) * 4, plan.of_levels, x, y, z, excess)
 
 
 @partial(jax.jit, donate_argnames="z")

@@ -128,14 +128,14 @@ def make_preconditioner(operator: MacOperator, spares: Spares | None = None, dam
     velocity, given = [], []
     for component in range(3):
         level = velocity_level(operator, component)
-        velocity.append(flow_cycle(level, strengths))
+        velocity.append(flow_cycle(level, strengths, level.diagonal, spares))
         unit = fence(_ones(level.diagonal, level.half, spare_of(spares, level.diagonal)))
         response = velocity[-1](unit, level, spares)
         given.append(fence(_given(response, level.diagonal, operator.slopes[component], level.half)))
         give(spares, unit, response)
     x, y, z = given
     schur = pressure_level((x, y, z), operator.open, operator.half, operator.wrap, operator.diagonal[0].dtype)
-    pressure = flow_cycle(schur, strengths)
+    pressure = flow_cycle(schur, strengths, operator.diagonal[0], spares)
     one_program = isinstance(operator.wrap[0], PartedAxis) and not is_traced(x)
     cycles = _cycles_for(pressure, schur) if one_program else cycles_for(pressure, schur, spares)
     return Preconditioner(operator, tuple(velocity), pressure, schur, cycles, damping)
