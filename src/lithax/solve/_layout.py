@@ -10,6 +10,7 @@ are held at zero. Ghost cells along a periodic axis hold copies; elsewhere zeros
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -189,7 +190,7 @@ def between_zeros(layers: jax.Array, padded: Index) -> jax.Array:
     return jnp.concatenate([edge, layers.reshape(padded[0] - 2, padded[1] * padded[2]), edge]).reshape(padded)
 
 
-def summed_apart(total: Callable[..., jax.Array], of: Callable[..., jax.Array], *operands: jax.Array) -> jax.Array:
+def summed_apart(total: Callable[..., jax.Array], of: Callable[..., jax.Array], *operands: Any) -> jax.Array:
     """Return ``total(of(*operands))``, one after the other, and after what else is summed.
 
     The compiler would write down every slice that a sum has in it, and all sums' slices at once.
