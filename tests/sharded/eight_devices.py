@@ -600,6 +600,21 @@ def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
             np.testing.assert_allclose(np.asarray(one)[inside], other, atol=1e-4 * np.max(np.abs(other)))
 
 
+def test_air_around_a_plug_is_noted_on_eight_devices(monkeypatch):
+    """Along edges that lie on several devices each, one of which has a voxel of solid at last."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape, mesh = (9, 13, 11), make_mesh((2, 2, 2))
+    around = np.ones(shape, bool)
+    around[:, 2:6, 2:6] = False
+    broken = around.copy()
+    broken[8, 12, 10] = False
+    for image, said in ((around, True), (broken, False)):
+        alone = lx.solve.permeability(image, tolerance=0.1)
+        found = lx.solve.permeability(lx.shard(lx.from_array(image), mesh), shape=shape, tolerance=0.1)
+        assert found.notes == alone.notes
+        assert any("air around a plug" in note for note in found.notes) == said
+
+
 SOFT = [
     ({"axis": "y"}, None),
     ({"axis": "y", "reservoir": 1, "permeability": lambda porosity: 0.01 * porosity**3}, None),

@@ -170,6 +170,25 @@ def test_a_cylinder_is_a_jacketed_plug_with_its_own_section():
     assert given.value_voxel == pytest.approx(float(k.value_voxel) * inside[0].mean(), rel=1e-4)
 
 
+def test_air_around_a_plug_is_said():
+    """Along all four edges of the box there is air, and nearly all of the flow is there."""
+    plug = lx.regions.Cylinder((0, 7.5, 7.5), (1, 0, 0), 7)
+    image = lx.from_array(rock())
+    inside = np.asarray(lx.regions.inside(image, plug))
+    boxed = np.where(inside, rock(), True)
+    along = lx.solve.permeability(boxed, axis="x", tolerance=0.1)
+    note = "all four edges of the image along the axis: it may be the air around a plug; pass where=lx.regions.Cyl"
+    assert f"x: the pore space fills {note}" in str(along)
+    assert f"x, y, z: the pore space fills {note}" in str(lx.solve.permeability(boxed, axis="all", tolerance=0.1))
+    for changed, options in (
+        (boxed, {"where": plug}),  # what is asked for
+        (boxed, {"sides": "periodic"}),  # grains of a lattice
+        (np.ones(SHAPE, bool), {"sides": "no_slip"}),
+        (np.where(np.arange(16) == 15, rock(), boxed), {}),  # solid on an edge
+    ):
+        assert note not in str(lx.solve.permeability(changed, axis="x", tolerance=0.1, **options))
+
+
 def test_porosities_and_clusters():
     image = np.zeros((8, 8, 8), bool)
     image[:, 2:4, 2:4] = True  # a tube

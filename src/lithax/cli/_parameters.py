@@ -215,6 +215,7 @@ _WORDS = (
     ("permeability names phase", "--permeability names phase"),
     ("name an open one in pore=", "name an open one with --pore"),
     ("(budget=('resolution',))", "(--budget)"),
+    ("pass where=lx.regions.Cylinder(...) to leave it out", "lithax report --transport leaves it out"),
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),
     ("part='real'", "--part 'real'"),

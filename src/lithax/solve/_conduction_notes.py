@@ -17,11 +17,6 @@ def corners_warning(axis: int) -> str:
 
 CORNERS = "paths through edges and corners of voxels were not counted: throats at the voxel limit"
 
-AIR = (
-    "the pore space fills all four edges of the image along the axis: it may be the air around a plug; pass "
-    "where=lx.regions.Cylinder(...) to leave it out"
-)
-
 
 def level_note(level: float, above: float, joining: float, axis: int | None) -> str:
     """Say what share of a field is at or above a level, and what share joins the ends there."""

@@ -4,7 +4,6 @@ What one device solves by `_conduction`, in parts: the voxels by `_over_devices`
 `_part_percolation`, the levels and the step by `_parts`.
 """
 
-import itertools
 import math
 import warnings
 from dataclasses import replace
@@ -15,14 +14,14 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.arrays import at_once, is_traced
-from lithax.grid import Index
 from lithax.images import save, together
 from lithax.sharded import ShardedGrid
 from lithax.solve import _parts as parts_of
+from lithax.solve._air_around import AIR, fills_edges
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, refuse_unconverged
+from lithax.solve._conduction_notes import CORNERS, corners_warning, level_note, refuse_unconverged
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, fluid_of, plan_run
 from lithax.solve._conduction_solve import Tolerances
 from lithax.solve._conductivity import Conductivity
@@ -148,8 +147,8 @@ class _Solve:
         whole = axis == "all" and self.boundaries.whole
         axes = (None,) if whole else range(3) if axis == "all" else (AXES.index(axis),)
         found, shares, notes = [], [], []
-        if voxels.selection is None and axis != "all" and min(voxels.shape) >= 8 and pore < cells:
-            notes += [AIR] if self._pores_at_edges(pores, AXES.index(axis)) else []
+        if voxels.selection is None and axis != "all":
+            notes += [AIR] if fills_edges(pores, voxels.shape, AXES.index(axis), world) else []
         for a in axes:
             planes = counted_section(voxels, inside, a)
             section = section_of(planes, cells, voxels.shape, a, self.area, self.source.spacing)
@@ -168,18 +167,6 @@ class _Solve:
         result = self._assembled(axis, found, scale, porosity, np.asarray(shares), inside, cells, image, tuple(notes))
         self.watch.end()
         return result
-
-    def _pores_at_edges(self, pores: dict[Index, np.ndarray], axis: int) -> bool:
-        """Tell whether all voxels on the image's four edges along an axis are pore."""
-        across = [a for a in range(3) if a != axis]
-        filled = True
-        for start, v in pores.items():
-            for ends in itertools.product((0, -1), repeat=2):
-                last = [self.voxels.shape[a] - 1 for a in across]
-                there = {a: n * -end - start[a] for a, n, end in zip(across, last, ends, strict=True)}
-                if all(0 <= place < v.shape[a] for a, place in there.items()):
-                    filled &= bool(v[tuple(there.get(a, slice(None)) for a in range(3))].all())
-        return all(self.voxels.world.gather(filled))
 
     def _percolation_note(self, axis: int | None, inside: Any, cells: int) -> list[str]:
         """Say what joins the ends from a conductivity on, where all of a field conducts."""

@@ -14,10 +14,11 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
+from lithax.solve._air_around import AIR, fills_edges
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._bounds import bounds
-from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, not_converged, refuse_unconverged
+from lithax.solve._conduction_notes import CORNERS, corners_warning, level_note, not_converged, refuse_unconverged
 from lithax.solve._conduction_problem import Drive
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights, weights_of_pores
 from lithax.solve._conduction_solve import (
@@ -95,7 +96,9 @@ class ConductionSolver:
         if self.domain.mask is not None:
             conducting = conducting & self.domain.mask
         pore = conducting if self.medium.pore is None else np.asarray(self.medium.pore) & self.domain.inside
-        cells, notes, found = self.domain.count(self.medium.shape), list(_air(pore, axis, self.domain)), []
+        cells, notes, found = self.domain.count(self.medium.shape), [], []
+        if self.domain.mask is None and axis != "all":
+            notes += [AIR] if fills_edges({(0, 0, 0): pore}, self.medium.shape, AXES.index(axis)) else []
         for run in self.runs(axis):
             joined = percolation(conducting, run.axis, self._ends, self.boundaries.periodic(run.axis or 0))
             if joined.corners_only:
@@ -340,12 +343,3 @@ def _percolation_on_host(
 
     shapes = (jax.ShapeDtypeStruct(conducting.shape, bool), jax.ShapeDtypeStruct((3,), np.float32))
     return jax.pure_callback(find, shapes, conducting, vmap_method="sequential")
-
-
-def _air(pore: np.ndarray, axis: str, domain: Domain) -> Any:
-    """Say if the box around a plug was taken for pore: all four edges along an axis are pore."""
-    if domain.mask is not None or axis == "all" or min(pore.shape) < 8 or pore.all():
-        return
-    along = np.moveaxis(pore, AXES.index(axis), 0)
-    if all(along[:, j, k].all() for j in (0, -1) for k in (0, -1)):
-        yield AIR

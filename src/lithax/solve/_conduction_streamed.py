@@ -20,10 +20,11 @@ from jax import numpy as jnp
 
 from lithax.images import as_domain, make_selection
 from lithax.measure import RepresentativeVolume
+from lithax.solve._air_around import AIR, FEWEST
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._conduction_again import OtherVoxels
-from lithax.solve._conduction_notes import AIR, CORNERS, corners_warning, level_note, refuse_unconverged
+from lithax.solve._conduction_notes import CORNERS, corners_warning, level_note, refuse_unconverged
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, plan_run
 from lithax.solve._conduction_solve import Stats, Tolerances
 from lithax.solve._conduction_threshold import ONE_PHASE
@@ -195,7 +196,7 @@ class StreamedConduction:
             if tensor is None:
                 section = section_of(found.sections, tally.cells, source.frame.shape, a, self.area, source.spacing)
             run = plan_run(source.frame.shape, a, self.boundaries, source.spacing, section, self.reservoir)
-            air = selection is None and found.edges and min(image.shape) >= 8 and found.pore < tally.cells
+            air = selection is None and found.edges and min(image.shape) >= FEWEST and found.pore < tally.cells
             notes = [AIR] if air else []
             if joins.percolating == 0 and joins.total and ends == "potential":
                 nowhere = (False, False, False)

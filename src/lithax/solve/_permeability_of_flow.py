@@ -1,7 +1,7 @@
 """From solved directions to `Permeability`: units, porosities, notes."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,10 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, joins_ends, settled
 from lithax.geometry import Frame
+from lithax.grid import Index
 from lithax.images import from_array
+from lithax.runtime import AbstractWorld
+from lithax.solve._air_around import AIR, fills_edges
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
@@ -113,7 +116,7 @@ def make_result(
         if not is_traced(k_stationary) and all(one.narrow is not None for one in solved):
             narrow = np.array([one.narrow for one in solved])
             widths = np.array([breakthrough_diameter(np.asarray(given.free), one.axis) for one in solved])
-            notes += _notes(given, solved, narrow, widths, ends)
+            notes += _notes(given, solved, narrow, widths, ends, sides)
     voxel_area = None if area_of(given.voxel_unit) is None else reference**2 * area_of(given.voxel_unit)
     flux = [d.slices for d in solved]
     made = Permeability(
@@ -269,8 +272,12 @@ def with_narrow_share(one: Direction, given: FlowInput) -> Direction:
     return one._replace(narrow=float(narrow_share(HostLines(velocity.shape, (x, y, z)), velocity, one.along)))
 
 
-def _notes(given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths: np.ndarray, ends: str) -> list[str]:
+def _notes(
+    given: FlowInput, solved: list[Direction], narrow: np.ndarray, widths: np.ndarray, ends: str, sides: str
+) -> list[str]:  # fmt: skip
     notes = []
+    if given.inside is None:
+        notes += air_notes([one.axis for one in solved], sides, {(0, 0, 0): np.asarray(given.free)}, given.shape)
     for one, share, width in zip(solved, narrow, widths, strict=True):
         clusters, loose = one.problem.clusters, False
         removed = (0, 0) if clusters is None else (clusters.removed, clusters.removed_voxels)
@@ -320,6 +327,24 @@ def direction_notes(
             f"voxels decide k: see how it changes on a coarsened image (budget=('resolution',))"
         )
     return notes
+
+
+def air_notes(
+    axes: list[int], sides: str, free: Mapping[Index, np.ndarray], shape: Index, world: AbstractWorld | None = None
+) -> list[str]:
+    """Say along which axes the free pores of an image may be the air around a plug.
+
+    Parameters
+    ----------
+    axes
+        Along which the flow was solved.
+    sides
+        As for `permeability`; what repeats itself is no plug.
+    free, shape, world
+        As for `fills_edges`; of an image without a region.
+    """
+    names = [AXES[a] for a in axes if sides != "periodic" and fills_edges(free, shape, a, world)]
+    return [f"{', '.join(names)}: {AIR}"] if names else []
 
 
 def mismatch_note(name: str) -> str:

@@ -49,6 +49,7 @@ from lithax.solve._part_percolation import PartPercolation, percolation_of_parts
 from lithax.solve._permeability_of_flow import (
     MISMATCH,
     Direction,
+    air_notes,
     direction_notes,
     layer_notes,
     make_result,
@@ -352,6 +353,8 @@ class _Solve:
         shares = np.array([d.narrow for d in solved])
         ways = WaysOverDevices(free, voxels.grid, voxels.world)
         widths = np.array([ways.diameter(one.axis) for one in solved])
+        if voxels.selection is None:
+            notes += air_notes([one.axis for one in solved], made.sides, self.free, voxels.shape, voxels.world)
         joined = self.joined * (3 if len(self.joined) < len(solved) else 1)
         for one, found, share, width in zip(solved, joined, shares, widths, strict=True):
             removed = found.removed, found.total - found.percolating
