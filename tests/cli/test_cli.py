@@ -1,6 +1,7 @@
 """The command line does what the functions do, explains itself, and says in one line what went wrong."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -267,3 +268,22 @@ def test_what_a_solve_of_a_large_image_is_told(run, tmp_path):
     done = run(*command, "--checkpoint", tmp_path)
     assert done.exit_code == 1
     assert "holds the state of another solve" in done.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the variable is that of glibc")
+@pytest.mark.parametrize(("command", "given", "found"), [
+    ("solve", None, "glibc.malloc.hugetlb=1"), ("solve", "glibc.malloc.perturb=0", "glibc.malloc.perturb=0"), ("info", None, None),
+])  # fmt: skip
+def test_solves_begin_in_large_pages(command, given, found):
+    code = "import os, sys\nprint(os.environ.get('GLIBC_TUNABLES'), os.getpid())\nfrom lithax.cli import run\nrun()"
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"} | (
+        {} if given is None else {"GLIBC_TUNABLES": given}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, "--help"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    begun = [line.split() for line in done.stdout.splitlines() if line[:4] in ("None", "glib")]
+    assert [word for word, _ in begun] == [str(given)] * (found == given) + [str(given), str(found)] * (found != given)
+    assert len({process for _, process in begun}) == 1  # the same process, begun anew
+    assert "Usage:" in done.stdout

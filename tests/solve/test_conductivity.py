@@ -272,8 +272,7 @@ def test_a_potential_that_the_steps_do_not_know_of_is_not_said_to_be_right(rng):
     pores = jnp.asarray(rng.random(shape) < 0.8)
     cycle = levels_of(weights_of_pores(pores, None, settings.layout), settings)
     state, ends = begin(cycle, drive, None, settings), Tolerances.of(1e-12, 1.0, 40, np.float32)
-    for _ in range(12):
-        state = advance(cycle, drive, ends, state, settings)
+    state = advance(cycle, drive, ends, state, settings, np.int32(12))
     power = stats_of(cycle, drive, state, settings)[1]
     wrong = eqx.tree_at(lambda s: s.u, state, 0.9 * state.u)
     stats, higher = stats_of(cycle, drive, wrong, settings)
