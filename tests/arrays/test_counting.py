@@ -52,6 +52,17 @@ def test_lookup(shape, xp, rng):
     np.testing.assert_array_equal(to_numpy(arrays.lookup(xp.asarray(table), xp.asarray(index))), table[index])
 
 
+@pytest.mark.parametrize("chosen", [0, 1, 3])
+def test_lookup_of_many_flags_in_narrow_integers(chosen, rng):
+    """NumPy widens them in pieces; of a single one that is True it is told by comparison."""
+    table, index = np.zeros(LENGTH, bool), rng.integers(0, LENGTH, (3, 200_000)).astype(np.uint16)
+    table[rng.choice(LENGTH, chosen, replace=False)] = True
+    np.testing.assert_array_equal(arrays.lookup(table, index), table[index])
+    assert arrays.lookup(table, index.T).shape == (200_000, 3)
+    numbers = rng.permutation(LENGTH).astype("u1")
+    np.testing.assert_array_equal(arrays.lookup(numbers, index.T), numbers[index.T])
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 16, 17, 100])
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_search(size, dtype, xp, rng):

@@ -104,7 +104,7 @@ def lookup(table: Array, index: Array) -> Array:
     return xp.reshape(xp.take(table, xp.reshape(xp.astype(index, xp.int64), (-1,))), index.shape)
 
 
-def _lookup_numpy(table: np.ndarray, index: np.ndarray) -> np.ndarray:
+def _lookup_numpy(table: np.ndarray, index: np.ndarray) -> Array:
     if table.dtype == np.bool_:
         (chosen,) = np.nonzero(table)
         if len(chosen) == 1:  # to compare takes a quarter of the time
