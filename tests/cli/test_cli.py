@@ -287,3 +287,17 @@ def test_solves_begin_in_large_pages(command, given, found):
     assert [word for word, _ in begun] == [str(given)] * (found == given) + [str(given), str(found)] * (found != given)
     assert len({process for _, process in begun}) == 1  # the same process, begun anew
     assert "Usage:" in done.stdout
+
+
+def test_notes_of_a_permeability_end_once(run, tmp_path, rng):
+    lx.from_array((rng.random((12, 12, 12)) < 0.6).astype("u1"), store=tmp_path / "rock.zarr")
+    done = run(
+        "solve", "permeability", tmp_path / "rock.zarr", "--pore", 1, "--quiet", "--checkpoint", tmp_path / "kept"
+    )
+    assert done.exit_code == 0, done.output
+    assert "(--budget)." in done.output
+    assert ".." not in done.output
+    assert not list((tmp_path / "kept").glob("*"))
+    done = run("solve", "permeability", tmp_path / "rock.zarr", "--pore", 1, "--blocks", 6, "--checkpoint", "kept")
+    assert done.exit_code == 2
+    assert "--checkpoint: of a solve of the whole image; leave it out with --blocks" in done.output

@@ -19,8 +19,10 @@ from lithax import arrays, runtime
 from lithax.chunked._device_turns import DeviceTurns
 from lithax.errors import MemoryLimitError
 from lithax.sharded import ShardedGrid, exchange_faces, exchange_halo, filled_shape, make_mesh, stencil, valid
+from lithax.solve import _checkpoint
 from lithax.solve import _mac as mac
 from lithax.solve import _parts as parts_of
+from lithax.solve import _stokes as stokes
 from lithax.solve._field_arithmetic import summed_in_planes
 from lithax.solve._flow_medium import walls_of
 from lithax.solve._flow_resolution import breakthrough_diameter
@@ -664,6 +666,32 @@ def test_permeability_over_devices_refuses_what_it_lacks():
         lx.solve.permeability(x, pore=1, memory_limit=1000)
     with pytest.raises(ValueError, match="pore is missing"):
         lx.solve.permeability(x)
+
+
+def test_permeability_over_devices_goes_on_from_what_it_kept(tmp_path, monkeypatch):
+    rock, options = np.random.default_rng(4).random((13, 12, 11)) < 0.6, {"axis": "y", "tolerance": 1e-4}
+    image = lx.shard(lx.from_array(rock))
+    whole, step, taken = lx.solve.permeability(image, **options), stokes.step, []
+    monkeypatch.setattr(_checkpoint, "LEAST", 0.0)
+    monkeypatch.setattr(_checkpoint, "REST", 0)
+
+    def interrupted(*arguments):
+        taken.append(0)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(stokes, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lx.solve.permeability(image, checkpoint=tmp_path, **options)
+    assert {path.name for path in tmp_path.iterdir()} == {"solve-y-0-3.npz", "solve-y-0-4.npz"}
+    again = lx.solve.permeability(image, checkpoint=tmp_path, **options)
+    assert len(taken) - 5 == int(whole.iterations) - 4 > 0
+    assert float(again.value) == float(whole.value)
+    assert not list(tmp_path.iterdir())
+    soft = lx.shard(lx.from_array(np.full((6, 6, 8), 0.5, "f4")))
+    with pytest.raises(ValueError, match="checkpoint= is for the host's loop"):
+        jax.grad(lambda v: lx.solve.permeability(v, checkpoint=tmp_path).value)(soft)
 
 
 @pytest.mark.parametrize("periodic", [False, True])

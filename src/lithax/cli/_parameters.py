@@ -118,7 +118,7 @@ def show(found: Any, file: str | None) -> None:
     import numpy as np
 
     if hasattr(found, "notes"):
-        found = replace(found, notes=tuple(map(worded, found.notes)))
+        found = replace(found, notes=tuple(worded(note).removesuffix(".") for note in found.notes))
     click.echo(str(found))
     if file is not None:
         Path(file).write_text(json.dumps(found.numbers(), indent=2) + "\n", encoding="utf-8")

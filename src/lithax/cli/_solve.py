@@ -62,6 +62,7 @@ def _permeability(text: str) -> Any:
     metavar="EDGE",
     help="For an image larger than memory: upscale k from blocks of so many voxels an edge.",
 )
+@click.option("--checkpoint", metavar="FOLDER", help="Keep the state there; the same command goes on from it.")
 @JSON
 @QUIET
 @tell
@@ -79,6 +80,7 @@ def permeability_command(
     tolerance: float,
     budget: bool,
     blocks: int | None,
+    checkpoint: str | None,
     as_json: str | None,
     quiet: bool,
     **options: Any,
@@ -99,6 +101,7 @@ def permeability_command(
 
     whole = {
         "--ends": ends != "pressure", "--sides": sides != "symmetric", "--reservoir": reservoir != 0, "--budget": budget,
+        "--checkpoint": checkpoint is not None,
     }  # fmt: skip
     if blocks is not None and any(whole.values()):
         unused = ", ".join(name for name, given in whole.items() if given)
@@ -114,7 +117,8 @@ def permeability_command(
         show(upscaled_permeability(image, edge=blocks, **shared), as_json)
         return
     lines = ("grid", "resolution") if budget else ()
-    show(permeability(image, ends=ends, sides=sides, reservoir=reservoir, budget=lines, **shared), as_json)
+    whole_image = {"ends": ends, "sides": sides, "reservoir": reservoir, "budget": lines, "checkpoint": checkpoint}
+    show(permeability(image, **whole_image, **shared), as_json)
 
 
 solve_command.add_command(conductivity_command)

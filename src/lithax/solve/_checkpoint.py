@@ -72,7 +72,8 @@ class Slot:
         return " ".join([self.identity, *(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(state))])
 
     def restored(self, fresh: Any) -> Any:
-        """Return the last state that all processes have kept, or the fresh one.
+        """Return the last state that all processes have kept, or the fresh one; of arrays of
+        NumPy where those of the fresh one are.
 
         Raises
         ------
@@ -94,6 +95,9 @@ class Slot:
             leaves, form = jax.tree.flatten(fresh)
             placed = []
             for n, leaf in enumerate(leaves):
+                if isinstance(leaf, np.ndarray):
+                    placed.append(kept[f"{n}-0"])
+                    continue
                 buffers = [
                     jax.device_put(kept[f"{n}-{k}"], piece.device) for k, piece in enumerate(leaf.addressable_shards)
                 ]
@@ -111,9 +115,7 @@ class Slot:
         began = time.monotonic()
         self.of.folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
-            f"{n}-{k}": np.asarray(piece.data)
-            for n, leaf in enumerate(jax.tree.leaves(state))
-            for k, piece in enumerate(leaf.addressable_shards)
+            f"{n}-{k}": piece for n, leaf in enumerate(jax.tree.leaves(state)) for k, piece in enumerate(_pieces(leaf))
         }
         path = self.of.folder / f"solve-{self.name}-{self.of.world.index}-{number}.npz"
         partial = path.with_suffix(".partial")
@@ -127,3 +129,8 @@ class Slot:
             files[old].unlink()
         self._last = time.monotonic()
         self._took = self._last - began
+
+
+def _pieces(leaf: Any) -> list[np.ndarray]:
+    """Return what this process has of an array, as arrays of NumPy."""
+    return [leaf] if isinstance(leaf, np.ndarray) else [np.asarray(piece.data) for piece in leaf.addressable_shards]

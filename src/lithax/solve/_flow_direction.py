@@ -10,6 +10,8 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.arrays import settled
+from lithax.solve._checkpoint import Checkpoint
+from lithax.solve._flow_checkpoint import kept_flow
 from lithax.solve._flow_input import AXES, FlowInput
 from lithax.solve._flow_problem import FlowProblem, fields_with_derivative, solve_problem, value_of
 from lithax.solve._flow_solve import FlowSettings
@@ -35,6 +37,7 @@ class Call(NamedTuple):
     settings: tuple[FlowSettings, FlowSettings]
     fields: bool
     progress: bool
+    checkpoint: Checkpoint | None = None
 
 
 @contextlib.contextmanager
@@ -82,7 +85,11 @@ def solve_direction(
             if bar is not None:
                 bar(iteration, state, spread)
 
-        flow = solve_problem(problem, along, call.settings, see)
+        kept = None
+        if call.checkpoint is not None:
+            options = (axis, along, call.boundaries, call.reservoir, call.checkpoint.world.count)
+            kept = kept_flow(call.checkpoint, AXES[axis], problem, call.settings[0], options)
+        flow = solve_problem(problem, along, call.settings, see, kept)
     value = value_of(problem, flow.x, axes=(along, along))
     velocity = pressure = None
     if call.fields:

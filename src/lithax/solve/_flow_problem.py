@@ -181,16 +181,18 @@ def check_section(sections: np.ndarray) -> None:
         )
 
 
-def solve_problem(problem: FlowProblem, axis: int, settings: tuple[FlowSettings, FlowSettings], report: Any) -> Flow:
-    """Solve; under differentiation by the second settings. The result carries no derivative (see
-    `value_of`).
+def solve_problem(
+    problem: FlowProblem, axis: int, settings: tuple[FlowSettings, FlowSettings], report: Any, kept: Any = None
+) -> Flow:
+    """Solve; under differentiation by the second settings, where no states are `kept`. The result
+    carries no derivative (see `value_of`).
     """
     if not _traced_anywhere(problem):
         plain, precise = settings
 
         @jax.custom_jvp
         def run(medium: FlowMedium) -> Flow:
-            return _run(problem.geometry, medium, axis, plain, report)
+            return _run(problem.geometry, medium, axis, plain, report, kept)
 
         @run.defjvp
         def _(primals: Any, tangents: Any) -> Any:
@@ -225,12 +227,14 @@ def _no_tangent(value: Any) -> Any:
     return np.zeros(np.shape(value), jax.dtypes.float0)
 
 
-def _run(geometry: FlowGeometry, medium: FlowMedium, axis: int, settings: FlowSettings, report: Any) -> Flow:
+def _run(
+    geometry: FlowGeometry, medium: FlowMedium, axis: int, settings: FlowSettings, report: Any, kept: Any = None
+) -> Flow:
     operator = operator_of(geometry, medium)
     spares = spares_for(operator.diagonal[0])
     precondition = stokes.make_preconditioner(operator, spares)
     give_back(operator.open.shape)
-    return solve_flow(operator, precondition, axis, settings, report, spares)
+    return solve_flow(operator, precondition, axis, settings, report, spares, kept)
 
 
 def value_of(problem: FlowProblem, x: Fields, y: Fields | None = None, axes: tuple[int, int] = (0, 0)) -> Any:

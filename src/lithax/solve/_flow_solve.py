@@ -79,16 +79,18 @@ def solve_flow(
     settings: FlowSettings,
     report: Callable[[int, stokes.FlowState, float], None] | None = None,
     spares: Spares | None = None,
+    kept: Any = None,
 ) -> Flow:
     """Solve K x = b for a unit push along `axis`; a float32 solve that no longer improves is given
-    up. Results of stages are written over `spares`.
+    up. Results of stages are written over `spares`; states are looked for, and put, where they are
+    `kept` (a `KeptFlow`).
     """
     b = driving_force(operator, axis)
     half = operator.half if axis == 0 else None
     best: Any = jnp.full((), jnp.inf, b[0].dtype)
     traced = is_traced(operator.diagonal[0]) or is_traced(b[0])
     none, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
-    carry: Any = (stokes.first_state(b, settings.stored if traced else 0), _Judgement(best, best, none, no, ~no))
+    carry: Any = (stokes.first_state(b, settings.stored if traced else 0), Judgement(best, best, none, no, ~no))
     slope = math.inf if settings.gradient_tolerance is None else settings.gradient_tolerance
     del b
 
@@ -112,8 +114,10 @@ def solve_flow(
     if traced:
         carry = jax.lax.while_loop(more, go, carry)
     else:
-        carry = go(carry)
+        carry = (None if kept is None else kept.restored(carry)) or go(carry)
         while bool(more(carry)):
+            if kept is not None:
+                kept.look(carry)
             if report is not None:
                 report(int(carry[0].iteration), carry[0], float(carry[1].spread))
             carry = go(carry)
@@ -124,7 +128,7 @@ def solve_flow(
     )  # fmt: skip
 
 
-class _Judgement(NamedTuple):
+class Judgement(NamedTuple):
     """What is thought of a state."""
 
     spread: Any
@@ -137,14 +141,14 @@ class _Judgement(NamedTuple):
 
 
 @jax.jit
-def _judged(numbers: Any, spread: Any, before: _Judgement, tolerance: Any, slope: Any, most: Any) -> _Judgement:
+def _judged(numbers: Any, spread: Any, before: Judgement, tolerance: Any, slope: Any, most: Any) -> Judgement:
     flux, dissipation, stationary, change, iteration = numbers
     scale = jnp.maximum(abs(stationary), jnp.finfo(stationary.dtype).tiny)
     gap = jnp.maximum(jnp.maximum(abs(flux - stationary), abs(dissipation - stationary)) / scale, spread)
     since = jnp.where(gap < before.best, 0, before.since + 1)
     finished = (gap <= tolerance) & (iteration >= LEAST_ITERATIONS) & (change <= slope)
     goes_on = (iteration < most) & ~finished & (since < PATIENCE)
-    return _Judgement(spread, jnp.minimum(gap, before.best), since, finished, goes_on)
+    return Judgement(spread, jnp.minimum(gap, before.best), since, finished, goes_on)
 
 
 @partial(jax.jit, static_argnames=("axis", "wrap"))

@@ -11,6 +11,8 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced
 from lithax.geometry import Frame
+from lithax.runtime import SerialWorld, connected
+from lithax.solve._checkpoint import Checkpoint
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._error_budget import ErrorBudget
@@ -35,6 +37,7 @@ from lithax.solve._permeability_over_devices import permeability_over_devices
 from lithax.solve._permeability_result import Permeability
 from lithax.solve._solve_memory import check_memory, give_back, memory_of_flow
 from lithax.solve._source import plain_array, size_of, without_filler
+from lithax.solve._watch import watch_of
 
 
 def permeability(
@@ -62,6 +65,7 @@ def permeability(
     throw: bool = False,
     memory_limit: Any = None,
     progress: bool = False,
+    checkpoint: Any = None,
 ) -> Permeability:
     """Solve Stokes flow through the pores of an image and return its permeability.
 
@@ -130,6 +134,10 @@ def permeability(
         Bytes that the solve may take, or text such as "8 GiB"; by default what is free.
     progress
         Whether to show a bar.
+    checkpoint
+        A folder in which a long solve keeps its state now and then, in at most a twentieth of the
+        time (64 bytes a voxel, twice): the same call goes on from there. What it kept is removed
+        when the call returns.
 
     Returns
     -------
@@ -138,8 +146,8 @@ def permeability(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood, there are no pores or nothing but pores, or a region
-        leaves nothing.
+        If an argument is not understood, there are no pores or nothing but pores, a region leaves
+        nothing, or `checkpoint` holds the state of another solve.
     MemoryLimitError
         If the solve does not fit into memory.
     RuntimeError
@@ -174,15 +182,18 @@ def permeability(
         FlowSettings(tolerance, None, max_iterations),
         FlowSettings(tolerance, gradient_tolerance, max_iterations),
     )
-    call = Call(axis, boundaries, reservoir, area, settings, fields, progress)
+    kept = watch_of(False, checkpoint, connected() if over_devices else SerialWorld()).checkpoint
+    call = Call(axis, boundaries, reservoir, area, settings, fields, progress, kept)
     if over_devices:
         refused = {"budget": budget, "segmentation": segmentation is not None}
         made = permeability_over_devices(
             image, call, shape=shape, pore=pore, permeability=permeability, porosity=porosity, where=where, wall=wall,
             spacing=spacing, unit=unit, ends=ends, sides=sides, refused=[name for name, given in refused.items() if given],
         )  # fmt: skip
-        return _thrown(made, throw)
+        return _ended(made, kept, throw)
     given = read_input(image if shape is None else without_filler(image, shape), pore, permeability, where, spacing)
+    if kept is not None:
+        _refuse_traced(given)
     levels = check_segmentation(segmentation, given.shape)
     if levels is not None:
         _check_levels(levels, given)
@@ -199,6 +210,19 @@ def permeability(
         made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, levels))
     if fields:
         made = as_images(image, made, given)
+    return _ended(made, kept, throw)
+
+
+def _refuse_traced(given: FlowInput) -> None:
+    """Raise ValueError where a transformation reads the voxels, and no state could be kept."""
+    if any(map(is_traced, jax.tree.leaves((given.open, given.soft, given.phases, given.spacing)))):
+        raise ValueError("checkpoint= is for the host's loop; leave it out under a transformation.")
+
+
+def _ended(made: Permeability, kept: Checkpoint | None, throw: bool) -> Permeability:
+    """Return the result of a call, whose states are not needed any more."""
+    if kept is not None:
+        kept.clear()
     return _thrown(made, throw)
 
 
@@ -279,7 +303,7 @@ def _budget(
     made: Permeability, given: FlowInput, rule: str, call: Call, asked: tuple[str, ...], segmentation: Any
 ) -> ErrorBudget:
     """Solve again for the lines of the budget that were asked for."""
-    plain = call._replace(fields=False, progress=False)
+    plain = call._replace(fields=False, progress=False, checkpoint=None)
 
     def k(voxels: FlowInput, wall: str) -> np.ndarray:
         """[length²]"""

@@ -150,6 +150,8 @@ def _refuse_derivatives(differentiated: bool, permeability: Any, call: Call) -> 
             "permeability= is differentiated, and image lies over several devices, where derivatives are taken with respect to "
             "pore fractions; solve on one device: jax.device_put(image, jax.devices()[0])."
         )
+    if differentiated and call.checkpoint is not None:
+        raise ValueError("checkpoint= is for the host's loop; leave it out under a transformation.")
     if differentiated and call.fields:
         raise ValueError(
             "fields= is not available where an image over several devices is differentiated; leave it out, or call "

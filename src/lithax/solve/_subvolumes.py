@@ -185,6 +185,10 @@ def subvolumes(
     flow_options = None
     if flow is not False:
         given = flow if isinstance(flow, dict) else {}
+        if given.get("checkpoint") is not None:
+            raise ValueError(
+                "flow= holds checkpoint=, which belongs to one solve; subvolumes() makes many. Leave it out."
+            )
         flow_options = shared | given | {"permeability": plain_phases(given.get("permeability"), voxel_unit)}
     rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
     from tqdm import tqdm

@@ -112,6 +112,11 @@ def two_fluids(
     space = _booleans(pores, "pores")
     lengths = {"spacing": pores.frame.voxel_length} if hasattr(pores, "frame") else {}
     flow, current = lengths | (flow or {}), lengths | (current or {})
+    for name, options in (("flow", flow), ("current", current)):
+        if options.get("checkpoint") is not None:
+            raise ValueError(
+                f"{name}= holds checkpoint=, which belongs to one solve; two_fluids() makes many. Leave it out."
+            )
     for options in (flow, current):  # the saturation is that of the sample, too
         inside = region_voxels(options.get("where"), frame_of(pores, space.shape, *geometry_of(pores, None)))
         space = space if inside is None else space & inside
