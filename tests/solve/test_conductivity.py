@@ -235,6 +235,17 @@ def test_a_truncated_solve_says_so(rng):
         lx.solve.conductivity(rock, max_iterations=1, throw=True)
 
 
+@pytest.mark.parametrize("name", ["gradient", "fields"])
+def test_a_store_is_not_written_where_the_solve_throws(rng, tmp_path, name):
+    image = lx.from_array((rng.random((24, 24, 24)) < 0.45).astype("u1"))
+    options = {name: tmp_path / "store.zarr"}
+    with pytest.raises(RuntimeError, match="did not converge"):
+        lx.solve.conductivity(image, pore=1, max_iterations=1, throw=True, **options)
+    assert not list(tmp_path.iterdir())
+    lx.solve.conductivity(image, pore=1, throw=True, **options)  # the same store, with more steps
+    assert list(tmp_path.iterdir())
+
+
 def test_what_is_left_of_the_value_is_less_than_the_budget_says(rng):
     """The energy comes down on the value from above."""
     for share in (0.4, 0.5, 0.6, 0.7):

@@ -417,6 +417,13 @@ def test_nothing_is_left_behind_by_an_error(from_disk, monkeypatch, rng, tmp_pat
     assert not [t for t in threading.enumerate() if t.name.startswith("lithax-")]
 
 
+def test_a_store_is_not_written_where_the_solve_throws(from_disk, rng, tmp_path):
+    image = lx.from_array(noise(rng, ROCK).astype("u1"))
+    with pytest.raises(RuntimeError, match="did not converge"):
+        from_disk(image, pore=1, max_iterations=1, throw=True, gradient=tmp_path / "slopes.zarr")
+    assert [p.name for p in tmp_path.iterdir()] == ["scratch"]
+
+
 def test_refusals(from_disk, monkeypatch, rng, tmp_path):
     image = lx.from_array(noise(rng, ROCK).astype("u1"))
     for options, named in [

@@ -105,6 +105,38 @@ def test_nothing_joins_the_ends_under_jit():
     assert np.all(np.isfinite(jax.jit(jax.grad(lambda s: lx.solve.conductivity(s).value))(rock)))
 
 
+@pytest.mark.parametrize("wrong", [-0.5, np.nan, np.inf])
+def test_what_is_no_conductivity_is_not_a_number_under_jit(wrong):
+    """What would be refused if it were seen: in a voxel, or as that of a phase."""
+    field = np.ones((4, 4, 4), np.float32)
+    field[1, 2, 3] = wrong
+    result = jax.jit(lx.solve.conductivity)(field)
+    assert np.isnan(float(result.value))
+    assert not bool(result.converged)
+    assert np.isnan(jax.grad(lambda s: lx.solve.conductivity(s).value)(field)).all()
+    sample = field == 1
+    assert float(jax.jit(lambda s: lx.solve.conductivity(s, where=sample, area=16.0).value)(field)) > 0.9
+    rock = np.asarray(field == 1, np.uint8)
+
+    def of(number):
+        return lx.solve.conductivity(rock, values={0: number, 1: 1.0}).value
+
+    value, slope = jax.jit(jax.value_and_grad(of))(wrong)
+    assert np.isnan(value)
+    assert np.isnan(slope)
+
+
+@pytest.mark.parametrize("values", [{0: 1.0, 1: 2.0}, {0: 1.0, 3: 2.0}], ids=str)
+def test_a_phase_without_a_conductivity_is_not_a_number_under_jit(values):
+    def of(rock):
+        return lx.solve.conductivity(rock, values=values).value
+
+    rock = np.zeros((4, 4, 4), np.uint8)
+    assert float(jax.jit(of)(rock)) == pytest.approx(1, rel=1e-5)
+    rock[1, 2, 3] = 2
+    assert np.isnan(float(jax.jit(of)(rock)))
+
+
 @pytest.mark.slow
 def test_the_derivative_in_the_grey_scan_is_a_finite_difference(rng):
     """Through denoising and a soft segmentation, for every voxel: along a random direction, in float64."""

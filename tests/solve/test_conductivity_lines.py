@@ -66,6 +66,23 @@ def test_the_line_of_the_sample_size(rng):
     assert "sample size: " in str(found)
 
 
+def test_lines_that_are_relative_to_a_value_of_zero_are_not_estimated():
+    rock = np.ones((6, 6, 6), bool)
+    rock[2] = False  # nothing joins the ends along x
+    lines = ("grid", "resolution", "sample_size")
+    closed = lx.solve.conductivity(rock, budget=lines)
+    assert [getattr(closed.error_budget, name) for name in lines] == [None] * 3
+    three = lx.solve.conductivity(rock, axis="all", budget=("grid",))
+    assert np.isnan(three.error_budget.grid).tolist() == [True, False, False]
+    assert "split voxels): not estimated, " in str(three)
+    assert three.numbers()["error_budget"]["grid"][0] is None
+
+
+def test_an_image_too_small_to_be_coarsened():
+    found = lx.solve.conductivity(np.ones((3, 3, 3), bool), budget=("resolution",))
+    assert "coarsened): not estimated" in str(found)
+
+
 def test_where_everything_conducts_percolation_is_that_of_a_level():
     field = np.full((8, 8, 8), 0.01, "f4")
     field[:, 2:4, 2:4] = 1.0

@@ -199,7 +199,9 @@ def conductivity(
 
     Under `jax.jit`, `jax.grad`, `jax.vmap` give arrays: the loop is compiled, parts that do not
     join the ends are found on the host in between, and under `vmap` members that have converged
-    stay as they are while others go on. The value and the tensor have derivatives of first and
+    stay as they are while others go on. What cannot be looked at there (conductivities that are
+    negative or not finite, values of a segmentation that `values` says nothing of) makes the value
+    NaN. The value and the tensor have derivatives of first and
     second order (forward over reverse), the fields of first order.
 
     Examples

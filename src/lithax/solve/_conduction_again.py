@@ -58,8 +58,10 @@ class SolveAgain:
     reservoir: int
 
     def line(self, name: str, result: Conductivity) -> Any:
-        """Return a line of the budget by its name."""
+        """Return a line of the budget by its name; None if nothing joins the ends."""
         medium, mask = self.medium, self.domain.mask
+        if not np.any(np.asarray(result.value)):
+            return None
         if name == "sample_size":
             pores = conducting_on_host(medium) if medium.pore is None else np.asarray(medium.pore)
             if self.fluid is None:

@@ -25,10 +25,10 @@ def level_note(level: float, above: float, joining: float, axis: int | None) -> 
     return f"{text}, and {100 * joining:.3g} % join the ends{along}"
 
 
-def refuse_unconverged(result: Any, tolerance: float, most: int) -> None:
-    """Raise RuntimeError if a solve did not converge, which `throw` asks for."""
-    if not bool(np.all(np.asarray(result.converged))):
-        error = float(np.max(np.asarray(result.solver_error)))
+def refuse_unconverged(converged: Any, error: Any, tolerance: float, most: int) -> None:
+    """Raise RuntimeError if one of the solves did not converge, which `throw` asks for."""
+    if not bool(np.all(np.asarray(converged))):
+        error = float(np.max(np.asarray(error)))
         raise RuntimeError(f"{not_converged(tolerance, most)} The best estimate of the error is {error:.2g}.")
 
 

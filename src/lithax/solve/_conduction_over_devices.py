@@ -317,6 +317,8 @@ class _Solve:
             values, stats, share, porosity, self._bounds(inside, cells), axis=axis, boundaries=self.boundaries,
             medium=medium, fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
         )  # fmt: skip
+        if self.throw:  # before stores are written: an error would leave them
+            refuse_unconverged(result.converged, result.solver_error, self.tolerance, self.most)
         fields = []
         for phi, flux, currents in (of_drive for *_, of_run in found for of_drive in of_run):
             density = tuple(self._returned(part, "current density", image, self.unit) for part in flux)
@@ -328,8 +330,6 @@ class _Solve:
         slopes = None
         if is_wanted(self.gradient):
             slopes = self._returned(self.slopes[0], "derivative of the effective conductivity", image)
-        if self.throw:
-            refuse_unconverged(result, self.tolerance, self.most)
         return replace(result, currents=currents, potential=potential, flux=flux, gradient=slopes)
 
     def _returned(self, array: jax.Array, name: str, image: Any, unit: str = "") -> Any:

@@ -4,7 +4,7 @@ compiled one.
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -202,7 +202,8 @@ class ConductionSolver:
             )  # fmt: skip
             found.append((run, None, solved, scale, faces))
         porosity = jnp.sum(pore) / cells
-        return self._result(axis, found, porosity, jnp.stack(shares), (), self._bounds(cells))
+        result = self._result(axis, found, porosity, jnp.stack(shares), (), self._bounds(cells))
+        return _spoilt(result, medium)
 
     def _bounds(self, cells: int) -> Any:
         medium, inside = self.medium, self.domain.mask
@@ -223,8 +224,9 @@ class ConductionSolver:
             values, stats, share, porosity, limits, axis=axis, boundaries=self.boundaries, medium=self.medium,
             fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
         )  # fmt: skip
-        result = self._with_gradient(self._with_fields(result, found, axis), found)
-        return self._checked(result)
+        # Before stores are written: an error would leave them, and the next call would be refused.
+        result = self._checked(result)
+        return self._with_gradient(self._with_fields(result, found, axis), found)
 
     def _with_fields(self, result: Conductivity, found: list[Any], axis: str) -> Conductivity:
         if not self.fields:
@@ -274,7 +276,7 @@ class ConductionSolver:
         if is_traced(result.converged):
             ok, text = jnp.all(result.converged), not_converged(self.tolerance, self.most)
             return eqx.tree_at(lambda r: r.value, result, eqx.error_if(result.value, ~ok, text))
-        refuse_unconverged(result, self.tolerance, self.most)
+        refuse_unconverged(result.converged, result.solver_error, self.tolerance, self.most)
         return result
 
 
@@ -325,6 +327,23 @@ def _bounds_of(s: jax.Array, inside: jax.Array | None, cells: int) -> Any:
     flat = s.reshape(-1)
     share = jnp.full(flat.shape, 1 / cells, flat.dtype)
     return bounds(flat, share if inside is None else jnp.where(inside.reshape(-1), share, 0))
+
+
+def _spoilt(result: Conductivity, medium: Medium) -> Conductivity:
+    """Return the result, with NaN for its numbers and their derivatives where voxels are wrong that
+    a transformation hides.
+    """
+    if medium.wrong is None:
+        return result
+    # Added, and to every conductivity: what does not conduct would hide it from a derivative.
+    numbers = jnp.sum(jnp.asarray(medium.data if medium.table is None else medium.table))
+    poison = jnp.where(medium.wrong, np.nan, 0).astype(numbers.dtype) * numbers
+    parts = (result.value, result.tensor, result.potential, result.flux, result.currents)
+    value, tensor, potential, flux, currents = jax.tree.map(lambda v: v + poison.astype(v.dtype), parts)
+    return replace(
+        result, value=value, tensor=tensor, potential=potential, flux=flux, currents=currents,
+        converged=result.converged & ~medium.wrong,
+    )  # fmt: skip
 
 
 def _drives(rows: np.ndarray) -> list[Drive]:

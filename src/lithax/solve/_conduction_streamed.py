@@ -105,7 +105,7 @@ class StreamedConduction:
                 result = replace(result, error_budget=replace(result.error_budget, segmentation=line))
             give_back(source.frame.shape)
             if self.throw:
-                refuse_unconverged(result, self.tolerance, self.most)
+                refuse_unconverged(result.converged, result.solver_error, self.tolerance, self.most)
             if self.checkpoint is not None:
                 clear(self.checkpoint)
         return result
@@ -150,8 +150,10 @@ class StreamedConduction:
 
     def _line(self, name: str, result: Conductivity, found: "_Along", source: Source) -> Any:
         """Return a line of the error budget, given the result and what was found along its first
-        axis.
+        axis; None if nothing joins the ends.
         """
+        if not np.any(np.asarray(result.value)):
+            return None
         if name == "sample_size":
             if self.fluid is None or found.sizes is None:
                 return None
@@ -256,6 +258,11 @@ class StreamedConduction:
             with contextlib.closing(solve):
                 stats, power = solve.solve(given, self.watch.start(run, a, (), ()))
                 slope = 0.0
+                wanted = is_wanted(self.gradient) or is_wanted(self.fields)
+                if self.throw and wanted:  # before stores are written: an error would leave them
+                    refuse_unconverged(
+                        stats.done & (stats.error <= self.tolerance), stats.error, self.tolerance, self.most
+                    )
                 if tensor is not None:
                     tensor.add(a, solve, float(power), float(scale) * (run.geometry[0] if of_cubes else 1.0), cells)
                 if self.width is not None:

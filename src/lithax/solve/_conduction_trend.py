@@ -86,13 +86,14 @@ def sample_size(found: RepresentativeVolume, volume: int, exponent: Any) -> Any:
     sub-cubes, at the sample's own volume; times m, as Archie's law has it: F = φ^(−m).
     """
     spread = found.amplitude * volume**-0.5  # amplitude × edge^(-3/2)
-    return np.abs(np.asarray(exponent, float)) * spread if np.isfinite(spread) else None
+    exponent = np.abs(np.asarray(exponent, float))
+    return np.where(np.isfinite(exponent), exponent, np.nan) * spread if np.isfinite(spread) else None
 
 
 def relative(other: Any, value: Any) -> Any:
-    """Return how much another value lies above one, relative to it."""
+    """Return how much another value lies above one, relative to it; NaN where that is zero."""
     value = np.asarray(value, float)
-    return np.asarray(other, float) / np.where(value == 0, 1, value) - 1
+    return np.asarray(other, float) / np.where(value == 0, np.nan, value) - 1
 
 
 def _split(values: np.ndarray) -> np.ndarray:

@@ -77,8 +77,11 @@ def within(where: Any, source: Source, linear: bool) -> Any:
     """
     array = source.array
     field = str(array.dtype).rpartition(".")[2].startswith("float")
-    if where is None or not field or is_traced(array) or tuple(array.shape[-3:]) != source.frame.shape:
+    if where is None or not field or tuple(array.shape[-3:]) != source.frame.shape:
         return array
+    if is_traced(array):
+        mask = domain_of(where, source, linear).mask
+        return array if mask is None else jnp.where(mask, array, jnp.zeros((), array.dtype))
     wrong = ~((array >= 0) & (array < math.inf))
     if not bool(wrong.any()):
         return array

@@ -13,7 +13,7 @@ from lithax.arrays import is_traced
 class ErrorBudget(eqx.Module):
     """Relative errors of the value, each by its own cause [-]; None is "not estimated".
 
-    For three axes each line is an array of three.
+    For three axes each line is an array of three, NaN along an axis where nothing joins the ends.
     """
 
     solver: Any = None
@@ -53,12 +53,15 @@ class ErrorBudget(eqx.Module):
 
 
 def _written(value: Any) -> str:
-    if value is None:
+    if value is None or (isinstance(value, dict) and not value):
         return "not estimated"
     if is_traced(value):
         return "traced"
     if isinstance(value, dict):
         return "; ".join(f"{factor}×: {_written(change)}" for factor, change in value.items())
+    numbers = np.atleast_1d(np.asarray(value, float))
+    if np.isnan(numbers).all():
+        return "not estimated"
     return ", ".join(
-        f"{100 * v:+.2g} %" if v < 0 else f"{100 * v:.2g} %" for v in np.atleast_1d(np.asarray(value, float))
+        "not estimated" if np.isnan(v) else f"{100 * v:+.2g} %" if v < 0 else f"{100 * v:.2g} %" for v in numbers
     )

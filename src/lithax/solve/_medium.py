@@ -27,6 +27,10 @@ class Medium(eqx.Module):
     """Boolean, the voxels that count as pore: an array, or None where those that conduct do."""
     meaning: str = eqx.field(static=True)
     insulating_grains: bool = eqx.field(static=True)
+    wrong: Any = None
+    """Under a transformation, whether there is what would be refused otherwise: a conductivity that
+    is negative or not finite, a value without one. None where it was looked for.
+    """
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -117,7 +121,15 @@ def read_medium(array: Any, pore: Any, values: Mapping[int, Any] | None) -> Medi
     text = _pore_text(chosen) if chosen is not None else "pore = every value that conducts"
     listed = ", ".join(f"{k}: {'traced' if is_traced(v) else f'{float(v):g}'}" for k, v in values.items())
     mask = None if chosen is None else _among(array, chosen)
-    return Medium(_indices(array, keys), table, mask, f"{text} (conductivities {listed})", insulating)
+    wrong = None if numbers is not None else ~_proper(table).all()
+    if present is None:
+        strange = ~jnp.isin(array, np.asarray(keys)).all()
+        wrong = strange if wrong is None else wrong | strange
+    return Medium(_indices(array, keys), table, mask, f"{text} (conductivities {listed})", insulating, wrong)
+
+
+def _proper(conductivities: Any) -> Any:
+    return (conductivities >= 0) & (conductivities < np.inf)
 
 
 def _field(array: Any, pore: Any, values: Any) -> Medium:
@@ -130,7 +142,10 @@ def _field(array: Any, pore: Any, values: Any) -> Medium:
     # float16 has too few digits for differences of potentials.
     if np.dtype(array.dtype).itemsize < 4:
         array = array.astype(np.float32)
-    if not is_traced(array):
+    wrong = None
+    if is_traced(array):
+        wrong = ~_proper(array).all()
+    else:
         values_ok = bool((array >= 0).all()) and bool((array < np.inf).all())
         if not values_ok:
             lowest, finite = float(array.min()), bool(np.isfinite(np.asarray(array)).all())
@@ -139,7 +154,7 @@ def _field(array: Any, pore: Any, values: Any) -> Medium:
                 f"image holds conductivities {what}; they must be finite and >= 0. Replace them, or leave their voxels out "
                 f"with where=."
             )
-    return Medium(array, None, None, "pore = conductivity above 0", False)
+    return Medium(array, None, None, "pore = conductivity above 0", False, wrong)
 
 
 def values_present(array: Any) -> np.ndarray | None:
