@@ -235,6 +235,21 @@ def test_a_truncated_solve_says_so(rng):
         lx.solve.conductivity(rock, max_iterations=1, throw=True)
 
 
+def test_shares_are_of_what_conducts_where_more_than_the_pores_do():
+    """Pore along one half, clay that conducts along a quarter, a grain with a drop of clay within."""
+    rock = np.full((6, 8, 8), 2, np.uint8)
+    rock[:, :4], rock[:, 4:6] = 0, 1
+    rock[3, 7, 4] = 1
+    found = lx.solve.conductivity(rock, pore=0, values={0: 5.0, 1: 1.0, 2: 0.0}, fluid=5.0)
+    assert float(found.porosity) == 0.5
+    shares = found.porosities
+    assert float(shares.total) == pytest.approx(0.75 + 1 / 384)
+    assert float(shares.percolating) == pytest.approx(0.75)
+    assert float(shares.isolated) == pytest.approx(1 / 384)
+    assert "porosity 50 %\n" in str(found)
+    assert "left out of the solve: 0.26 %" in str(found)
+
+
 @pytest.mark.parametrize("name", ["gradient", "fields"])
 def test_a_store_is_not_written_where_the_solve_throws(rng, tmp_path, name):
     image = lx.from_array((rng.random((24, 24, 24)) < 0.45).astype("u1"))

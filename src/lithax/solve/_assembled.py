@@ -50,7 +50,7 @@ def assembled(
     total, accessible, percolating = (share[..., n] for n in range(3))
     if tensor is not None:
         accessible, percolating = accessible[0], percolating[0]
-    total = porosity if medium.pore is not None else total[0] if several else total
+    total = total[0] if several else total
     ends = (value, tensor, stats.done & (stats.error <= tolerance), stats, xp.sqrt(stats.error))
     value, tensor, converged, stats, slope_error = jax.tree.map(jnp.asarray, ends)
     return Conductivity(

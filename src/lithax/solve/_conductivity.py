@@ -12,12 +12,13 @@ from lithax.solve._json_numbers import json_numbers
 
 
 class Porosities(eqx.Module):
-    """Fractions of the domain that is considered [-], by how they are connected through voxel
-    faces.
+    """Fractions of the domain that conduct [-], by how they are connected through voxel faces.
+
+    They are porosities where nothing but the pores conducts.
     """
 
     total: Any
-    """All imaged pore space."""
+    """All imaged pore space; with `pore` and `values` all that conducts."""
     accessible: Any
     """In parts that touch at least one end of the image along the axis."""
     percolating: Any
@@ -179,7 +180,7 @@ def _lines(r: Conductivity) -> list[str]:
     axes = "xyz" if r.axis == "all" else r.axis
     p = r.porosities
     percolating = np.atleast_1d(np.asarray(p.percolating, float))
-    lines = [f"{r.meaning}, porosity {_percent(p.total)}"]
+    lines = [f"{r.meaning}, porosity {_percent(r.porosity)}"]
     shares = ", ".join(f"{_percent(v)} along {a}" for a, v in zip(axes, percolating, strict=False))
     removed = np.atleast_1d(np.asarray(p.total - p.percolating, float))
     lines.append(
