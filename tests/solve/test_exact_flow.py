@@ -156,19 +156,50 @@ def test_a_brinkman_channel():
         assert found.value_voxel == pytest.approx(exact, rel=0.01)
 
 
+def scheme_between_layers(voxels, matrix):
+    """Return k of a slit between layers twice as thick, by the scheme's equations across it in float64 [voxel²]."""
+    y = matrix**-0.5
+    nearer = 2 * y**3 / ((y + 2) * (y + np.sqrt(4 + y**2)) * (2 + np.sqrt(4 + y**2)))
+    count = 3 * voxels
+    one = np.eye(count)
+    system = 2 * one - np.roll(one, 1, 0) - np.roll(one, -1, 0)
+    system[range(voxels, count), range(voxels, count)] += 1 / matrix
+    system[[0, voxels - 1], [0, voxels - 1]] += nearer
+    return np.linalg.solve(system, np.ones(count)).mean()
+
+
 def test_a_slit_between_brinkman_layers():
+    """The stress where they meet is that of the closed form, whether voxels resolve √K or not."""
     exact = SlitBetweenLayers(1, 2, 0.01)
     assert exact.permeability == pytest.approx(0.057778, rel=1e-5)
-    errors = []
-    for voxels in (16, 32):  # across a slit
+    for voxels, error in ((8, 3e-3), (16, 6e-4), (32, 4e-4)):  # across a slit
         image = np.ones((1, 3 * voxels, 1), np.uint8)
         image[:, :voxels] = 0
-        found = lx.solve.permeability(
-            image, axis="x", pore=0, permeability={1: 0.01}, spacing=1 / voxels, ends="periodic", sides="periodic",
-            tolerance=1e-6, max_iterations=200,
-        )  # fmt: skip
-        errors.append(found.value / exact.permeability - 1)
-    assert errors[1] == pytest.approx(
-        4.44e-3, rel=0.01
-    )  # solving the scheme's linear equations in float64 gives the same
-    assert errors[0] / errors[1] == pytest.approx(4, rel=0.03)  # second order
+        for spacing in (1 / voxels, (0.3, 1 / voxels, 2.0)):
+            found = lx.solve.permeability(
+                image, axis="x", pore=0, permeability={1: 0.01}, spacing=spacing, ends="periodic", sides="periodic",
+                tolerance=1e-6, max_iterations=200,
+            )  # fmt: skip
+            assert found.value == pytest.approx(exact.permeability, rel=error)
+            assert found.value == pytest.approx(scheme_between_layers(voxels, 0.01 * voxels**2) / voxels**2, rel=2e-5)
+
+
+@pytest.mark.parametrize("matrix", [1e-6, 2.5e-4, 1e-2])
+def test_a_slit_between_layers_that_no_voxel_resolves(matrix):
+    """Their walls are where the phases meet, as those of solids, not at the centre of the first voxel of the layer."""
+    image = np.full((4, 16, 1), 2, np.uint8)
+    image[:, 5:11] = 0
+    found = lx.solve.permeability(image, axis="x", pore=0, permeability={2: matrix}, tolerance=1e-5)
+    exact = SlitBetweenLayers(6, 10, matrix).permeability
+    assert found.value == pytest.approx(exact * (1 + 2 / 6**2), rel=0.02)  # the half-voxel rule's slit of six voxels
+
+
+def test_a_tight_phase_is_a_solid():
+    """In all directions, at edges and corners, beside held pressures and in periodic images."""
+    rng = np.random.default_rng(3)
+    pores = np.kron(rng.random((5, 4, 6)) < 0.7, np.ones((2, 3, 2), bool)).astype(np.uint8)
+    for boundaries in ({}, {"ends": "periodic", "sides": "periodic"}):
+        options = {"axis": "all", "pore": 1, "spacing": (1.5, 1.0, 0.8), "tolerance": 1e-4} | boundaries
+        solid = lx.solve.permeability(pores, wall="half_voxel", **options)
+        tight = lx.solve.permeability(pores, permeability={0: 1e-7}, **options)
+        np.testing.assert_allclose(tight.value, solid.value, rtol=2e-3)

@@ -7,8 +7,20 @@ joins them with the diagonal of A,
 
     D = walls + ½ (σ + σ′) + Σ s over transverse neighbours,
 
-σ = 1/K the drag of the two voxels of a face [1/voxel²], and s the solidity of neighbouring faces: a
-solid that is a stiff drag keeps its wall half a voxel away only with this last term.
+σ = 1/K the drag of the two voxels of a face [1/voxel²], and s what brings the wall of a soft solid,
+or of a porous phase whose layer of Brinkman's is thinner than a voxel, from the first face within
+it to where it is. Of soft solids it is the solidity of the neighbouring face.
+
+Of porous phases it follows from a plane interface half a voxel from the face. Flow in the phase
+fades as exp(−y / √K), so the stress is that of a wall 1/2 + √K away; of the differences without s
+it is one 1/2 + √(K + 1/4) away, hence a whole voxel for a tight phase, which makes a slit of h
+voxels ((h + 1) / h)³ times too permeable. With
+
+    s(K) = 1 / (1/2 + √K) − 1 / (1/2 + √(K + 1/4))
+
+it is where it should be: s tends to 1, the half-voxel rule, for a tight phase, and to K^(−3/2) / 8
+for a resolved one. Only what s exceeds that of the face itself counts: none within a phase, whose
+K stays its own.
 """
 
 from collections.abc import Callable
@@ -168,6 +180,11 @@ def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:
         if isinstance(walls, tuple):
             walls = sum(weight * part for weight, part in zip(medium.weights, walls, strict=True))
         if medium.drag is not None:
+            if medium.solidity is None:
+                nearer = settled(
+                    _nearer_walls(walls, medium.drag, half, medium.weights, component, wrap, geometry.length)
+                )
+                walls = walls + nearer
             walls = settled(_with_drag(walls, medium.drag, component, wrap))
         if medium.solidity is not None:
             walls = _with_soft_walls(walls, medium.solidity, half, medium.weights, component, wrap, geometry.length)
@@ -184,16 +201,49 @@ def _with_drag(walls: Array, drag: Array, component: int, wrap: tuple) -> Array:
 
 
 @partial(jax.jit, static_argnames=("component", "wrap", "length"))
+def _nearer_walls(
+    walls: Array, drag: Array, half: Array | None, weights: tuple, component: int, wrap: Axes, length: int
+) -> Array:
+    """Return what porous phases beside a face add, so that their wall is where it should be."""
+    drag = _lengthened(drag, walls)
+    below = shifted(drag, component, -1, wrap[component])
+    if half is not None:
+        below, drag = _mirrored_at_ends(below, drag, length)
+    drag, beside = jnp.where(walls > 0, 0.5 * (drag + below), 0), 0.0
+    for e in range(3):
+        if e != component:
+            mine = _nearness(drag / weights[e])
+            further = (jnp.maximum(shifted(mine, e, step, wrap[e]) - mine, 0) for step in (1, -1))
+            beside = beside + weights[e] * sum(further)
+    return jnp.where(walls > 0, beside if half is None else half * beside, 0)
+
+
+def _nearness(drag: Array) -> Array:
+    """Return s(K) for a drag of 1 / K [1/voxel²]; 0 without drag, with a derivative of 0."""
+    some = drag > 0
+    y = jnp.where(some, drag, 1) ** 0.5
+    root = (4 + y**2) ** 0.5
+    return jnp.where(some, 2 * (y / (y + 2)) * (y / (y + root)) * (y / (2 + root)), 0)
+
+
+def _mirrored_at_ends(below: Array, above: Array, length: int) -> tuple[Array, Array]:
+    """Return the voxels of each face along the flow, where the image goes on as its mirror image
+    beyond held pressures.
+    """
+    place = jnp.arange(above.shape[0])[:, None, None]
+    below = jnp.where(place == 0, above, below)
+    return below, jnp.where(place == length, below, above)
+
+
+@partial(jax.jit, static_argnames=("component", "wrap", "length"))
 def _with_soft_walls(
     walls: Array, solidity: Array, half: Array | None, weights: tuple, component: int, wrap: Axes, length: int
 ) -> Array:
     """Add the solidity of transverse neighbours: as it grows to one, a wall half a voxel away."""
     void = 1 - _lengthened(solidity, walls)
     below = shifted(void, component, -1, wrap[component])
-    if half is not None:  # mirrored at the ends
-        place = jnp.arange(void.shape[0])[:, None, None]
-        below = jnp.where(place == 0, void, below)
-        void = jnp.where(place == length, below, void)
+    if half is not None:
+        below, void = _mirrored_at_ends(below, void, length)
     solid = jnp.where(walls > 0, 1 - void * below, 0)
     beside = sum(
         weights[e] * (shifted(solid, e, 1, wrap[e]) + shifted(solid, e, -1, wrap[e]))
