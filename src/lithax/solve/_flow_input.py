@@ -1,5 +1,6 @@
 """What a user gives for a flow solve, checked and brought into one form."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from lithax.images import as_domain
 from lithax.solve._area_unit import check_has_length, permeability_quantity
 from lithax.solve._arguments import check_known
 from lithax.solve._medium import listed, phases_named
+from lithax.solve._solve_memory import dtype_of
 from lithax.solve._source import length_and_unit
 
 AXES = ("x", "y", "z")
@@ -82,6 +84,16 @@ def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: An
     return read_sharp(values, kind, pore, permeability, inside, lengths, unit)
 
 
+def precision_of(image: Any, permeability: Any, spacing: Any) -> AbstractContextManager:
+    """Return a scope in which JAX has float64 if one of the arrays does that derivatives may reach;
+    its setting stays as it is.
+    """
+    numbers = (spacing, *(permeability.values() if isinstance(permeability, dict) else ()))
+    reached = [image, *(number for number in numbers if isinstance(number, jax.Array))]
+    wide = any(hasattr(v, "dtype") and not is_traced(v) and dtype_of(v) == np.float64 for v in reached)
+    return jax.enable_x64(True) if wide else nullcontext()
+
+
 def _refuse_transformations(permeability: Any, spacing: Any) -> None:
     """Raise TypeError for an image inside a function that JAX is compiling."""
     compiling = getattr(core, "unsafe_am_i_under_a_jit_DO_NOT_USE", bool)
@@ -121,6 +133,11 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
         meaning = f"pore = value {' and '.join(str(v) for v in wanted)}"
     phases = []
     for value, given in porous.items():
+        if not isinstance(value, int | np.integer | np.bool_):
+            raise TypeError(
+                f"permeability={porous!r} names phase {value!r}, which must be a value of the segmentation: a whole number, as in "
+                f"{{2: '1.5 mD'}}."
+            )
         if value in wanted:
             raise ValueError(f"permeability names phase {value}, which pore={pore!r} says is open; name it once.")
         number, area = permeability_quantity(given, f"permeability[{value}]")

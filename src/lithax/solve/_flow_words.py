@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from lithax.solve._area_unit import square_metres
 from lithax.solve._arguments import check_area, check_choice, check_known, check_relative_error, check_whole_number
 from lithax.solve._flow_input import AXES, FlowInput, area_of
@@ -46,8 +48,9 @@ def wall_rule(wall: str | None, given: FlowInput) -> str:
 
 
 def check_words(
-    axis: Any, ends: Any, sides: Any, reservoir: Any, tolerance: Any, gradient_tolerance: Any, most: Any, area: Any
-) -> None:
+    axis: Any, ends: Any, sides: Any, reservoir: Any, tolerance: Any, gradient_tolerance: Any, most: Any, area: Any,
+    fields: Any = False,
+) -> None:  # fmt: skip
     """Raise ValueError if a word is unknown, or a number out of range."""
     for name, word, known in (("axis", axis, (*AXES, "all")), ("ends", ends, ENDS), ("sides", sides, tuple(SIDES))):
         check_choice(name, word, known)
@@ -59,3 +62,8 @@ def check_words(
     for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):
         check_whole_number(name, value, least)
     check_area(area)
+    if not isinstance(fields, bool | np.bool_):
+        raise ValueError(
+            f"fields={fields!r} must be True or False: velocity and pressure come with the result; save them from there, "
+            f"result.pressure.copy(store='pressure.zarr') of an image."
+        )

@@ -18,7 +18,7 @@ from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
 from lithax.solve._flow_direction import ORDERS, Boundaries, Call, solve_direction
-from lithax.solve._flow_input import AXES, FlowInput, check_walls, read_input, turned
+from lithax.solve._flow_input import AXES, FlowInput, check_walls, precision_of, read_input, turned
 from lithax.solve._flow_problem import prepare
 from lithax.solve._flow_solve import FlowSettings
 from lithax.solve._flow_words import SIDES, check_words, scale_of, wall_rule
@@ -59,7 +59,7 @@ def permeability(
     tolerance: Any = 5e-3,
     gradient_tolerance: Any = 1e-2,
     max_iterations: Any = 60,
-    fields: bool = False,
+    fields: Any = False,
     budget: Any = (),
     segmentation: Any = None,
     throw: bool = False,
@@ -74,7 +74,8 @@ def permeability(
     image
         Booleans, True in the pores; a segmentation (integers, with `pore` or `permeability`); or
         pore fractions between 0 and 1 (floats): a soft segmentation, or with a function as
-        `permeability` a map of porosities. An image (lx.open) or an array.
+        `permeability` a map of porosities. An image (lx.open) or an array. Pore fractions in
+        float64 are solved for in float64, in twice the memory.
     axis
         Direction of flow, "x", "y" or "z"; or "all", one after the other.
     pore
@@ -166,7 +167,7 @@ def permeability(
     do not join the ends are found on the host in between, and under `vmap` members that have
     converged stay as they are while others go on.
     """
-    check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area)
+    check_words(axis, ends, sides, reservoir, tolerance, gradient_tolerance, max_iterations, area, fields)
     image = plain_array(image)
     if shape is not None and hasattr(image, "shape"):
         shape = size_of(image, shape)
@@ -191,26 +192,27 @@ def permeability(
             spacing=spacing, unit=unit, ends=ends, sides=sides, refused=[name for name, given in refused.items() if given],
         )  # fmt: skip
         return _ended(made, kept, throw)
-    given = read_input(image if shape is None else without_filler(image, shape), pore, permeability, where, spacing)
-    if kept is not None:
-        _refuse_traced(given)
-    levels = check_segmentation(segmentation, given.shape)
-    if levels is not None:
-        _check_levels(levels, given)
-    if porosity is not None:
-        micro_phases(given, porosity)
-    check_walls(given, sides, given.inside is None or bool(given.inside.all()))
-    rule = wall_rule(wall, given)
-    scale, unit = scale_of(given.voxel_unit, given.spacing, unit)
-    asked = check_budget(budget, given)
-    solved, tensor = _directions(given, rule, call)
-    made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
-    made = _with_rounding_named(made, max_iterations)
-    if asked or levels is not None:
-        made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, levels))
-    if fields:
-        made = as_images(image, made, given)
-    return _ended(made, kept, throw)
+    with precision_of(image, permeability, spacing):
+        given = read_input(image if shape is None else without_filler(image, shape), pore, permeability, where, spacing)
+        if kept is not None:
+            _refuse_traced(given)
+        levels = check_segmentation(segmentation, given.shape)
+        if levels is not None:
+            _check_levels(levels, given)
+        if porosity is not None:
+            micro_phases(given, porosity)
+        check_walls(given, sides, given.inside is None or bool(given.inside.all()))
+        rule = wall_rule(wall, given)
+        scale, unit = scale_of(given.voxel_unit, given.spacing, unit)
+        asked = check_budget(budget, given)
+        solved, tensor = _directions(given, rule, call)
+        made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
+        made = _with_rounding_named(made, max_iterations)
+        if asked or levels is not None:
+            made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, levels))
+        if fields:
+            made = as_images(image, made, given)
+        return _ended(made, kept, throw)
 
 
 def _refuse_traced(given: FlowInput) -> None:
@@ -264,13 +266,13 @@ def _with_rounding_named(made: Permeability, max_iterations: int) -> Permeabilit
 def _thrown(made: Permeability, throw: bool) -> Permeability:
     if not throw:
         return made
+    text = "permeability() did not converge; ask for a larger tolerance, or allow more steps by max_iterations."
     if is_traced(made.converged):
-        text = "permeability() did not converge; ask for a larger tolerance, or allow more steps by max_iterations."
         failed = ~jnp.all(jnp.asarray(made.converged))
         values = tuple(eqx.error_if(value, failed, text) for value in (made.value, made.value_voxel))
         return eqx.tree_at(lambda r: (r.value, r.value_voxel), made, values)
     if not bool(np.all(np.asarray(made.converged))):
-        raise RuntimeError(f"the permeability did not converge: {made}")
+        raise RuntimeError(f"{text} The result:\n{made}")
     return made
 
 

@@ -123,14 +123,17 @@ class Permeability(eqx.Module):
         return self.to("mD")
 
     def vertical_to_horizontal(self, core_axis: str) -> float:
-        """Return kv/kh = k_core / √(k_1 k_2) with the core axis that the user names [-]."""
+        """Return kv/kh = k_core / √(k_1 k_2) with the core axis that the user names [-]; infinite
+        where nothing flows across it, not a number where nothing flows at all.
+        """
         if self.axis != "all":
             raise ValueError(f"kv/kh needs all three axes; this is k along {self.axis}: solve with axis='all'.")
         if core_axis not in AXES:
             raise ValueError(f"core_axis={core_axis!r} must be 'x', 'y' or 'z'.")
         k = np.asarray(self.value, float)
         others = [k[i] for i, name in enumerate(AXES) if name != core_axis]
-        return float(k[AXES.index(core_axis)] / np.sqrt(others[0] * others[1]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(k[AXES.index(core_axis)] / np.sqrt(others[0] * others[1]))
 
     @property
     def principal_values(self) -> np.ndarray:

@@ -95,7 +95,7 @@ def _plan_permeability(image: Any, /, **options: Any) -> Plan:
     given = _arguments(permeability, image, options)
     check_words(
         given.axis, given.ends, given.sides, given.reservoir, given.tolerance, given.gradient_tolerance,
-        given.max_iterations, given.area,
+        given.max_iterations, given.area, given.fields,
     )  # fmt: skip
     _shape_of(given)
     kept = given.fields or given.ends == given.sides == "periodic"

@@ -131,7 +131,8 @@ def memory_of_flow(
     processes = connected().count if over_devices else 1
     voxels = -(-_with_reservoir(size, axis, reservoir) // processes)
     each = FLOW + (2 * FLOW_BEFORE if kept and axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
-    return tuple(size), voxels * each + FLOW_PROGRAMS
+    wide = not over_devices and dtype_of(image) == np.float64
+    return tuple(size), voxels * each * (2 if wide else 1) + FLOW_PROGRAMS
 
 
 def memory_of_walks(image: Any) -> tuple[tuple[int, ...], int]:
