@@ -200,6 +200,16 @@ def test_porosities_and_clusters():
     assert k.porosities.accessible == pytest.approx(35 / 512)
     assert k.porosities.isolated == pytest.approx(1 / 512)
     assert "2 clusters of 4 voxels" in str(k)
+    # Across the tube nothing joins the ends; it touches none of them there, as the bubble and the dead end.
+    every = lx.solve.permeability(image, axis="all").porosities
+    assert every.percolating * 512 == pytest.approx([32, 0, 0])
+    assert every.accessible * 512 == pytest.approx([35, 0, 0])
+    assert every.isolated * 512 == pytest.approx([1, 36, 36])
+    said = str(lx.solve.permeability(image, axis="all"))
+    assert "6.25, 0.00, 0.00 % of the volume joins the ends, 0.20, 7.03, 7.03 % is isolated" in said
+    whole = lx.solve.permeability(image, axis="all", ends="periodic", sides="periodic")
+    assert whole.porosities.percolating == pytest.approx(32 / 512)
+    assert "6.25 % of the volume joins the ends" in str(whole)
 
 
 def test_nothing_joins_the_ends():

@@ -81,13 +81,14 @@ def _numbers(found: Permeability) -> Iterator[Number]:
         )  # fmt: skip
     p = found.porosities
     assert p is not None  # pores of a report are sharp
-    for key, name, value in (
+    least = int(np.argmin(p.percolating))
+    for key, name, values_of_axes in (
         ("percolating", "Porosity that carries flow", p.percolating),
         ("accessible", "Porosity that touches an end", p.accessible),
         ("isolated", "Porosity that touches no end", p.isolated),
     ):
         yield Number(
-            f"transport.porosity.{key}", name, float(value), "-", "measured", denominator="voxels that were solved",
+            f"transport.porosity.{key}", name, float(values_of_axes[least]), "-", "measured", denominator="voxels that were solved",
             percent=True, method="along the axis where least of it carries flow",
         )  # fmt: skip
     if found.surface and values.any():

@@ -211,7 +211,8 @@ def _volume(given: FlowInput) -> int:
 def _porosity(given: FlowInput, solved: list[Direction], porosity: dict[int, float] | None) -> FlowPorosity:
     volume = _volume(given)
     clusters = [one.problem.clusters for one in solved if one.problem.clusters is not None]
-    least = min(clusters, key=lambda c: c.percolating)
+    if all(found is clusters[0] for found in clusters):  # of one axis, or of all together
+        clusters = clusters[:1]
     open_voxels = int(given.open.sum())  # pyright: ignore[reportOptionalMemberAccess]
     micro = None
     if porosity is not None:
@@ -219,16 +220,19 @@ def _porosity(given: FlowInput, solved: list[Direction], porosity: dict[int, flo
     elif given.soft is not None and not is_traced(given.soft):
         values = np.asarray(jax.lax.stop_gradient(given.soft))
         micro = float(values[given.open & ~given.free].sum() / volume)  # pyright: ignore[reportOptionalOperand]
-    return porosity_of(
-        volume, open_voxels, int(given.free.sum()), least.accessible, open_voxels - least.removed_voxels, micro
-    )
+    through = [(found.accessible, open_voxels - found.removed_voxels) for found in clusters]
+    return porosity_of(volume, open_voxels, int(given.free.sum()), through, micro)
 
 
 def porosity_of(
-    volume: int, open_voxels: int, free: int, accessible: int, percolating: int, micro: float | None
+    volume: int, open_voxels: int, free: int, through: list[tuple[int, int]], micro: float | None
 ) -> FlowPorosity:
-    """Return shares of a sample from counts of its voxels."""
-    macro, accessible = free / volume, min(accessible, open_voxels)
+    """Return shares of a sample from counts of its voxels; `through` holds for each axis that was
+    solved the accessible and the percolating ones.
+    """
+    macro = free / volume
+    counts = np.asarray(through if len(through) > 1 else through[0])
+    accessible, percolating = np.minimum(counts[..., 0], open_voxels), counts[..., 1]
     return FlowPorosity(
         total=open_voxels / volume if micro is None else macro + micro,
         macro=macro,

@@ -390,7 +390,7 @@ class _Solve:
 
     def _porosity(self, porosity: dict[int, float] | None) -> FlowPorosity:
         voxels, given = self.voxels, self.voxels.given
-        counts, least = self._tally(), min(self.joined, key=lambda j: j.percolating)
+        counts = self._tally()
         free = int(sum(voxels.world.gather(sum(int(np.count_nonzero(v)) for v in self.free.values()))))
         micro = None
         if porosity is not None:
@@ -399,7 +399,8 @@ class _Solve:
             own = [v[self.open[start] & ~self.free[start]].sum(dtype=float) for start, _, v in voxels.pieces()]
             micro = sum(voxels.world.gather(float(sum(own))))
         micro = None if micro is None else micro / self.cells
-        return porosity_of(self.cells, least.total, free, least.accessible, least.percolating, micro)
+        through = [(found.accessible, found.percolating) for found in self.joined]
+        return porosity_of(self.cells, self.joined[0].total, free, through, micro)
 
     def _tally(self) -> np.ndarray:
         """Return how many voxels of the sample hold each of the values that occur."""

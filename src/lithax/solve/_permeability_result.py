@@ -16,7 +16,9 @@ NARROW = 0.05
 
 
 class FlowPorosity(eqx.Module):
-    """Shares of the sample's volume [-], by how they are connected through voxel faces."""
+    """Shares of the sample's volume [-], by how they are connected through voxel faces; three of
+    each that depends on the axis where ``axis="all"`` was solved one after the other.
+    """
 
     total: float
     """Open voxels, free fluid and porous phases together: all that was imaged."""
@@ -24,11 +26,11 @@ class FlowPorosity(eqx.Module):
     """Free fluid, resolved by voxels."""
     micro: float | None
     """Volume of pores inside voxels of porous phases, where their porosity was given."""
-    accessible: float
+    accessible: Any
     """In clusters that touch an end, or wrap around a periodic image."""
-    percolating: float
+    percolating: Any
     """In clusters that join the ends: what carries flow."""
-    isolated: float
+    isolated: Any
     """In clusters that touch no end."""
 
 
@@ -277,7 +279,7 @@ class Permeability(eqx.Module):
             whole = " (porous phases counted whole)" if p.micro is None and p.total > p.macro else ""
             rows.insert(0, f"{self.notes[0]}, porosity {100 * p.total:.1f} %{whole}")
             rows.append(
-                f"{100 * p.percolating:.2f} % of the volume joins the ends, {100 * p.isolated:.2f} % is isolated"
+                f"{_percent(p.percolating)} % of the volume joins the ends, {_percent(p.isolated)} % is isolated"
             )
         shares = np.atleast_1d(np.asarray(0.0 if self.narrow_share is None else self.narrow_share, float))
         if self.narrow_share is not None and shares.max() <= NARROW:  # above, a note says it
@@ -295,3 +297,9 @@ class Permeability(eqx.Module):
         rows.append(str(self.error_budget))
         rows.append("unstressed: compare with brine or Klinkenberg-corrected permeability, not with that of air")
         return ".\n".join([*rows, *self.notes[p is not None :]]) + "."
+
+
+def _percent(shares: Any) -> str:
+    """Return shares in percent: those of each axis, once if they are the same."""
+    each = [f"{100 * share:.2f}" for share in np.atleast_1d(shares)]
+    return each[0] if len(set(each)) == 1 else ", ".join(each)
