@@ -240,7 +240,7 @@ class _Solve:
                 return parts_of.advance(parts, hierarchy, row, self.tolerances, state, last)
 
             state = loop(take, state, self.most, look)
-            stats, power = jax.device_get(parts_of.stats_of(parts, hierarchy, row, state))
+            stats, power = jax.device_get(parts_of.stats_of(parts, hierarchy, row, state, self.tolerances.balance))
             ended.append(stats)
             potentials.append(state.u)
         if len(rows) > 1:

@@ -140,17 +140,19 @@ def advance(
 
 
 @partial(jax.jit, static_argnums=3)
-def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings) -> tuple[Stats, jax.Array]:
-    """Return how a solve ended, and the power: the current for a drop of one."""
+def stats_of(cycle: Multigrid, drive: Drive, state: State, settings: Settings, allowed: Any) -> tuple[Stats, jax.Array]:
+    """Return how a solve ended (see `ended`), and the power: the current for a drop of one."""
     layout, faces = settings.layout, cycle.levels[0].faces
     power = mixed_energy(layout, faces, drive, state.u, drive, state.u)
     none = Drive(jnp.zeros_like(drive.steps))
     current = mixed_energy(layout, faces, drive, state.u, drive, None)
     own = mixed_energy(layout, faces, none, state.u, none, state.u)
-    return ended(state, power, current, own, imbalance(settings, faces, drive, state.u, state.r)), power
+    return ended(state, power, current, own, imbalance(settings, faces, drive, state.u, state.r), allowed), power
 
 
-def ended(state: State, power: jax.Array, current: jax.Array, own: jax.Array, balance: jax.Array) -> Stats:
+def ended(
+    state: State, power: jax.Array, current: jax.Array, own: jax.Array, balance: jax.Array, allowed: Any
+) -> Stats:
     """Return how a solve ended.
 
     Parameters
@@ -165,6 +167,9 @@ def ended(state: State, power: jax.Array, current: jax.Array, own: jax.Array, ba
         of second order as it is; what uᵀr is by rounding is not.
     balance
         See `imbalance`.
+    allowed
+        The balance that the steps had to reach. Where rounding ended them before, the estimate is
+        that of which it is twice the root.
     """
     ratio = jnp.where(state.first > 0, state.product / jnp.where(state.first > 0, state.first, 1), 0)
     some = (power > 0) & (own > 0)
@@ -172,7 +177,9 @@ def ended(state: State, power: jax.Array, current: jax.Array, own: jax.Array, ba
     error = jnp.maximum(jnp.where(jnp.isfinite(state.error), state.error, 1), missed)
     # What is summed is known to so many digits only, however many steps are taken.
     error = jnp.maximum(error, jnp.where(power > 0, jnp.finfo(power.dtype).eps, 0))
-    return Stats(state.count, error, balance, jnp.sqrt(jnp.maximum(ratio, 0)), state.done)
+    broken = state.done & ~(state.balance <= allowed)
+    error = jnp.where(broken, jnp.maximum(error, jnp.minimum(state.balance**2 / 4, 1)), error)
+    return Stats(state.count, error, balance, jnp.sqrt(jnp.maximum(ratio, 0)), state.done & ~broken)
 
 
 def solve_on_host(
@@ -192,7 +199,7 @@ def solve_on_host(
         return advance(cycle, drive, tolerances, state, settings, until(state, cells, most))
 
     state = loop(take, watch.restored(state), most, watch)
-    return state.u, *stats_of(cycle, drive, state, settings)
+    return state.u, *stats_of(cycle, drive, state, settings, tolerances.balance)
 
 
 @partial(eqx.filter_custom_jvp)
@@ -204,7 +211,7 @@ def potential(faces: Faces, drive: Drive, tolerances: Tolerances, settings: Sett
     cycle = levels_of(faces, settings)
     state = begin(cycle, drive, None, settings)
     state = loop(lambda s: _step(cycle, drive, tolerances, s, settings), state, tolerances.most)
-    return settings.layout.filled(state.u), stats_of(cycle, drive, state, settings)[0]
+    return settings.layout.filled(state.u), stats_of(cycle, drive, state, settings, tolerances.balance)[0]
 
 
 @potential.def_jvp

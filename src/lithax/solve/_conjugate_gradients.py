@@ -111,10 +111,12 @@ def share_kept(state: State, product: jax.Array) -> jax.Array:
 def advanced(state: State, product: jax.Array, beta: jax.Array, curvature: jax.Array) -> tuple[jax.Array, State]:
     """Return how far a step goes, and the state after it but for its vectors and the balance.
 
-    It is done where rᵀz or qᵀKq (`curvature`) is not positive: nothing is left to solve, or
-    rounding is all there is.
+    It is done where rᵀz or qᵀKq (`curvature`) is not positive, or rᵀz is less of the first one than
+    numbers are known to, squared: nothing is left to solve, or rounding is all there is, and
+    further steps would add to it.
     """
-    going = (product > 0) & (curvature > 0)
+    least = jnp.finfo(product.dtype).eps ** 2 * state.first  # zero before the first step
+    going = (product > least) & (curvature > 0)
     alpha = jnp.where(going, product / jnp.where(going, curvature, 1), 0)
     decrease = alpha * product
     energy = state.energy - decrease

@@ -370,8 +370,12 @@ def _inverse_by_pivots(dense: np.ndarray) -> np.ndarray:
 def _eliminated(dense: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return the inverse; where there is none, orthonormal vectors that the matrix makes zero."""
     work, pivoted, constants = dense.copy(), np.zeros(len(dense), bool), []
-    for row in range(len(dense)):
-        pivot = work[row, row]
+    left = np.ones(len(dense), bool)
+    for _ in range(len(dense)):
+        # The largest first: a poor conductor has so little of a constant, the diagonal being ones,
+        # that rounding left a pivot where it came last.
+        row = int(np.argmax(np.where(left, work.diagonal(), -np.inf)))
+        left[row], pivot = False, work[row, row]
         # Rounding: the last cell of a part that nothing holds, after all others of the part.
         if pivot <= 1e-10:
             constant = np.where(pivoted, -work[:, row], 0)

@@ -276,19 +276,19 @@ def advance(parts: Parts, levels: Levels, steps: jax.Array, tolerances: Toleranc
 
 
 @partial(jax.jit, static_argnums=0)
-def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State) -> tuple[Stats, jax.Array]:
-    """Return how a solve ended, and the power: the current for a drop of one."""
+def stats_of(parts: Parts, levels: Levels, steps: jax.Array, state: State, allowed: Any) -> tuple[Stats, jax.Array]:
+    """Return how a solve ended (see `ended`), and the power: the current for a drop of one."""
 
-    def make(faces: Any, steps: jax.Array, state: State) -> tuple[Stats, jax.Array]:
+    def make(faces: Any, steps: jax.Array, state: State, allowed: Any) -> tuple[Stats, jax.Array]:
         layout, u = parts.layout, state.u
         power = _energy(layout, faces, steps, u, steps, u)
         current = _energy(layout, faces, steps, u, steps, None)
         own = _energy(layout, faces, jnp.zeros_like(steps), u, jnp.zeros_like(steps), u)
-        return ended(state, power, current, own, _imbalance(parts, faces, steps, u, state.r)), power
+        return ended(state, power, current, own, _imbalance(parts, faces, steps, u, state.r), allowed), power
 
-    into = ((parts.own,) * 3, PartitionSpec(), _state_specs(parts))
     same = PartitionSpec()
-    return parts.run(make, into, levels[0][0], steps, state, out=(Stats(*[same] * 5), same))
+    into = ((parts.own,) * 3, same, _state_specs(parts), same)
+    return parts.run(make, into, levels[0][0], steps, state, allowed, out=(Stats(*[same] * 5), same))
 
 
 @partial(jax.jit, static_argnums=0)

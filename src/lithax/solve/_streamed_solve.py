@@ -126,7 +126,7 @@ class StreamedSolve:
         state = loop(take, state, most, watch)
         self.currents = np.asarray(sums.planes, self.dtype)
         power, current, own = (jnp.asarray(v, self.dtype) for v in (sums.power, sums.current, sums.own))
-        return ended(state, power, current, own, self._balance(sums, spread)), np.asarray(power)
+        return ended(state, power, current, own, self._balance(sums, spread), tolerances.balance), np.asarray(power)
 
     def _balance(self, sums: "_Sums", of: Spread) -> jax.Array:
         if self._finest.linear:
