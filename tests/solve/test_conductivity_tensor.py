@@ -1,6 +1,7 @@
 """Tensors, linear loading, fields, first guesses, sub-volumes, and the command line: on one shape of voxels."""
 
 import click.testing
+import jax
 import numpy as np
 import pytest
 
@@ -151,6 +152,31 @@ def test_the_command(tmp_path, field):
     bare = click.testing.CliRunner().invoke(main, ["solve", "conductivity", str(tmp_path / "rock.zarr"), "--quiet"])
     assert bare.exit_code == 1
     assert "what its numbers mean" in bare.output
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_nothing_joins_the_ends_along_two_of_three_axes(compiled):
+    """A rod along y: across it nothing but rounding would flow, and was called a value."""
+    x, _, z = np.indices((10, 8, 10))
+    rod = (x - 4.5) ** 2 + (z - 4.5) ** 2 < 10
+
+    def solved(rock):
+        return lx.solve.conductivity(rock, axis="all", ends="periodic", sides="periodic", fields=True)
+
+    found = jax.jit(solved)(rod) if compiled else solved(rod)
+    share = np.count_nonzero(rod) / rod.size
+    np.testing.assert_allclose(found.value, [0, share, 0], rtol=1e-6)
+    np.testing.assert_allclose(found.tensor, np.diag([0, share, 0]), rtol=1e-6)
+    assert np.all(found.converged)
+    for nothing in (0, 2):
+        assert not np.any(found.flux[nothing])
+        assert np.ptp(np.asarray(found.potential[nothing])[rod]) == 0
+    if not compiled:
+        assert str(found).count("F is infinite; nothing joins") == 2
+        assert found.anisotropy == np.inf
+        closed = lx.solve.conductivity(rod & (np.arange(8) != 3)[:, None], axis="all", ends="periodic")
+        assert closed.anisotropy is None
+        assert "anisotropy" not in str(closed)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ class ConductionSolver:
         if self.domain.mask is not None:
             conducting = conducting & self.domain.mask
         pore = conducting if self.medium.pore is None else np.asarray(self.medium.pore) & self.domain.inside
-        cells, notes, found = self.domain.count(self.medium.shape), [], []
+        cells, notes, found, share = self.domain.count(self.medium.shape), [], [], []
         if self.domain.mask is None and axis != "all":
             notes += [AIR] if fills_edges({(0, 0, 0): pore}, self.medium.shape, AXES.index(axis)) else []
         for run in self.runs(axis):
@@ -105,9 +105,10 @@ class ConductionSolver:
                 warnings.warn(corners_warning(run.axis or 0), UserWarning, stacklevel=3)
                 notes.append(CORNERS)
             notes += self._percolation_note(run, conducting_voxels, cells)
-            found.append((run, joined, *self._solve_on_host(run, joined, conducting_voxels)))
+            rows = _rows(run, joined.along, self.medium.dtype)
+            found.append((run, rows, *self._solve_on_host(run, rows, joined, conducting_voxels)))
+            share.append([n / cells for n in (joined.total, joined.accessible, joined.percolating)])
             give_back(self.medium.shape)
-        share = [[j.total / cells, j.accessible / cells, j.percolating / cells] for _, j, *_ in found]
         result = self._result(
             axis, found, np.count_nonzero(pore) / cells, np.asarray(share), tuple(notes), self._bounds(cells)
         )
@@ -136,7 +137,9 @@ class ConductionSolver:
     def _ends(self) -> str:
         return "linear" if self.boundaries.linear else self.boundaries.ends
 
-    def _solve_on_host(self, run: Run, joined: Percolation, conducting: int) -> tuple[Solved, Any, Any]:
+    def _solve_on_host(
+        self, run: Run, drives: np.ndarray, joined: Percolation, conducting: int
+    ) -> tuple[Solved, Any, Any]:
         medium = turned(self.medium, run.order)
         # What insulates needs no mask: it insulates.
         everything = joined.percolating == conducting
@@ -148,7 +151,6 @@ class ConductionSolver:
             scale = np.asarray(run.geometry[0], medium.dtype)
         else:
             faces, scale = weights(medium, keep, fluid, section, run.settings.layout, run.geometry, run.reservoir)
-        drives = run.drives.astype(medium.dtype)
         cycle = levels_of(faces, run.settings)
         faces = cycle.levels[0].faces  # one copy is enough
         potentials, ended, power = [], [], None
@@ -191,16 +193,16 @@ class ConductionSolver:
         pore = conducting if medium.pore is None else jnp.asarray(medium.pore) & self.domain.inside
         found, shares = [], []
         for run in self.runs(axis, wide=False):
-            keep, share = _percolation_on_host(conducting, run, self._ends, self.boundaries, cells)
+            keep, share, along = _percolation_on_host(conducting, run, self._ends, self.boundaries, cells)
             shares.append(share)
-            turned_keep = keep.transpose(run.order)
+            turned_keep, rows = keep.transpose(run.order), _rows(run, along, medium.dtype)
             fluid = jnp.asarray(0.0 if self.fluid is None else self.fluid, medium.dtype)
             solved, scale, faces = _compiled(
                 turned(medium, run.order), turned_keep, fluid, self.domain.section(run),
-                jnp.asarray(run.drives, medium.dtype), jax.tree.map(jnp.asarray, self.tolerances()), run.settings,
+                jnp.asarray(rows), jax.tree.map(jnp.asarray, self.tolerances()), run.settings,
                 run.geometry, run.reservoir, self.fields,
             )  # fmt: skip
-            found.append((run, None, solved, scale, faces))
+            found.append((run, rows, solved, scale, faces))
         porosity = jnp.sum(pore) / cells
         result = self._result(axis, found, porosity, jnp.stack(shares), (), self._bounds(cells))
         return _spoilt(result, medium)
@@ -232,8 +234,8 @@ class ConductionSolver:
         if not self.fields:
             return result
         phi, flux, currents = [], [], []
-        for run, _, solved, scale, faces in found:
-            for number, row in enumerate(_drives(run.drives.astype(self.medium.dtype))):
+        for run, rows, solved, scale, faces in found:
+            for number, row in enumerate(_drives(rows)):
                 u = solved.u[number]
                 phi.append(potential_of(run, row, u, number))
                 flux.append(current_density(run, row, faces, u, scale, number))
@@ -346,19 +348,30 @@ def _spoilt(result: Conductivity, medium: Medium) -> Conductivity:
     )  # fmt: skip
 
 
-def _drives(rows: np.ndarray) -> list[Drive]:
+def _rows(run: Run, along: Any, dtype: Any) -> Any:
+    """Return what drives the currents; nothing along an axis where nothing joins the ends: what
+    joins them along another would carry a current of rounding.
+    """
+    rows = run.drives.astype(dtype)
+    if run.axis is not None:
+        return rows
+    xp = np if isinstance(along, tuple) else jnp
+    return rows * xp.asarray(along)[:, None].astype(dtype)
+
+
+def _drives(rows: Any) -> list[Drive]:
     return [Drive(jnp.asarray(row)) for row in rows]
 
 
 def _percolation_on_host(
     conducting: jax.Array, run: Run, ends: str, boundaries: Boundaries, cells: int
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     periodic = boundaries.periodic(run.axis or 0)
 
-    def find(mask: Any) -> tuple[np.ndarray, np.ndarray]:
+    def find(mask: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         joined = percolation(np.asarray(mask), run.axis, ends, periodic, look_at_corners=False)
         counts = np.asarray([joined.total, joined.accessible, joined.percolating], float) / cells
-        return joined.keep, counts.astype(np.float32)
+        return joined.keep, counts.astype(np.float32), np.asarray(joined.along)
 
-    shapes = (jax.ShapeDtypeStruct(conducting.shape, bool), jax.ShapeDtypeStruct((3,), np.float32))
+    shapes = tuple(jax.ShapeDtypeStruct(s, t) for s, t in ((conducting.shape, bool), ((3,), np.float32), ((3,), bool)))
     return jax.pure_callback(find, shapes, conducting, vmap_method="sequential")

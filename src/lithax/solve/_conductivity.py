@@ -139,9 +139,13 @@ class Conductivity(eqx.Module):
 
     @property
     def anisotropy(self) -> float | None:
-        """Largest over smallest principal conductivity [-]; None without a tensor."""
+        """Largest over smallest principal conductivity [-], infinite where that is zero; None
+        without a tensor, or where it is zero throughout.
+        """
         found = self.principal
-        return None if found is None else float(found[0][0] / found[0][-1])
+        if found is None or found[0][0] <= 0:
+            return None
+        return float(found[0][0] / found[0][-1]) if found[0][-1] > 0 else np.inf
 
     def numbers(self) -> dict[str, Any]:
         """Return what was found as plain numbers, lists and text, as JSON has them (null: not
@@ -219,7 +223,7 @@ def _lines(r: Conductivity) -> list[str]:
         lines.append(
             f"principal values {', '.join(f'{v:.5g}' for v in principal[0])} along "
             + ", ".join("(" + " ".join(f"{c:.3f}" for c in column) + ")" for column in principal[1].T)
-            + f"; anisotropy {r.anisotropy:.4g}"
+            + ("" if r.anisotropy is None else f"; anisotropy {r.anisotropy:.4g}")
         )
     elif r.axis == "all":
         lines.append("off-diagonals not determined by these boundaries")

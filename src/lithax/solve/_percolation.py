@@ -25,6 +25,8 @@ class Percolation:
     percolating: int
     corners_only: bool
     """Nothing joins the ends through faces, but something does through edges and corners."""
+    along: tuple[bool, bool, bool] = (True, True, True)
+    """For a current along each of three axes, whether anything joins the ends along that one."""
 
 
 def percolation(
@@ -54,34 +56,41 @@ def percolation(
     total = int(np.count_nonzero(conducting))
     if total == conducting.size and (ends != "linear"):
         return Percolation(np.ones(conducting.shape, bool), total, total, total, False)
-    labels, joins, touches = _labelled(conducting, axis, ends, periodic)
+    labels, joins, touches, along = _labelled(conducting, axis, ends, periodic)
     keep, accessible = lookup(joins, labels), int(np.count_nonzero(lookup(touches, labels)))
     percolating = int(np.count_nonzero(keep))
     corners = False
     if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
         corners = bool(joins_ends(conducting, axis, connectivity=26).any())
-    return Percolation(keep, total, accessible, percolating, corners)
+    return Percolation(keep, total, accessible, percolating, corners, along)
 
 
 def what_joins(conducting: np.ndarray, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]) -> np.ndarray:
     """Return True for the voxels of parts that join the ends, and count nothing; arguments as of
     `percolation`.
     """
-    labels, joins, _ = _labelled(conducting, axis, ends, periodic)
+    labels, joins, *_ = _labelled(conducting, axis, ends, periodic)
     return lookup(joins, labels)
 
 
 def _labelled(
     conducting: np.ndarray, axis: int | None, ends: str, periodic: tuple[bool, bool, bool]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the labels of all parts, and which of these join the ends, and touch one."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[bool, bool, bool]]:
+    """Return the labels of all parts, which of these join the ends, and touch one, and along which
+    axes any does.
+    """
     conducting = np.require(conducting, requirements=["C", "W"])  # the compiled kernels take no read-only arrays
     labels, count = label_block(conducting, ordered=False)
     groups, wraps = joined_around(count, *wrapped_pairs(labels, 6, [a for a in range(3) if periodic[a]]))
-    joins, touches = joining_ends(
-        lambda a, end: [(np.take(labels, end, a), (0, 0))], labels.shape, groups, wraps, axis, ends
-    )
-    return labels, joins, touches
+
+    def face(a: int, end: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
+        return [(np.take(labels, end, a), (0, 0))]
+
+    joins, touches = joining_ends(face, labels.shape, groups, wraps, axis, ends)
+    x = y = z = True
+    if axis is None:
+        x, y, z = (bool(joining_ends(face, labels.shape, groups, wraps, a, ends)[0].any()) for a in range(3))
+    return labels, joins, touches, (x, y, z)
 
 
 Face = Callable[[int, int], Sequence[tuple[np.ndarray, tuple[int, int]]]]
