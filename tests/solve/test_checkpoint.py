@@ -85,6 +85,16 @@ def test_ctrl_c_leaves_a_state(tmp_path, counted, monkeypatch):
             raise KeyboardInterrupt
         return step(*arguments)
 
+    def used_up(*arguments):
+        step(*arguments)
+        raise KeyboardInterrupt
+
+    # Between a step and its name: what it began with is gone, and there is no later state yet.
+    monkeypatch.setattr(_conduction_solve, "advance", used_up)
+    with pytest.raises(KeyboardInterrupt):
+        lx.solve.conductivity(ROCK, tolerance=1e-6, checkpoint=tmp_path)
+    assert not list(tmp_path.iterdir())
+    counted.clear()
     monkeypatch.setattr(_conduction_solve, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         lx.solve.conductivity(ROCK, tolerance=1e-6, checkpoint=tmp_path)

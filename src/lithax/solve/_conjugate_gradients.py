@@ -169,6 +169,8 @@ def loop(take: Callable[[State], State], state: State, most: Any, watch: Any = N
             state = take(state)
             watch(state)
     except KeyboardInterrupt:
-        watch.interrupted(state)
+        # Between a step and its name, what it began with is used up: an earlier state is on disk.
+        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)):
+            watch.interrupted(state)
         raise
     return state
