@@ -10,6 +10,7 @@ from jax import numpy as jnp
 
 import lithax as lx
 from lithax.cli import main
+from lithax.solve._flow_solve import Judgement, _judged
 
 SHAPE = (16, 16, 16)
 
@@ -177,7 +178,7 @@ def test_air_around_a_plug_is_said():
     inside = np.asarray(lx.regions.inside(image, plug))
     boxed = np.where(inside, rock(), True)
     along = lx.solve.permeability(boxed, axis="x", tolerance=0.1)
-    note = "all four edges of the image along the axis: it may be the air around a plug; pass where=lx.regions.Cyl"
+    note = "all four edges of the image along the axis, and may be the air around a plug; pass where=lx.regions.Cyl"
     assert f"x: the pore space fills {note}" in str(along)
     assert f"x, y, z: the pore space fills {note}" in str(lx.solve.permeability(boxed, axis="all", tolerance=0.1))
     for changed, options in (
@@ -343,6 +344,16 @@ def test_what_float32_cannot_reach_is_said(pores):
         lx.solve.permeability(pores, axis="x", tolerance=1e-9, throw=True)
 
 
+def test_sums_that_agree_by_chance_have_no_more_digits():
+    """All of a state's numbers may be the same in float32, which knows seven digits of them."""
+    one, nothing = jnp.float32(1), jnp.float32(0)
+    before = Judgement(one, one, jnp.int32(0), jnp.bool_(False), jnp.bool_(True))
+    for tolerance, enough in ((1e-9, False), (2e-7, True)):
+        judged = _judged((one, one, one, nothing, jnp.int32(9)), nothing, before, tolerance, 1.0, 60)
+        assert bool(judged.finished) == enough
+        assert bool(judged.goes_on) != enough
+
+
 def test_pore_fractions_in_float64_are_solved_for_in_float64():
     """As NumPy makes them; JAX's setting stays as it is, and its warnings are errors here."""
     fractions = np.full((6, 9, 1), 0.02)
@@ -472,3 +483,11 @@ def test_the_command_line(tmp_path):
     assert "half_voxel" in matrix.output
     in_area = CliRunner().invoke(main, [*command, "--permeability", "0=4.9346165e-3um2"])  # 1 mD = 9.869233e-16 m²
     assert in_area.output == matrix.output
+    split = CliRunner().invoke(main, [*command, "--permeability", "0=5mD", "--budget"])
+    assert (
+        "grid (same shapes on split voxels): +" in split.output
+        or "grid (same shapes on split voxels): -" in split.output
+    )
+    assert "resolution (image coarsened): not estimated" in split.output
+    absent = CliRunner().invoke(main, [*command, "--permeability", "7=5mD"])
+    assert "--permeability names phase 7, which the image does not hold: it holds 0, 1" in absent.output

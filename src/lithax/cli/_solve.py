@@ -55,7 +55,7 @@ def _permeability(text: str) -> Any:
 @click.option(
     "--tolerance", type=float, default=5e-3, show_default=True, help="Relative error that the solver may leave."
 )
-@click.option("--budget", is_flag=True, help="Also solve on split and on coarsened voxels: what the grid does to k.")
+@click.option("--budget", is_flag=True, help="Also solve on split and, without porous phases, on coarsened voxels.")
 @click.option(
     "--blocks",
     type=int,
@@ -116,7 +116,8 @@ def permeability_command(
     if blocks is not None:
         show(upscaled_permeability(image, edge=blocks, **shared), as_json)
         return
-    lines = ("grid", "resolution") if budget else ()
+    # Porous phases cannot be coarsened.
+    lines = ("grid",) if budget and matrix else ("grid", "resolution") if budget else ()
     whole_image = {"ends": ends, "sides": sides, "reservoir": reservoir, "budget": lines, "checkpoint": checkpoint}
     show(permeability(image, **whole_image, **shared), as_json)
 

@@ -9,7 +9,7 @@ from lithax.grid import Index
 from lithax.runtime import AbstractWorld
 
 AIR = (
-    "the pore space fills all four edges of the image along the axis: it may be the air around a plug; pass "
+    "the pore space fills all four edges of the image along the axis, and may be the air around a plug; pass "
     "where=lx.regions.Cylinder(...) to leave it out"
 )
 

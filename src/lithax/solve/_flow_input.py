@@ -51,6 +51,13 @@ class FlowInput:
     matrix: Any = None
     """K(porosity) of a map of porosities."""
 
+    @property
+    def precision(self) -> type:
+        """The type to solve in: float64 if an array is that derivatives may reach, or float32."""
+        reached = [self.soft, self.spacing, *(number for _, number, _ in self.phases)]
+        wide = any(str(getattr(v, "dtype", "")) == "float64" and isinstance(v, jax.Array) for v in reached)
+        return np.float64 if wide else np.float32
+
 
 def read_input(image: Any, pore: Any, permeability: Any, where: Any, spacing: Any) -> FlowInput:
     """Check and gather the image, its geometry, its phases and the region.
@@ -150,7 +157,8 @@ def read_sharp(values: Any, kind: str, pore: Any, permeability: Any, inside: Any
         check_has_length(value, given, area, unit)
         where = values == value
         if not is_traced(where) and not where.any():
-            raise ValueError(f"permeability names phase {value}, which the image does not hold.")
+            held = listed(np.unique(np.asarray(values)))
+            raise ValueError(f"permeability names phase {value}, which the image does not hold: it holds {held}.")
         phases.append((where, number, area))
     if inside is not None:
         free = free & inside

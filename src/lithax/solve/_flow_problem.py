@@ -51,7 +51,7 @@ def prepare(
     nothing joins the ends."""
     shape = (given.shape[0] + 2 * reservoir, *given.shape[1:])
     reference, weights = reference_lengths(given.spacing)
-    dtype = _dtype(given)
+    dtype = given.precision
     section = _section(given, area, axes)
     clusters = None
     choose = _all_of_them
@@ -139,13 +139,6 @@ def reference_lengths(spacing: Any) -> tuple[Any, tuple[Any, Any, Any]]:
     reference = jnp.exp(jnp.mean(jnp.log(spacing)))
     x, y, z = ((reference / spacing[axis]) ** 2 for axis in range(3))
     return reference, (x, y, z)
-
-
-def _dtype(given: FlowInput) -> Any:
-    """Float64 where an array that derivatives may reach is, else float32."""
-    reached = [given.soft, given.spacing, *(number for _, number, _ in given.phases)]
-    wide = any(str(getattr(v, "dtype", "")) == "float64" and isinstance(v, jax.Array) for v in reached)
-    return np.float64 if wide else np.float32
 
 
 def _with_reservoir(open_voxels: Any, inside: np.ndarray | None, reservoir: int) -> Any:

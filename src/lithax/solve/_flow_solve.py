@@ -145,6 +145,7 @@ def _judged(numbers: Any, spread: Any, before: Judgement, tolerance: Any, slope:
     flux, dissipation, stationary, change, iteration = numbers
     scale = jnp.maximum(abs(stationary), jnp.finfo(stationary.dtype).tiny)
     gap = jnp.maximum(jnp.maximum(abs(flux - stationary), abs(dissipation - stationary)) / scale, spread)
+    gap = jnp.maximum(gap, jnp.finfo(stationary.dtype).eps)  # sums that are equal by chance know no more digits
     since = jnp.where(gap < before.best, 0, before.since + 1)
     finished = (gap <= tolerance) & (iteration >= LEAST_ITERATIONS) & (change <= slope)
     goes_on = (iteration < most) & ~finished & (since < PATIENCE)

@@ -191,7 +191,7 @@ def permeability(
             image, call, shape=shape, pore=pore, permeability=permeability, porosity=porosity, where=where, wall=wall,
             spacing=spacing, unit=unit, ends=ends, sides=sides, refused=[name for name, given in refused.items() if given],
         )  # fmt: skip
-        return _ended(made, kept, throw)
+        return _ended(_with_rounding_named(made, max_iterations), kept, throw)
     with precision_of(image, permeability, spacing):
         given = read_input(image if shape is None else without_filler(image, shape), pore, permeability, where, spacing)
         if kept is not None:
@@ -207,7 +207,7 @@ def permeability(
         asked = check_budget(budget, given)
         solved, tensor = _directions(given, rule, call)
         made = make_result(given, solved, tensor, axis, scale, unit, rule, ends, sides, porosity)
-        made = _with_rounding_named(made, max_iterations)
+        made = _with_rounding_named(made, max_iterations, given.precision)
         if asked or levels is not None:
             made = dataclasses.replace(made, error_budget=_budget(made, given, rule, call, asked, levels))
         if fields:
@@ -247,7 +247,7 @@ def _check_levels(levels: Any, given: FlowInput) -> None:
     check_same_pores(levels[0], levels[1], pores, True if given.inside is None else given.inside)
 
 
-def _with_rounding_named(made: Permeability, max_iterations: int) -> Permeability:
+def _with_rounding_named(made: Permeability, max_iterations: int, precision: Any = np.float32) -> Permeability:
     """Say it where a solve ended because rounding let its values come no closer."""
     if is_traced(made.converged) or is_traced(made.iterations):
         return made
@@ -256,8 +256,9 @@ def _with_rounding_named(made: Permeability, max_iterations: int) -> Permeabilit
     if not rounded.any():
         return made
     reached = np.maximum(np.atleast_1d(made.residual), np.atleast_1d(made.balance))[rounded].max()
+    reached = max(float(reached), float(jnp.finfo(precision).eps))
     note = (
-        f"rounding ended the iterations: flux, dissipation and slices agree to {float(reached):.1g} and come no closer; ask for a "
+        f"rounding ended the iterations: flux, dissipation and slices agree to {reached:.1g} and come no closer; ask for a "
         f"tolerance above that"
     )
     return dataclasses.replace(made, notes=(*made.notes, note))
