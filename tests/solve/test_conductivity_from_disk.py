@@ -39,8 +39,13 @@ def check_same(found, whole):
     # Estimates are differences of what agrees to rounding.
     np.testing.assert_allclose(np.asarray(found.solver_error), np.asarray(whole.solver_error), rtol=5e-3)
     np.testing.assert_allclose(np.asarray(found.balance), np.asarray(whole.balance), rtol=5e-3, atol=1e-5)
-    # All words and numbers as they are printed; the last line says that it came from the disk.
-    assert str(found).splitlines()[:-1] == str(whole).splitlines()
+    # All words and numbers as they are printed, but for the last digits of estimates; the last line says that it came
+    # from the disk.
+    assert [_said(line) for line in str(found).splitlines()[:-1]] == [_said(line) for line in str(whole).splitlines()]
+
+
+def _said(line):
+    return re.sub(r"[\d.e-]+ %", "%", line) if line.lstrip().startswith("solver (") else line
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from lithax.solve import face_operator, multigrid
-from lithax.solve._multigrid import visits_of
+from lithax.solve import _multigrid, face_operator, multigrid
+from lithax.solve._multigrid import MORE, OVER, chebyshev_weights, visits_of
 
 
 def weights(rng, shape, periodic, *, open_ends):
@@ -74,6 +74,42 @@ def test_the_cycle_is_symmetric_and_positive(rng, shape, periodic, open_ends, vi
     # Cells without open faces are left alone, and constants of parts that nothing holds: eigenvalues of 0.
     values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
     assert values[0] > -1e-5 * values[-1]
+
+
+@pytest.mark.parametrize("more", [MORE, 1.3])
+def test_visits_taken_longer_keep_the_cycle_definite(monkeypatch, more):
+    """Pairs joined more weakly than what is in them, on every level: nothing is too stiff, all of 1.8 is overshot."""
+    monkeypatch.setattr(_multigrid, "MORE", more)
+    n = 32
+    with jax.enable_x64(True):
+        twos = [i & -i for i in range(1, n)]  # the largest power of two in each number
+        x = jnp.asarray([8.0, *(64.0**-k for k in np.log2(twos))]).reshape(n, 1, 1)
+        none = jnp.zeros_like(x)
+        operator = face_operator(x, none, none, upper=jnp.zeros((1, 1, 1)))
+        cycle = multigrid(operator, few_cells=2)
+        matrix = np.asarray(jax.vmap(cycle.on_cells)(jnp.eye(n).reshape(n, n, 1, 1))).reshape(n, n)
+    root = np.linalg.cholesky(dense((n, 1, 1), (x, none, none), np.zeros((1, 1)), (False, False, False)))
+    values = np.linalg.eigvalsh(root.T @ (matrix + matrix.T) @ root / 2)
+    if more * OVER < 2:
+        assert 1.7 < values[-1] < OVER * (1 + 1e-5)  # the last cells are inverted in float32
+        assert values[0] > 0
+    else:  # that the case is one that tells
+        assert values[0] < 0
+
+
+@pytest.mark.parametrize("steps", [2, 12, 24])
+def test_steps_of_the_smoother_damp_and_do_not_amplify_rounding(steps):
+    weights = np.asarray(chebyshev_weights(steps))
+    eigenvalues = np.linspace(0, 2, 2001)[:, None]
+    left = 1 - eigenvalues * weights
+    low = 2 / steps**2
+    # Chebyshev's polynomial: what all steps leave.
+    least = 1 / np.cosh(steps * np.arccosh((2 + low) / (2 - low)))
+    damped = np.abs(np.prod(left, 1))
+    assert damped.max() <= 1 + 1e-6
+    assert damped[eigenvalues[:, 0] >= low].max() == pytest.approx(least, rel=1e-3)
+    after = [np.abs(np.prod(left[:, k:], 1)).max() for k in range(1, steps)]
+    assert max(after) < 0.5 * steps**2  # 250 for 24 steps; 2e11 in the order of the roots
 
 
 @pytest.mark.parametrize(

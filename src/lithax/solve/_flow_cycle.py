@@ -34,9 +34,9 @@ from lithax.solve._multigrid import (
     coarsening,
     coarser_levels,
     doubled,
+    is_stretched,
     multigrid,
     pseudo_inverse,
-    smoothing,
     summed,
     visits_of,
 )
@@ -220,8 +220,11 @@ def flow_cycle(level: Level, strengths: tuple[float, ...], like: Array, spares: 
     short, long = chebyshev_weights(_SWEEPS), chebyshev_weights(4 * _SWEEPS)
 
     def below(shapes: Any, steps: Any) -> tuple[tuple[float, ...], ...]:
-        weights = smoothing(shapes, steps, _SWEEPS)[1:]
-        return tuple(long if len(some) > 2 * _SWEEPS else short for some in weights)
+        flat = 1 in shapes[0]
+        return tuple(
+            long if flat or is_stretched(shape, step) else short
+            for shape, step in zip(shapes[1:], steps[1:], strict=False)
+        )
 
     def aggregates(of: Callable[[Array, int | None], Array]) -> tuple[Array, ...]:
         # Of the finest level one array is there at a time.

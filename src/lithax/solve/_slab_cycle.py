@@ -16,7 +16,7 @@ from lithax.arrays import stage
 from lithax.solve._conduction_problem import Faces
 from lithax.solve._face_operator import FaceOperator, real, residual
 from lithax.solve._layout import Layout, between_zeros
-from lithax.solve._multigrid import OVER, coarsened, doubled, smoothed, smoothed_from_zero, summed
+from lithax.solve._multigrid import MORE, OVER, coarsened, doubled, smoothed, smoothed_from_zero, summed
 from lithax.solve._slab_layout import SlabLayout, Slabs, cut_free, slab_of
 
 
@@ -123,4 +123,4 @@ def visited(slabs: Slabs, places: jax.Array, faces: Faces, r: jax.Array, e: jax.
     operator = _kept_operator(slabs, places, faces)
     layout = operator.layout
     v = raised(slabs, operator, stage(residual, operator, layout.pad(e), layout.pad(r)), below)
-    return slabs.core(layout.cells(stage(lambda e, v: layout.pad(e) + v, e, v)), slabs.up)
+    return slabs.core(layout.cells(stage(lambda e, v: layout.pad(e) + MORE * v, e, v)), slabs.up)
