@@ -144,7 +144,9 @@ def test_potential_and_flux(from_disk, rng, tmp_path, options):
         # The fields are of first order where the value is of second: rounding grows from 1e-7.
         stored = lx.open(tmp_path / "fields.zarr", path=name)[...]
         np.testing.assert_allclose(stored, expected[...], atol=1e-5 * np.abs(expected[...]).max())
-    np.testing.assert_allclose(found.currents, whole.currents, atol=1e-5)
+    np.testing.assert_allclose(
+        found.currents, whole.currents, atol=2e-5
+    )  # float32: rounding of both, in seventeen steps of a smoother
 
 
 def test_fields_of_a_solve_in_memory_go_to_a_store_as_well(rng, tmp_path):

@@ -149,7 +149,7 @@ def plan_run(
         wide,
     )
     # Rounded: means that differ little must not compile twice.
-    x, y, z = (2.0 ** round(2 * math.log2(s / max(strengths))) if s > 0 else 0.0 for s in strengths)
+    x, y, z = (2.0 ** (round(2 * math.log2(s / max(strengths))) / 2) if s > 0 else 0.0 for s in strengths)
     lengths = tuple(shape[n] * step for n, step in zip(order, h, strict=True))
     return Run(
         axis,

@@ -156,9 +156,9 @@ def multigrid(
         the levels.
     sweeps
         Smoothing steps on the finest level, before and after each visit of the next. The level
-        below takes twice as many, each further one √2 times as many as the one above it, up to six
-        times `sweeps`. Where cells are stretched it is twice as many on the finest level, six times
-        on coarser ones; in images one voxel thick three times on all but the finest.
+        below takes twice as many, each further one √2 times as many as the one above it, up to
+        twelve times `sweeps`. Where cells are stretched it is twice as many on the finest level,
+        six times on the next; in images one voxel thick three times on all but the finest.
     visits
         Visits of the next level in each cycle, as for `visits_of`: 2 is a W-cycle, 1 a V-cycle.
     few_cells
@@ -184,21 +184,20 @@ def smoothing(
 ) -> tuple[tuple[float, ...], ...]:
     """Return the steps of the smoother on every level but the last.
 
-    Where all axes are halved they grow by √2 from level to level: each costs a quarter of the one
-    above it. Where it costs half (stretched cells, images one voxel thick) growing saves no more
-    steps of the solver than it costs.
+    Below the finest they grow by √2 from level to level, from six times `sweeps` where cells are
+    stretched or were on a finer level: each costs a quarter to half of the one above it. In images
+    one voxel thick, where it is half, growing saves no more steps of the solver than it costs.
     """
-    weights, flat, first = [], 1 in shapes[0], 1
+    weights, flat, stretched = [], 1 in shapes[0], False
     for level, (shape, step) in enumerate(zip(shapes, steps, strict=False)):
-        stretched = is_stretched(shape, step)
-        if stretched:
-            first = level + 1  # of the levels that are not
+        stretched = stretched or is_stretched(shape, step)
         if level == 0:
             weights.append(chebyshev_weights(2 * sweeps if stretched else sweeps))
-        elif stretched or flat:
+        elif flat:
             weights.append(chebyshev_weights((6 if stretched else 3) * sweeps))
         else:
-            weights.append(chebyshev_weights(round(min(2 * 2 ** ((level - first) / 2), 6) * sweeps)))
+            grown = (6 if stretched else 2) * 2 ** ((level - 1) / 2)
+            weights.append(chebyshev_weights(round(min(grown, 12) * sweeps)))
     return tuple(weights)
 
 
