@@ -1,5 +1,11 @@
-"""Solves from disk of images that would fit."""
+"""Solves from disk of images that would fit, and programs that are killed while they solve."""
 
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
 import pytest
 
 import lithax as lx
@@ -28,3 +34,23 @@ def from_disk(monkeypatch, tmp_path):
         return found
 
     return solve
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """Run a program on a rock and a folder until a file is there, and kill it; return the folder."""
+
+    def run(program, rock, file):
+        np.save(tmp_path / "rock.npy", rock)
+        folder = tmp_path / "kept"
+        process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "rock.npy"), str(folder)])
+        try:
+            while not (folder / file).exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        return folder
+
+    return run

@@ -1,10 +1,5 @@
 """A solve that is killed, or interrupted, goes on from the state it kept."""
 
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 
@@ -52,20 +47,11 @@ def test_steps_at_once_are_steps_one_by_one(monkeypatch):
     assert at_once.value == few.value
 
 
-def test_a_killed_solve_goes_on(tmp_path, counted):
+def test_a_killed_solve_goes_on(killed, counted):
     whole = lx.solve.conductivity(ROCK, tolerance=1e-6)
     steps = len(counted)
     assert steps > 3
-    np.save(tmp_path / "rock.npy", ROCK)
-    folder = tmp_path / "kept"
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "rock.npy"), str(folder)])
-    try:
-        while not (folder / "solve-x-0-3.npz").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    folder = killed(PROGRAM, ROCK, "solve-x-0-3.npz")
     with pytest.raises(ValueError, match="another solve"):
         lx.solve.conductivity(ROCK * 2, checkpoint=folder)
     counted.clear()

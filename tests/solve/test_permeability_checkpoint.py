@@ -1,10 +1,5 @@
 """A permeability that is killed goes on from the state it kept."""
 
-import signal
-import subprocess
-import sys
-import time
-
 import jax
 import numpy as np
 import pytest
@@ -44,19 +39,10 @@ def counted(monkeypatch):
     return taken
 
 
-def test_a_killed_solve_goes_on(tmp_path, counted):
+def test_a_killed_solve_goes_on(killed, counted):
     whole = lx.solve.permeability(ROCK, **OPTIONS)
     steps = len(counted)
-    np.save(tmp_path / "rock.npy", ROCK)
-    folder = tmp_path / "kept"
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "rock.npy"), str(folder)])
-    try:
-        while not (folder / "solve-x-0-5.npz").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    folder = killed(PROGRAM, ROCK, "solve-x-0-5.npz")
     for other, options in (
         (~ROCK, OPTIONS),
         (ROCK, OPTIONS | {"tolerance": 1e-3}),

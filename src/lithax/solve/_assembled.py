@@ -51,7 +51,7 @@ def assembled(
     if tensor is not None:
         accessible, percolating = accessible[0], percolating[0]
     total = total[0] if several else total
-    ends = (value, tensor, stats.done & (stats.error <= tolerance), stats, xp.sqrt(stats.error))
+    ends = (value, tensor, stats.converged(tolerance), stats, xp.sqrt(stats.error))
     value, tensor, converged, stats, slope_error = jax.tree.map(jnp.asarray, ends)
     return Conductivity(
         value=value,

@@ -7,7 +7,7 @@ may be killed while others still write. A file gets its name when it is complete
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,9 @@ class Slot:
         began = time.monotonic()
         self.of.folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
-            f"{n}-{k}": piece for n, leaf in enumerate(jax.tree.leaves(state)) for k, piece in enumerate(_pieces(leaf))
+            f"{n}-{k}": piece
+            for n, leaf in enumerate(jax.tree.leaves(state))
+            for k, piece in enumerate(own_pieces(leaf))
         }
         path = self.of.folder / f"solve-{self.name}-{self.of.world.index}-{number}.npz"
         partial = path.with_suffix(".partial")
@@ -131,6 +133,24 @@ class Slot:
         self._took = self._last - began
 
 
-def _pieces(leaf: Any) -> list[np.ndarray]:
-    """Return what this process has of an array, as arrays of NumPy."""
-    return [leaf] if isinstance(leaf, np.ndarray) else [np.asarray(piece.data) for piece in leaf.addressable_shards]
+def own_pieces(leaf: Any) -> list[np.ndarray]:
+    """Return what this process has of an array of JAX, or a number or array of NumPy, as arrays of
+    NumPy.
+    """
+    if isinstance(leaf, jax.Array):
+        return [np.asarray(piece.data) for piece in leaf.addressable_shards]
+    return [np.asarray(leaf)]
+
+
+HOST_ONLY = "checkpoint= is for the host's loop; leave it out under a transformation."
+"""What is said where a transformation would read a solve that is to be kept."""
+
+
+def refuse_in(name: str, options: Mapping[str, Any], function: str) -> None:
+    """Raise ValueError if options handed on to several solves, an argument of that name, hold a
+    checkpoint.
+    """
+    if options.get("checkpoint") is not None:
+        raise ValueError(
+            f"{name}= holds checkpoint=, which belongs to one solve; {function}() makes many. Leave it out."
+        )

@@ -12,6 +12,7 @@ import numpy as np
 from lithax.arrays import is_traced
 from lithax.runtime import SerialWorld, connected
 from lithax.solve._arguments import check_known, is_wanted
+from lithax.solve._checkpoint import HOST_ONLY
 from lithax.solve._conduction_again import SolveAgain
 from lithax.solve._conduction_arguments import boundaries_of, check_fields, check_gradient, check_numbers
 from lithax.solve._conduction_over_devices import conductivity_over_devices
@@ -280,7 +281,7 @@ def conductivity(
     medium = read_medium(within(where, source, boundaries.linear), pore, values)
     guest = _under_a_transformation(medium, fluid)
     if guest and checkpoint is not None:
-        raise ValueError("checkpoint= is for the host's loop; leave it out under a transformation.")
+        raise ValueError(HOST_ONLY)
     if guest and is_wanted(gradient):
         raise ValueError("gradient= is for the host's loop; under a transformation differentiate with jax.grad.")
     if guest and not isinstance(fields, bool):

@@ -59,6 +59,10 @@ class Stats(eqx.Module):
     residual: Any
     done: Any
 
+    def converged(self, tolerance: Any) -> Any:
+        """Return whether the steps ended by themselves, with an error of at most `tolerance`."""
+        return self.done & (self.error <= tolerance)
+
 
 class Tolerances(eqx.Module):
     """What ends a solve: the error of the value and the spread of the currents, that of the

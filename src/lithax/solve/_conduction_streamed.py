@@ -260,9 +260,7 @@ class StreamedConduction:
                 slope = 0.0
                 wanted = is_wanted(self.gradient) or is_wanted(self.fields)
                 if self.throw and wanted:  # before stores are written: an error would leave them
-                    refuse_unconverged(
-                        stats.done & (stats.error <= self.tolerance), stats.error, self.tolerance, self.most
-                    )
+                    refuse_unconverged(stats.converged(self.tolerance), stats.error, self.tolerance, self.most)
                 if tensor is not None:
                     tensor.add(a, solve, float(power), float(scale) * (run.geometry[0] if of_cubes else 1.0), cells)
                 if self.width is not None:

@@ -1,6 +1,5 @@
 """The state of a long solve of a flow, kept in a folder: one that was killed goes on from there."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lithax.solve._checkpoint import Checkpoint, Slot, identity_of
+from lithax.solve._checkpoint import Checkpoint, Slot, identity_of, own_pieces
 from lithax.solve._flow_solve import FlowSettings, Judgement
 from lithax.solve._stokes import FlowState
 
@@ -49,13 +48,5 @@ class KeptFlow:
 
 def kept_flow(checkpoint: Checkpoint, name: str, problem: Any, settings: FlowSettings, options: Any) -> KeptFlow:
     """Return where a solve keeps its states; problem, settings and `options` identify it."""
-    return KeptFlow(checkpoint.slot(name, identity_of(_own_parts(problem), repr((settings, options)))), settings.stored)
-
-
-def _own_parts(tree: Any) -> Iterator[np.ndarray]:
-    """Yield what this process has of the arrays."""
-    for leaf in jax.tree.leaves(tree):
-        if isinstance(leaf, jax.Array):
-            yield from (np.asarray(piece.data) for piece in leaf.addressable_shards)
-        else:
-            yield np.asarray(leaf)
+    arrays = (piece for leaf in jax.tree.leaves(problem) for piece in own_pieces(leaf))
+    return KeptFlow(checkpoint.slot(name, identity_of(arrays, repr((settings, options)))), settings.stored)

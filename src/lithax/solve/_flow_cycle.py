@@ -267,7 +267,7 @@ def _of_finest(level: Level, axis: int | None, spare: Array | None) -> Array:
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _aggregated(fine: Array, axis: int | None, step: tuple[bool, bool, bool]) -> Array:
-    return aggregated_excess(fine, step) if axis is None else aggregated_faces(fine, axis, step)
+    return aggregated_excess(fine, fine.shape, step) if axis is None else aggregated_faces(fine, axis, step)
 
 
 @partial(jax.jit, static_argnums=4)

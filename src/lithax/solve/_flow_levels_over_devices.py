@@ -17,10 +17,9 @@ from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._face_operator import FaceOperator
 from lithax.solve._layout import AbstractLayout
-from lithax.solve._multigrid import Multigrid, doubled, pseudo_inverse, summed
+from lithax.solve._multigrid import Multigrid, aggregated_excess, doubled, pseudo_inverse, summed
 from lithax.solve._part_layout import PartLayout
 from lithax.solve._part_levels import (
-    aggregated_part_excess,
     aggregated_part_faces,
     coarser_part,
     of_aggregates,
@@ -92,7 +91,7 @@ def aggregated_over_devices(fine: Array, plan: Plan, axis: int | None) -> Array:
     along an axis, or of its excess (None).
     """
     if axis is None:
-        work = partial(aggregated_part_excess, plan.finest, step=plan.steps[0])
+        work = partial(aggregated_excess, whole=plan.finest.whole, step=plan.steps[0])
     else:
         work = partial(aggregated_part_faces, plan.finest, axis=axis, step=plan.steps[0])
     return plan.run(work, plan.own, plan.own, fine)

@@ -305,7 +305,7 @@ def coarsened(operator: FaceOperator, layout: AbstractLayout, step: tuple[bool, 
     x, y, z = (along(axis) for axis in range(3))
     excess = None
     if operator.excess is not None:
-        excess = layout.pad(aggregated_excess(fine.cells(operator.excess), step))
+        excess = layout.pad(aggregated_excess(fine.cells(operator.excess), fine.shape, step))
     return FaceOperator(layout, (x, y, z), excess)
 
 
@@ -317,11 +317,11 @@ def aggregated_faces(lower: jax.Array, axis: int, step: tuple[bool, bool, bool])
     return summed(lower, tuple(halved and other != axis for other, halved in enumerate(step)))
 
 
-def aggregated_excess(excess: jax.Array, step: tuple[bool, bool, bool]) -> jax.Array:
+def aggregated_excess(excess: jax.Array, whole: Index, step: tuple[bool, bool, bool]) -> jax.Array:
     """Return what aggregates lose through walls: a coupling, too, too stiff like the others once
-    all axes are halved.
+    all axes of the `whole` level are halved.
     """
-    everywhere = all(halved for halved, n in zip(step, excess.shape, strict=True) if n > 1)
+    everywhere = all(halved for halved, n in zip(step, whole, strict=True) if n > 1)
     return summed(excess, step) / (OVER if everywhere else 1.0)
 
 

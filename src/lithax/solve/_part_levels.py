@@ -14,7 +14,7 @@ from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._face_operator import FaceOperator, padded_faces, real
 from lithax.solve._layout import AbstractLayout, Layout
-from lithax.solve._multigrid import OVER, coarsened, coarsening, summed
+from lithax.solve._multigrid import OVER, aggregated_excess, coarsened, coarsening, summed
 from lithax.solve._part_layout import PartLayout
 
 REPLICATED = 300_000
@@ -89,14 +89,8 @@ def coarser_part(operator: FaceOperator, layout: AbstractLayout, step: tuple[boo
         assert isinstance(layout, Layout)
         return coarsened(operator, layout, step)
     x, y, z = (aggregated_part_faces(fine, c, axis, step, fine.ghosts) for axis, c in enumerate(operator.faces))
-    excess = None if operator.excess is None else aggregated_part_excess(fine, fine.cells(operator.excess), step)
+    excess = None if operator.excess is None else aggregated_excess(fine.cells(operator.excess), fine.whole, step)
     return of_aggregates(fine, layout, (x, y, z), excess)
-
-
-def aggregated_part_excess(fine: PartLayout, excess: jax.Array, step: tuple[bool, bool, bool]) -> jax.Array:
-    """Return what a device's aggregates lose through walls, as `aggregated_excess` does."""
-    everywhere = all(halved for halved, n in zip(step, fine.whole, strict=True) if n > 1)
-    return summed(excess, step) / (OVER if everywhere else 1.0)
 
 
 def of_aggregates(

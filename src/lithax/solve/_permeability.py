@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.geometry import Frame
 from lithax.runtime import SerialWorld, connected
-from lithax.solve._checkpoint import Checkpoint
+from lithax.solve._checkpoint import HOST_ONLY, Checkpoint
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._derivative_over_devices import without_derivative
 from lithax.solve._error_budget import ErrorBudget
@@ -218,7 +218,7 @@ def permeability(
 def _refuse_traced(given: FlowInput) -> None:
     """Raise ValueError where a transformation reads the voxels, and no state could be kept."""
     if any(map(is_traced, jax.tree.leaves((given.open, given.soft, given.phases, given.spacing)))):
-        raise ValueError("checkpoint= is for the host's loop; leave it out under a transformation.")
+        raise ValueError(HOST_ONLY)
 
 
 def _ended(made: Permeability, kept: Checkpoint | None, throw: bool) -> Permeability:

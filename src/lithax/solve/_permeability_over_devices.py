@@ -22,6 +22,7 @@ from lithax.grid import Index
 from lithax.images import save, together
 from lithax.runtime import connected
 from lithax.sharded import ShardedGrid
+from lithax.solve._checkpoint import HOST_ONLY
 from lithax.solve._derivative_over_devices import PAIRS, depending, depending_tensor, without_derivative
 from lithax.solve._device_lines import DeviceLines
 from lithax.solve._domain import inside_of
@@ -151,7 +152,7 @@ def _refuse_derivatives(differentiated: bool, permeability: Any, call: Call) -> 
             "pore fractions; solve on one device: jax.device_put(image, jax.devices()[0])."
         )
     if differentiated and call.checkpoint is not None:
-        raise ValueError("checkpoint= is for the host's loop; leave it out under a transformation.")
+        raise ValueError(HOST_ONLY)
     if differentiated and call.fields:
         raise ValueError(
             "fields= is not available where an image over several devices is differentiated; leave it out, or call "

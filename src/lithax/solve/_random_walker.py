@@ -19,7 +19,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, label_block, to_numpy
 from lithax.solve._arguments import check_whole_number
-from lithax.solve._conjugate_gradients import State, start, step
+from lithax.solve._conjugate_gradients import State, loop, start, step, until
 from lithax.solve._domain import domain_of
 from lithax.solve._face_operator import FaceOperator, face_operator
 from lithax.solve._multigrid import Multigrid, multigrid
@@ -239,8 +239,9 @@ def _balanced(u: jax.Array, r: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, donate_argnums=2)
-def _advance(cycle: Multigrid, tolerance: jax.Array, state: State) -> State:
-    return step(cycle.levels[0], cycle, state, tolerance, _balanced, jnp.ones((), state.u.dtype))
+def _advance(cycle: Multigrid, tolerance: jax.Array, state: State, last: Any) -> State:
+    one = jnp.ones((), state.u.dtype)
+    return loop(lambda s: step(cycle.levels[0], cycle, s, tolerance, _balanced, one), state, last)
 
 
 def _most_likely(
@@ -267,7 +268,7 @@ def _most_likely(
         if label < len(names) - 1:
             state = _begin(operator, walks.drive(label))
             while not bool(state.done) and int(state.count) < most:
-                state = _advance(cycle, jnp.float32(tolerance), state)
+                state = _advance(cycle, jnp.float32(tolerance), state, until(state, seeds.size, most))
             ended.append((int(state.count), float(state.error), bool(state.done)))
             share = np.clip(np.asarray(layout.cells(state.u)), 0, 1)
             left -= share

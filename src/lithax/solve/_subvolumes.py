@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lithax.solve._arguments import check_choice, check_edge, check_whole_number
+from lithax.solve._checkpoint import refuse_in
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._cube_flow import cube_permeability, plain_phases
@@ -185,10 +186,7 @@ def subvolumes(
     flow_options = None
     if flow is not False:
         given = flow if isinstance(flow, dict) else {}
-        if given.get("checkpoint") is not None:
-            raise ValueError(
-                "flow= holds checkpoint=, which belongs to one solve; subvolumes() makes many. Leave it out."
-            )
+        refuse_in("flow", given, "subvolumes")
         flow_options = shared | given | {"permeability": plain_phases(given.get("permeability"), voxel_unit)}
     rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
     from tqdm import tqdm

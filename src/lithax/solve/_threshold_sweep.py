@@ -212,8 +212,7 @@ class _Series:
             state, error = self._nearby(cycle, self.state)
             if bool(state.done) or self._near_enough(state, error):
                 return self._ended(state, error, float(state.balance), True)
-        while not bool(state.done) and int(state.count) < self.most:
-            state = advance(cycle, drive, self.ends, state, settings, np.int32(self.most))
+        state = advance(cycle, drive, self.ends, state, settings, np.int32(self.most))
         if int(state.count) > 1:
             self.seen = max(self.seen, float(state.ratios[1]))
         if math.isfinite(state.error):  # conjugate gradients went on

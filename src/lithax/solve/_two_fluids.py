@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lithax.arrays import to_numpy
+from lithax.solve._checkpoint import refuse_in
 from lithax.solve._conduction import conductivity
 from lithax.solve._flow_input import frame_of, geometry_of, region_voxels
 from lithax.solve._permeability import permeability
@@ -112,11 +113,8 @@ def two_fluids(
     space = _booleans(pores, "pores")
     lengths = {"spacing": pores.frame.voxel_length} if hasattr(pores, "frame") else {}
     flow, current = lengths | (flow or {}), lengths | (current or {})
-    for name, options in (("flow", flow), ("current", current)):
-        if options.get("checkpoint") is not None:
-            raise ValueError(
-                f"{name}= holds checkpoint=, which belongs to one solve; two_fluids() makes many. Leave it out."
-            )
+    refuse_in("flow", flow, "two_fluids")
+    refuse_in("current", current, "two_fluids")
     for options in (flow, current):  # the saturation is that of the sample, too
         inside = region_voxels(options.get("where"), frame_of(pores, space.shape, *geometry_of(pores, None)))
         space = space if inside is None else space & inside
