@@ -30,6 +30,20 @@ def test_a_world(mpiexec, succeeded, kind):
 
 
 @pytest.mark.mpi
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are divided on Linux alone")
+@pytest.mark.parametrize(("shared", "expected"), [("1", "all"), ("", "own")])
+def test_whose_cores_are_whose(mpiexec, succeeded, shared, expected):
+    """Of two processes that the launcher did not bind."""
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("there is one core")
+    lines = [set(json.loads(line)) for line in succeeded(mpiexec(2, "cores", LITHAX_SHARE_CORES=shared))]
+    assert set().union(*lines) == cores
+    assert (lines[0] & lines[1] == cores) == (expected == "all")
+    assert expected == "all" or not lines[0] & lines[1]
+
+
+@pytest.mark.mpi
 def test_a_world_that_slurm_started(srun):
     """With an MPI library that does not know Slurm, "auto" falls back on jax.distributed."""
     ends = srun(2, "world", "auto")

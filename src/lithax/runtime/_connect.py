@@ -40,7 +40,8 @@ def connect(kind: str = "auto") -> AbstractWorld:
         "auto": serial without a launcher, otherwise MPI, or `jax.distributed` where there is no MPI
         library. "serial": this process alone. "mpi": MPI through mpi4py. "jax": `jax.distributed`,
         needed for `lithax.shard` over several processes; the processes find each other through MPI,
-        Slurm, Open MPI, Kubernetes, or ``JAX_COORDINATOR_ADDRESS``.
+        Slurm, Open MPI, Kubernetes, or ``JAX_COORDINATOR_ADDRESS``. Those of one machine that MPI
+        found divide its cores, unless the launcher has, or ``LITHAX_SHARE_CORES=1``.
 
     Returns
     -------

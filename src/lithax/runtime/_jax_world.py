@@ -10,6 +10,7 @@ from typing import Any
 
 from lithax.errors import ProcessFailure
 from lithax.runtime._abstract_world import AbstractWorld
+from lithax.runtime._cores import divide_cores, patient_threads
 
 HEARTBEAT = 15
 """How long a process may be silent before the others are ended [s]."""
@@ -36,8 +37,9 @@ class JaxWorld(AbstractWorld):
         # JAX has no public door to its coordinator's store of keys and values.
         self._client: Any = distributed.global_state.client
         # The devices of all become known in a step that waits for all: better now than in the first
-        # computation.
-        jax.devices()
+        # computation. It starts the threads of the devices as well.
+        with patient_threads():
+            jax.devices()
         super().__init__(jax.process_index(), jax.process_count())
         self._exchanges = 0
         self._parts: dict[int, int] = {}
@@ -161,6 +163,7 @@ def initialise(found_by: str) -> None:
 
     comm = MPI.COMM_WORLD
     local = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    divide_cores(local)
     address = comm.bcast(_free_address(comm.Get_size() == local.Get_size()) if comm.Get_rank() == 0 else None)
     jax.distributed.initialize(
         address,

@@ -1,6 +1,7 @@
 """Everything that the processes of a world can do together, once."""
 # ruff: noqa: PT017 - a program, which pytest does not run
 
+import os
 import sys
 
 from lithax import runtime
@@ -15,6 +16,10 @@ assert len(world.cores) == world.count
 assert world.index in world.neighbours
 
 everyone = range(world.count)
+if sys.argv[1] == "jax" and hasattr(os, "SCHED_BATCH"):
+    # Threads of JAX push nobody aside; those of the program are as they were.
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.SCHED_BATCH in {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
 assert world.broadcast(f"from {world.index}") == "from 0"
 long = 3 * 2**20  # more than one message of the coordinator of jax.distributed
 assert world.gather(bytes([world.index]) * (world.index * long)) == [bytes([k]) * (k * long) for k in everyone]
