@@ -3,6 +3,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from lithax import runtime
 from lithax.errors import ProcessFailure
@@ -19,7 +20,7 @@ everyone = range(world.count)
 if sys.argv[1] == "jax" and hasattr(os, "SCHED_BATCH"):
     # Threads of JAX push nobody aside; those of the program are as they were.
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
-    assert os.SCHED_BATCH in {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+    assert os.SCHED_BATCH in {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()}
 assert world.broadcast(f"from {world.index}") == "from 0"
 long = 3 * 2**20  # more than one message of the coordinator of jax.distributed
 assert world.gather(bytes([world.index]) * (world.index * long)) == [bytes([k]) * (k * long) for k in everyone]
