@@ -59,3 +59,22 @@ def bounds_of_means(mean: Any, low: Any, high: Any, plain: Any, by_low: Any, by_
     1/(s + 2 low) and 1/(s + 2 high).
     """
     return Bounds((1 / plain, mean), (1 / by_low - 2 * low, 1 / by_high - 2 * high))
+
+
+def sums_over(voxels: np.ndarray, mask: np.ndarray | None, low: Any, high: Any) -> np.ndarray:
+    """Return the sums of s, 1/s, 1/(s + 2 low) and 1/(s + 2 high) over a piece of a field, in
+    float64 plane by plane; `mask` is True in the sample, or None.
+    """
+    sums = np.zeros(4)
+    for k, plane in enumerate(voxels):
+        s = (plane if mask is None else plane[mask[k]]).astype(np.float64)
+        sums[0] += s.sum()
+        with np.errstate(divide="ignore"):  # where nothing conducts
+            sums[1:] += [np.sum(1 / (s + shift)) for shift in (0.0, 2 * float(low), 2 * float(high))]
+    return sums
+
+
+def bounds_of_field(means: np.ndarray, low: Any, high: Any, dtype: Any) -> Bounds:
+    """Return the bounds for a field from its extremes and the means of what `sums_over` sums."""
+    mean, *others = (dtype.type(v) for v in means)
+    return bounds_of_means(mean, dtype.type(low), dtype.type(high), *others)

@@ -20,7 +20,7 @@ from lithax.solve import _parts as parts_of
 from lithax.solve._air_around import AIR, fills_edges
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
-from lithax.solve._bounds import bounds
+from lithax.solve._bounds import bounds, bounds_of_field, sums_over
 from lithax.solve._conduction_notes import CORNERS, corners_warning, level_note, refuse_unconverged
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, fluid_of, plan_run
 from lithax.solve._conduction_solve import Tolerances
@@ -40,6 +40,7 @@ from lithax.solve._over_devices import (
     counted_section,
     mesh_of,
     offset_along,
+    pieces_of,
     read_voxels,
     regridded,
     returned,
@@ -208,15 +209,12 @@ class _Solve:
     def _solved(self, run: Run, keep: Any, levels: Any, scale: np.ndarray, inside: Any, image: Any) -> Any:
         voxels, dtype = self.voxels, scale.dtype
         if self._in_bytes(run):
-            parts, unit, kind = self._laid_out(run, levels, (1.0, 1.0, 1.0)), run.geometry[0], np.dtype(np.int8)
-            shares = {start: (device, keep[start].astype(kind)) for start, device, _ in voxels.pieces()}
+            parts, unit, kind = self._laid_out(run, levels, (1.0, 1.0, 1.0)), run.geometry[0], np.int8
+            own = voxels.placed({start: (device, keep[start].view(kind)) for start, device, _ in voxels.pieces()}, kind)
         else:
-            parts, unit, kind = self._laid_out(run, levels, _in_order(run, run.geometry)), 1.0, dtype
-            shares = {
-                start: (device, np.where(keep[start], voxels.conductivity(v) / scale, 0).astype(kind))
-                for start, device, v in voxels.pieces()
-            }
-        own = voxels.placed(shares, kind)
+            parts, unit = self._laid_out(run, levels, _in_order(run, run.geometry)), 1.0
+            own = voxels.conducting(keep, scale)
+        identity = [v for _, _, v in pieces_of(own, voxels.grid)]
         if run.reservoir:
             assert run.axis is not None
             section = None
@@ -231,7 +229,7 @@ class _Solve:
         potentials, ended, power = [], [], None
         for number, row in enumerate(rows):
             settings = (parts, row.tolist(), float(scale), voxels.world.count)
-            look = self.watch.start(run, number, (v for _, v in shares.values()), settings)
+            look = self.watch.start(run, number, identity, settings)
             state = look.restored(parts_of.begin(parts, hierarchy, row, self._guess(run, number, parts.grid, image)))
 
             def take(state: Any, row: Any = row) -> Any:
@@ -352,12 +350,12 @@ class _Solve:
                     own += np.bincount(np.searchsorted(voxels.present, v[inside[start]]), minlength=len(own))
                 counts = np.sum(voxels.world.gather(own), 0)
             return bounds(voxels.conductivity(voxels.present), np.asarray(counts / cells, dtype))
-        shares = {
-            start: (
-                device,
-                np.full(v.shape, 1 / cells, dtype) if inside[start] is None else inside[start] / dtype.type(cells),
-            )
-            for start, device, v in voxels.pieces()
-        }
-        values = {start: (device, v.astype(dtype)) for start, device, v in voxels.pieces()}
-        return jax.tree.map(lambda v: jnp.asarray(np.asarray(v)), bounds(voxels.put(values), voxels.put(shares)))
+        low, high = voxels.present
+        if voxels.selection is not None:
+            found = [v[inside[start]] for start, _, v in voxels.pieces()]
+            own = [float(f(v)) for v in found if v.size for f in (np.min, np.max)]
+            everywhere = [value for part in voxels.world.gather(own) for value in part]
+            low, high = min(everywhere), max(everywhere)
+        sums = np.sum([sums_over(v, inside[start], low, high) for start, _, v in voxels.pieces()] or [np.zeros(4)], 0)
+        means = np.sum(voxels.world.gather(sums), 0) / cells
+        return bounds_of_field(means, low, high, dtype)

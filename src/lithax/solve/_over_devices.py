@@ -117,9 +117,23 @@ class Voxels(AbstractVoxels):
         """Return which voxels count as pore."""
         return self.meaning.pore(voxels)
 
-    def put(self, parts: dict[Index, tuple[Any, np.ndarray]]) -> jax.Array:
-        """Return an array on the grid from the voxels of each piece; zero elsewhere."""
-        return self.placed(parts, self.medium.dtype)
+    def conducting(self, keep: dict[Index, np.ndarray], scale: np.ndarray) -> jax.Array:
+        """Return what voxels conduct, divided by `scale`, on the grid; zero where not `keep`."""
+        if self.is_field:  # the voxels lie on the grid already
+            kept = self.placed({start: (device, keep[start]) for start, device, _ in self.pieces()}, bool)
+            return settled(_kept(self.raw, kept, jnp.asarray(scale)))
+        parts = {}
+        for start, device, v in self.pieces():
+            part = self.conductivity(v)
+            part /= scale
+            part *= keep[start]
+            parts[start] = device, part
+        return self.placed(parts, scale.dtype)
+
+
+@jax.jit
+def _kept(field: jax.Array, keep: jax.Array, scale: jax.Array) -> jax.Array:
+    return jnp.where(keep, field.astype(scale.dtype) / scale, 0)
 
 
 def pieces_of(array: jax.Array, grid: ShardedGrid) -> Iterator[tuple[Index, Any, np.ndarray]]:

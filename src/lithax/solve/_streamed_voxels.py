@@ -13,7 +13,7 @@ import numpy as np
 from lithax.arrays import lookup
 from lithax.grid import Index
 from lithax.measure import CellSums, RepresentativeVolume
-from lithax.solve._bounds import Bounds, bounds, bounds_of_means
+from lithax.solve._bounds import Bounds, bounds, bounds_of_field, sums_over
 from lithax.solve._domain import inside_of
 from lithax.solve._medium import read_medium
 from lithax.solve._part_percolation import Counts, joined_planes, label_piece
@@ -182,8 +182,7 @@ def counted(image: StreamedImage, raw: ScratchVolume, meaning: Meaning, tally: T
     """
     pores, edges, sections = 0, True, []
     sums_of_cells, cells = CellSums.dividing(image.shape), None
-    shifts = (0.0, 2 * float(tally.present[0]), 2 * float(tally.present[-1])) if meaning.is_field else ()
-    sums = np.zeros(1 + len(shifts))
+    sums = np.zeros(4)
     for begin, voxels, mask in pieces(image, raw):
         pore = meaning.pore(voxels)
         for plane in range(len(pore) if sizes else 0):  # one at a time: each voxel takes 40 bytes
@@ -196,10 +195,7 @@ def counted(image: StreamedImage, raw: ScratchVolume, meaning: Meaning, tally: T
         if mask is not None:
             sections.append(np.count_nonzero(mask, axis=(1, 2)))
         if meaning.is_field:
-            own = (voxels if mask is None else voxels[mask]).astype(np.float64)
-            sums[0] += own.sum()
-            with np.errstate(divide="ignore"):
-                sums[1:] += [np.sum(1 / (own + shift)) for shift in shifts]
+            sums += sums_over(voxels, mask, tally.present[0], tally.present[-1])
     scatter = None if cells is None else RepresentativeVolume.of(sums_of_cells.finish(cells))
     return Found(pores, np.concatenate(sections) if sections else None, edges, sums / tally.cells, scatter)
 
@@ -216,9 +212,8 @@ def bounds_of_image(meaning: Meaning, tally: Tally, found: Found) -> Bounds:
     dtype = meaning.medium.dtype
     if not meaning.is_field:
         return bounds(meaning.conductivities, np.asarray(tally.inside / tally.cells, dtype))
-    low, high = (dtype.type(v) for v in tally.present)
-    mean, *others = (dtype.type(v) for v in found.means)
-    return bounds_of_means(mean, low, high, *others)
+    low, high = tally.present
+    return bounds_of_field(found.means, low, high, dtype)
 
 
 def written(
