@@ -35,15 +35,31 @@ def dot_one(a: Array, b: Array) -> Array:
 
 
 def summed_in_planes(of: Callable[..., Array], axis: int | None, *arrays: Array) -> Array:
-    """Return the sum of ``of(*arrays)``, element by element, plane by plane across an axis of which
-    no device holds a part only; at once where there is none.
+    """Return the sums of ``of(*arrays)``, element by element, over the last axis and another one.
 
+    Parameters
+    ----------
+    of
+        What is summed.
+    axis
+        The other one, 0 or 1, of which no device holds a part only: plane by plane across it; at
+        once where it is None, over axis 1.
+    arrays
+        Of three axes.
+
+    Returns
+    -------
+        The sums, along the axis that is left. What devices hold of it is for the caller to sum, for
+        many at once: each sum over devices is a message that all wait for.
+
+    Notes
+    -----
     XLA on the CPU knows the sum of a product of two arrays. Anything else it writes down first,
     which takes three times as long, and more where the system clears new memory.
     """
 
     def at_once(*arrays: Array) -> Array:
-        return of(*arrays).sum(2).sum(1).sum()
+        return of(*arrays).sum(2).sum(1 if axis is None else axis)
 
     def in_planes(*arrays: Array) -> Array:
         assert axis is not None
@@ -54,7 +70,7 @@ def summed_in_planes(of: Callable[..., Array], axis: int | None, *arrays: Array)
             parts = (lax.dynamic_index_in_dim(v, k, axis, keepdims=False) for v in arrays)
             return lax.dynamic_update_index_in_dim(sums, of(*parts).sum(1), k, 0)
 
-        return lax.fori_loop(0, count, plane, jnp.zeros((count, rows), first.dtype)).sum(1).sum()
+        return lax.fori_loop(0, count, plane, jnp.zeros((count, rows), first.dtype)).sum(0)
 
     return at_once(*arrays) if axis is None else lax.platform_dependent(*arrays, cpu=in_planes, default=at_once)
 

@@ -96,12 +96,14 @@ class Preconditioner(eqx.Module):
         return x, y, z, None
 
     def product(self, a: Array, b: Array, component: int) -> Array:
-        """Return the inner product of one of the four fields of two residuals in that norm."""
+        """Return the inner product of one of the four fields of two residuals in that norm, as
+        numbers to be summed.
+        """
         return _weighted_part(a, b, self.weights[component], whole_axis(self.operator.wrap))
 
     def size(self, a: Fields) -> Array:
         """Return the norm of a residual."""
-        return jnp.sqrt(sum(self.product(v, v, c) for c, v in enumerate(a)))
+        return jnp.sqrt(sum(self.product(v, v, c).sum() for c, v in enumerate(a)))
 
     def relaxed(self, r: Array, component: int, spares: Spares | None = None) -> Array:
         """P_A r for one component."""
@@ -279,8 +281,7 @@ def step(
     r = tuple(along(a, [backwards], [b]) for a, b in zip(r, q, strict=True))
     give(spares, *q)
     del q
-    pushed, remains, leaks = settled(work(x)), settled(dot(x, r)), settled(dot_one(x[3], r[3]))
-    flux, dissipation, stationary = _values(pushed, remains, leaks)
+    flux, dissipation, stationary = _values(settled(work(x)), *map(settled, _remaining(x, r)))
     return FlowState(
         x, r, (*directions, z), (*sizes, size), state.iteration + 1,
         flux=flux, dissipation=dissipation, stationary=stationary, length=length,
@@ -290,12 +291,27 @@ def step(
 @jax.jit
 def _step_length(squares: list[Any], products: list[Any]) -> tuple[Any, Any, Any]:
     """Return |q|², the length of the step along q that makes r smallest, and minus that; given q·q
-    and r·q of the four fields.
+    and r·q of the four fields, as numbers to be summed.
     """
-    total: Any = sum(squares)
+    total, overlap = _sums([squares, products])
     size = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
-    length = sum(products) / size
+    length = overlap / size
     return size, length, -length
+
+
+def _sums(products: Any) -> list[Array]:
+    """Return the sum of each list of arrays of one length, all in one go over devices."""
+    if not products:
+        return []
+    each = jnp.stack([part for parts in products for part in parts]).sum(1)
+    return list(each.reshape(len(products), -1).sum(1))
+
+
+@jax.jit
+def _remaining(x: Fields, r: Fields) -> tuple[Any, Any]:
+    """Return x·r, and the pressure's share of it."""
+    parts = [dot_one(a, b) for a, b in zip(x, r, strict=True)]
+    return sum(parts), parts[3]
 
 
 @jax.jit
@@ -309,13 +325,15 @@ def _shares(products: Any, sizes: Any) -> list[Any]:
     """Return what a new direction must be given of the stored ones to be at right angles to
     them.
     """
-    return [-sum(parts) / size for parts, size in zip(products, sizes, strict=True)]
+    return [-total / size for total, size in zip(_sums(products), sizes, strict=True)]
 
 
 def _products(
     precondition: Preconditioner, z: Fields, directions: tuple[Fields, ...], spares: Spares | None
 ) -> list[list[Any]]:
-    """Return K z · K d for each direction, part by part, with two fields in memory at a time."""
+    """Return K z · K d for each direction, part by part, as numbers to be summed; two fields are in
+    memory at a time.
+    """
     operator = precondition.operator
     found: list[list[Any]] = [[] for _ in directions]
     for part in range(4):
@@ -348,7 +366,7 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
 @partial(jax.jit, static_argnums=3)
 def _weighted_part(a: Array, b: Array, weight: tuple[Array, Any] | None, axis: int | None) -> Array:
     if weight is None:
-        return dot_one(a, b)
+        return (a * b).sum(2).sum(1 if axis is None else axis)
     given, square = weight
     return summed_in_planes(lambda a, b, w: a * (widened(w, b.dtype) * b), axis, a, b, given) / square
 
