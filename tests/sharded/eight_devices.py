@@ -443,6 +443,19 @@ def test_pore_spaces_on_eight_devices_have_weights_in_bytes(monkeypatch):
     assert kinds == [np.int8, np.float32]
 
 
+def test_nothing_joins_the_ends_along_two_of_three_axes_on_eight_devices():
+    """A rod along y: across it a current of rounding is none."""
+    shape = (9, 8, 10)
+    x, _, z = np.indices(shape)
+    rod = (x - 4.5) ** 2 + (z - 4.5) ** 2 < 10
+    rock = lx.shard(lx.from_array(rod), make_mesh((2, 2, 2)))
+    found = lx.solve.conductivity(rock, shape=shape, axis="all", ends="periodic", sides="periodic")
+    np.testing.assert_allclose(found.tensor, np.diag([0, np.count_nonzero(rod) / rod.size, 0]), rtol=1e-6)
+    assert np.all(found.converged)
+    assert not found.tensor[0, 0]
+    assert str(found).count("F is infinite; nothing joins") == 2
+
+
 def same_fields(found, alone, conducts, sharding):
     """Numbers for a drop of one, to single precision; where nothing conducts there is no potential."""
     for name, atol in (("gradient", 1e-6), ("potential", 1e-5), ("flux", 1e-5), ("currents", 1e-5)):

@@ -48,7 +48,7 @@ from lithax.solve._over_devices import (
     volume_of,
 )
 from lithax.solve._part_levels import plan_levels
-from lithax.solve._part_percolation import percolation_of_parts
+from lithax.solve._part_percolation import PartPercolation, percolation_of_parts
 from lithax.solve._watch import Watch
 
 
@@ -164,7 +164,7 @@ class _Solve:
             if voxels.is_field and everywhere == math.prod(voxels.shape):
                 notes += self._percolation_note(a, inside, cells)
             shares.append([n / cells for n in (joined.total, joined.accessible, joined.percolating)])
-            found.append(self._solved(run, joined.keep, levels, scale, inside, image))
+            found.append(self._solved(run, joined, levels, scale, inside, image))
         result = self._assembled(axis, found, scale, porosity, np.asarray(shares), inside, cells, image, tuple(notes))
         self.watch.end()
         return result
@@ -206,8 +206,10 @@ class _Solve:
         plain = medium.data.dtype == bool and medium.table is None
         return plain and run.of_cubes() and not (self.wants_gradient or self.fields)
 
-    def _solved(self, run: Run, keep: Any, levels: Any, scale: np.ndarray, inside: Any, image: Any) -> Any:
-        voxels, dtype = self.voxels, scale.dtype
+    def _solved(
+        self, run: Run, joined: PartPercolation, levels: Any, scale: np.ndarray, inside: Any, image: Any
+    ) -> Any:
+        voxels, dtype, keep = self.voxels, scale.dtype, joined.keep
         if self._in_bytes(run):
             parts, unit, kind = self._laid_out(run, levels, (1.0, 1.0, 1.0)), run.geometry[0], np.int8
             own = voxels.placed({start: (device, keep[start].view(kind)) for start, device, _ in voxels.pieces()}, kind)
@@ -225,7 +227,7 @@ class _Solve:
             own = between_reservoirs(own, section, fluid, voxels.shape, parts.grid, run.axis, run.reservoir)
         conductivities = (own,)
         hierarchy = parts_of.levels_of(parts, conductivities)
-        rows = np.asarray([_in_order(run, row) for row in run.drives], dtype)
+        rows = np.asarray([_in_order(run, row) for row in run.drives_along(joined.along, dtype)], dtype)
         potentials, ended, power = [], [], None
         for number, row in enumerate(rows):
             settings = (parts, row.tolist(), float(scale), voxels.world.count)

@@ -82,6 +82,16 @@ class Run:
         rows = range(3) if self.axis is None else (0,)
         return np.asarray([[1 / self.spans[a] if a == row else 0.0 for a in range(3)] for row in rows])
 
+    def drives_along(self, along: Any, dtype: Any) -> Any:
+        """Return the same, nothing along an axis where nothing joins the ends (`along`): what joins
+        them along another would carry a current of rounding.
+        """
+        rows = self.drives.astype(dtype)
+        if self.axis is not None:
+            return rows
+        xp = np if isinstance(along, tuple) else jnp
+        return rows * xp.asarray(along)[:, None].astype(dtype)
+
     def conductivity(self, matrix: Any, scale: Any, fluid: Any) -> Any:
         """Return the conductivity, or its tensor, from the currents for drops of one."""
         if self.axis is None:

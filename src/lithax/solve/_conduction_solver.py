@@ -105,7 +105,7 @@ class ConductionSolver:
                 warnings.warn(corners_warning(run.axis or 0), UserWarning, stacklevel=3)
                 notes.append(CORNERS)
             notes += self._percolation_note(run, conducting_voxels, cells)
-            rows = _rows(run, joined.along, self.medium.dtype)
+            rows = run.drives_along(joined.along, self.medium.dtype)
             found.append((run, rows, *self._solve_on_host(run, rows, joined, conducting_voxels)))
             share.append([n / cells for n in (joined.total, joined.accessible, joined.percolating)])
             give_back(self.medium.shape)
@@ -195,7 +195,7 @@ class ConductionSolver:
         for run in self.runs(axis, wide=False):
             keep, share, along = _percolation_on_host(conducting, run, self._ends, self.boundaries, cells)
             shares.append(share)
-            turned_keep, rows = keep.transpose(run.order), _rows(run, along, medium.dtype)
+            turned_keep, rows = keep.transpose(run.order), run.drives_along(along, medium.dtype)
             fluid = jnp.asarray(0.0 if self.fluid is None else self.fluid, medium.dtype)
             solved, scale, faces = _compiled(
                 turned(medium, run.order), turned_keep, fluid, self.domain.section(run),
@@ -346,17 +346,6 @@ def _spoilt(result: Conductivity, medium: Medium) -> Conductivity:
         result, value=value, tensor=tensor, potential=potential, flux=flux, currents=currents,
         converged=result.converged & ~medium.wrong,
     )  # fmt: skip
-
-
-def _rows(run: Run, along: Any, dtype: Any) -> Any:
-    """Return what drives the currents; nothing along an axis where nothing joins the ends: what
-    joins them along another would carry a current of rounding.
-    """
-    rows = run.drives.astype(dtype)
-    if run.axis is not None:
-        return rows
-    xp = np if isinstance(along, tuple) else jnp
-    return rows * xp.asarray(along)[:, None].astype(dtype)
 
 
 def _drives(rows: Any) -> list[Drive]:

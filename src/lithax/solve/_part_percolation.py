@@ -44,6 +44,8 @@ class PartPercolation:
     """Components that do not join the ends."""
     corners_only: bool
     """Nothing joins the ends through faces, but something does through edges and corners."""
+    along: tuple[bool, bool, bool] = (True, True, True)
+    """As of `Percolation`."""
 
 
 def percolation_of_parts(
@@ -81,7 +83,8 @@ def percolation_of_parts(
         nowhere = (False, False, False)
         corners = bool(_labelled(pieces, sample, shape, world, 26)[1].joining(axis, ends, nowhere)[0].any())
     keep = {start: lookup(counts.joins[start][number], labels) for start, (labels, number) in known.items()}
-    return PartPercolation(keep, counts.total, counts.accessible, counts.percolating, counts.removed, corners)
+    along = found.along(ends, periodic) if axis is None else (True, True, True)
+    return PartPercolation(keep, counts.total, counts.accessible, counts.percolating, counts.removed, corners, along)
 
 
 Sample = Mapping[Index, tuple[slice, slice, slice]]
@@ -191,17 +194,22 @@ class JoinedPieces:
         one, and to which component.
         """
         groups, wraps = joined_around(int(self.first[-1]), *self._pairs(periodic))
+        return *joining_ends(self._face, self.shape, groups, wraps, axis, ends), groups
 
-        def face(across: int, end: int) -> Sequence[tuple[np.ndarray, tuple[int, int]]]:
-            found = []
-            for start, (piece, _) in self.pieces.items():
-                at_end = start[across] == 0 if end == 0 else start[across] + piece.shape[across] == self.shape[across]
-                if at_end:
-                    one, other = (n for a, n in enumerate(start) if a != across)
-                    found.append((self.labels(start, across, end), (one, other)))
-            return found
+    def along(self, ends: str, periodic: tuple[bool, bool, bool]) -> tuple[bool, bool, bool]:
+        """Return along which axes anything joins the ends."""
+        groups, wraps = joined_around(int(self.first[-1]), *self._pairs(periodic))
+        x, y, z = (bool(joining_ends(self._face, self.shape, groups, wraps, a, ends)[0].any()) for a in range(3))
+        return x, y, z
 
-        return *joining_ends(face, self.shape, groups, wraps, axis, ends), groups
+    def _face(self, across: int, end: int) -> Sequence[tuple[np.ndarray, tuple[int, int]]]:
+        found = []
+        for start, (piece, _) in self.pieces.items():
+            at_end = start[across] == 0 if end == 0 else start[across] + piece.shape[across] == self.shape[across]
+            if at_end:
+                one, other = (n for a, n in enumerate(start) if a != across)
+                found.append((self.labels(start, across, end), (one, other)))
+        return found
 
     def counts(self, joins: np.ndarray, touches: np.ndarray, groups: np.ndarray) -> Counts:
         """Return what follows from `joining`."""
