@@ -270,6 +270,18 @@ def test_the_tensor(from_disk, rng, options):
         from_disk(image, planes, area=3.0, **options)
 
 
+@pytest.mark.slow
+def test_the_tensor_of_what_joins_the_ends_along_one_axis(from_disk):
+    """A rod along y: across it a current of rounding is none."""
+    x, _, z = np.indices((14, 12, 16))
+    rod = (x - 6.5) ** 2 + (z - 7.5) ** 2 < 12
+    image = lx.from_array(rod.astype("u1"), chunks=8)
+    found = from_disk(image, 4, pore=1, axis="all", ends="periodic", sides="periodic")
+    np.testing.assert_allclose(found.tensor, np.diag([0, np.count_nonzero(rod) / rod.size, 0]), rtol=1e-6)
+    assert np.all(found.converged)
+    assert str(found).count("F is infinite; nothing joins") == 2
+
+
 @pytest.mark.parametrize(
     "options",
     [

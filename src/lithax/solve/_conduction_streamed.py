@@ -190,7 +190,7 @@ class StreamedConduction:
             layout = unit.settings.layout
             found = counted(image, raw, meaning, tally, "sample_size" in self.budget)
             through = 0 if tensor is None else None
-            joins = joined(image, raw, meaning, ends, layout.periodic, axis=through)
+            joins, driven = joined(image, raw, meaning, ends, layout.periodic, axis=through)
             if self.segmentation is not None:
                 grey, threshold, _ = self.segmentation
                 check_same_pores_on_disk(image, raw, meaning, grey, threshold)
@@ -202,13 +202,13 @@ class StreamedConduction:
             notes = [AIR] if air else []
             if joins.percolating == 0 and joins.total and ends == "potential":
                 nowhere = (False, False, False)
-                if joined(image, raw, meaning, ends, nowhere, connectivity=26).percolating:
+                if joined(image, raw, meaning, ends, nowhere, connectivity=26)[1]:
                     warnings.warn(corners_warning(a), UserWarning, stacklevel=5)
                     notes.append(CORNERS)
             if tally.everywhere and (self.percolation_at is not None or tally.present[0] < tally.present[-1]):
                 level = tally.highest / 2 if self.percolation_at is None else float(self.percolation_at)
                 least = float(np.nextafter(tally.present.dtype.type(level), tally.present.dtype.type(-1)))
-                above = joined(image, raw, meaning, ends, layout.periodic, least, axis=through)
+                above, _ = joined(image, raw, meaning, ends, layout.periodic, least, axis=through)
                 along = a if tensor is None else None
                 notes.append(level_note(level, above.total / tally.cells, above.percolating / tally.cells, along))
             largest = max(float(meaning.conductivities.max()), float(fluid) if self.reservoir else 0.0)
@@ -217,7 +217,7 @@ class StreamedConduction:
             files.callback(voxels.close)
             raw.close()
             value, stats, slopes, fields = self._solved(
-                run, voxels, table, scale, fluid, medium.dtype, source, a, several, guess, tensor, tally.cells
+                run, voxels, table, scale, fluid, medium.dtype, source, a, several, guess, tensor, tally.cells, driven
             )
             share = [n / tally.cells for n in (joins.total, joins.accessible, joins.percolating)]
             limits = bounds_of_image(meaning, tally, found)
@@ -240,6 +240,7 @@ class StreamedConduction:
         guess: Any,
         tensor: StreamedTensor | None,
         cells: int,
+        driven: bool,
     ) -> tuple[Any, Stats, Any, Any]:
         given = Tolerances.of(self.tolerance, self.gradient_tolerance, self.most, dtype)
         if is_wanted(self.gradient) or self.width is not None:
@@ -254,7 +255,7 @@ class StreamedConduction:
         slopes, fields = None, (None, None, None)
         if ended is None:
             cuts = cuts_of(run, self.plan.cuts[a].thicknesses)
-            solve = StreamedSolve(run, cuts, of_cubes, voxels, table, self.plan.folder, dtype, kept, guess)
+            solve = StreamedSolve(run, cuts, of_cubes, voxels, table, self.plan.folder, dtype, kept, guess, driven)
             with contextlib.closing(solve):
                 stats, power = solve.solve(given, self.watch.start(run, a, (), ()))
                 slope = 0.0
@@ -313,7 +314,7 @@ class StreamedConduction:
         currents through planes.
         """
         run, dtype, shape = solve.run, solve.dtype, source.frame.shape
-        step = dtype.type(run.drives[0, 0])
+        step = dtype.type(run.drives[0, 0] * solve.driven)
 
         def potential(u: np.ndarray, places: np.ndarray) -> np.ndarray:
             return (1 - (u + (places + dtype.type(0.5)) * step)).astype(dtype)

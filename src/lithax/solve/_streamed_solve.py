@@ -48,6 +48,10 @@ class StreamedSolve:
     """Where the state is kept after each step."""
     guess: Iterable[tuple[int, np.ndarray]] | None = None
     """Planes of a first guess of u, with the number of the first."""
+    driven: bool = True
+    """Whether anything joins the ends; where nothing does, what joins others would carry a current
+    of rounding.
+    """
 
     def __post_init__(self) -> None:
         slabs, settings = self.cuts[0], self.run.settings
@@ -64,7 +68,7 @@ class StreamedSolve:
             self._files.callback(self._below.close)
             self._files = self._files.pop_all()
         self._table = None if self.table is None else jnp.asarray(self.table)
-        self._drive = Drive(jnp.asarray(self.run.drives[0], self.dtype))
+        self._drive = Drive(jnp.asarray(self.run.drives[0] * self.driven, self.dtype))
 
     def _scratch(self) -> ScratchVolume:
         return self._files.enter_context(

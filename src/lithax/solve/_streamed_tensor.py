@@ -28,6 +28,8 @@ class StreamedTensor:
     value: np.ndarray = field(default_factory=lambda: np.zeros((3, 3)))
     _left: dict[int, tuple[Run, ScratchVolume]] = field(default_factory=dict)
     """Residuals of the axes that have been solved, in the order of their solver."""
+    _closed: set[int] = field(default_factory=set)
+    """Axes along which nothing joins the ends."""
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
@@ -50,6 +52,10 @@ class StreamedTensor:
         cells
             Voxels of the sample.
         """
+        if not solve.driven:
+            self._closed.add(axis)
+            self.value[axis] = self.value[:, axis] = 0
+            return
         run, (potential, residual, _) = solve.run, solve.vectors
         lengths = np.asarray(run.lengths)[np.argsort(run.order)]
         volume = cells * float(np.prod(np.divide(run.lengths, run.spans)))
@@ -71,6 +77,8 @@ class StreamedTensor:
             self._left[axis] = run, kept
 
     def _entry(self, a: int, b: int, factors: np.ndarray, current: float) -> None:
+        if b in self._closed or a in self._closed:
+            return
         self.value[a, b] += factors[a, b] * current
         self.value[b, a] = self.value[a, b]
 

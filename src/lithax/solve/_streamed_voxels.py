@@ -131,8 +131,9 @@ def meaning_of(tally: Tally, pore: Any, values: Any) -> Meaning:
 def joined(
     image: StreamedImage, raw: ScratchVolume, meaning: Meaning, ends: str, periodic: Any, least: float = 0.0,
     connectivity: int = 6, axis: int | None = 0,
-) -> Counts:  # fmt: skip
-    """Find what joins the ends of the solver's first axis; with ``axis=None``, of any.
+) -> tuple[Counts, bool]:  # fmt: skip
+    """Find what joins the ends of the solver's first axis; with ``axis=None``, of any. Returns also
+    whether anything joins those of the first.
 
     Parameters
     ----------
@@ -150,7 +151,8 @@ def joined(
         for begin, voxels, mask in pieces(image, raw)
     )
     found = joined_planes(told, image.shape, connectivity)
-    return found.counts(*found.joining(axis, ends, periodic))
+    counts = found.counts(*found.joining(axis, ends, periodic))
+    return counts, counts.percolating > 0 if axis is not None else found.along(ends, periodic)[0]
 
 
 def pieces(image: StreamedImage, raw: ScratchVolume) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
