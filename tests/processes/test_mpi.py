@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,6 +42,13 @@ def test_whose_cores_are_whose(mpiexec, succeeded, shared, expected):
     assert set().union(*lines) == cores
     assert (lines[0] & lines[1] == cores) == (expected == "all")
     assert expected == "all" or not lines[0] & lines[1]
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="a port cannot be shared here")
+def test_nobody_takes_the_port_of_the_coordinator(mpiexec, succeeded):
+    """It was free when it was looked for; a program that was started at that moment could have it first."""
+    assert succeeded(mpiexec(2, "port")) == ["kept"]
 
 
 @pytest.mark.mpi

@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lithax.errors import ProcessFailure
@@ -164,19 +164,32 @@ def initialise(found_by: str) -> None:
     comm = MPI.COMM_WORLD
     local = comm.Split_type(MPI.COMM_TYPE_SHARED)
     divide_cores(local)
-    address = comm.bcast(_free_address(comm.Get_size() == local.Get_size()) if comm.Get_rank() == 0 else None)
-    jax.distributed.initialize(
-        address,
-        comm.Get_size(),
-        comm.Get_rank(),
-        local_device_ids=None if "JAX_LOCAL_DEVICE_IDS" in os.environ else local.Get_rank(),
-        cluster_detection_method="deactivate",
-        **limits,
-    )
+    one_host = comm.Get_size() == local.Get_size()
+    with _free_port() if comm.Get_rank() == 0 else contextlib.nullcontext() as port:
+        address = None if port is None else f"{'127.0.0.1' if one_host else socket.getfqdn()}:{port}"
+        jax.distributed.initialize(
+            comm.bcast(address),
+            comm.Get_size(),
+            comm.Get_rank(),
+            local_device_ids=None if "JAX_LOCAL_DEVICE_IDS" in os.environ else local.Get_rank(),
+            cluster_detection_method="deactivate",
+            **limits,
+        )
 
 
-def _free_address(one_host: bool) -> str:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
-    return f"{'127.0.0.1' if one_host else socket.getfqdn()}:{port}"
+@contextlib.contextmanager
+def _free_port() -> Iterator[int]:
+    """Find a port for the coordinator, and keep others from it until the coordinator has it.
+
+    The coordinator shares it with the socket that is open here, which never listens; that takes
+    the same user and SO_REUSEPORT on both. Windows has no such option, and the port is let go.
+    """
+    with socket.socket() as held:
+        shares = hasattr(socket, "SO_REUSEPORT")
+        if shares:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("", 0))
+        port = held.getsockname()[1]
+        if not shares:
+            held.close()
+        yield port
