@@ -229,13 +229,15 @@ def test_selections_that_cannot_be(x, valid, tmp_path):
     small = np.ones((4, 7, 9), bool)
     phases = np.ones(SHAPE, np.uint8)
     cases = [
-        (lambda: small, ValueError, r"include has shape \(4, 7, 9\), the image \(8, 7, 9\)"),
+        (lambda: small, ValueError, r"where has shape \(4, 7, 9\), the image \(8, 7, 9\)"),
         (lambda: domain(exclude=small), ValueError, r"exclude has shape \(4, 7, 9\)"),
         (lambda: domain(segmentation=phases[:4]), ValueError, r"segmentation has shape \(4, 7, 9\)"),
-        (lambda: far, ValueError, r"include has its first voxel at \(1.0, 0.0, 0.0\).*image.update"),
-        (lambda: image(valid), ValueError, r"include has its first voxel at .*image.update"),
+        (lambda: far, ValueError, r"where has its first voxel at \(1.0, 0.0, 0.0\).*image.update"),
+        (lambda: image(valid), ValueError, r"where has its first voxel at .*image.update"),
         (lambda: domain(exclude=phases), TypeError, r"exclude has dtype uint8; it must be boolean"),
-        (lambda: phases, TypeError, r"include has dtype uint8; it must be boolean"),
+        (lambda: domain(include=small), ValueError, r"include has shape \(4, 7, 9\), the image \(8, 7, 9\)"),
+        (lambda: domain(include=phases), TypeError, r"include has dtype uint8; it must be boolean"),
+        (lambda: phases, TypeError, r"where has dtype uint8; it must be boolean"),
         (lambda: domain(segmentation=x), TypeError, r"segmentation has dtype float64; it must be unsigned integers"),
         (lambda: domain(segmentation=phases.astype("i2")), TypeError, r"segmentation has dtype int16"),
         (lambda: domain(phases=3), ValueError, r"phases=3 are values of a segmentation; give segmentation="),

@@ -1,7 +1,7 @@
 """Which voxels take part: masks, phases and regions as one domain."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,11 @@ class Domain:
     segmentation: Any = None
     phases: Any = None
     region: Any = None
+    plain: bool = False
+    """Whether it stands for an array or image that was given as it is, without a name."""
 
     def __repr__(self) -> str:
-        given = {k: v for k, v in self.__dict__.items() if v is not None}
+        given = {k: v for k, v in self.__dict__.items() if v is not None and k != "plain"}
         return f"domain({', '.join(f'{k}={_describe(v)}' for k, v in given.items())})"
 
 
@@ -119,7 +121,8 @@ def as_domain(where: Any) -> Domain | None:
     if isinstance(where, dict):
         return domain(**where)
     if hasattr(where, "dtype") and hasattr(where, "shape"):
-        return domain(include=where)
+        _check_kind("where", where, "b", "boolean (True = taken in)")
+        return replace(domain(include=where), plain=True)
     raise TypeError(
         f"where is a {type(where).__name__}; give lx.domain(...), a region, or a boolean image or array of what to take in."
     )
@@ -137,7 +140,7 @@ def make_selection(where: Domain | None, frame: Frame, named: str = "the image")
         if isinstance(part, AbstractRegion):
             region = part if region is None else region & part
         else:
-            include.append(as_source(part, frame, "include", named))
+            include.append(as_source(part, frame, "where" if where.plain else "include", named))
     return Selection(
         frame,
         tuple(as_source(p, frame, "exclude", named) for p in _several(where.exclude)),
