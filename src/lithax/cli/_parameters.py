@@ -96,7 +96,10 @@ def pore_of(given: tuple[int, ...]) -> Any:
 
 
 JSON = click.option(
-    "--json", "as_json", type=click.Path(dir_okay=False, writable=True), help="Also write the numbers to this file."
+    "--json",
+    "as_json",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Also write the numbers to this file, in a new folder if it names one.",
 )
 
 
@@ -216,6 +219,12 @@ _WORDS = (
     ("name an open one in pore=", "name an open one with --pore"),
     ("(budget=('resolution',))", "(--budget)"),
     ("pass where=lx.regions.Cylinder(...) to leave it out", "lithax report --transport leaves it out"),
+    (
+        "solve sub-volumes (lx.solve.subvolumes), coarsen the image, divide it among processes (connect('jax')), or raise "
+        "memory_limit.",
+        "coarsen the image (lithax pyramid, then --path); or raise memory_limit=.",
+    ),
+    ("upscale from blocks (lx.solve.upscaled_permeability), ", "upscale from blocks (--blocks 128), "),
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),
     ("part='real'", "--part 'real'"),
