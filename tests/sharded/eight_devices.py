@@ -471,6 +471,21 @@ def same_fields(found, alone, conducts, sharding):
     assert {field.sharding for field in fields} == ({sharding} if fields else set())
 
 
+@pytest.mark.parametrize("outside", [np.nan, 9.97e36, 7.0])
+def test_what_lies_outside_of_a_plug_on_eight_devices(outside):
+    """Neither value nor notes depend on it, and a given area does not change what reservoirs take off."""
+    field = (np.random.default_rng(5).random((9, 13, 11), "f4") + 0.1).astype("f4")
+    sample = np.ones(field.shape, bool)
+    sample[:, :3] = False
+    field = np.where(sample, field, np.float32(outside))
+    x = lx.shard(lx.from_array(field), make_mesh((2, 2, 2)))
+    options = {"where": sample, "fluid": 1.0, "reservoir": 2, "area": 500.0, "tolerance": 1e-6}
+    alone, found = lx.solve.conductivity(field, **options), lx.solve.conductivity(x, shape=field.shape, **options)
+    assert float(found.value) == pytest.approx(float(alone.value), rel=1e-5)
+    assert found.notes == alone.notes
+    assert "every voxel conducts" in found.notes[0]
+
+
 def test_what_is_noted_of_the_voxels_on_eight_devices(monkeypatch):
     """Paths through corners of devices, what percolates in a field, and air around a plug; programs of the test above."""
     monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)

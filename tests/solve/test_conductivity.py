@@ -171,6 +171,72 @@ def test_reservoirs_are_taken_off_again(rng):
     assert open_ends < bare  # the current must gather from the whole section
 
 
+def test_reservoirs_are_as_wide_as_the_image_whatever_the_area():
+    """An area only says what to divide by: what the open ends add is that of the voxels there."""
+    rock = np.ones((8, 9, 7), bool)
+    rock[3, :4] = False
+    rock[2:5, 1:3] = False
+    sample = np.ones(rock.shape, bool)
+    sample[:, :, 5:] = False
+    for where in (None, sample):
+        own = 9 * 7 if where is None else 9 * 5
+        options = {"reservoir": 3, "where": where, **TIGHT}
+        whole = lx.solve.conductivity(rock, **options)
+        halved = lx.solve.conductivity(rock, area=2.0 * own, **options)
+        assert float(whole.value) == pytest.approx(2 * float(halved.value), rel=1e-5)
+
+
+@pytest.mark.parametrize("outside", [np.nan, 0.0, 7.0, 9.97e36, -1.0])
+def test_a_field_may_hold_anything_outside_of_the_sample(rng, outside):
+    """Neither the value nor a note depends on it; fill values are as large as this, and it is no scale."""
+    field = (rng.random((9, 8, 7), "f4") + 0.2).astype("f4")
+    sample = np.ones(field.shape, bool)
+    sample[:, :2], sample[:, :, 5:] = False, False
+    cut = lx.solve.conductivity(field[:, 2:, :5], **TIGHT)
+    found = lx.solve.conductivity(np.where(sample, field, np.float32(outside)), where=sample, **TIGHT)
+    assert float(found.value) == pytest.approx(float(cut.value), rel=1e-5)
+    assert found.notes == cut.notes
+    assert "every voxel conducts" in found.notes[0]
+    np.testing.assert_allclose(found.bounds.wiener, cut.bounds.wiener, rtol=1e-5)
+
+
+def test_what_is_enclosed_by_an_insulator_is_no_scale():
+    field = np.ones((9, 9, 9), "f4")
+    field[3:6, 3:6, 3:6] = 0
+    without = float(lx.solve.conductivity(field, **TIGHT).value)
+    field[4, 4, 4] = 1e36
+    assert float(lx.solve.conductivity(field, **TIGHT).value) == pytest.approx(without, rel=1e-6)
+
+
+def test_bounds_where_the_conductivity_depends_on_the_direction():
+    field = np.broadcast_to(np.reshape([10.0, 1.0, 1.0], (3, 1, 1, 1)), (3, 6, 6, 6)).astype("f4")
+    for axis, value in zip(AXES, (10, 1, 1), strict=True):
+        found = lx.solve.conductivity(field, axis=axis)
+        assert float(found.value) == pytest.approx(value)
+        np.testing.assert_allclose(found.bounds.wiener, (1, 10), rtol=1e-6)
+        np.testing.assert_allclose(found.bounds.hashin_shtrikman, (1, 10), rtol=1e-5)
+
+
+def test_air_around_a_plug_is_noted_for_all_axes_too():
+    x, y = np.meshgrid(np.arange(12) - 5.5, np.arange(12) - 5.5, indexing="ij")
+    pores = np.broadcast_to((x**2 + y**2 > 30)[..., None], (12, 12, 10)).copy()
+    pores[2:10, 2:10, :3] = True  # dead ends, so that the plug does not reach the lower face
+    found = lx.solve.conductivity(pores, axis="all", tolerance=0.1)
+    assert next(note for note in found.notes if "air around a plug" in note).startswith("x, y, z: the pore space")
+    assert lx.solve.conductivity(pores, axis="z", tolerance=0.1).notes[0].startswith("the pore space fills all four")
+    around = lx.solve.conductivity(pores, axis="all", sides="periodic", tolerance=0.1)
+    assert not [note for note in around.notes if "air around a plug" in note]
+
+
+def test_what_may_be_done_where_a_solve_did_not_converge(rng):
+    rock = rng.random((16, 16, 16)) < 0.6
+    few = lx.solve.conductivity(rock, max_iterations=1, tolerance=1e-4)
+    assert "1 steps did not reach the tolerance of 0.0001; ask for a larger one" in str(few)
+    rounded = lx.solve.conductivity(rock, tolerance=1e-12)
+    assert "rounding ended the steps before the tolerance of 1e-12" in rounded.notes[-1]
+    assert not lx.solve.conductivity(rock).notes
+
+
 BAD = [
     ({"image": np.zeros((4, 4, 4), int)}, "what its numbers mean"),
     ({"image": np.full((4, 4, 4), -1.0)}, "finite and >= 0"),

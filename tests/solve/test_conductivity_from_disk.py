@@ -353,6 +353,20 @@ def test_nothing_joins_the_ends(from_disk):
     assert str(found).splitlines()[:-1] == str(whole).splitlines()
 
 
+@pytest.mark.parametrize("outside", [np.nan, 50.0])
+def test_what_lies_outside_of_a_plug(from_disk, rng, outside):
+    """Neither a note nor what reservoirs take off depends on it."""
+    field = (rng.random(ROCK, "f4") + 0.1).astype("f4")
+    sample = np.ones(ROCK, bool)
+    sample[:, :2] = False
+    field = np.where(sample, field, np.float32(outside))
+    options = {"where": sample, "fluid": 1.0, "reservoir": 2, "area": 500.0, "tolerance": 1e-5}
+    found, whole = from_disk(field, **options), lx.solve.conductivity(field, **options)
+    assert float(found.value) == pytest.approx(float(whole.value), rel=1e-5)
+    assert found.notes[:-1] == whole.notes
+    assert "every voxel conducts; of at least 0.5" in whole.notes[0]
+
+
 @pytest.mark.parametrize("thickness", [1, 3, 5])
 def test_parts_that_join_the_ends_as_labelled_at_once(rng, thickness):
     rock = noise(rng, (17, 14, 12), 0.42)

@@ -78,6 +78,27 @@ def test_lines_that_are_relative_to_a_value_of_zero_are_not_estimated():
     assert three.numbers()["error_budget"]["grid"][0] is None
 
 
+def test_the_threshold_says_nothing_where_nothing_joins_the_ends(rng):
+    """Softened pores always do; a value of zero has no relative error."""
+    grey = rng.random((6, 6, 6)).astype("f4")
+    grey[2] = 2  # nothing joins the ends along x
+    options = {"segmentation": (grey, 1.5, 0.1), "tolerance": 0.1, "gradient_tolerance": 0.5}
+    closed = lx.solve.conductivity(grey < 1.5, **options)
+    assert "segmentation (threshold): not estimated" in str(closed)
+    three = lx.solve.conductivity(grey < 1.5, axis="all", **options)
+    assert np.isnan(three.error_budget.segmentation).tolist() == [True, False, False]
+
+
+def test_a_uniform_plug_has_no_trend():
+    """Coarser voxels cut the sample differently, and leave the last of an odd number out: no change of the rock."""
+    uniform = np.ones((12, 13, 13), bool)
+    sample = np.ones(uniform.shape, bool)
+    sample[:, 0, 0] = False
+    for options in ({"where": sample}, {"area": 169.0}, {"where": lx.regions.Cylinder((0, 6, 6), (1, 0, 0), 6.2)}):
+        trend = lx.solve.conductivity(uniform, budget=("resolution",), **options).error_budget.resolution
+        np.testing.assert_allclose([trend[2], trend[3]], 0, atol=1e-5)
+
+
 def test_an_image_too_small_to_be_coarsened():
     found = lx.solve.conductivity(np.ones((3, 3, 3), bool), budget=("resolution",))
     assert "coarsened): not estimated" in str(found)

@@ -1,7 +1,7 @@
 """Air around a plug that was taken for pore: what is said of it, and how it is recognised."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -13,8 +13,36 @@ AIR = (
     "where=lx.regions.Cylinder(...) to leave it out"
 )
 
+AXES = ("x", "y", "z")
 FEWEST = 8
 """Voxels along the shortest axis from which on such edges say something."""
+
+
+def air_notes(
+    axes: Collection[int],
+    sides: str,
+    pieces: Mapping[Index, np.ndarray],
+    shape: Index,
+    world: AbstractWorld | None = None,
+) -> list[str]:
+    """Say along which axes the pores of an image may be the air around a plug.
+
+    Parameters
+    ----------
+    axes
+        Along which was solved; where there are several, the note names those it is about.
+    sides
+        Where they are "periodic" the image repeats itself, and is no plug.
+    pieces, shape, world
+        As for `fills_edges`; of an image without a region.
+    """
+    found = [AXES[a] for a in axes if sides != "periodic" and fills_edges(pieces, shape, a, world)]
+    return named_air(found, len(axes) > 1)
+
+
+def named_air(axes: Collection[str], several: bool) -> list[str]:
+    """Return the note on air along the axes where it was found, by name if there were `several`."""
+    return [f"{', '.join(axes)}: {AIR}" if several else AIR] if axes else []
 
 
 def fills_edges(

@@ -8,6 +8,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.arrays import is_jax
+from lithax.solve._conduction_notes import way_out
 from lithax.solve._conduction_setup import Boundaries
 from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._error_budget import ErrorBudget
@@ -26,6 +27,7 @@ def assembled(
     medium: Medium,
     fluid: Any,
     tolerance: float,
+    most: int,
     unit: str,
     notes: tuple[str, ...] = (),
 ) -> Conductivity:
@@ -47,6 +49,7 @@ def assembled(
     value = xp.diagonal(tensor) if tensor is not None else xp.stack(values) if several else values[0]
     if not several:
         stats, share = jax.tree.map(lambda v: v[0], stats), share[0]
+    notes = (*notes, *way_out(stats.converged(tolerance), stats.iterations, tolerance, most))
     total, accessible, percolating = (share[..., n] for n in range(3))
     if tensor is not None:
         accessible, percolating = accessible[0], percolating[0]

@@ -13,7 +13,8 @@ class Bounds(eqx.Module):
 
     Wiener's hold along every axis of every image. Those of Hashin and Shtrikman hold for isotropic
     rock: a finite piece may leave them along one axis. Maxwell's formula is the upper one where the
-    most conducting phase surrounds the others.
+    most conducting phase surrounds the others. Where the conductivity of a voxel depends on the
+    direction, the lower ones are those of its least, the upper ones those of its largest.
     """
 
     wiener: tuple[Any, Any]

@@ -96,7 +96,7 @@ def conductivity(
         there.
     area
         Cross-section of the sample, in the square of the unit of `spacing`, where that of `where`
-        varies along the axis.
+        varies along the axis; with ``axis="all"`` that across each of the three.
     ends
         "potential": held at the two faces across the axis; "periodic": the image repeats itself
         along the axis.
@@ -314,7 +314,7 @@ def conductivity(
     again = SolveAgain(conductivity, settings, source, medium, domain, axis, area, fluid, reservoir)
     found = {name: again.line(name, result) for name in wanted_lines}
     if levels is not None:
-        found["segmentation"] = again.segmentation(*levels, gradient_tolerance)
+        found["segmentation"] = again.segmentation(*levels, gradient_tolerance, result)
     return dataclasses.replace(result, error_budget=dataclasses.replace(result.error_budget, **found))
 
 

@@ -24,23 +24,37 @@ class OtherVoxels:
     solve: Callable[..., Conductivity]
     settings: dict[str, Any]
     shape: tuple[int, int, int]
+    cells: int
+    """Of the sample."""
     spacing: tuple[float, float, float]
     axis: str
     area: float | None
-    """To refer to: where there is a mask that of the sample, for coarse voxels cut it
-    differently.
-    """
+    """Cross-section of the sample to refer to; None for that of the image."""
     fluid: Any
     reservoir: int
 
     def value(self, voxels: Any, table: Any, mask: Any, factor: float) -> Any:
         """Return the value of voxels `factor` times as long; see `_conduction_trend.Solve`."""
         lengths = tuple(h * factor if n > 1 else h for h, n in zip(self.spacing, self.shape, strict=True))
+        if mask is not None and not mask.any():
+            return np.nan
         return self.solve(
             voxels, axis=self.axis, values=None if table is None else dict(enumerate(np.asarray(table).tolist())),
-            fluid=self.fluid, where=mask, area=self.area, spacing=lengths,
+            fluid=self.fluid, where=mask, area=self._area(voxels.shape[-3:], mask, factor), spacing=lengths,
             reservoir=max(1, round(self.reservoir / factor)) if self.reservoir else 0, **self.settings,
         ).value  # fmt: skip
+
+    def _area(self, shape: tuple[int, ...], mask: Any, factor: float) -> float | None:
+        """Return the cross-section of the sample on other voxels: they cut it differently, and
+        leave out what is no whole one of them, which is no change of the rock.
+        """
+        if self.area is None or self.axis == "all":
+            return self.area
+        a = AXES.index(self.axis)
+        cells = math.prod(shape) if mask is None else int(np.count_nonzero(mask))
+        # Mean cross-sections over the length, in voxel faces.
+        own, other = self.cells / self.shape[a], cells / shape[a]
+        return self.area * (other / own) * factor ** sum(n > 1 for b, n in enumerate(self.shape) if b != a)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +84,23 @@ class SolveAgain:
             return sample_size(representative_volume(pores, where=mask), int(volume), result.cementation_exponent)
         change = {"grid": grid_change, "resolution": resolution_trend}[name]
         others = OtherVoxels(
-            self.solve, self.settings, medium.shape, self.source.spacing, self.axis,
+            self.solve, self.settings, medium.shape, self.domain.count(medium.shape), self.source.spacing, self.axis,
             self.area if self.axis == "all" else self._section(self.axis), self.fluid, self.reservoir,
         )  # fmt: skip
         return change(medium, mask, result.value, others.value)
 
-    def segmentation(self, grey: np.ndarray, threshold: float, uncertainty: float, gradient_tolerance: float) -> Any:
-        """Return the error of the value from the uncertainty of a threshold."""
+    def segmentation(
+        self, grey: np.ndarray, threshold: float, uncertainty: float, gradient_tolerance: float, result: Conductivity
+    ) -> Any:
+        """Return the error of the value from the uncertainty of a threshold; NaN where nothing
+        joins the ends, though the softened pores do.
+        """
+        joins = dict(zip(AXES if self.axis == "all" else self.axis, np.ravel(result.value) > 0, strict=True))
 
         def along(axis: str) -> float:
+            if not joins[axis]:
+                return np.nan
+
             def solve(s: np.ndarray) -> tuple[float, np.ndarray]:
                 solved = self.solve(
                     s, axis=axis, fluid=1.0, where=self.domain.mask, area=self._section(axis), spacing=self.source.spacing,
@@ -91,9 +113,7 @@ class SolveAgain:
         return np.asarray([along(a) for a in AXES]) if self.axis == "all" else along(self.axis)
 
     def _section(self, axis: str) -> float | None:
-        """Return the area to refer to: where there is a mask that of the sample, for coarse voxels
-        cut it differently.
-        """
+        """Return the area to refer to: where there is a mask that of the sample."""
         if self.domain.mask is None or self.area is not None:
             return self.area
         a, spacing = AXES.index(axis), self.source.spacing

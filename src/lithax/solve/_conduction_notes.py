@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from lithax.arrays import is_traced
 from lithax.solve._conduction_setup import AXES
 
 
@@ -23,6 +24,25 @@ def level_note(level: float, above: float, joining: float, axis: int | None) -> 
     along = "" if axis is None else f" along {AXES[axis]}"
     text = f"every voxel conducts; of at least {level:.4g} are {100 * above:.3g} % of the sample"
     return f"{text}, and {100 * joining:.3g} % join the ends{along}"
+
+
+def way_out(converged: Any, iterations: Any, tolerance: float, most: int) -> list[str]:
+    """Say what may be done where a solve did not converge."""
+    if is_traced(converged):
+        return []
+    taken = np.atleast_1d(np.asarray(iterations))[~np.atleast_1d(np.asarray(converged))]
+    notes = []
+    if (taken >= most).any():
+        notes.append(
+            f"{most} steps did not reach the tolerance of {tolerance:g}; ask for a larger one; or pass a larger "
+            "max_iterations="
+        )
+    if (taken < most).any():
+        notes.append(
+            f"rounding ended the steps before the tolerance of {tolerance:g} was reached; ask for a larger one; "
+            "or pass a float64 field, image.astype('f8')"
+        )
+    return notes
 
 
 def refuse_unconverged(converged: Any, error: Any, tolerance: float, most: int) -> None:

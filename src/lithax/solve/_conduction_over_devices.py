@@ -17,10 +17,10 @@ from lithax.arrays import at_once, is_traced
 from lithax.images import save, together
 from lithax.sharded import ShardedGrid
 from lithax.solve import _parts as parts_of
-from lithax.solve._air_around import AIR, fills_edges
+from lithax.solve._air_around import air_notes
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
-from lithax.solve._bounds import bounds, bounds_of_field, sums_over
+from lithax.solve._bounds import Bounds, bounds, bounds_of_field, sums_over
 from lithax.solve._conduction_notes import CORNERS, corners_warning, level_note, refuse_unconverged
 from lithax.solve._conduction_setup import AXES, Boundaries, Run, driven_axes, fluid_of, plan_run
 from lithax.solve._conduction_solve import Tolerances
@@ -135,25 +135,28 @@ class _Solve:
         cells = volume_of(voxels, inside)
         if cells == 0:
             raise ValueError(f"where= leaves no voxel of the image of shape {voxels.shape}; check its place and size.")
-        largest = max(float(np.max(voxels.conductivity(voxels.present))), float(self.fluid) if self.reservoir else 0.0)
+        extremes = self._extremes(inside)
+        largest = max(float(np.max(voxels.conductivity(extremes))), float(self.fluid) if self.reservoir else 0.0)
         scale = np.asarray(largest if largest > 0 else 1.0, voxels.medium.dtype)
-        conducting, pores, everywhere = {}, {}, 0
+        conducting, pores = {}, {}
         for start, _, v in voxels.pieces():
             mask, conducts = inside[start], voxels.meaning.conducts(v)
-            everywhere += int(np.count_nonzero(conducts))
             conducting[start] = conducts if mask is None else conducts & mask
             pores[start] = voxels.pore(v) if mask is None else voxels.pore(v) & mask
-        everywhere, pore = np.sum(world.gather((everywhere, sum(int(np.count_nonzero(v)) for v in pores.values()))), 0)
-        porosity = pore / cells
+        porosity = sum(world.gather(sum(int(np.count_nonzero(v)) for v in pores.values()))) / cells
         whole = axis == "all" and self.boundaries.whole
         axes = (None,) if whole else range(3) if axis == "all" else (AXES.index(axis),)
         found, shares, notes = [], [], []
-        if voxels.selection is None and axis != "all":
-            notes += [AIR] if fills_edges(pores, voxels.shape, AXES.index(axis), world) else []
+        if voxels.selection is None:
+            along = range(3) if axis == "all" else (AXES.index(axis),)
+            notes += air_notes(along, self.boundaries.sides, pores, voxels.shape, world)
         for a in axes:
             planes = counted_section(voxels, inside, a)
             section = section_of(planes, cells, voxels.shape, a, self.area, self.source.spacing)
-            run = plan_run(voxels.shape, a, self.boundaries, self.source.spacing, section, self.reservoir)
+            opening = None if planes is None else float(planes[0])
+            run = plan_run(
+                voxels.shape, a, self.boundaries, self.source.spacing, section, self.reservoir, opening=opening
+            )
             joined = percolation_of_parts(
                 conducting, voxels.shape, a, self.ends, self.boundaries.periodic(a or 0), world
             )
@@ -161,18 +164,29 @@ class _Solve:
                 if world.first:
                     warnings.warn(corners_warning(a or 0), UserWarning, stacklevel=4)
                 notes.append(CORNERS)
-            if voxels.is_field and everywhere == math.prod(voxels.shape):
-                notes += self._percolation_note(a, inside, cells)
+            if voxels.is_field and joined.total == cells:
+                notes += self._percolation_note(a, inside, cells, extremes)
             shares.append([n / cells for n in (joined.total, joined.accessible, joined.percolating)])
             found.append(self._solved(run, joined, levels, scale, inside, image))
-        result = self._assembled(axis, found, scale, porosity, np.asarray(shares), inside, cells, image, tuple(notes))
+        limits = self._bounds(inside, cells, extremes)
+        result = self._assembled(axis, found, scale, porosity, np.asarray(shares), limits, image, tuple(notes))
         self.watch.end()
         return result
 
-    def _percolation_note(self, axis: int | None, inside: Any, cells: int) -> list[str]:
+    def _extremes(self, inside: Any) -> np.ndarray:
+        """Return the values that occur; of a field the extremes within the sample."""
+        voxels = self.voxels
+        if not voxels.is_field or voxels.selection is None:
+            return voxels.present
+        found = [v[inside[start]] for start, _, v in voxels.pieces()]
+        own = [float(f(v)) for v in found if v.size for f in (np.min, np.max)]
+        everywhere = [value for part in voxels.world.gather(own) for value in part]
+        return np.asarray([min(everywhere), max(everywhere)], voxels.present.dtype)
+
+    def _percolation_note(self, axis: int | None, inside: Any, cells: int, extremes: np.ndarray) -> list[str]:
         """Say what joins the ends from a conductivity on, where all of a field conducts."""
         voxels, world = self.voxels, self.voxels.world
-        low, high = (float(v) for v in voxels.present)
+        low, high = (float(v) for v in extremes)
         if self.percolation_at is None and low == high:
             return []
         level = 0.5 * high if self.percolation_at is None else float(self.percolation_at)
@@ -307,15 +321,15 @@ class _Solve:
         return phi, tuple(self._of_image(part, run) for part in flux), currents
 
     def _assembled(
-        self, axis: str, found: Any, scale: np.ndarray, porosity: float, share: np.ndarray, inside: Any, cells: int,
-        image: Any, notes: tuple[str, ...],
+        self, axis: str, found: Any, scale: np.ndarray, porosity: float, share: np.ndarray, limits: Bounds, image: Any,
+        notes: tuple[str, ...],
     ) -> Conductivity:  # fmt: skip
         medium, several = self.voxels.medium, axis == "all"
         values = [run.conductivity(matrix, scale, self.fluid) for run, matrix, *_ in found]
         stats = jax.tree.map(lambda *v: jnp.asarray(np.stack(v)), *(s for _, _, ended, *_ in found for s in ended))
         result = assembled(
-            values, stats, share, porosity, self._bounds(inside, cells), axis=axis, boundaries=self.boundaries,
-            medium=medium, fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
+            values, stats, share, porosity, limits, axis=axis, boundaries=self.boundaries,
+            medium=medium, fluid=self.fluid, tolerance=self.tolerance, most=self.most, unit=self.unit, notes=notes,
         )  # fmt: skip
         if self.throw:  # before stores are written: an error would leave them
             refuse_unconverged(result.converged, result.solver_error, self.tolerance, self.most)
@@ -340,7 +354,7 @@ class _Solve:
             return array  # an image in memory would be that of one process
         return save(array, store, like=image, field_name=name, field_unit=unit)
 
-    def _bounds(self, inside: Any, cells: int) -> Any:
+    def _bounds(self, inside: Any, cells: int, extremes: np.ndarray) -> Bounds:
         """Return the bounds: exact sums over the values that occur, or over all voxels."""
         voxels = self.voxels
         dtype = voxels.medium.dtype
@@ -352,12 +366,7 @@ class _Solve:
                     own += np.bincount(np.searchsorted(voxels.present, v[inside[start]]), minlength=len(own))
                 counts = np.sum(voxels.world.gather(own), 0)
             return bounds(voxels.conductivity(voxels.present), np.asarray(counts / cells, dtype))
-        low, high = voxels.present
-        if voxels.selection is not None:
-            found = [v[inside[start]] for start, _, v in voxels.pieces()]
-            own = [float(f(v)) for v in found if v.size for f in (np.min, np.max)]
-            everywhere = [value for part in voxels.world.gather(own) for value in part]
-            low, high = min(everywhere), max(everywhere)
+        low, high = extremes
         sums = np.sum([sums_over(v, inside[start], low, high) for start, _, v in voxels.pieces()] or [np.zeros(4)], 0)
         means = np.sum(voxels.world.gather(sums), 0) / cells
         return bounds_of_field(means, low, high, dtype)

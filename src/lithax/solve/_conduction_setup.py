@@ -74,7 +74,8 @@ class Run:
     """Voxels along the solver's axes, reservoirs included."""
     area: float
     """Cross-section, or for all axes at once the volume, in the same unit."""
-    reservoir_length: float
+    reservoir_resistance: float
+    """Of both reservoirs, times their conductivity, in the inverse of the same unit."""
 
     @property
     def drives(self) -> np.ndarray:
@@ -100,7 +101,7 @@ class Run:
         conductance = matrix[0, 0] * scale
         if self.reservoir:
             # Resistances in series: what the open ends add is known, and is not the sample's.
-            open_ends = 2 * self.reservoir_length / (self.area * fluid)
+            open_ends = self.reservoir_resistance / fluid
             flows = conductance > 0
             conductance = jnp.where(flows, 1 / (1 / jnp.where(flows, conductance, 1) - open_ends), 0)
         return conductance * (self.lengths[0] / self.area)
@@ -121,6 +122,7 @@ def plan_run(
     reservoir: int,
     means: tuple[float, float, float] = (1.0, 1.0, 1.0),
     wide: bool = True,
+    opening: float | None = None,
 ) -> Run:
     """Lay out one operator.
 
@@ -140,6 +142,9 @@ def plan_run(
         Mean conductivity along x, y and z, which of the couplings are strong.
     wide
         Whether sums are taken in double precision.
+    opening
+        Cross-section of the reservoirs in voxel faces, where it is not that of the image: `section`
+        may be what the user calls the sample's.
     """
     first = 0 if axis is None else axis
     a, b, c = (first, *(n for n in range(3) if n != first))
@@ -161,6 +166,7 @@ def plan_run(
     # Rounded: means that differ little must not compile twice.
     x, y, z = (2.0 ** (round(2 * math.log2(s / max(strengths))) / 2) if s > 0 else 0.0 for s in strengths)
     lengths = tuple(shape[n] * step for n, step in zip(order, h, strict=True))
+    opening = sizes[1] * sizes[2] if opening is None else opening
     return Run(
         axis,
         order,
@@ -170,7 +176,7 @@ def plan_run(
         (lengths[0], lengths[1], lengths[2]),
         (sizes[0], sizes[1], sizes[2]),
         section * (math.prod(h) if axis is None else h[1] * h[2]),
-        reservoir * h[0],
+        2 * reservoir * h[0] / (opening * h[1] * h[2]) if opening else 0.0,
     )
 
 
@@ -209,10 +215,7 @@ def weights(
         As `plan_run` makes them.
     """
     s = medium.conductivities()
-    largest = lax.stop_gradient(jnp.max(s))
-    if reservoir:
-        largest = jnp.maximum(largest, lax.stop_gradient(jnp.asarray(fluid, s.dtype)))
-    scale = jnp.where(largest > 0, largest, 1)
+    scale = largest_of(s, keep, fluid, reservoir)
     fields = []
     for axis in range(3):
         field = (s[axis] if medium.directed else s) / scale
@@ -224,6 +227,16 @@ def weights(
             field = jnp.concatenate([ends, field, ends], 0)
         fields.append(field)
     return face_weights(layout, fields, geometry), scale
+
+
+def largest_of(s: jax.Array, keep: jax.Array | None, fluid: Any, reservoir: int) -> jax.Array:
+    """Return the largest conductivity of what takes part, which the solve is relative to; 1 if it
+    is 0. What else there is may be so large that nothing beside it is left of the others.
+    """
+    largest = lax.stop_gradient(jnp.max(s if keep is None else jnp.where(keep, s, 0)))
+    if reservoir:
+        largest = jnp.maximum(largest, lax.stop_gradient(jnp.asarray(fluid, s.dtype)))
+    return jnp.where(largest > 0, largest, 1)
 
 
 @partial(jax.jit, static_argnums=2)

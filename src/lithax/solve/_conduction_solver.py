@@ -2,7 +2,6 @@
 compiled one.
 """
 
-import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,13 +13,22 @@ from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced
-from lithax.solve._air_around import AIR, fills_edges
+from lithax.solve._air_around import air_notes
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
-from lithax.solve._bounds import bounds
+from lithax.solve._bounds import Bounds, bounds
 from lithax.solve._conduction_notes import CORNERS, corners_warning, level_note, not_converged, refuse_unconverged
 from lithax.solve._conduction_problem import Drive
-from lithax.solve._conduction_setup import AXES, Boundaries, Run, plan_run, turned, weights, weights_of_pores
+from lithax.solve._conduction_setup import (
+    AXES,
+    Boundaries,
+    Run,
+    largest_of,
+    plan_run,
+    turned,
+    weights,
+    weights_of_pores,
+)
 from lithax.solve._conduction_solve import (
     Settings,
     Solved,
@@ -71,13 +79,15 @@ class ConductionSolver:
         return tuple(self._run(a, wide) for a in (range(3) if axis == "all" else (AXES.index(axis),)))
 
     def _run(self, axis: int | None, wide: bool) -> Run:
-        section = check_section(self.domain, self.medium.shape, axis, self.area, self.source.spacing)
+        shape, mask = self.medium.shape, self.domain.mask
+        section = check_section(self.domain, shape, axis, self.area, self.source.spacing)
+        opening = None if mask is None or axis is None else float(np.count_nonzero(mask.take(0, axis)))
         means = (1.0, 1.0, 1.0)
         if self.medium.directed and not self.medium.traced:
             x, y, z = (float(np.mean(np.asarray(part))) for part in self.medium.data)
             means = (x, y, z)
         return plan_run(
-            self.medium.shape, axis, self.boundaries, self.source.spacing, section, self.reservoir, means, wide
+            shape, axis, self.boundaries, self.source.spacing, section, self.reservoir, means, wide, opening
         )
 
     def tolerances(self) -> Tolerances:
@@ -97,14 +107,15 @@ class ConductionSolver:
             conducting = conducting & self.domain.mask
         pore = conducting if self.medium.pore is None else np.asarray(self.medium.pore) & self.domain.inside
         cells, notes, found, share = self.domain.count(self.medium.shape), [], [], []
-        if self.domain.mask is None and axis != "all":
-            notes += [AIR] if fills_edges({(0, 0, 0): pore}, self.medium.shape, AXES.index(axis)) else []
+        if self.domain.mask is None:
+            axes = range(3) if axis == "all" else (AXES.index(axis),)
+            notes += air_notes(axes, self.boundaries.sides, {(0, 0, 0): pore}, self.medium.shape)
         for run in self.runs(axis):
             joined = percolation(conducting, run.axis, self._ends, self.boundaries.periodic(run.axis or 0))
             if joined.corners_only:
                 warnings.warn(corners_warning(run.axis or 0), UserWarning, stacklevel=3)
                 notes.append(CORNERS)
-            notes += self._percolation_note(run, conducting_voxels, cells)
+            notes += self._percolation_note(run, joined.total, cells)
             rows = run.drives_along(joined.along, self.medium.dtype)
             found.append((run, rows, *self._solve_on_host(run, rows, joined, conducting_voxels)))
             share.append([n / cells for n in (joined.total, joined.accessible, joined.percolating)])
@@ -119,11 +130,11 @@ class ConductionSolver:
         """Say what joins the ends from a conductivity on, where all of a field conducts."""
         medium = self.medium
         data = medium.data
-        if medium.table is not None or data.dtype == bool or medium.directed or conducting < math.prod(medium.shape):
+        if medium.table is not None or data.dtype == bool or medium.directed or conducting < cells:
             return []
-        field = np.asarray(data)
-        largest = float(field.max())
-        if self.percolation_at is None and float(field.min()) == largest:
+        field, inside = np.asarray(data), self.domain.inside
+        largest = float(np.max(field, where=inside, initial=0))
+        if self.percolation_at is None and float(np.min(field, where=inside, initial=largest)) == largest:
             return []
         level = 0.5 * largest if self.percolation_at is None else float(self.percolation_at)
         above = field >= level
@@ -207,14 +218,19 @@ class ConductionSolver:
         result = self._result(axis, found, porosity, jnp.stack(shares), (), self._bounds(cells))
         return _spoilt(result, medium)
 
-    def _bounds(self, cells: int) -> Any:
+    def _bounds(self, cells: int) -> Bounds:
         medium, inside = self.medium, self.domain.mask
         if not medium.traced and medium.data.dtype == bool and medium.table is None:
             pore = np.count_nonzero(np.asarray(medium.data) & self.domain.inside) / cells
             return bounds(np.asarray([0, 1], medium.dtype), np.asarray([1 - pore, pore], medium.dtype))
         s = lax.stop_gradient(medium.conductivities())
-        s = jnp.mean(s, 0) if medium.directed else s
-        return _bounds_of(s, None if inside is None else jnp.asarray(inside), cells)
+        inside = None if inside is None else jnp.asarray(inside)
+        if not medium.directed:
+            return _bounds_of(s, inside, cells)
+        # A current meets no less than the least of a voxel's three conductivities, and no more than
+        # the largest.
+        low, high = _bounds_of(jnp.min(s, 0), inside, cells), _bounds_of(jnp.max(s, 0), inside, cells)
+        return Bounds((low.wiener[0], high.wiener[1]), (low.hashin_shtrikman[0], high.hashin_shtrikman[1]))
 
     def _result(
         self, axis: str, found: list[Any], porosity: Any, share: Any, notes: tuple[str, ...], limits: Any
@@ -224,7 +240,8 @@ class ConductionSolver:
         stats = jax.tree.map(lambda *v: xp.concatenate(v), *(solved.stats for _, _, solved, *_ in found))
         result = assembled(
             values, stats, share, porosity, limits, axis=axis, boundaries=self.boundaries, medium=self.medium,
-            fluid=self.fluid, tolerance=self.tolerance, unit=self.unit, notes=notes,
+            fluid=self.fluid, tolerance=self.tolerance, most=self.most, unit=self.unit,
+            notes=notes,
         )  # fmt: skip
         # Before stores are written: an error would leave them, and the next call would be refused.
         result = self._checked(result)
@@ -314,8 +331,7 @@ def _gradient(
         faces, _ = weights(plain, keep, fluid, section, settings.layout, geometry, reservoir)
         return energies(settings.layout, faces, steps, u)[0, 0]
 
-    largest = jnp.max(s) if not reservoir else jnp.maximum(jnp.max(s), fluid)
-    slopes = jax.grad(current)(s) * jnp.where(largest > 0, largest, 1)
+    slopes = jax.grad(current)(s) * largest_of(s, keep, fluid, reservoir)
     return jnp.where(s > 0, slopes, 0)  # nothing holds the potential where a voxel insulates
 
 

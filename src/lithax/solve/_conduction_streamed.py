@@ -20,7 +20,7 @@ from jax import numpy as jnp
 
 from lithax.images import as_domain, make_selection
 from lithax.measure import RepresentativeVolume
-from lithax.solve._air_around import AIR, FEWEST
+from lithax.solve._air_around import FEWEST, named_air
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._conduction_again import OtherVoxels
@@ -101,6 +101,7 @@ class StreamedConduction:
             result = self._of_axes(axis, wanted, source)
             if self.segmentation is not None:
                 line = self._threshold_line(wanted, source)
+                line = np.where(np.ravel(result.value) > 0, line, np.nan)
                 line = np.asarray(line) if axis == "all" else line[0]
                 result = replace(result, error_budget=replace(result.error_budget, segmentation=line))
             give_back(source.frame.shape)
@@ -126,9 +127,8 @@ class StreamedConduction:
         medium = found[0].medium
         stats = jax.tree.map(lambda *v: np.stack([np.asarray(w) for w in v]), *(f.stats for f in found))
         first = found[0]
-        notes = [
-            note for f in (found if tensor is None else found[:1]) for note in f.notes if note != AIR or not several
-        ]
+        notes = named_air([AXES[a] for a, f in zip(wanted, found, strict=True) if f.air], several)
+        notes += [note for f in (found if tensor is None else found[:1]) for note in f.notes]
         cut = self.plan.deepest
         notes.append(
             f"larger than memory: solved in slabs of {self.plan.thickness} planes, with {len(cut.thicknesses)} of {cut.levels} levels "
@@ -141,7 +141,7 @@ class StreamedConduction:
             result = assembled(
                 values, stats, np.asarray(share), first.porosity, first.bounds,
                 axis=axis, boundaries=self.boundaries, medium=medium, fluid=self.fluid, tolerance=self.tolerance,
-                unit=self.unit, notes=tuple(notes),
+                most=self.most, unit=self.unit, notes=tuple(notes),
             )  # fmt: skip
         potential, flux, currents = first.fields
         result = replace(result, gradient=first.slopes, potential=potential, flux=flux, currents=currents)
@@ -163,7 +163,9 @@ class StreamedConduction:
             face = math.prod(h for n, h in enumerate(source.spacing) if n != AXES.index(result.axis))
             area = face * found.section
         shape = source.frame.shape
-        others = OtherVoxels(self.again, {}, shape, source.spacing, result.axis, area, self.fluid, self.reservoir)
+        others = OtherVoxels(
+            self.again, {}, shape, found.cells, source.spacing, result.axis, area, self.fluid, self.reservoir
+        )
         selection = make_selection(as_domain(self.where), source.frame)
         image = StreamedImage(self.image, selection, (0, 1, 2), self.plan.at_once)
         return resolution_trend_on_disk(image, found.meaning, result.value, others, self.plan.folder)
@@ -197,16 +199,19 @@ class StreamedConduction:
             section = 1.0  # the tensor is that of a volume
             if tensor is None:
                 section = section_of(found.sections, tally.cells, source.frame.shape, a, self.area, source.spacing)
-            run = plan_run(source.frame.shape, a, self.boundaries, source.spacing, section, self.reservoir)
+            opening = None if found.sections is None else float(found.sections[0])
+            run = plan_run(
+                source.frame.shape, a, self.boundaries, source.spacing, section, self.reservoir, opening=opening
+            )
+            notes, periodic = [], self.boundaries.sides == "periodic"
             air = selection is None and found.edges and min(image.shape) >= FEWEST and found.pore < tally.cells
-            notes = [AIR] if air else []
             if joins.percolating == 0 and joins.total and ends == "potential":
                 nowhere = (False, False, False)
                 if joined(image, raw, meaning, ends, nowhere, connectivity=26)[1]:
                     warnings.warn(corners_warning(a), UserWarning, stacklevel=5)
                     notes.append(CORNERS)
             if tally.everywhere and (self.percolation_at is not None or tally.present[0] < tally.present[-1]):
-                level = tally.highest / 2 if self.percolation_at is None else float(self.percolation_at)
+                level = float(tally.present[-1]) / 2 if self.percolation_at is None else float(self.percolation_at)
                 least = float(np.nextafter(tally.present.dtype.type(level), tally.present.dtype.type(-1)))
                 above, _ = joined(image, raw, meaning, ends, layout.periodic, least, axis=through)
                 along = a if tensor is None else None
@@ -223,7 +228,7 @@ class StreamedConduction:
             limits = bounds_of_image(meaning, tally, found)
         return _Along(
             value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes, fields, meaning,
-            section, tally.cells, found.sizes,
+            section, tally.cells, found.sizes, air and not periodic,
         )  # fmt: skip
 
     def _solved(
@@ -351,6 +356,8 @@ class _Along:
     cells: int
     """Voxels of the sample."""
     sizes: RepresentativeVolume | None
+    air: bool
+    """Whether the pores may be the air around a plug."""
 
 
 @dataclass(frozen=True, eq=False)

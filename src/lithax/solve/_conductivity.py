@@ -70,10 +70,12 @@ class Conductivity(eqx.Module):
     [-].
     """
     potential: Any = None
-    """On request: potential at voxel centres, for a drop from 1 to 0 along the axis [-]."""
+    """On request: potential at voxel centres, for a drop from 1 to 0 along the axis [-]; with
+    reservoirs from end to end of these.
+    """
     flux: Any = None
-    """On request: current density along x, y and z at voxel centres, for a mean gradient of one;
-    arrays or images.
+    """On request: current density along x, y and z at voxel centres, for that drop times the length
+    of the sample: without reservoirs a mean gradient of one; arrays or images.
     """
     gradient: Any = None
     """On request: derivative of `value` with respect to the conductivity of every voxel."""
@@ -186,6 +188,8 @@ def _lines(r: Conductivity) -> list[str]:
     percolating = np.atleast_1d(np.asarray(p.percolating, float))
     lines = [f"{r.meaning}, porosity {_percent(r.porosity)}"]
     shares = ", ".join(f"{_percent(v)} along {a}" for a, v in zip(axes, percolating, strict=False))
+    if r.tensor is not None:
+        shares = f"{_percent(percolating[0])} along one axis at least"
     removed = np.atleast_1d(np.asarray(p.total - p.percolating, float))
     lines.append(
         f"joins the ends through voxel faces: {shares}; left out of the solve: "

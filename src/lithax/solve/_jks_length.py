@@ -63,7 +63,20 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
         raise ValueError(f"axis={axis!r} must be 'x', 'y' or 'z': Λ belongs to one current.")
     if not isinstance(smoothing, int | float | np.number) or not 0 < smoothing < math.inf:
         raise ValueError(f"smoothing={smoothing!r} must be a positive number of voxels, such as 1.0.")
-    for name in ("values", "fields", "gradient", "budget", "segmentation", "where", "loading", "reservoir", "x0"):
+    for name in (
+        "values",
+        "fluid",
+        "area",
+        "shape",
+        "fields",
+        "gradient",
+        "budget",
+        "segmentation",
+        "where",
+        "loading",
+        "reservoir",
+        "x0",
+    ):
         given = options.get(name)
         if hasattr(given, "shape") or given:
             raise ValueError(f"{name}= is for conductivity(); leave it out here.")

@@ -14,7 +14,7 @@ from lithax.geometry import Frame
 from lithax.grid import Index
 from lithax.images import from_array
 from lithax.runtime import AbstractWorld
-from lithax.solve._air_around import AIR, fills_edges
+from lithax.solve._air_around import fills_edges, named_air
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
@@ -347,8 +347,8 @@ def air_notes(
     free, shape, world
         As for `fills_edges`; of an image without a region.
     """
-    names = [AXES[a] for a in axes if sides != "periodic" and fills_edges(free, shape, a, world)]
-    return [f"{', '.join(names)}: {AIR}"] if names else []
+    found = [AXES[a] for a in axes if sides != "periodic" and fills_edges(free, shape, a, world)]
+    return named_air(found, True)
 
 
 def mismatch_note(name: str) -> str:

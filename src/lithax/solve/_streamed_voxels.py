@@ -82,9 +82,7 @@ class Tally:
     cells: int
     """Voxels of the sample."""
     everywhere: bool
-    """Whether every voxel of a field conducts, outside of the sample, too."""
-    highest: float
-    """Of a field the largest conductivity, outside of the sample, too."""
+    """Whether every voxel of the sample conducts, of a field."""
 
 
 def copied(image: StreamedImage, folder: Path) -> tuple[ScratchVolume, Tally]:
@@ -94,7 +92,7 @@ def copied(image: StreamedImage, folder: Path) -> tuple[ScratchVolume, Tally]:
     dtype = np.dtype(image.voxels.dtype)
     raw = ScratchVolume(folder, image.shape, dtype)
     numbers: dict[Any, list[int]] = {}
-    extremes, cells, everywhere, highest = [], 0, dtype.kind == "f", 0.0
+    extremes, cells, everywhere = [], 0, dtype.kind == "f"
     try:
         for begin, planes in image.planes():
             mask = image.inside(begin, len(planes))
@@ -103,8 +101,7 @@ def copied(image: StreamedImage, folder: Path) -> tuple[ScratchVolume, Tally]:
             if dtype.kind == "f":
                 if own.size:
                     extremes += [own.min(), own.max()]
-                everywhere = everywhere and bool((planes > 0).all())
-                highest = max(highest, float(planes.max()))
+                everywhere = everywhere and bool((own > 0).all())
                 planes = planes if mask is None else np.where(mask, planes, dtype.type(0))
             else:
                 for place, voxels in enumerate((planes, own)):
@@ -117,9 +114,9 @@ def copied(image: StreamedImage, folder: Path) -> tuple[ScratchVolume, Tally]:
     if dtype.kind == "f":
         # NaN is the largest and the smallest of all.
         known = np.asarray(extremes or [0], dtype)
-        return raw, Tally(np.asarray([known.min(), known.max()], dtype), np.zeros(0, int), cells, everywhere, highest)
+        return raw, Tally(np.asarray([known.min(), known.max()], dtype), np.zeros(0, int), cells, everywhere)
     values = sorted(numbers)
-    return raw, Tally(np.asarray(values, dtype), np.asarray([numbers[v][1] for v in values], int), cells, False, 0.0)
+    return raw, Tally(np.asarray(values, dtype), np.asarray([numbers[v][1] for v in values], int), cells, False)
 
 
 def meaning_of(tally: Tally, pore: Any, values: Any) -> Meaning:
