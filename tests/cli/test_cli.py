@@ -227,17 +227,39 @@ def test_where_it_went_wrong_is_shown_when_asked(run, monkeypatch):
     assert isinstance(run("info", "nothing.zarr").exception, FileNotFoundError)
 
 
-def test_a_command_of_one_process_is_not_run_by_two(run, voxels, tmp_path):
+@pytest.fixture
+def run_by_two():
+    """Start a command in two processes; returns how it ended."""
     beside = Path(sys.executable).with_name("mpiexec")
     launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
     if launcher is None:
         pytest.skip("mpiexec is not installed: pip install 'lithax[mpi]'")
-    lx.from_array(voxels, store="rock.zarr")
     lithax = [launcher, "-n", "2", sys.executable, "-c", "from lithax.cli import main; main()"]
-    done = subprocess.run([*lithax, "export", "rock.zarr", "rock.raw"], capture_output=True, text=True, timeout=120)
+    return lambda *arguments: subprocess.run([*lithax, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_a_command_of_one_process_is_not_run_by_two(run_by_two, run, voxels, tmp_path):
+    lx.from_array(voxels, store="rock.zarr")
+    done = run_by_two("export", "rock.zarr", "rock.raw")
     assert done.returncode == 2, done
     assert done.stderr.count("lithax export works in one process, and a launcher such as mpiexec has started 2") == 1
     assert not (tmp_path / "rock.raw").exists()
+
+
+@pytest.mark.mpi
+def test_two_processes_share_a_solve(run_by_two, run, tmp_path, rng):
+    """Each computes its part; one of them speaks."""
+    lx.from_array((rng.random((32, 12, 10)) < 0.2).astype("u1"), store="rock.zarr", chunks=8)
+    for quantity in ("conductivity", "permeability"):
+        solve = ("solve", quantity, "rock.zarr", "--pore", "0", "--axis", "x", "--quiet", "--json")
+        alone, done = run(*solve, "alone.json"), run_by_two(*solve, "found.json")
+        assert (alone.exit_code, done.returncode) == (0, 0), (alone.output, done)
+        assert done.stdout.count("ends") == alone.output.count("ends")
+        found, expected = (json.loads(Path(f"{name}.json").read_text())["value"] for name in ("found", "alone"))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)  # sums in another order
+    refused = run_by_two("solve", "permeability", "rock.zarr", "--pore", "0", "--budget")
+    assert refused.returncode == 1
+    assert refused.stderr.count("--budget is not available over several devices") == 1
 
 
 def test_the_numbers_of_a_conductivity_are_written_as_json(run, tmp_path):

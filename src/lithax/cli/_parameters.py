@@ -120,10 +120,11 @@ def show(found: Any, file: str | None) -> None:
     """
     import numpy as np
 
+    world = connect()
     if hasattr(found, "notes"):
         found = replace(found, notes=tuple(worded(note).removesuffix(".") for note in found.notes))
-    click.echo(str(found))
-    if file is not None:
+    say(world, str(found))
+    if file is not None and world.first:
         Path(file).write_text(json.dumps(found.numbers(), indent=2) + "\n", encoding="utf-8")
     if not np.all(found.converged):
         raise click.exceptions.Exit(1)
@@ -197,11 +198,31 @@ def alone(command: Callable[..., Any]) -> Callable[..., Any]:
             name = click.get_current_context().info_name
             click.echo(
                 f"Error: lithax {name} works in one process, and a launcher such as mpiexec has started {world.count}; run it "
-                "without the launcher. Those that share their work are import, pyramid, rechunk and verify.",
+                "without the launcher. Those that share their work are import, pyramid, rechunk, solve and verify.",
                 err=True,
             )
         world.barrier()  # or the launcher might end the first process before it has spoken
         raise click.exceptions.Exit(2)
+
+    return run
+
+
+def in_parts(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the processes that a launcher has started share a solve: each computes on its own
+    devices, and the first one speaks.
+    """
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        from lithax.runtime import connect, launched_processes
+
+        world = connect("jax" if launched_processes() > 1 else "auto")
+        try:
+            return command(*arguments, **options)
+        except (click.ClickException, *EXPECTED) as error:
+            if world.first:
+                raise
+            raise click.exceptions.Exit(1) from error
 
     return run
 

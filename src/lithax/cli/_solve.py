@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapping, pore_of, raw_layout, show, tell
+from lithax.cli._parameters import JSON, PATH, QUIET, in_parts, make_room_for, mapping, pore_of, raw_layout, show, tell
 from lithax.cli._solve_conductivity import conductivity_command
 
 
@@ -66,7 +66,7 @@ def _permeability(text: str) -> Any:
 @JSON
 @QUIET
 @tell
-@alone
+@in_parts
 def permeability_command(
     store: str,
     path: str | None,

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapping, pore_of, raw_layout, show, tell
+from lithax.cli._parameters import JSON, PATH, QUIET, in_parts, make_room_for, mapping, pore_of, raw_layout, show, tell
 
 
 @click.command("conductivity")
@@ -39,7 +39,7 @@ from lithax.cli._parameters import JSON, PATH, QUIET, alone, make_room_for, mapp
 @JSON
 @QUIET
 @tell
-@alone
+@in_parts
 def conductivity_command(
     store: str,
     path: str | None,

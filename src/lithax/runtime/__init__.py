@@ -16,5 +16,6 @@ from lithax.runtime._failure import DifferentCalls as DifferentCalls
 from lithax.runtime._failure import is_agreed as is_agreed
 from lithax.runtime._fork import check_fork as check_fork
 from lithax.runtime._jax_world import JaxWorld as JaxWorld
+from lithax.runtime._launcher import launched_processes as launched_processes
 from lithax.runtime._mpi_world import MpiWorld as MpiWorld
 from lithax.runtime._serial_world import SerialWorld as SerialWorld
