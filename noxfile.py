@@ -149,7 +149,7 @@ def bench(session: nox.Session) -> None:
 def mpi(session: nox.Session) -> None:
     """Run all tests of several processes and devices, by MPI and by jax.distributed; in CI those that `tests` and `slow` leave."""
     session.install(".[io,mpi,pandas,viz,web,xarray]", *group("tests"))
-    rooms = session.posargs or ["tests/processes", "tests/runtime", "tests/sharded"]
+    rooms = session.posargs or ["tests/cli", "tests/processes", "tests/runtime", "tests/sharded"]
     which = ["-m", "mpi"] if os.environ.get("CI") else ["--run-slow"]  # CI has asked `tests` for the others
     session.run("pytest", "--run-mpi", *which, "--durations=10", *rooms, env=CACHE)
 
