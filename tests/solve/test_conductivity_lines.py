@@ -97,6 +97,8 @@ def test_a_uniform_plug_has_no_trend():
     for options in ({"where": sample}, {"area": 169.0}, {"where": lx.regions.Cylinder((0, 6, 6), (1, 0, 0), 6.2)}):
         trend = lx.solve.conductivity(uniform, budget=("resolution",), **options).error_budget.resolution
         np.testing.assert_allclose([trend[2], trend[3]], 0, atol=1e-5)
+    three = lx.solve.conductivity(uniform, budget=("resolution",), axis="all", area=169.0).error_budget.resolution
+    np.testing.assert_allclose([three[2], three[3]], 0, atol=1e-5)
 
 
 def test_an_image_too_small_to_be_coarsened():

@@ -134,6 +134,7 @@ def test_cubes_without_pore_conduct_what_their_phases_do():
         ({"edge": 4, "pore": 3}, ValueError, "pore=3 is no value of any"),
         ({"edge": 4, "pore": "0"}, TypeError, "pore='0' must be"),
         ({"edge": 4, "pore": 0, "where": np.ones((8, 8, 8), bool)}, ValueError, "where= belongs to one solve"),
+        ({"edge": 4, "pore": 0, "budget": ("grid",)}, ValueError, "budget= belongs to one solve"),
         ({"image": np.ones((8, 8), bool), "edge": 4}, TypeError, r"image is of shape \(8, 8\)"),
     ],
 )

@@ -430,6 +430,17 @@ def test_how_wide_the_widest_way_through_is(pores):
     assert any("coarsened image" in note for note in narrow.notes)
 
 
+def test_an_area_does_not_change_the_trend_of_the_resolution():
+    """What is no whole coarse voxel is left out, of the section as well."""
+    image = np.zeros((4, 9, 9), bool)
+    image[:, 2:6, 2:6] = True
+    options = {"axis": "x", "budget": ("resolution",), "spacing": "1 um"}
+    plain, given = (
+        lx.solve.permeability(image, **options, **more).error_budget.resolution[2] for more in ({}, {"area": 40.0})
+    )
+    assert given == pytest.approx(plain, rel=1e-5)
+
+
 @pytest.mark.slow
 def test_the_error_budget(pores):
     image = np.zeros((4, 12, 12), bool)

@@ -12,7 +12,7 @@ from lithax.solve._conduction_setup import AXES
 from lithax.solve._conduction_threshold import threshold_slope
 from lithax.solve._conduction_trend import grid_change, resolution_trend, sample_size
 from lithax.solve._conductivity import Conductivity
-from lithax.solve._domain import Domain, check_section
+from lithax.solve._domain import Domain, check_section, mean_sections
 from lithax.solve._medium import Medium, conducting_on_host
 from lithax.solve._source import Source
 
@@ -38,23 +38,18 @@ class OtherVoxels:
         lengths = tuple(h * factor if n > 1 else h for h, n in zip(self.spacing, self.shape, strict=True))
         if mask is not None and not mask.any():
             return np.nan
-        return self.solve(
+        found = self.solve(
             voxels, axis=self.axis, values=None if table is None else dict(enumerate(np.asarray(table).tolist())),
-            fluid=self.fluid, where=mask, area=self._area(voxels.shape[-3:], mask, factor), spacing=lengths,
+            fluid=self.fluid, where=mask, area=self.area, spacing=lengths,
             reservoir=max(1, round(self.reservoir / factor)) if self.reservoir else 0, **self.settings,
         ).value  # fmt: skip
-
-    def _area(self, shape: tuple[int, ...], mask: Any, factor: float) -> float | None:
-        """Return the cross-section of the sample on other voxels: they cut it differently, and
-        leave out what is no whole one of them, which is no change of the rock.
-        """
-        if self.area is None or self.axis == "all":
-            return self.area
-        a = AXES.index(self.axis)
-        cells = math.prod(shape) if mask is None else int(np.count_nonzero(mask))
-        # Mean cross-sections over the length, in voxel faces.
-        own, other = self.cells / self.shape[a], cells / shape[a]
-        return self.area * (other / own) * factor ** sum(n > 1 for b, n in enumerate(self.shape) if b != a)
+        if self.area is None:
+            return found
+        # They cut the sample differently, and what is no whole one of them is left out: no change
+        # of the rock.
+        cells = math.prod(voxels.shape[-3:]) if mask is None else int(np.count_nonzero(mask))
+        ratios = mean_sections(self.cells, self.shape, self.spacing) / mean_sections(cells, voxels.shape[-3:], lengths)
+        return found * (ratios if self.axis == "all" else ratios[AXES.index(self.axis)])
 
 
 @dataclass(frozen=True, eq=False)

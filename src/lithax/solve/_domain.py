@@ -149,3 +149,10 @@ def section_of(
             f"the image), or crop the image to a box inside it."
         )
     return float(planes[0])
+
+
+def mean_sections(cells: int, shape: tuple[int, ...], spacing: tuple[float, ...]) -> np.ndarray:
+    """Return the cross-section of a sample of so many voxels across each axis of its image, in the
+    mean over its length.
+    """
+    return cells * math.prod(spacing) / (np.asarray(shape) * np.asarray(spacing))

@@ -15,6 +15,7 @@ from lithax.runtime import SerialWorld, connected
 from lithax.solve._checkpoint import HOST_ONLY, Checkpoint
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._derivative_over_devices import without_derivative
+from lithax.solve._domain import mean_sections
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
 from lithax.solve._flow_direction import ORDERS, Boundaries, Call, solve_direction
@@ -311,8 +312,12 @@ def _budget(
     def k(voxels: FlowInput, wall: str) -> np.ndarray:
         """[length²]"""
         solved, _ = _directions(voxels, wall, plain)
-        values = [float(one.value) * float(one.problem.reference) ** 2 for one in solved]
-        return np.asarray(values if call.axis == "all" else values[0])
+        values = np.asarray([float(one.value) * float(one.problem.reference) ** 2 for one in solved])
+        if call.area is not None:
+            # Other voxels cut the sample differently: no change of the rock.
+            ratios = _sections(given) / _sections(voxels)
+            values = values * (ratios if call.axis == "all" else ratios[AXES.index(call.axis)])
+        return values if call.axis == "all" else np.asarray(values[0])
 
     lengths = np.asarray(made.value_voxel) * float(np.prod(given.spacing)) ** (2 / 3)
     found = made.error_budget
@@ -328,6 +333,11 @@ def _budget(
         )  # fmt: skip
         found = dataclasses.replace(found, segmentation=np.abs(slope) * uncertainty)
     return found
+
+
+def _sections(given: FlowInput) -> np.ndarray:
+    cells = math.prod(given.shape) if given.inside is None else int(np.count_nonzero(given.inside))
+    return mean_sections(cells, given.shape, given.spacing)
 
 
 def threshold_sensitivity(grey: Any, threshold: float, *, width: float, **options: Any) -> Any:

@@ -167,7 +167,7 @@ def subvolumes(
     >>> table.value.shape, bool((table.formation_factor > 1).all())
     ((8,), True)
     """
-    for name in ("where", "fields", "gradient", "x0", "area", "checkpoint"):
+    for name in ("where", "fields", "gradient", "x0", "area", "checkpoint", "budget", "segmentation", "shape"):
         given = options.get(name)
         if hasattr(given, "shape") or given:
             raise ValueError(f"{name}= belongs to one solve; subvolumes() makes many. Leave it out.")
