@@ -87,6 +87,12 @@ def percolation_of_parts(
     return PartPercolation(keep, counts.total, counts.accessible, counts.percolating, counts.removed, corners, along)
 
 
+def parts_join_ends(pieces: Mapping[Index, np.ndarray], shape: Index, axis: int, world: AbstractWorld) -> bool:
+    """Tell whether anything joins the ends along an axis; every process must call it."""
+    _, found = _labelled(pieces, _sample(pieces, shape, None, 0), shape, world, 6)
+    return bool(found.joining(axis, "potential", (False, False, False))[0].any())
+
+
 Sample = Mapping[Index, tuple[slice, slice, slice]]
 """Which voxels of each piece are counted."""
 

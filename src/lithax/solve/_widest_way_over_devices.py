@@ -16,7 +16,7 @@ from lithax.runtime import AbstractWorld
 from lithax.sharded import ShardedGrid
 from lithax.solve._flow_resolution import widest_of
 from lithax.solve._over_devices import from_pieces, pieces_of, regridded
-from lithax.solve._part_percolation import percolation_of_parts
+from lithax.solve._part_percolation import parts_join_ends
 
 
 class WaysOverDevices:
@@ -51,10 +51,6 @@ class WaysOverDevices:
 
         def joins(size: int) -> bool:
             wide = {start: v >= size for start, v in self.squared.items()}
-            nowhere = (False, False, False)
-            found = percolation_of_parts(
-                wide, self.shape, axis, "potential", nowhere, self.world, look_at_corners=False
-            )
-            return found.percolating > 0
+            return parts_join_ends(wide, self.shape, axis, self.world)
 
         return widest_of(self.sizes[1:], joins)  # the first is 0: solid
