@@ -30,6 +30,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax import lax
 from jax import numpy as jnp
 
 from lithax.arrays import is_traced, settled
@@ -43,7 +44,7 @@ from lithax.solve._mac_walls import (
     raw_runs,
     wall_diagonal,
 )
-from lithax.solve._one_voxel_further import Axes, shifted
+from lithax.solve._one_voxel_further import Axes, length_of, shifted
 from lithax.typing import Array
 
 
@@ -174,7 +175,7 @@ def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:
     """Return K; differentiable in the medium."""
     wrap = geometry.wrap
     slopes = tuple(weight**0.5 for weight in medium.weights)
-    diagonals = []
+    diagonals, mirrors = [], tuple(boundary in ("mirror", "pressure") for boundary in geometry.boundaries)
     for component in range(3):
         walls, half = geometry.walls[component], geometry.half if component == 0 else None
         if isinstance(walls, tuple):
@@ -187,7 +188,9 @@ def operator_of(geometry: FlowGeometry, medium: FlowMedium) -> MacOperator:
                 walls = walls + nearer
             walls = settled(_with_drag(walls, medium.drag, component, wrap))
         if medium.solidity is not None:
-            walls = _with_soft_walls(walls, medium.solidity, half, medium.weights, component, wrap, geometry.length)
+            walls = _with_soft_walls(
+                walls, medium.solidity, half, medium.weights, component, wrap, geometry.length, mirrors
+            )
         diagonals.append(settled(walls))
     return MacOperator(tuple(diagonals), geometry.open, medium.weights, slopes, geometry.half, wrap)
 
@@ -235,21 +238,26 @@ def _mirrored_at_ends(below: Array, above: Array, length: int) -> tuple[Array, A
     return below, jnp.where(place == length, below, above)
 
 
-@partial(jax.jit, static_argnames=("component", "wrap", "length"))
+@partial(jax.jit, static_argnames=("component", "wrap", "length", "mirrors"))
 def _with_soft_walls(
-    walls: Array, solidity: Array, half: Array | None, weights: tuple, component: int, wrap: Axes, length: int
-) -> Array:
+    walls: Array, solidity: Array, half: Array | None, weights: tuple, component: int, wrap: Axes, length: int,
+    mirrors: tuple[bool, bool, bool],
+) -> Array:  # fmt: skip
     """Add the solidity of transverse neighbours: as it grows to one, a wall half a voxel away."""
     void = 1 - _lengthened(solidity, walls)
     below = shifted(void, component, -1, wrap[component])
     if half is not None:
         below, void = _mirrored_at_ends(below, void, length)
     solid = jnp.where(walls > 0, 1 - void * below, 0)
-    beside = sum(
-        weights[e] * (shifted(solid, e, 1, wrap[e]) + shifted(solid, e, -1, wrap[e]))
-        for e in range(3)
-        if e != component
-    )
+    beside = 0.0
+    for e in range(3):
+        if e != component:
+            lower, upper = (shifted(solid, e, step, wrap[e]) for step in (-1, 1))
+            if mirrors[e]:  # beyond lies the face's own image
+                place = lax.broadcasted_iota(np.int32, solid.shape, e)
+                last = (length if e == 0 else length_of(solid, e, wrap[e])) - 1
+                lower, upper = jnp.where(place == 0, solid, lower), jnp.where(place == last, solid, upper)
+            beside = beside + weights[e] * (lower + upper)
     return jnp.where(walls > 0, walls + (beside if half is None else half * beside), 0)
 
 
