@@ -63,6 +63,18 @@ def test_symmetric_sides_and_pressure_ends_are_the_mirrored_image(wall):
     assert half.value_voxel == pytest.approx(float(full.value_voxel), rel=1e-4)
 
 
+@pytest.mark.parametrize("axis", "xy")
+def test_soft_walls_go_on_in_the_mirror(axis):
+    """Solved in float64, so that a wall that is missing beside a mirror shows."""
+    fractions = np.random.default_rng(3).uniform(0.2, 1, (4, 4, 4))
+    half = lx.solve.permeability(fractions, axis=axis, tolerance=1e-8)
+    mirrored = fractions
+    for along in range(3):
+        mirrored = np.concatenate([mirrored, np.flip(mirrored, along)], along)
+    full = lx.solve.permeability(mirrored, axis=axis, ends="periodic", sides="periodic", tolerance=1e-8)
+    assert half.value_voxel == pytest.approx(float(full.value_voxel), rel=1e-7)
+
+
 def test_axes_are_those_of_the_image(pores, along_x):
     turned = np.ascontiguousarray(np.transpose(pores, (2, 0, 1)))  # x became y
     found = lx.solve.permeability(turned, axis="y", wall="half_voxel", tolerance=1e-4)
@@ -257,6 +269,11 @@ BAD = [
     (dict(segmentation=(np.zeros(SHAPE), 50.0, 5.0)), ValueError, "pores are brighter"),
     (dict(tolerance="1%"), ValueError, "tolerance='1%'"),
     (dict(area="1 mm2"), ValueError, "area='1 mm2'"),
+    (
+        dict(area=40.0, axis="all", ends="periodic", sides="periodic"),
+        ValueError,
+        "the tensor of a whole image needs none",
+    ),
     (dict(fields="k.zarr"), ValueError, "fields='k.zarr' must be True or False"),
     (dict(permeability={"2": 1.0}), TypeError, "names phase '2', which must be a value of the segmentation"),
     (dict(reservoir=True), ValueError, "reservoir=True"),
@@ -455,6 +472,41 @@ def test_the_error_budget(pores):
     assert json.loads(json.dumps(k.numbers()))["error_budget"]["grid"] == k.error_budget.grid
     with pytest.raises(ValueError, match="budget='all'"):
         lx.solve.permeability(pores, budget="all")
+
+
+def test_the_budget_of_what_does_not_flow_is_not_estimated():
+    shut = np.zeros((8, 8, 8), bool)
+    shut[:, :2, :2] = True
+    shut[3, :2, :2] = [[False, True], [True, False]]  # the tube is pinched off, but not once it is coarse
+    shut[4, :2, :2] = [[True, False], [False, True]]
+    k = lx.solve.permeability(shut, budget=("grid", "resolution"))
+    assert k.value == 0
+    assert "grid (same shapes on split voxels): not estimated" in str(k)
+    assert "2×: not estimated" in str(k)
+
+
+def test_reservoirs_of_split_and_of_coarse_voxels_are_as_long():
+    image = np.zeros((6, 6, 6), bool)
+    image[:, 2:6, 2:4] = True
+    options = {"reservoir": 4, "wall": "half_voxel", "tolerance": 1e-4}
+    k = lx.solve.permeability(image, budget=("grid", "resolution"), **options)
+    split = image.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    coarse = image.reshape(3, 2, 3, 2, 3, 2).sum((1, 3, 5)) >= 4
+    finer = lx.solve.permeability(split, spacing=0.5, **options | {"reservoir": 8})
+    coarser = lx.solve.permeability(coarse, spacing=2.0, **options | {"reservoir": 2})
+    assert k.error_budget.grid == pytest.approx(finer.value / k.value - 1, abs=1e-4)
+    assert k.error_budget.resolution[2] == pytest.approx(coarser.value / k.value - 1, abs=1e-4)
+
+
+def test_the_threshold_of_a_sample_whose_section_varies():
+    """By the area it was solved with; what it divides the flux by has no part in the derivative."""
+    y = np.abs(np.arange(12) - 5.5)
+    grey = np.broadcast_to((10 * y)[None, :, None], (4, 12, 1)).astype(np.float32)
+    sample = np.ones(grey.shape, bool)
+    sample[1, 0] = False
+    k = lx.solve.permeability(grey <= 30, where=sample, area=12.0, segmentation=(grey, 30.0, 5.0))
+    whole = lx.solve.permeability(grey <= 30, segmentation=(grey, 30.0, 5.0))
+    assert k.error_budget.segmentation == pytest.approx(whole.error_budget.segmentation, rel=0.02)
 
 
 @pytest.mark.slow

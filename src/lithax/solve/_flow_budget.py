@@ -1,5 +1,6 @@
 """What the voxels do to k: the same shapes on split voxels, and the image on coarser ones."""
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
@@ -31,9 +32,13 @@ def check_budget(budget: Any, given: FlowInput) -> tuple[str, ...]:
     return tuple(budget)
 
 
-def grid_change(given: FlowInput, solve: Callable[[FlowInput, str], Any]) -> Any:
+Solve = Callable[[FlowInput, str, int], Any]
+"""Returns k of an image by a rule for walls, with a reservoir of so many voxels [length²]."""
+
+
+def grid_change(given: FlowInput, reservoir: int, solve: Solve) -> Any:
     """Return k of the same shapes on voxels split in two, by the half-voxel rule, over k, minus
-    one.
+    one; not a number where nothing flows.
 
     Splitting converges to the permeability of the staircase, not to that of the rock.
     """
@@ -46,11 +51,12 @@ def grid_change(given: FlowInput, solve: Callable[[FlowInput, str], Any]) -> Any
         phases=tuple((_split(where), number, area) for where, number, area in given.phases),
         spacing=tuple(h / 2 for h in given.spacing),
     )
-    return solve(split, "half_voxel") / solve(given, "half_voxel") - 1
+    return _relative(solve(split, "half_voxel", 2 * reservoir), solve(given, "half_voxel", reservoir))
 
 
-def resolution_trend(given: FlowInput, k: Any, rule: str, solve: Callable[[FlowInput, str], Any]) -> dict[int, Any]:
-    """Return k of the image coarsened two- and three-fold, over k, minus one, by the same rule.
+def resolution_trend(given: FlowInput, k: Any, rule: str, reservoir: int, solve: Solve) -> dict[int, Any]:
+    """Return k of the image coarsened two- and three-fold, over k, minus one, by the same rule; not
+    a number where nothing flows through the image itself.
 
     A coarse voxel is open if at least half of its voxels are. Voxels beyond the last whole one are
     left out.
@@ -63,14 +69,18 @@ def resolution_trend(given: FlowInput, k: Any, rule: str, solve: Callable[[FlowI
         pores = _mostly(given.open, factor)
         pores = pores if inside is None else pores & inside
         if not pores.any():
-            found[factor] = 0 * k - 1
+            found[factor] = _relative(0 * k, k)
             continue
         coarse = replace(
             given, shape=pores.shape, open=pores, free=pores, inside=inside,
             spacing=tuple(factor * h for h in given.spacing),
         )  # fmt: skip
-        found[factor] = solve(coarse, rule) / np.where(k == 0, 1, k) - 1
+        found[factor] = _relative(solve(coarse, rule, math.ceil(reservoir / factor)), k)
     return found
+
+
+def _relative(changed: Any, k: Any) -> Any:
+    return changed / np.where(k == 0, np.nan, k) - 1
 
 
 def _split(values: np.ndarray) -> np.ndarray:

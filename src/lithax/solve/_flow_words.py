@@ -62,6 +62,8 @@ def check_words(
     for name, value, least in (("max_iterations", most, 1), ("reservoir", reservoir, 0)):
         check_whole_number(name, value, least)
     check_area(area)
+    if area is not None and axis == "all" and ends == sides == "periodic" and reservoir == 0:
+        raise ValueError("area= is a cross-section; the tensor of a whole image needs none. Leave it out.")
     if not isinstance(fields, bool | np.bool_):
         raise ValueError(
             f"fields={fields!r} must be True or False: velocity and pressure come with the result; save them from there, "

@@ -309,9 +309,9 @@ def _budget(
     """Solve again for the lines of the budget that were asked for."""
     plain = call._replace(fields=False, progress=False, checkpoint=None)
 
-    def k(voxels: FlowInput, wall: str) -> np.ndarray:
+    def k(voxels: FlowInput, wall: str, reservoir: int) -> np.ndarray:
         """[length²]"""
-        solved, _ = _directions(voxels, wall, plain)
+        solved, _ = _directions(voxels, wall, plain._replace(reservoir=reservoir))
         values = np.asarray([float(one.value) * float(one.problem.reference) ** 2 for one in solved])
         if call.area is not None:
             # Other voxels cut the sample differently: no change of the rock.
@@ -322,14 +322,15 @@ def _budget(
     lengths = np.asarray(made.value_voxel) * float(np.prod(given.spacing)) ** (2 / 3)
     found = made.error_budget
     if "grid" in asked:
-        found = dataclasses.replace(found, grid=grid_change(given, k))
+        found = dataclasses.replace(found, grid=grid_change(given, call.reservoir, k))
     if "resolution" in asked:
-        found = dataclasses.replace(found, resolution=resolution_trend(given, lengths, rule, k))
+        found = dataclasses.replace(found, resolution=resolution_trend(given, lengths, rule, call.reservoir, k))
     if segmentation is not None:
         grey, threshold, uncertainty = segmentation
         slope = threshold_sensitivity(
             grey, threshold, width=uncertainty, axis=call.axis, spacing=given.spacing, where=given.inside,
-            ends=made.ends, sides=made.sides, tolerance=call.settings[0].tolerance,
+            ends=made.ends, sides=made.sides, reservoir=call.reservoir, area=call.area,
+            tolerance=call.settings[0].tolerance,
         )  # fmt: skip
         found = dataclasses.replace(found, segmentation=np.abs(slope) * uncertainty)
     return found
@@ -356,7 +357,7 @@ def threshold_sensitivity(grey: Any, threshold: float, *, width: float, **option
     width
         Of the soft step [grey level]; about the uncertainty of the threshold.
     **options
-        As for `permeability`: axis, where, ends, sides, spacing, tolerance.
+        As for `permeability`: axis, where, ends, sides, reservoir, spacing, area, tolerance.
 
     Returns
     -------
