@@ -59,6 +59,16 @@ def test_the_saturation_is_that_of_the_sample(tubes):
     assert found.resistivity_index == pytest.approx([2], rel=1e-4)
 
 
+def test_a_region_lies_where_the_image_says(tubes):
+    pores, wide = tubes
+    around = lx.regions.Box((-1, 99.5, -1), (4, 105.5, 1))  # the wide slit
+    image = lx.from_array(pores, voxel_origin=(0, 100, 0))
+    found = lx.solve.two_fluids(image, [wide], flow={"where": around}, current={"where": around})
+    assert found.saturation == pytest.approx([0])
+    assert found.non_wetting == pytest.approx([1])
+    assert found.permeability == pytest.approx(4**3 / 12 / 6, rel=1e-4)  # six voxels of the box
+
+
 def test_bad_arguments_are_refused(tubes):
     pores, wide = tubes
     with pytest.raises(ValueError, match=r"states\[0\] has shape \(3, 12, 1\)"):

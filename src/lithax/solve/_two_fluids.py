@@ -116,8 +116,10 @@ def two_fluids(
     refuse_in("flow", flow, "two_fluids")
     refuse_in("current", current, "two_fluids")
     for options in (flow, current):  # the saturation is that of the sample, too
-        inside = region_voxels(options.get("where"), frame_of(pores, space.shape, *geometry_of(pores, None)))
-        space = space if inside is None else space & inside
+        frame = frame_of(pores, space.shape, *geometry_of(pores, options.get("spacing")))
+        inside = region_voxels(options.get("where"), frame)
+        if inside is not None:
+            space, options["where"] = space & inside, inside  # voxels: an array does not know where it lies
     filled = [_booleans(state, f"states[{n}]") & space for n, state in enumerate(_of_shape(states, space.shape))]
     k = permeability(space, axis=axis, **flow)
     if not k.value > 0:
