@@ -471,6 +471,15 @@ def same_fields(found, alone, conducts, sharding):
     assert {field.sharding for field in fields} == ({sharding} if fields else set())
 
 
+def test_reservoirs_before_a_sample_that_nothing_passes_on_eight_devices():
+    rock = np.random.default_rng(4).random((9, 13, 11)) < 0.9
+    rock[5] = False
+    x = lx.shard(lx.from_array(rock), make_mesh((2, 2, 2)))
+    found = lx.solve.conductivity(x, shape=rock.shape, reservoir=2)
+    assert float(found.value) == 0
+    assert bool(found.converged)
+
+
 @pytest.mark.parametrize("outside", [np.nan, 9.97e36, 7.0])
 def test_what_lies_outside_of_a_plug_on_eight_devices(outside):
     """Neither value nor notes depend on it, and a given area does not change what reservoirs take off."""

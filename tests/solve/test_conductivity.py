@@ -186,6 +186,19 @@ def test_reservoirs_are_as_wide_as_the_image_whatever_the_area():
         assert float(whole.value) == pytest.approx(2 * float(halved.value), rel=1e-5)
 
 
+def test_reservoirs_before_a_sample_that_nothing_passes():
+    """They would carry a current of rounding, which made F ten to the thirteenth, and not converge."""
+    rock = np.random.default_rng(7).random((12, 10, 8)) < 0.9
+    rock[6] = False
+    found = lx.solve.conductivity(rock, reservoir=3)
+    assert float(found.value) == 0
+    assert bool(found.converged)
+    assert np.isinf(found.formation_factor)
+    assert float(jax.jit(lambda v: lx.solve.conductivity(v, reservoir=3).value)(rock)) == 0
+    assert not lx.solve.conductivity(rock, reservoir=3, gradient=True).gradient.any()
+    assert float(lx.solve.conductivity(np.zeros((4, 4, 4), bool), reservoir=1).value) == 0
+
+
 @pytest.mark.parametrize("outside", [np.nan, 0.0, 7.0, 9.97e36, -1.0])
 def test_a_field_may_hold_anything_outside_of_the_sample(rng, outside):
     """Neither the value nor a note depends on it; fill values are as large as this, and it is no scale."""

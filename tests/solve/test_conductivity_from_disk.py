@@ -353,6 +353,14 @@ def test_nothing_joins_the_ends(from_disk):
     assert str(found).splitlines()[:-1] == str(whole).splitlines()
 
 
+def test_reservoirs_before_a_sample_that_nothing_passes(from_disk, rng):
+    rock = noise(rng, ROCK, 0.9)
+    rock[7] = False
+    found = from_disk(rock, reservoir=3)
+    assert float(found.value) == 0
+    assert bool(found.converged)
+
+
 @pytest.mark.parametrize("outside", [np.nan, 50.0])
 def test_what_lies_outside_of_a_plug(from_disk, rng, outside):
     """Neither a note nor what reservoirs take off depends on it."""

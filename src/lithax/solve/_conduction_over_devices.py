@@ -237,7 +237,8 @@ class _Solve:
             if voxels.selection is not None:
                 masks = {start: (device, inside[start]) for start, device, _ in voxels.pieces()}
                 section = voxels.placed(masks, bool)
-            fluid = self.fluid / scale
+            # Before a sample that nothing passes they would only carry a current of rounding.
+            fluid = self.fluid / scale if joined.percolating else scale.dtype.type(0)
             own = between_reservoirs(own, section, fluid, voxels.shape, parts.grid, run.axis, run.reservoir)
         conductivities = (own,)
         hierarchy = parts_of.levels_of(parts, conductivities)

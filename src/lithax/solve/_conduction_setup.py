@@ -221,7 +221,9 @@ def weights(
         field = (s[axis] if medium.directed else s) / scale
         field = field if keep is None else jnp.where(keep, field, 0)
         if reservoir:
-            ends = jnp.asarray(fluid, s.dtype) / scale
+            # Before a sample that nothing passes they would only carry a current of rounding.
+            joins = jnp.any(s > 0 if keep is None else keep)
+            ends = jnp.where(joins, jnp.asarray(fluid, s.dtype) / scale, 0)
             ends = ends if section is None else jnp.where(section, ends, 0)
             ends = jnp.broadcast_to(ends, (reservoir, *field.shape[1:]))
             field = jnp.concatenate([ends, field, ends], 0)
