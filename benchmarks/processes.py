@@ -6,7 +6,7 @@ from benchmarks.rows import Call, Data, Rival, Row
 
 EXCHANGED = 256
 """Edge of the array whose halos are exchanged [voxel]."""
-SOLVED = 192
+SOLVED = 256
 """Edge of the image whose conductivity is solved for, at most [voxel]."""
 FACTOR = 384
 """Edge of the pore space whose formation factor is solved for, at most [voxel]."""
@@ -57,22 +57,20 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
         (bare, copies),
     )
     solved = min(edge, SOLVED)
-    field = {"values": Data("values", solved, "f4"), "folder": "{folder}", "chunks": [min(chunk, solved)] * 3}
-    pinned = Rival("1 process on one core", (Call("pinned", "conduction", field),), 1.6)
-    alone = Rival("1 process on all cores", (Call("free", "conduction", field),), 0.95)
-    yield Row(
-        f"processes: 2, conductivity along one axis, float32 {solved}³, a core for each",
-        Call("bound-2", "conduction", field),
-        (pinned, alone),
-    )
-    flowing = [("permeability", size) for size in sorted({min(edge, FLOWING), min(edge, LARGER)})]
-    for case, size in [("formation_factor", min(edge, FACTOR)), *flowing]:
-        pores = {"pores": Data("noise", size, "u1"), "folder": "{folder}", "chunks": [min(chunk, size)] * 3}
-        pinned = Rival("1 process on one core", (Call("pinned", case, pores),), 1.6)
-        alone = Rival("1 process on all cores", (Call("free", case, pores),), 0.95)
+    cases = [("conduction", "values", Data("values", solved, "f4"), "conductivity", f"float32 {solved}³")]
+    for case, size in [("formation_factor", FACTOR), ("permeability", FLOWING), ("permeability", LARGER)]:
+        cases.append(
+            (case, "pores", Data("noise", min(edge, size), "u1"), case.replace("_", " "), f"noise {min(edge, size)}³")
+        )
+    for case, name, data, measure, what in cases:
+        options = {name: data, "folder": "{folder}", "chunks": [min(chunk, data.edge)] * 3}
+        pinned = Rival("1 process on one core", (Call("pinned", case, options),), 1.6)
+        alone = Rival("1 process on all cores", (Call("free", case, options),), 0.95)
+        # What the machine allows: the cores share caches and memory, and these solves wait for memory.
+        apart = Rival("2 programs apart, a half each", (Call("apart-2", case, options | {"half": True}),), 1.2, speed=False)  # fmt: skip
         yield Row(
-            f"processes: 2, {case.replace('_', ' ')} along one axis, noise {size}³, a core for each",
-            Call("bound-2", case, pores),
-            (pinned, alone),
+            f"processes: 2, {measure} along one axis, {what}, a core for each",
+            Call("bound-2", case, options),
+            (pinned, alone, apart),
             5,
         )

@@ -74,25 +74,31 @@ def chain(values, folder, chunks, repeats=1, half=False):
     return make_room, run
 
 
-def conduction(values, folder, chunks):
-    """Solve for the conductivity of an image on disk, each process with its own part."""
-    field = np.load(values, mmap_mode="r")
-    image = lx.from_array(np.abs(field) + 0.01, store=f"{folder}/field", chunks=tuple(chunks), overwrite=True)
-    return lambda: lx.solve.conductivity(image).value
+def solved(solve, array, folder, chunks, half):
+    """Solve for an image on disk, each process with its own part; or for this process's half of it, across x."""
+    if half:
+        middle = array.shape[0] // 2
+        array = array[middle:] if rank else array[:middle]
+        folder = f"{folder}/{rank}"
+    image = lx.from_array(array, store=f"{folder}/solved", chunks=tuple(chunks), overwrite=True)
+    # The current runs along the cut, so that it takes as many steps in both halves as in the whole.
+    return lambda: solve(image, axis="y").value
 
 
-def formation_factor(pores, folder, chunks):
-    """The same for a pore space."""
-    rock = np.load(pores).astype(bool)
-    image = lx.from_array(rock, store=f"{folder}/pores", chunks=tuple(chunks), overwrite=True)
-    return lambda: lx.solve.conductivity(image).value
+def conduction(values, folder, chunks, half=False):
+    """The conductivity of a field."""
+    field = np.abs(np.load(values, mmap_mode="r")) + 0.01
+    return solved(lx.solve.conductivity, field, folder, chunks, half)
 
 
-def permeability(pores, folder, chunks):
-    """The same for the permeability."""
-    rock = np.load(pores).astype(bool)
-    image = lx.from_array(rock, store=f"{folder}/pores", chunks=tuple(chunks), overwrite=True)
-    return lambda: lx.solve.permeability(image).value
+def formation_factor(pores, folder, chunks, half=False):
+    """The same of a pore space."""
+    return solved(lx.solve.conductivity, np.load(pores).astype(bool), folder, chunks, half)
+
+
+def permeability(pores, folder, chunks, half=False):
+    """The same of the permeability."""
+    return solved(lx.solve.permeability, np.load(pores).astype(bool), folder, chunks, half)
 
 
 def meetings(folder, edge, chunks):
