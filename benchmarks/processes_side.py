@@ -75,14 +75,16 @@ def chain(values, folder, chunks, repeats=1, half=False):
 
 
 def solved(solve, array, folder, chunks, half):
-    """Solve for an image on disk, each process with its own part; or for this process's half of it, across x."""
+    """Solve for an image on disk, each process with its own part; or for this process's half of it.
+
+    The current runs along the cut, so that it takes as many steps in both halves as in the whole.
+    """
     if half:
-        middle = array.shape[0] // 2
-        array = array[middle:] if rank else array[:middle]
+        middle = array.shape[1] // 2
+        array = array[:, middle:] if rank else array[:, :middle]
         folder = f"{folder}/{rank}"
     image = lx.from_array(array, store=f"{folder}/solved", chunks=tuple(chunks), overwrite=True)
-    # The current runs along the cut, so that it takes as many steps in both halves as in the whole.
-    return lambda: solve(image, axis="y").value
+    return lambda: solve(image).value
 
 
 def conduction(values, folder, chunks, half=False):
