@@ -150,11 +150,13 @@ def test_the_commands_of_a_page_exist(page):
 def check_our_command(words, where):
     if not words or words[0].startswith("-"):
         return
-    with click.Context(main) as context:
-        command = main.get_command(context, words[0])
-    assert command is not None, where
+    command = main
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        with click.Context(command) as context:
+            command, words = command.get_command(context, words[0]), words[1:]
+        assert command is not None, where
     known = {"--help"} | {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
-    for word in words[1:]:
+    for word in words:
         if word.startswith("-"):
             assert word.split("=")[0] in known, f"{where}: {word}"
 
