@@ -171,13 +171,13 @@ def raw_layout(
     return add
 
 
-def connect() -> Any:
+def connect(kind: str = "auto") -> Any:
     """Return the processes that a launcher such as mpiexec has started to work together; this one
     alone without a launcher.
     """
     from lithax.runtime import connect
 
-    return connect()
+    return connect(kind)
 
 
 def say(world: Any, text: str) -> None:
@@ -214,7 +214,7 @@ def in_parts(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
-        from lithax.runtime import connect, launched_processes
+        from lithax.runtime import launched_processes
 
         world = connect("jax" if launched_processes() > 1 else "auto")
         try:

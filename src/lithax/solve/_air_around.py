@@ -7,13 +7,13 @@ import numpy as np
 
 from lithax.grid import Index
 from lithax.runtime import AbstractWorld
+from lithax.solve._conduction_setup import AXES
 
 AIR = (
     "the pore space fills all four edges of the image along the axis, and may be the air around a plug; pass "
     "where=lx.regions.Cylinder(...) to leave it out"
 )
 
-AXES = ("x", "y", "z")
 FEWEST = 8
 """Voxels along the shortest axis from which on such edges say something."""
 
@@ -24,25 +24,29 @@ def air_notes(
     pieces: Mapping[Index, np.ndarray],
     shape: Index,
     world: AbstractWorld | None = None,
+    *,
+    named: bool,
 ) -> list[str]:
     """Say along which axes the pores of an image may be the air around a plug.
 
     Parameters
     ----------
     axes
-        Along which was solved; where there are several, the note names those it is about.
+        Along which was solved.
     sides
         Where they are "periodic" the image repeats itself, and is no plug.
     pieces, shape, world
         As for `fills_edges`; of an image without a region.
+    named
+        Whether the note names the axes that it is about.
     """
     found = [AXES[a] for a in axes if sides != "periodic" and fills_edges(pieces, shape, a, world)]
-    return named_air(found, len(axes) > 1)
+    return air_along(found, named)
 
 
-def named_air(axes: Collection[str], several: bool) -> list[str]:
-    """Return the note on air along the axes where it was found, by name if there were `several`."""
-    return [f"{', '.join(axes)}: {AIR}" if several else AIR] if axes else []
+def air_along(axes: Collection[str], named: bool) -> list[str]:
+    """Return the note on air along the axes where it was found."""
+    return [f"{', '.join(axes)}: {AIR}" if named else AIR] if axes else []
 
 
 def fills_edges(

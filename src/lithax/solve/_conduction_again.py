@@ -12,7 +12,7 @@ from lithax.solve._conduction_setup import AXES
 from lithax.solve._conduction_threshold import threshold_slope
 from lithax.solve._conduction_trend import grid_change, resolution_trend, sample_size
 from lithax.solve._conductivity import Conductivity
-from lithax.solve._domain import Domain, check_section, mean_sections
+from lithax.solve._domain import Domain, cells_of, check_section, mean_sections
 from lithax.solve._medium import Medium, conducting_on_host
 from lithax.solve._source import Source
 
@@ -47,8 +47,12 @@ class OtherVoxels:
             return found
         # They cut the sample differently, and what is no whole one of them is left out: no change
         # of the rock.
-        cells = math.prod(voxels.shape[-3:]) if mask is None else int(np.count_nonzero(mask))
-        ratios = mean_sections(self.cells, self.shape, self.spacing) / mean_sections(cells, voxels.shape[-3:], lengths)
+        shape = voxels.shape[-3:]
+        own, other = (
+            mean_sections(self.cells, self.shape, self.spacing),
+            mean_sections(cells_of(mask, shape), shape, lengths),
+        )
+        ratios = own / other
         return found * (ratios if self.axis == "all" else ratios[AXES.index(self.axis)])
 
 

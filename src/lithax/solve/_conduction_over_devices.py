@@ -38,6 +38,7 @@ from lithax.solve._over_devices import (
     Voxels,
     between_reservoirs,
     counted_section,
+    extremes_of,
     mesh_of,
     offset_along,
     pieces_of,
@@ -148,8 +149,8 @@ class _Solve:
         axes = (None,) if whole else range(3) if axis == "all" else (AXES.index(axis),)
         found, shares, notes = [], [], []
         if voxels.selection is None:
-            along = range(3) if axis == "all" else (AXES.index(axis),)
-            notes += air_notes(along, self.boundaries.sides, pores, voxels.shape, world)
+            along, sides = driven_axes(axis, voxels.shape), self.boundaries.sides
+            notes += air_notes(along, sides, pores, voxels.shape, world, named=axis == "all")
         for a in axes:
             planes = counted_section(voxels, inside, a)
             section = section_of(planes, cells, voxels.shape, a, self.area, self.source.spacing)
@@ -178,10 +179,8 @@ class _Solve:
         voxels = self.voxels
         if not voxels.is_field or voxels.selection is None:
             return voxels.present
-        found = [v[inside[start]] for start, _, v in voxels.pieces()]
-        own = [float(f(v)) for v in found if v.size for f in (np.min, np.max)]
-        everywhere = [value for part in voxels.world.gather(own) for value in part]
-        return np.asarray([min(everywhere), max(everywhere)], voxels.present.dtype)
+        found = (v[inside[start]] for start, _, v in voxels.pieces())
+        return extremes_of(found, voxels.world).astype(voxels.present.dtype)
 
     def _percolation_note(self, axis: int | None, inside: Any, cells: int, extremes: np.ndarray) -> list[str]:
         """Say what joins the ends from a conductivity on, where all of a field conducts."""

@@ -23,6 +23,7 @@ from lithax.solve._conduction_setup import (
     AXES,
     Boundaries,
     Run,
+    driven_axes,
     largest_of,
     plan_run,
     turned,
@@ -108,8 +109,8 @@ class ConductionSolver:
         pore = conducting if self.medium.pore is None else np.asarray(self.medium.pore) & self.domain.inside
         cells, notes, found, share = self.domain.count(self.medium.shape), [], [], []
         if self.domain.mask is None:
-            axes = range(3) if axis == "all" else (AXES.index(axis),)
-            notes += air_notes(axes, self.boundaries.sides, {(0, 0, 0): pore}, self.medium.shape)
+            axes, pores = driven_axes(axis, self.medium.shape), {(0, 0, 0): pore}
+            notes += air_notes(axes, self.boundaries.sides, pores, self.medium.shape, named=axis == "all")
         for run in self.runs(axis):
             joined = percolation(conducting, run.axis, self._ends, self.boundaries.periodic(run.axis or 0))
             if joined.corners_only:

@@ -20,7 +20,7 @@ from jax import numpy as jnp
 
 from lithax.images import as_domain, make_selection
 from lithax.measure import RepresentativeVolume
-from lithax.solve._air_around import FEWEST, named_air
+from lithax.solve._air_around import FEWEST, air_along
 from lithax.solve._arguments import is_wanted
 from lithax.solve._assembled import assembled
 from lithax.solve._conduction_again import OtherVoxels
@@ -127,7 +127,7 @@ class StreamedConduction:
         medium = found[0].medium
         stats = jax.tree.map(lambda *v: np.stack([np.asarray(w) for w in v]), *(f.stats for f in found))
         first = found[0]
-        notes = named_air([AXES[a] for a, f in zip(wanted, found, strict=True) if f.air], several)
+        notes = air_along([AXES[a] for a, f in zip(wanted, found, strict=True) if f.air], several)
         notes += [note for f in (found if tensor is None else found[:1]) for note in f.notes]
         cut = self.plan.deepest
         notes.append(

@@ -30,7 +30,7 @@ class Domain:
 
     def count(self, shape: tuple[int, int, int]) -> int:
         """Return how many voxels the sample has."""
-        return math.prod(shape) if self.mask is None else int(np.count_nonzero(self.mask))
+        return cells_of(self.mask, shape)
 
     def section(self, run: Any) -> np.ndarray | None:
         """Return the cross-section in the order of the solver, shape (1, ny, nz), where a reservoir
@@ -149,6 +149,11 @@ def section_of(
             f"the image), or crop the image to a box inside it."
         )
     return float(planes[0])
+
+
+def cells_of(mask: np.ndarray | None, shape: tuple[int, ...]) -> int:
+    """Return how many voxels a mask leaves of an image; None: all."""
+    return math.prod(shape) if mask is None else int(np.count_nonzero(mask))
 
 
 def mean_sections(cells: int, shape: tuple[int, ...], spacing: tuple[float, ...]) -> np.ndarray:

@@ -34,6 +34,11 @@ def dot_one(a: Array, b: Array) -> Array:
     return (a * b).sum(2).sum(1).sum()
 
 
+def summed_at_once(v: Array, axis: int | None) -> Array:
+    """Return the sums over the last axis and another one, 0 or 1; None: 1."""
+    return v.sum(2).sum(1 if axis is None else axis)
+
+
 def summed_in_planes(of: Callable[..., Array], axis: int | None, *arrays: Array) -> Array:
     """Return the sums of ``of(*arrays)``, element by element, over the last axis and another one.
 
@@ -59,7 +64,7 @@ def summed_in_planes(of: Callable[..., Array], axis: int | None, *arrays: Array)
     """
 
     def at_once(*arrays: Array) -> Array:
-        return of(*arrays).sum(2).sum(1 if axis is None else axis)
+        return summed_at_once(of(*arrays), axis)
 
     def in_planes(*arrays: Array) -> Array:
         assert axis is not None

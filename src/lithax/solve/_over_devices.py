@@ -5,7 +5,7 @@ lies on the faces of pieces are told to all.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -229,13 +229,13 @@ def read_values(
     frame = Frame(grid.shape, source.spacing) if source.image is None else source.frame
     selection = make_selection(as_domain(where), frame)
     if np.dtype(raw.dtype).kind == "f":
-        extremes = _extremes(raw, grid, world)
+        extremes = extremes_of((v for *_, v in pieces_of(raw, grid)), world)
         if selection is not None and not (extremes[0] >= 0 and extremes[1] <= largest):
             inside = {
                 start: np.where(inside_of(selection, start, v.shape), v, 0) for start, _, v in pieces_of(raw, grid)
             }
             raw = from_pieces(raw, grid, inside, raw.dtype)
-            extremes = _extremes(raw, grid, world)
+            extremes = extremes_of((v for *_, v in pieces_of(raw, grid)), world)
         return raw, extremes.astype(raw.dtype), np.zeros(0, int), selection
     counted: dict[int, int] = {}
     for part in world.gather([tallied(v) for _, _, v in pieces_of(raw, grid)]):
@@ -246,9 +246,9 @@ def read_values(
     return raw, present, np.asarray([counted[key] for key in sorted(counted)]), selection
 
 
-def _extremes(raw: jax.Array, grid: ShardedGrid, world: AbstractWorld) -> np.ndarray:
-    """Return the smallest and the largest value; NaN is both."""
-    own = [float(f(v)) for _, _, v in pieces_of(raw, grid) for f in (np.min, np.max)]
+def extremes_of(pieces: Iterable[np.ndarray], world: AbstractWorld) -> np.ndarray:
+    """Return the smallest and the largest value in the pieces of all processes; NaN is both."""
+    own = [float(f(v)) for v in pieces if v.size for f in (np.min, np.max)]
     found = np.asarray([e for part in world.gather(own) for e in part])
     return np.asarray([found.min(), found.max()])
 

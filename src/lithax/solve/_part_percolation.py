@@ -80,16 +80,17 @@ def percolation_of_parts(
     counts = found.counts(*found.joining(axis, ends, periodic))
     corners = False
     if counts.percolating == 0 and counts.total and look_at_corners and ends == "potential" and axis is not None:
-        nowhere = (False, False, False)
-        corners = bool(_labelled(pieces, sample, shape, world, 26)[1].joining(axis, ends, nowhere)[0].any())
+        corners = parts_join_ends(pieces, shape, axis, world, connectivity=26)
     keep = {start: lookup(counts.joins[start][number], labels) for start, (labels, number) in known.items()}
     along = found.along(ends, periodic) if axis is None else (True, True, True)
     return PartPercolation(keep, counts.total, counts.accessible, counts.percolating, counts.removed, corners, along)
 
 
-def parts_join_ends(pieces: Mapping[Index, np.ndarray], shape: Index, axis: int, world: AbstractWorld) -> bool:
+def parts_join_ends(
+    pieces: Mapping[Index, np.ndarray], shape: Index, axis: int, world: AbstractWorld, connectivity: int = 6
+) -> bool:
     """Tell whether anything joins the ends along an axis; every process must call it."""
-    _, found = _labelled(pieces, _sample(pieces, shape, None, 0), shape, world, 6)
+    _, found = _labelled(pieces, _sample(pieces, shape, None, 0), shape, world, connectivity)
     return bool(found.joining(axis, "potential", (False, False, False))[0].any())
 
 

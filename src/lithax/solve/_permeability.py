@@ -15,7 +15,7 @@ from lithax.runtime import SerialWorld, connected
 from lithax.solve._checkpoint import HOST_ONLY, Checkpoint
 from lithax.solve._conduction_threshold import check_same_pores, check_segmentation
 from lithax.solve._derivative_over_devices import without_derivative
-from lithax.solve._domain import mean_sections
+from lithax.solve._domain import cells_of, mean_sections
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_budget import check_budget, grid_change, resolution_trend
 from lithax.solve._flow_direction import ORDERS, Boundaries, Call, solve_direction
@@ -337,8 +337,7 @@ def _budget(
 
 
 def _sections(given: FlowInput) -> np.ndarray:
-    cells = math.prod(given.shape) if given.inside is None else int(np.count_nonzero(given.inside))
-    return mean_sections(cells, given.shape, given.spacing)
+    return mean_sections(cells_of(given.inside, given.shape), given.shape, given.spacing)
 
 
 def threshold_sensitivity(grey: Any, threshold: float, *, width: float, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """From solved directions to `Permeability`: units, porosities, notes."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,10 +11,8 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, joins_ends, settled
 from lithax.geometry import Frame
-from lithax.grid import Index
 from lithax.images import from_array
-from lithax.runtime import AbstractWorld
-from lithax.solve._air_around import fills_edges, named_air
+from lithax.solve._air_around import air_notes
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
@@ -281,7 +279,9 @@ def _notes(
 ) -> list[str]:  # fmt: skip
     notes = []
     if given.inside is None:
-        notes += air_notes([one.axis for one in solved], sides, {(0, 0, 0): np.asarray(given.free)}, given.shape)
+        notes += air_notes(
+            [one.axis for one in solved], sides, {(0, 0, 0): np.asarray(given.free)}, given.shape, named=True
+        )
     for one, share, width in zip(solved, narrow, widths, strict=True):
         clusters, loose = one.problem.clusters, False
         removed = (0, 0) if clusters is None else (clusters.removed, clusters.removed_voxels)
@@ -331,24 +331,6 @@ def direction_notes(
             f"voxels decide k: see how it changes on a coarsened image (budget=('resolution',))"
         )
     return notes
-
-
-def air_notes(
-    axes: list[int], sides: str, free: Mapping[Index, np.ndarray], shape: Index, world: AbstractWorld | None = None
-) -> list[str]:
-    """Say along which axes the free pores of an image may be the air around a plug.
-
-    Parameters
-    ----------
-    axes
-        Along which the flow was solved.
-    sides
-        As for `permeability`; what repeats itself is no plug.
-    free, shape, world
-        As for `fills_edges`; of an image without a region.
-    """
-    found = [AXES[a] for a in axes if sides != "periodic" and fills_edges(free, shape, a, world)]
-    return named_air(found, True)
 
 
 def mismatch_note(name: str) -> str:

@@ -22,6 +22,7 @@ from lithax.grid import Index
 from lithax.images import save, together
 from lithax.runtime import connected
 from lithax.sharded import ShardedGrid
+from lithax.solve._air_around import air_notes
 from lithax.solve._checkpoint import HOST_ONLY
 from lithax.solve._derivative_over_devices import PAIRS, depending, depending_tensor, without_derivative
 from lithax.solve._device_lines import DeviceLines
@@ -50,7 +51,6 @@ from lithax.solve._part_percolation import PartPercolation, percolation_of_parts
 from lithax.solve._permeability_of_flow import (
     MISMATCH,
     Direction,
-    air_notes,
     direction_notes,
     layer_notes,
     make_result,
@@ -357,7 +357,9 @@ class _Solve:
         ways = WaysOverDevices(free, voxels.grid, voxels.world)
         widths = np.array([ways.diameter(one.axis) for one in solved])
         if voxels.selection is None:
-            notes += air_notes([one.axis for one in solved], made.sides, self.free, voxels.shape, voxels.world)
+            notes += air_notes(
+                [one.axis for one in solved], made.sides, self.free, voxels.shape, voxels.world, named=True
+            )
         joined = self.joined * (3 if len(self.joined) < len(solved) else 1)
         for one, found, share, width in zip(solved, joined, shares, widths, strict=True):
             removed = found.removed, found.total - found.percolating

@@ -30,7 +30,7 @@ import jax
 from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced, settled, stage
-from lithax.solve._field_arithmetic import along, dot, dot_one, subtract, summed_in_planes
+from lithax.solve._field_arithmetic import along, dot, dot_one, subtract, summed_at_once, summed_in_planes
 from lithax.solve._flow_cycle import (
     FlowCycle,
     PressureLevel,
@@ -103,7 +103,8 @@ class Preconditioner(eqx.Module):
 
     def size(self, a: Fields) -> Array:
         """Return the norm of a residual."""
-        return jnp.sqrt(sum(self.product(v, v, c).sum() for c, v in enumerate(a)))
+        (total,) = _sums([[self.product(v, v, c) for c, v in enumerate(a)]])
+        return jnp.sqrt(total)
 
     def relaxed(self, r: Array, component: int, spares: Spares | None = None) -> Array:
         """P_A r for one component."""
@@ -366,7 +367,7 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
 @partial(jax.jit, static_argnums=3)
 def _weighted_part(a: Array, b: Array, weight: tuple[Array, Any] | None, axis: int | None) -> Array:
     if weight is None:
-        return (a * b).sum(2).sum(1 if axis is None else axis)
+        return summed_at_once(a * b, axis)
     given, square = weight
     return summed_in_planes(lambda a, b, w: a * (widened(w, b.dtype) * b), axis, a, b, given) / square
 
