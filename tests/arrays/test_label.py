@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lithax.arrays import joins_ends, label_block, neighbours_of, touching_pairs
+from lithax.arrays import joins_ends, label_block, label_directed, merge_labels, neighbours_of, touching_pairs
 
 
 @pytest.mark.parametrize(("connectivity", "rank"), [(6, 1), (18, 2), (26, 3)])
@@ -65,6 +65,25 @@ def test_parts_of_larger_arrays():
         begin = [int(rng.integers(n)) for n in large.shape]
         part = large[tuple(slice(a, a + 1 + int(rng.integers(n - a))) for a, n in zip(begin, large.shape, strict=True))]
         np.testing.assert_array_equal(label_block(part, 26)[0], label_block(part.copy(), 26)[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 5), (8, 1, 9), (7, 9, 11)])
+@pytest.mark.parametrize("density", [0.3, 0.7, 1.0])
+def test_voxels_joined_along_some_axes_are_the_components_of_a_graph(rng, shape, density):
+    along = rng.random((3, *shape)) < density
+    number = np.arange(along[0].size).reshape(shape)
+    pairs = []
+    for axis, joins in enumerate(along):
+        low, high = (np.moveaxis(v, axis, 0).reshape(shape[axis], -1) for v in (number, joins))
+        both = high[:-1] & high[1:]
+        pairs.append(np.stack([low[:-1][both], low[1:][both]], axis=1))
+    merged, _ = merge_labels(np.concatenate(pairs), number.size)
+    labels, count = label_directed(along)
+    conducts = along.any(0)
+    assert not labels[~conducts].any()
+    assert labels.max() <= count
+    assert len({*zip(labels[conducts], merged[conducts.reshape(-1)], strict=True)}) == len(np.unique(labels[conducts]))
+    assert len(np.unique(labels[conducts])) == len(np.unique(merged[conducts.reshape(-1)]))
 
 
 def test_names_of_a_neighbourhood():

@@ -180,6 +180,50 @@ def test_nothing_joins_the_ends_along_two_of_three_axes(compiled):
         assert "anisotropy" not in str(closed)
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_plane_that_insulates_along_the_axis_alone(rng, compiled):
+    """Its voxels conduct along y and z, and were taken to join the ends: 9e-14, and not converged."""
+    field = rng.random((3, 8, 7, 6), "f4") + np.float32(0.1)
+    field[0, 3] = 0
+
+    def solved(field, axis="x", **options):
+        found = lx.solve.conductivity(field, axis=axis, fluid=1.0, **options)
+        return found.value, found.converged, found.porosities.percolating
+
+    solve = jax.jit(solved) if compiled else solved
+    assert [float(v) for v in solve(field)] == [0, 1, 0]
+    assert [float(v) for v in solved(field, ends="periodic")] == [0, 1, 0]
+    assert solved(field, axis="y")[2] == 1
+    if not compiled:
+        found = lx.solve.conductivity(field, fluid=1.0)
+        assert np.isinf(found.formation_factor)
+        assert "F is infinite; nothing joins the two ends along x through voxel faces" in str(found)
+        assert not found.notes
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_voxels_that_conduct_along_some_axes_as_by_a_dense_matrix(seed):
+    """A periodic image, so that every row of its tensor tells what joins the ends along an axis."""
+    rng = np.random.default_rng(seed)
+    field = ((rng.random((3, 6, 5, 7)) < 0.6) * (rng.random((3, 6, 5, 7)) + 0.2)).astype("f4")
+    field[2, :, :, 3] = 0
+    number = np.arange(field[0].size)
+    steps, weights = [], []
+    for axis, along in enumerate(field.astype(float)):
+        there = np.roll(number.reshape(along.shape), -1, axis).reshape(-1)
+        here, beyond = along.reshape(-1), np.roll(along, -1, axis).reshape(-1)
+        steps.append(np.eye(number.size)[there] - np.eye(number.size))
+        weights.append(2 * here * beyond / np.where(here + beyond > 0, here + beyond, 1))
+    step, weight = np.concatenate(steps), np.concatenate(weights)[:, None]
+    ramp = np.repeat(np.eye(3), number.size, axis=0)
+    u = np.linalg.lstsq(step.T @ (weight * step), -step.T @ (weight * ramp), rcond=1e-10)[0]
+    expected = (step @ u + ramp).T @ (weight * (step @ u + ramp)) / number.size
+    found = lx.solve.conductivity(field, axis="all", ends="periodic", sides="periodic", **TIGHT)
+    np.testing.assert_allclose(found.tensor, expected, atol=1e-6)
+    assert found.value[2] == 0
+    assert np.all(found.converged)
+
+
 @pytest.mark.slow
 def test_the_lines_of_the_budget_that_take_further_solves():
     """Insulating spheres: F is too high on few voxels, and comes down as they are split; the trend says the same."""

@@ -45,6 +45,7 @@ from lithax.arrays._label import joined_around as joined_around
 from lithax.arrays._label import joining as joining
 from lithax.arrays._label import joins_ends as joins_ends
 from lithax.arrays._label import label_block as label_block
+from lithax.arrays._label import label_directed as label_directed
 from lithax.arrays._label import merge_labels as merge_labels
 from lithax.arrays._label import neighbours_of as neighbours_of
 from lithax.arrays._label import touching_pairs as touching_pairs

@@ -86,6 +86,33 @@ def label_block(
     return lookup(number, labels), count
 
 
+def label_directed(along: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the components of voxels that may be joined along one axis and not along another.
+
+    Parameters
+    ----------
+    along
+        Booleans of shape (3, nx, ny, nz): neighbours along an axis belong together if both are True
+        there.
+
+    Returns
+    -------
+        Labels (0 where a voxel is True along no axis), in no order, and the largest.
+    """
+    import cc3d
+
+    graph = np.zeros(along.shape[1:], np.uint8)
+    for axis, joins in enumerate(along):
+        low, high = (
+            tuple(part if a == axis else slice(None) for a in range(3)) for part in (slice(None, -1), slice(1, None))
+        )
+        both = (joins[low] & joins[high]).view(np.uint8)
+        graph[low] |= both << 2 * axis
+        graph[high] |= both << 2 * axis + 1
+    labels, count = cc3d.color_connectivity_graph(graph, connectivity=6, return_N=True)
+    return np.where(along.any(0), labels, 0), int(count)
+
+
 def _narrowed(labels: np.ndarray, dtype: np.dtype, threads: int) -> tuple[np.ndarray, bool]:
     """Return labels in a type that holds them, and whether they come in the order of their numbers.
 

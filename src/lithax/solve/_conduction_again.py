@@ -13,7 +13,7 @@ from lithax.solve._conduction_threshold import threshold_slope
 from lithax.solve._conduction_trend import grid_change, resolution_trend, sample_size
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import Domain, cells_of, check_section, mean_sections
-from lithax.solve._medium import Medium, conducting_on_host
+from lithax.solve._medium import Medium, along_any, conducting_on_host
 from lithax.solve._source import Source
 
 
@@ -76,7 +76,7 @@ class SolveAgain:
         if not np.any(np.asarray(result.value)):
             return None
         if name == "sample_size":
-            pores = conducting_on_host(medium) if medium.pore is None else np.asarray(medium.pore)
+            pores = along_any(medium, conducting_on_host(medium)) if medium.pore is None else np.asarray(medium.pore)
             if self.fluid is None:
                 return None
             volume = pores.size if mask is None else np.count_nonzero(mask)

@@ -43,7 +43,7 @@ from lithax.solve._conduction_solve import (
 from lithax.solve._conductivity import Conductivity
 from lithax.solve._domain import Domain, check_section
 from lithax.solve._fields import FLUX, POTENTIAL, current_density, potential_of, relative_currents
-from lithax.solve._medium import Medium, conducting_of, conducting_on_host
+from lithax.solve._medium import Medium, along_any, conducting_of, conducting_on_host
 from lithax.solve._percolation import Percolation, percolation
 from lithax.solve._solve_memory import give_back
 from lithax.solve._source import Source
@@ -103,10 +103,12 @@ class ConductionSolver:
     def on_host(self, axis: str) -> Conductivity:
         """Solve with the host's loop."""
         conducting = conducting_on_host(self.medium)
-        conducting_voxels = int(np.count_nonzero(conducting))
+        conducting_voxels = int(np.count_nonzero(along_any(self.medium, conducting)))
         if self.domain.mask is not None:
             conducting = conducting & self.domain.mask
-        pore = conducting if self.medium.pore is None else np.asarray(self.medium.pore) & self.domain.inside
+        pore = along_any(self.medium, conducting)
+        if self.medium.pore is not None:
+            pore = np.asarray(self.medium.pore) & self.domain.inside
         cells, notes, found, share = self.domain.count(self.medium.shape), [], [], []
         if self.domain.mask is None:
             axes, pores = driven_axes(axis, self.medium.shape), {(0, 0, 0): pore}
@@ -202,7 +204,9 @@ class ConductionSolver:
         if self.domain.mask is not None:
             conducting = conducting & self.domain.mask
         cells = self.domain.count(medium.shape)
-        pore = conducting if medium.pore is None else jnp.asarray(medium.pore) & self.domain.inside
+        pore = along_any(medium, conducting)
+        if medium.pore is not None:
+            pore = jnp.asarray(medium.pore) & self.domain.inside
         found, shares = [], []
         for run in self.runs(axis, wide=False):
             keep, share, along = _percolation_on_host(conducting, run, self._ends, self.boundaries, cells)
@@ -379,5 +383,7 @@ def _percolation_on_host(
         counts = np.asarray([joined.total, joined.accessible, joined.percolating], float) / cells
         return joined.keep, counts.astype(np.float32), np.asarray(joined.along)
 
-    shapes = tuple(jax.ShapeDtypeStruct(s, t) for s, t in ((conducting.shape, bool), ((3,), np.float32), ((3,), bool)))
+    shapes = tuple(
+        jax.ShapeDtypeStruct(s, t) for s, t in ((conducting.shape[-3:], bool), ((3,), np.float32), ((3,), bool))
+    )
     return jax.pure_callback(find, shapes, conducting, vmap_method="sequential")

@@ -244,17 +244,20 @@ def listed(values: np.ndarray) -> str:
 
 @jax.jit
 def conducting_of(medium: Medium) -> jax.Array:
-    """Return where a voxel conducts along any axis."""
-    s = medium.conductivities() > 0
-    return s.any(0) if medium.directed else s
+    """Return where a voxel conducts; if that depends on the direction, along x, y and z."""
+    return medium.conductivities() > 0
 
 
 def conducting_on_host(medium: Medium) -> np.ndarray:
-    """Return where a voxel conducts along any axis."""
+    """Return where a voxel conducts; if that depends on the direction, along x, y and z."""
     data = np.asarray(medium.data)
     if medium.table is not None:
         return (np.asarray(medium.table) > 0)[data.astype(np.uint8) if data.dtype == bool else data]
     if data.dtype == bool:
         return data
-    conducts = np.greater(data, 0)
-    return np.asarray(conducts.any(axis=0) if medium.directed else conducts)
+    return np.greater(data, 0)
+
+
+def along_any(medium: Medium, conducting: Any) -> Any:
+    """Return where a voxel conducts along any axis, of what `conducting_of` found."""
+    return conducting.any(0) if medium.directed else conducting

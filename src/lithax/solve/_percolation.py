@@ -3,6 +3,8 @@
 Between held ends a part must touch both; in a periodic image it must wrap around; under linear
 loading it must touch the surface at two different potentials. Everything else carries no current
 and is taken out before the solve.
+
+Where the conductivity depends on the direction, a face joins what conducts across it on both sides.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lithax.arrays import joined_around, joining, joins_ends, label_block, lookup, wrapped_pairs
+from lithax.arrays import joined_around, joining, joins_ends, label_block, label_directed, lookup, wrapped_pairs
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def percolation(
     Parameters
     ----------
     conducting
-        Boolean, the conducting voxels.
+        Boolean, the conducting voxels; of shape (3, nx, ny, nz) those that do along x, y and z.
     axis
         The axis of the current; None for each of the three (periodic images and linear loading):
         what joins along any.
@@ -53,13 +55,17 @@ def percolation(
     look_at_corners
         Whether to look for paths through edges and corners where there is none through faces.
     """
-    total = int(np.count_nonzero(conducting))
-    if total == conducting.size and (ends != "linear"):
+    if conducting.ndim == 4 and (conducting == conducting[0]).all():
+        conducting = conducting[0]
+    directed = conducting.ndim == 4
+    total = int(np.count_nonzero(conducting.any(0) if directed else conducting))
+    if total == conducting.size and ends != "linear":
         return Percolation(np.ones(conducting.shape, bool), total, total, total, False)
     labels, joins, touches, along = _labelled(conducting, axis, ends, periodic)
     keep, accessible = lookup(joins, labels), int(np.count_nonzero(lookup(touches, labels)))
     percolating = int(np.count_nonzero(keep))
     corners = False
+    look_at_corners = look_at_corners and not directed  # what stands in the way may be a direction
     if percolating == 0 and total and look_at_corners and ends == "potential" and axis is not None:
         corners = bool(joins_ends(conducting, axis, connectivity=26).any())
     return Percolation(keep, total, accessible, percolating, corners, along)
@@ -79,12 +85,19 @@ def _labelled(
     """Return the labels of all parts, which of these join the ends, and touch one, and along which
     axes any does.
     """
+    directed = conducting.ndim == 4
     conducting = np.require(conducting, requirements=["C", "W"])  # the compiled kernels take no read-only arrays
-    labels, count = label_block(conducting, ordered=False)
-    groups, wraps = joined_around(count, *wrapped_pairs(labels, 6, [a for a in range(3) if periodic[a]]))
+    labels, count = label_directed(conducting) if directed else label_block(conducting, ordered=False)
+
+    def across(a: int) -> np.ndarray:
+        return np.where(conducting[a], labels, 0) if directed else labels
+
+    around = [wrapped_pairs(across(a), 6, [a]) for a in range(3) if periodic[a]]
+    nothing = np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int64)
+    groups, wraps = joined_around(count, *(np.concatenate(v) for v in zip(nothing, *around, strict=True)))
 
     def face(a: int, end: int) -> list[tuple[np.ndarray, tuple[int, int]]]:
-        return [(np.take(labels, end, a), (0, 0))]
+        return [(np.take(across(a), end, a), (0, 0))]
 
     joins, touches = joining_ends(face, labels.shape, groups, wraps, axis, ends)
     x = y = z = True
