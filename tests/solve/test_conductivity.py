@@ -275,7 +275,9 @@ BAD = [
     ({"image": np.ones((4, 4, 4), bool), "checkpoint": __file__}, "is a file"),
     ({"image": np.ones((4, 4, 4), bool), "segmentation": (np.zeros((4, 4, 4)), np.nan, 1)}, "threshold nan"),
     ({"image": np.ma.masked_equal(np.eye(4, dtype="f4")[:, :, None] * np.ones(4, "f4"), 0)}, "image is a masked array"),
-    ({"image": np.ones((4, 4, 4), bool), "spacing": "2 S"}, "unit of spacing='S'"),
+    ({"image": np.ones((4, 4, 4), bool), "spacing": "2 S"}, "spacing='2 S' .* unit='S' is no"),
+    ({"image": np.ones((4, 4, 4), bool), "spacing": "-2 um"}, "spacing='-2 um' must be a positive length"),
+    ({"image": np.ones((4, 4, 4), bool), "unit": 3}, "unit=3 must be text, .* such as 'S/m'"),
 ]
 
 

@@ -15,6 +15,12 @@ def check_choice(name: str, value: Any, known: Sequence[Any]) -> None:
         raise ValueError(f"{name}={value!r} must be one of {', '.join(repr(k) for k in known)}.")
 
 
+def check_unit(unit: Any, example: str) -> None:
+    """Raise TypeError for what is no text."""
+    if not isinstance(unit, str | None):
+        raise TypeError(f"unit={unit!r} must be text, the name of a unit such as {example!r}.")
+
+
 def check_relative_error(name: str, value: Any) -> None:
     """Raise ValueError for what is not between 0 and 1."""
     if not isinstance(value, int | float | np.number) or not 0 < value < 1:

@@ -214,7 +214,7 @@ def conductivity(
     >>> round(float(result.formation_factor), 3), round(float(result.tortuosity_factor), 3)
     (2.0, 1.0)
     """
-    check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir, area, percolation_at)
+    check_numbers(tolerance, gradient_tolerance, max_iterations, reservoir, area, percolation_at, unit)
     boundaries, wanted_lines = boundaries_of(axis, ends, sides, loading, reservoir), check_budget(budget)
     check_known(spacing=spacing)
     image = plain_array(image)

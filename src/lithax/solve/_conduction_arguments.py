@@ -12,6 +12,7 @@ from lithax.solve._arguments import (
     check_choice,
     check_known,
     check_relative_error,
+    check_unit,
     check_whole_number,
     is_wanted,
 )
@@ -38,9 +39,10 @@ def boundaries_of(axis: Any, ends: Any, sides: Any, loading: Any, reservoir: Any
 
 
 def check_numbers(
-    tolerance: Any, gradient_tolerance: Any, most: Any, reservoir: Any, area: Any, percolation_at: Any
+    tolerance: Any, gradient_tolerance: Any, most: Any, reservoir: Any, area: Any, percolation_at: Any, unit: Any
 ) -> None:
-    """Raise TypeError or ValueError for numbers that a solve cannot be asked for."""
+    """Raise TypeError or ValueError for numbers, and a unit, that a solve cannot be asked for."""
+    check_unit(unit, "S/m")
     check_known(
         tolerance=tolerance, gradient_tolerance=gradient_tolerance, max_iterations=most, reservoir=reservoir, area=area,
         percolation_at=percolation_at,

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 
 from lithax.solve._area_unit import square_metres
-from lithax.solve._arguments import check_area, check_choice, check_known, check_relative_error, check_whole_number
+from lithax.solve._arguments import (
+    check_area,
+    check_choice,
+    check_known,
+    check_relative_error,
+    check_unit,
+    check_whole_number,
+)
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._mac_walls import WALLS, Boundary
 
@@ -13,10 +20,11 @@ ENDS = ("pressure", "periodic")
 SIDES: dict[str, Boundary] = {"symmetric": "mirror", "no_slip": "wall", "periodic": "periodic"}
 
 
-def scale_of(voxel_unit: str, spacing: Any, unit: str | None) -> tuple[float, str]:
+def scale_of(voxel_unit: str, spacing: Any, unit: Any) -> tuple[float, str]:
     """Return what a permeability in the unit of length squared is multiplied by, and the unit of
     the result.
     """
+    check_unit(unit, "mD")
     area = area_of(voxel_unit)
     if area is None:
         if unit not in (None, "voxel²", "voxel2"):

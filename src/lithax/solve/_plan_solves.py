@@ -77,7 +77,7 @@ def _checked_conductivity(given: SimpleNamespace) -> tuple[Boundaries, Any]:
     """
     check_numbers(
         given.tolerance, given.gradient_tolerance, given.max_iterations, given.reservoir, given.area,
-        given.percolation_at,
+        given.percolation_at, given.unit,
     )  # fmt: skip
     boundaries = boundaries_of(given.axis, given.ends, given.sides, given.loading, given.reservoir)
     check_budget(given.budget)

@@ -133,11 +133,17 @@ def length_and_unit(spacing: Any, unit: str) -> tuple[Any, str]:
     """
     if isinstance(spacing, str):
         number, _, unit = spacing.strip().partition(" ")
+        rule = f"spacing={spacing!r} must be a positive length and its unit, such as '2 um'"
         try:
             length = float(number)
         except ValueError as error:
-            raise ValueError(f"spacing={spacing!r} must be a length and its unit, such as '2 um'.") from error
-        return length, validate_unit(unit.strip(), "the unit of spacing")
+            raise ValueError(f"{rule}.") from error
+        if not 0 < length < math.inf:
+            raise ValueError(f"{rule}.")
+        try:
+            return length, validate_unit(unit.strip(), "unit")
+        except ValueError as error:
+            raise ValueError(f"{rule}: {error}") from error
     if hasattr(spacing, "magnitude") and hasattr(spacing, "to"):
         return spacing.to("m").magnitude, "m"
     return spacing, unit
