@@ -157,6 +157,15 @@ def test_options_stand_once_in_a_command():
         assert not re.search(r"\blx\.|import_raw|from_array|=True", text), name
 
 
+def test_the_help_names_the_rule_of_walls_that_is_taken():
+    text = " ".join(main.commands["solve"].commands["permeability"].get_help(click.Context(click.Command("k"))).split())
+    assert "half_voxel is the only one for soft walls and with --permeability. [default: accurate, or that]" in text
+    rock = np.ones((4, 4, 4), np.uint8)
+    rock[:, 1:3] = 0
+    for options, rule in (({}, "accurate"), ({"permeability": {1: 0.1}}, "half_voxel")):
+        assert lx.solve.permeability(rock, pore=0, axis="x", **options).wall == rule
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

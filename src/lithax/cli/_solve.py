@@ -50,7 +50,11 @@ def _permeability(text: str) -> Any:
     show_default=True,
     help="no_slip: a jacketed plug.",
 )
-@click.option("--wall", type=click.Choice(["accurate", "half_voxel"]), help="Rule for walls.  [default: accurate]")
+@click.option(
+    "--wall",
+    type=click.Choice(["accurate", "half_voxel"]),
+    help="Rule for walls; half_voxel is the only one for soft walls and with --permeability.  [default: accurate, or that]",
+)
 @click.option("--reservoir", type=int, default=0, show_default=True, help="Open voxels added at both ends.")
 @click.option(
     "--tolerance", type=float, default=5e-3, show_default=True, help="Relative error that the solver may leave."
