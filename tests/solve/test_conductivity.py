@@ -265,6 +265,8 @@ BAD = [
     ({"image": np.ones((4, 4, 4), bool), "tolerance": 2}, "between 0 and 1"),
     ({"image": np.ones((4, 4, 4), bool), "spacing": (1, 2)}, "positive voxel length"),
     ({"image": np.ones((4, 4, 4), bool), "fluid": 0}, "finite and above 0"),
+    ({"image": np.ones((4, 4, 4), bool), "fluid": 5.0}, "booleans name conduct 1: F would be wrong"),
+    ({"image": np.zeros((4, 4, 4), int), "pore": 0, "fluid": 5.0}, "pore=0 names conduct 1: F would be wrong"),
     ({"image": np.ones((4, 4, 4), "f4"), "reservoir": 2}, "needs fluid="),
     ({"image": np.ones((4, 4, 4), bool), "reservoir": 10**9}, "may be used"),
     ({"image": np.zeros((4, 4, 4), int), "values": {0: "5 S/m"}}, "conductivity of 0 is '5 S/m'"),

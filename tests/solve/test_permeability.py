@@ -146,13 +146,19 @@ def test_units(pores):
     assert "mD" in str(k)
     assert "half_voxel" in str(k)
     assert "unstressed: compare with brine or Klinkenberg-corrected permeability" in str(k)
-    assert k.flow_zone_indicator > 0
-    assert k.winland_r35 > 0
+    # By hand: Amaefule's index and Winland's radius [µm] of k in mD and the porosity, in percent for the latter.
+    darcy, porosity = float(k.millidarcy), pores.mean()
+    quality = 0.0314 * (darcy / porosity) ** 0.5
+    assert k.rock_quality_index == pytest.approx(quality)
+    assert k.flow_zone_indicator == pytest.approx(quality / (porosity / (1 - porosity)))
+    assert k.winland_r35 == pytest.approx(10**0.732 * darcy**0.588 / (100 * porosity) ** 0.864)
     plain = lx.solve.permeability(pores, axis="x", wall="half_voxel")
     assert plain.unit == "voxel²"
     assert "no unit of length" in str(plain)
     with pytest.raises(ValueError, match="no voxel_unit"):
         _ = plain.millidarcy
+    closed = lx.solve.permeability(pores & (np.arange(len(pores)) != 4)[:, None, None], axis="x", spacing="2 um")
+    assert closed.winland_r35 == closed.rock_quality_index == 0  # and warns of no logarithm
 
 
 def test_spacing_is_that_of_the_resampled_image():

@@ -69,8 +69,28 @@ def test_a_region_lies_where_the_image_says(tubes):
     assert found.permeability == pytest.approx(4**3 / 12 / 6, rel=1e-4)  # six voxels of the box
 
 
+def test_both_solves_are_of_one_sample(tubes):
+    """A region and voxel lengths that one of them names: F of the sample, not of the whole array."""
+    pores, wide = tubes
+    sample = np.zeros_like(pores)
+    sample[:, :6] = True
+    both = {"where": sample, "spacing": (1, 2, 1)}
+    found = lx.solve.two_fluids(pores, [wide], flow=both, current=both)
+    assert found.formation_factor == pytest.approx(6 / 4, rel=1e-4)
+    for options in ({"flow": both}, {"current": both}):
+        again = lx.solve.two_fluids(pores, [wide], **options)
+        assert again.formation_factor == pytest.approx(found.formation_factor, rel=1e-6)
+        assert again.permeability == pytest.approx(found.permeability, rel=1e-6)
+
+
 def test_bad_arguments_are_refused(tubes):
     pores, wide = tubes
+    with pytest.raises(TypeError, match=r"states\[1\] is a NoneType"):
+        lx.solve.two_fluids(pores, [wide, None])
+    with pytest.raises(TypeError, match="flow='no_slip' must be a dict"):
+        lx.solve.two_fluids(pores, [wide], flow="no_slip")
+    with pytest.raises(ValueError, match="current= holds axis, pore: axis= is an argument of its own"):
+        lx.solve.two_fluids(pores, [wide], current={"pore": 1, "axis": "y"})
     with pytest.raises(ValueError, match=r"states\[0\] has shape \(3, 12, 1\)"):
         lx.solve.two_fluids(pores, [wide[:3]])
     with pytest.raises(ValueError, match="pores holds uint8"):

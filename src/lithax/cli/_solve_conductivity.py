@@ -22,7 +22,7 @@ from lithax.cli._parameters import JSON, PATH, QUIET, in_parts, make_room_for, m
     metavar="PHASE=CONDUCTIVITY",
     help="Conductivity of a phase; once for each.",
 )
-@click.option("--fluid", type=float, help="Conductivity of the pore fluid; 1 with --pore.")
+@click.option("--fluid", type=float, help="Conductivity of the pore fluid, with --value.")
 @click.option(
     "--axis", type=click.Choice(["x", "y", "z", "all"]), default="all", show_default=True, help="Of the current."
 )

@@ -89,7 +89,8 @@ def conductivity(
         The conductivity of each value of a segmentation.
     fluid
         Conductivity of the pore fluid, σ_w, in F = σ_w/σ_eff. 1 by default where `pore` or booleans
-        say what conducts; without it, F is not computed for `values` and fields.
+        say what conducts, and nothing else then; without it, F is not computed for `values` and
+        fields.
     where
         Which voxels belong to the sample: a region, a boolean image or array, `lithax.domain(...)`.
         What is outside insulates, and leaves area, volume and porosity; a field may hold anything

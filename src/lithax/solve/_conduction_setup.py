@@ -273,7 +273,7 @@ def fluid_of(fluid: Any, reservoir: int, values: Any, pore: Any, boolean: bool) 
     Raises
     ------
     TypeError, ValueError
-        If there is none for reservoirs, or it is no conductivity.
+        If there is none for reservoirs, it is no conductivity, or the pores conduct something else.
     """
     if fluid is None and values is None and (boolean or pore is not None):
         return 1.0
@@ -285,4 +285,11 @@ def fluid_of(fluid: Any, reservoir: int, values: Any, pore: Any, boolean: bool) 
         raise TypeError(f"fluid={fluid!r} must be a number, the conductivity of the pore fluid.")
     if not 0 < float(fluid) < np.inf:
         raise ValueError(f"fluid={fluid!r} must be finite and above 0, the conductivity of the pore fluid.")
+    if float(fluid) != 1 and values is None and (boolean or pore is not None):
+        label = 1 if pore is None else int(np.ravel(pore)[0])
+        raise ValueError(
+            f"fluid={fluid!r}, and pores that {'booleans name' if pore is None else f'pore={pore!r} names'} conduct 1: F would be wrong. "
+            f"Leave fluid out, F does not depend on it; or give the conductivity of each phase: values={{{label}: {fluid!r}, "
+            f"{int(label == 0)}: 0}}."
+        )
     return fluid

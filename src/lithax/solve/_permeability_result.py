@@ -232,6 +232,8 @@ class Permeability(eqx.Module):
         (1980).
         """
         k = float(np.mean(np.asarray(self.millidarcy)))
+        if k == 0:
+            return 0.0
         return float(10 ** (0.732 + 0.588 * np.log10(k) - 0.864 * np.log10(100 * self._porosity())))
 
     def _porosity(self) -> float:

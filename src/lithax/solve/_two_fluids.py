@@ -67,8 +67,8 @@ def two_fluids(
     states: Sequence[Any],
     *,
     axis: str = "x",
-    flow: dict[str, Any] | None = None,
-    current: dict[str, Any] | None = None,
+    flow: Any = None,
+    current: Any = None,
 ) -> TwoFluids:
     """Solve Stokes flow of both fluids, and conduction of the wetting one, for each state.
 
@@ -84,6 +84,7 @@ def two_fluids(
         "x", "y" or "z".
     flow, current
         Further arguments of `permeability` and of `conductivity`, such as ``{"sides": "no_slip"}``.
+        `where` and `spacing` are those of both, if only one of the two names them.
 
     Returns
     -------
@@ -92,8 +93,8 @@ def two_fluids(
     Raises
     ------
     ValueError
-        If the axis is unknown, a shape differs, the image holds no booleans, or the pores do not
-        join the ends.
+        If the axis is unknown, a shape differs, the image holds no booleans, an option says what is
+        pore, or the pores do not join the ends.
 
     Examples
     --------
@@ -112,9 +113,13 @@ def two_fluids(
         raise ValueError(f"axis={axis!r} must be 'x', 'y' or 'z'.")
     space = _booleans(pores, "pores")
     lengths = {"spacing": pores.frame.voxel_length} if hasattr(pores, "frame") else {}
-    flow, current = lengths | (flow or {}), lengths | (current or {})
-    refuse_in("flow", flow, "two_fluids")
-    refuse_in("current", current, "two_fluids")
+    flow, current = flow or {}, current or {}
+    for name, options in (("flow", flow), ("current", current)):
+        _check_options(name, options)
+    for name in ("where", "spacing"):  # of one sample, whatever passes through it
+        named = [options[name] for options in (flow, current) if options.get(name) is not None]
+        lengths |= {name: named[0]} if named else {}
+    flow, current = lengths | flow, lengths | current
     for options in (flow, current):  # the saturation is that of the sample, too
         frame = frame_of(pores, space.shape, *geometry_of(pores, options.get("spacing")))
         inside = region_voxels(options.get("where"), frame)
@@ -156,8 +161,23 @@ def _booleans(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def _check_options(name: str, options: Any) -> None:
+    if not isinstance(options, dict):
+        raise TypeError(f"{name}={options!r} must be a dict of further arguments, such as {{'tolerance': 1e-3}}.")
+    refuse_in(name, options, "two_fluids")
+    taken = {"axis", "pore", "values", "permeability", "porosity"} & set(options)
+    if taken:
+        raise ValueError(
+            f"{name}= holds {', '.join(sorted(taken))}: axis= is an argument of its own, and pores= says what is pore."
+        )
+
+
 def _of_shape(states: Sequence[Any], shape: tuple[int, ...]) -> Sequence[Any]:
     for n, state in enumerate(states):
+        if not hasattr(state, "shape"):
+            raise TypeError(
+                f"states[{n}] is a {type(state).__name__}; give booleans, True where the non-wetting fluid is."
+            )
         if tuple(state.shape) != shape:
             raise ValueError(f"states[{n}] has shape {tuple(state.shape)}, pores {shape}; they must agree.")
     return states
