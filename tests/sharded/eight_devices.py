@@ -655,6 +655,20 @@ def test_air_around_a_plug_is_noted_on_eight_devices(monkeypatch):
         assert any("air around a plug" in note for note in found.notes) == said
 
 
+def test_faces_that_do_not_match_are_noted_on_eight_devices(monkeypatch):
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    shape, mesh = (9, 13, 11), make_mesh((2, 2, 2))
+    i, j, k = np.indices(shape)
+    oblique = ((j - i) % 9 < 5) & (k > 2) & (j < 9)
+    cut = (2 * j - i < 8) & (k > 2)
+    for image, said in ((oblique, False), (cut, True)):
+        options = {"axis": "x", "ends": "periodic", "tolerance": 0.1}
+        alone = lx.solve.permeability(image, **options)
+        found = lx.solve.permeability(lx.shard(lx.from_array(image), mesh), shape=shape, **options)
+        assert found.notes == alone.notes
+        assert any("do not match" in note for note in found.notes) == said
+
+
 SOFT = [
     ({"axis": "y"}, None),
     ({"axis": "y", "reservoir": 1, "permeability": lambda porosity: 0.01 * porosity**3}, None),

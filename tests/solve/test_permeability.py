@@ -244,6 +244,23 @@ def test_nothing_joins_the_ends():
     assert metres.kozeny_carman == pytest.approx(4e-12 * k.kozeny_carman)
 
 
+def test_faces_that_do_not_match_are_those_of_an_image_that_was_not_made_to_repeat_itself():
+    """Neighbouring layers of any structure differ, and the two faces of a periodic one are neighbours."""
+
+    def said(image):
+        k = lx.solve.permeability(image, axis="x", ends="periodic", sides="periodic", tolerance=0.1)
+        return [note for note in k.notes if "do not match" in note]
+
+    i, j, k = np.indices(SHAPE)
+    oblique = (3 * j - i) % 16 < 8
+    assert np.mean(oblique[0] ^ oblique[-1]) > 0.1
+    assert not said(oblique & (k > 2))
+    assert not said(rock())
+    assert not said(np.random.default_rng(0).random(SHAPE) < 0.7)
+    (note,) = said(rock((32, 16, 16))[:16])
+    assert note.startswith("the faces across x do not match: they differ by more")
+
+
 def test_periodic_clusters_must_meet_themselves():
     image = np.zeros((8, 8, 8), bool)
     image[:, 2, 2] = True

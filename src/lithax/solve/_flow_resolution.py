@@ -41,6 +41,21 @@ def unlike_below(lines: AbstractLines, open_voxels: Any, axis: int) -> Any:
     return unlike & (place > 0) & (place < lines.lengths[axis])
 
 
+MISMATCH = 0.02
+"""Share of the voxels of two opposite faces that may differ in any image taken for periodic."""
+
+
+def repeats(lines: AbstractLines, open_voxels: Any, axis: int) -> Any:
+    """Return whether an image may repeat itself along an axis: its two faces are neighbours then,
+    and differ about as much as layers next to each other do within.
+    """
+    others: Any = tuple(a for a in range(3) if a != axis)
+    first, last = (lines.layer(open_voxels, axis, place) for place in (0, lines.lengths[axis] - 1))
+    within = lines.xp.max(lines.xp.sum(unlike_below(lines, open_voxels, axis), others))
+    least = int(MISMATCH * lines.lengths[others[0]] * lines.lengths[others[1]])
+    return lines.xp.sum(first ^ last) <= lines.xp.maximum(least, 1.5 * within)
+
+
 def breakthrough_diameter(open_voxels: np.ndarray, axis: int) -> float:
     """Return the diameter of the largest ball that passes from end to end along an axis [voxel].
 

@@ -16,14 +16,18 @@ from lithax.solve._air_around import air_notes
 from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
-from lithax.solve._flow_resolution import breakthrough_diameter, face_areas, narrow_share, unlike_below, wall_area
+from lithax.solve._flow_resolution import (
+    breakthrough_diameter,
+    face_areas,
+    narrow_share,
+    repeats,
+    unlike_below,
+    wall_area,
+)
 from lithax.solve._flow_solve import Flow, planes_of
 from lithax.solve._mac_walls import HostLines
 from lithax.solve._permeability_result import NARROW, FlowPorosity, Permeability
 from lithax.solve._source import spacing_of
-
-MISMATCH = 0.02
-"""Share of the voxels of two opposite faces that may differ in an image taken for periodic."""
 
 RESOLVED = 10
 """Voxels across a throat from which on its k is that of the throat, within a few percent."""
@@ -289,9 +293,12 @@ def _notes(
             loose = bool(joins_ends(np.asarray(given.open), one.axis, connectivity=26).any())
         notes += direction_notes(AXES[one.axis], removed, one.flow is not None, loose, share, width)
     if ends == "periodic" and given.inside is None:
-        for one in solved:
-            if one.flow is not None and _mismatch(given.open, one.axis) > MISMATCH:
-                notes.append(mismatch_note(AXES[one.axis]))
+        lines = HostLines(given.shape, given.shape)
+        notes += [
+            mismatch_note(AXES[one.axis])
+            for one in solved
+            if one.flow is not None and not repeats(lines, np.asarray(given.open), one.axis)
+        ]
     return notes + layer_notes(given)
 
 
@@ -334,9 +341,10 @@ def direction_notes(
 
 
 def mismatch_note(name: str) -> str:
-    """Say that an image is not periodic along an axis."""
+    """Say that an image does not look periodic along an axis."""
     return (
-        f"the faces across {name} do not match, so periodic ends make walls there: use ends='pressure', or a reservoir"
+        f"the faces across {name} do not match: they differ by more than neighbouring layers do, and periodic ends make walls "
+        f"there; use ends='pressure', or a reservoir, unless the image was made to repeat itself"
     )
 
 
@@ -359,8 +367,3 @@ def _matrices(given: FlowInput) -> list[tuple[np.ndarray, float | None]]:
         lengths = float(fixed) if unit is None else float(fixed) * (1.0 if area is None else area) / unit
         found.append((where, lengths / float(np.prod(given.spacing)) ** (2 / 3)))
     return found
-
-
-def _mismatch(open_voxels: np.ndarray, axis: int) -> float:
-    """Return the share of voxels of two opposite faces that differ."""
-    return float(np.mean(np.take(open_voxels, 0, axis) ^ np.take(open_voxels, -1, axis)))

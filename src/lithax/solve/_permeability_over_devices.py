@@ -5,7 +5,6 @@ device: its arrays lie over all of them, its stencils ask next door (`_one_voxel
 do its walls (`_device_lines`) and its multigrid (`_flow_levels_over_devices`).
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +30,7 @@ from lithax.solve._flow_direction import ORDERS, Call, at_centres, back, in_imag
 from lithax.solve._flow_input import AXES, FlowInput, check_walls, frame_of, geometry_of, read_sharp, read_soft
 from lithax.solve._flow_medium import FlowGeometry, FlowMedium, half_at_ends, walls_of
 from lithax.solve._flow_problem import FlowProblem, check_section, medium_fields, reference_lengths, value_of
-from lithax.solve._flow_resolution import face_areas, narrow_share, unlike_below, wall_area
+from lithax.solve._flow_resolution import face_areas, narrow_share, repeats, unlike_below, wall_area
 from lithax.solve._flow_words import scale_of, wall_rule
 from lithax.solve._mac_walls import Boundary
 from lithax.solve._one_voxel_further import PartedAxis
@@ -49,7 +48,6 @@ from lithax.solve._over_devices import (
 from lithax.solve._part_levels import plan_levels
 from lithax.solve._part_percolation import PartPercolation, percolation_of_parts
 from lithax.solve._permeability_of_flow import (
-    MISMATCH,
     Direction,
     direction_notes,
     layer_notes,
@@ -369,7 +367,7 @@ class _Solve:
             notes += [
                 mismatch_note(AXES[one.axis])
                 for one in solved
-                if one.flow is not None and _mismatch(open_voxels, voxels.grid, one.axis) > MISMATCH
+                if one.flow is not None and not settled(_repeats(open_voxels, voxels.grid, one.axis))
             ]
         notes += layer_notes(given)
         faces, lines = face_areas(given.spacing), DeviceLines(voxels.grid, voxels.grid.shape)
@@ -468,16 +466,9 @@ def walls_over_devices(
     return walls_of(DeviceLines(grid, lengths), open_voxels, boundaries, rule, weights, np.float32)
 
 
-def _mismatch(open_voxels: Array, grid: ShardedGrid, axis: int) -> float:
-    """Return the share of voxels of two opposite faces that differ."""
-    lines, shape = DeviceLines(grid, grid.shape), grid.shape
-    return lines.count(settled(_differ(open_voxels, grid, axis))) * shape[axis] / math.prod(shape)
-
-
 @partial(jax.jit, static_argnums=(1, 2))
-def _differ(open_voxels: Array, grid: ShardedGrid, axis: int) -> Array:
-    lines = DeviceLines(grid, grid.shape)
-    return lines.layer(open_voxels, axis, 0) ^ lines.layer(open_voxels, axis, grid.shape[axis] - 1)
+def _repeats(open_voxels: Array, grid: ShardedGrid, axis: int) -> Array:
+    return repeats(DeviceLines(grid, grid.shape), open_voxels, axis)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
