@@ -22,6 +22,16 @@ def test_the_length_of_a_slit_and_of_a_tube():
     assert lx.solve.jks_length(slit, axis="y") == 0
     with pytest.raises(ValueError, match="belongs to one current"):
         lx.solve.jks_length(slit, axis="all")
+    beside = slit.copy()  # smoothing opens walls one voxel thick, and the current does not pass them
+    beside[2:5, 14:16] = True
+    assert lx.solve.jks_length(beside, spacing=0.5) == lx.solve.jks_length(slit, spacing=0.5)
+
+
+def test_smoothing_opens_no_wall():
+    slit = np.zeros((8, 12, 4), bool)
+    slit[:, 2:9] = True
+    slit[4] = False
+    assert lx.solve.jks_length(slit) == 0
 
 
 @pytest.mark.slow

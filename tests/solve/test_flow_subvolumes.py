@@ -69,3 +69,21 @@ def test_porous_phases_that_a_cube_lacks_are_left_out_of_it():
     assert darcies == pytest.approx({"arithmetic": 2.5, "geometric": 2, "harmonic": 1.6}, rel=1e-3)
     assert table.variation("permeability")[8] == pytest.approx(3 / 2**0.5 / 2.5, rel=1e-3)
     assert "varies by 0.849 of its mean" in str(table)
+
+
+def test_the_unit_of_the_flow_and_what_it_may_not_hold():
+    rock = lx.from_array(np.ones((8, 8, 8), np.uint8), voxel_length=2.0, voxel_unit="um")
+    rock[:, 2:6] = 0
+    table = lx.solve.subvolumes(rock, edge=8, axis="x", pore=0, flow={"unit": "mD"})
+    assert table.permeability_unit == "mD"
+    assert table.permeability == pytest.approx([4**3 / 12 / 8 * 4e-12 / 9.869233e-16], rel=1e-4)
+    assert np.isnan(lx.solve.subvolumes(rock, edge=8, axis="x", pore=0, flow=np.False_).permeability).all()
+    for flow, error, words in (
+        ({"spacing": "3 um"}, ValueError, "flow= holds spacing=, which both solves share"),  # k was of another length
+        ({"axis": "y"}, ValueError, "flow= holds axis="),
+        ({"where": np.ones((8, 8, 8), bool)}, ValueError, "flow= holds where=, which belongs to one solve"),
+        ("no_slip", TypeError, "flow='no_slip' must be True or False"),
+        (None, TypeError, "flow=None must be True or False"),
+    ):
+        with pytest.raises(error, match=words):
+            lx.solve.subvolumes(rock, edge=8, axis="x", pore=0, flow=flow)

@@ -88,6 +88,7 @@ def test_brighter_pores_along_another_axis_of_an_image(scan):
     ("given", "options", "error", "words"),
     [
         (np.zeros((4, 4, 4), bool), {}, TypeError, "booleans"),
+        (np.zeros((4, 4, 4), complex), {}, TypeError, "dtype complex128"),
         (np.zeros((4, 4), "f4"), {}, ValueError, "three axes"),
         ([[[0.0, 1.0]]], {}, TypeError, "scan is a list"),
         (np.zeros((1, 4, 4), "f4"), {}, ValueError, "two voxels along x"),

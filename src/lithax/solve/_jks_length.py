@@ -10,6 +10,7 @@ from lithax.ops import gaussian
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._medium import read_medium
+from lithax.solve._percolation import what_joins
 from lithax.solve._source import read_source
 
 _NONE = 1e-4
@@ -86,7 +87,13 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
         raise TypeError(
             "jks_length() needs a boolean image, or a segmentation with pore=, outside of compiled functions."
         )
-    soft, steepness = _smooth(np.asarray(medium.data, np.float32), smoothing, source.spacing, _periodic(axis, options))
+    periodic = _periodic(axis, options)
+    along = AXES.index(axis)
+    # Smoothing opens thin walls: pores that no current reaches are taken out before.
+    pores = what_joins(np.asarray(medium.data) > 0, along, "periodic" if periodic[along] else "potential", periodic)
+    if not pores.any():
+        return 0.0
+    soft, steepness = _smooth(pores.astype(np.float32), smoothing, source.spacing, periodic)
     settings: dict[str, Any] = {"tolerance": 1e-3, "gradient_tolerance": 5e-3} | options
     found = conductivity(
         soft.astype(np.float32), axis=axis, fluid=1.0, gradient=True, spacing=source.spacing, **settings
@@ -100,9 +107,10 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
     )
 
 
-def _periodic(axis: str, options: dict[str, Any]) -> tuple[bool, ...]:
+def _periodic(axis: str, options: dict[str, Any]) -> tuple[bool, bool, bool]:
     """Return along which axes the image repeats itself."""
-    return tuple(options.get("ends" if name == axis else "sides") == "periodic" for name in AXES)
+    x, y, z = (options.get("ends" if name == axis else "sides") == "periodic" for name in AXES)
+    return x, y, z
 
 
 def _smooth(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from lithax.solve._arguments import check_choice, check_edge, check_whole_number
-from lithax.solve._checkpoint import refuse_in
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._cube_flow import cube_permeability, plain_phases
@@ -128,7 +127,7 @@ def subvolumes(
     edge: Any,
     axis: str = "all",
     stride: Any = None,
-    flow: bool | dict[str, Any] = False,
+    flow: Any = False,
     progress: bool = False,
     **options: Any,
 ) -> SubVolumes:
@@ -147,7 +146,7 @@ def subvolumes(
         upper faces left out.
     flow
         Whether to solve for the permeability of every cube, too; or arguments for `permeability`
-        besides `pore` and `spacing`, such as ``{"sides": "no_slip"}``.
+        besides `axis` and `spacing`, such as ``{"sides": "no_slip", "unit": "mD"}``.
     progress
         Whether to show a bar.
     **options
@@ -155,9 +154,9 @@ def subvolumes(
 
     Raises
     ------
-    ValueError
-        If an edge is not a whole number of at least 2, no cube fits into the image, or none holds a
-        value of `pore`; otherwise as `conductivity`.
+    TypeError, ValueError
+        If an edge is not a whole number of at least 2, no cube fits into the image, none holds a
+        value of `pore`, or `flow` is not understood; otherwise as `conductivity`.
 
     Examples
     --------
@@ -167,10 +166,8 @@ def subvolumes(
     >>> table.value.shape, bool((table.formation_factor > 1).all())
     ((8,), True)
     """
-    for name in ("where", "fields", "gradient", "x0", "area", "checkpoint", "budget", "segmentation", "shape"):
-        given = options.get(name)
-        if hasattr(given, "shape") or given:
-            raise ValueError(f"{name}= belongs to one solve; subvolumes() makes many. Leave it out.")
+    _refuse_of_one_solve("{}= belongs", options)
+    flow_options = _flow_options(flow)
     places = cubes_of(image, edge, stride)
     pore = options.get("pore")
     if pore is not None:
@@ -181,13 +178,10 @@ def subvolumes(
         spacing = frame.voxel_length
     options["spacing"] = spacing
     lengths = (1.0, 1.0, 1.0) if spacing is None else spacing_of(spacing)
-    scale, unit = scale_of(voxel_unit, lengths, None)
-    shared = {name: options[name] for name in ("pore", "spacing") if name in options}
-    flow_options = None
-    if flow is not False:
-        given = flow if isinstance(flow, dict) else {}
-        refuse_in("flow", given, "subvolumes")
-        flow_options = shared | given | {"permeability": plain_phases(given.get("permeability"), voxel_unit)}
+    scale, unit = scale_of(voxel_unit, lengths, None if flow_options is None else flow_options.pop("unit", None))
+    if flow_options is not None:
+        flow_options = {name: options[name] for name in ("pore", "spacing") if name in options} | flow_options
+        flow_options["permeability"] = plain_phases(flow_options.get("permeability"), voxel_unit)
     rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
     from tqdm import tqdm
 
@@ -207,6 +201,26 @@ def subvolumes(
             f"pore={pore!r} is no value of any of the cubes; name the value of the segmentation that is pore."
         )
     return SubVolumes(**found, permeability_unit=unit)
+
+
+def _flow_options(flow: Any) -> dict[str, Any] | None:
+    """Return the arguments for `permeability`, None if it is not asked for."""
+    if not isinstance(flow, bool | np.bool_ | dict):
+        raise TypeError(f"flow={flow!r} must be True or False, or a dict of arguments, such as {{'sides': 'no_slip'}}.")
+    if not isinstance(flow, dict):
+        return {} if flow else None
+    _refuse_of_one_solve("flow= holds {}=, which belongs", flow)
+    for name in ("axis", "spacing"):
+        if flow.get(name) is not None:
+            raise ValueError(f"flow= holds {name}=, which both solves share: pass it to subvolumes().")
+    return dict(flow)
+
+
+def _refuse_of_one_solve(text: str, options: dict[str, Any]) -> None:
+    for name in ("where", "fields", "gradient", "x0", "area", "checkpoint", "budget", "segmentation", "shape"):
+        given = options.get(name)
+        if hasattr(given, "shape") or given:
+            raise ValueError(f"{text.format(name)} to one solve; subvolumes() makes many. Leave it out.")
 
 
 def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, ...]]]:

@@ -271,6 +271,8 @@ def _check(
         raise TypeError(
             "scan holds booleans, which have no threshold; pass grey levels, or conductivity() the pore space."
         )
+    if "complex" in str(getattr(scan, "dtype", "")):
+        raise TypeError(f"scan has dtype {scan.dtype}; give grey levels.")
     try:
         levels = np.asarray(thresholds, float).reshape(-1)
     except (TypeError, ValueError):
