@@ -825,10 +825,11 @@ def test_the_widest_way_through_pieces_is_that_of_the_whole(shape):
     for share in (0.5, 0.8, 0.97, 1):
         pores = random.random(shape) < share
         pores[:, 2:5, 1:3] = True
-        ways = WaysOverDevices(grid.load(pores), grid, runtime.connected())
-        for axis in range(3):
-            found.add(ways.diameter(axis))
-            assert ways.diameter(axis) == breakthrough_diameter(pores, axis)
+        for periodic in ((False, False, False), (True, False, True)):
+            ways = WaysOverDevices(grid.load(pores), grid, runtime.connected(), periodic)
+            for axis in range(3):
+                found.add(ways.diameter(axis))
+                assert ways.diameter(axis) == breakthrough_diameter(pores, axis, periodic)
     assert len(found) > 3
 
 

@@ -473,6 +473,26 @@ def test_how_wide_the_widest_way_through_is(pores):
     assert any("coarsened image" in note for note in narrow.notes)
 
 
+@pytest.mark.parametrize("sides", ["periodic", "symmetric"])
+def test_throats_of_a_periodic_image_go_on_around_it(sides):
+    """Wherever the image is cut: a channel that the faces of the image divide is as wide as one in its middle."""
+    channel = np.zeros(SHAPE, bool)
+    channel[:, 3:8, 5:8] = True
+    channel[6, 3:8, 5] = False
+    options = {"axis": "x", "ends": "periodic", "sides": sides, "tolerance": 1e-3}
+    middle = lx.solve.permeability(channel, **options)
+    assert middle.breakthrough_diameter == 1  # the ball in the middle of two voxels would lie between them
+    by = (11, 10, 9) if sides == "periodic" else (11, 0, 0)
+    divided = lx.solve.permeability(np.roll(channel, by, (0, 1, 2)), **options)
+    assert divided.breakthrough_diameter == middle.breakthrough_diameter
+    assert float(divided.narrow_share) == pytest.approx(float(middle.narrow_share), rel=1e-2)
+    for name in ("breakthrough_diameter", "narrow_share"):
+        rolled = lx.solve.permeability(np.roll(rock(seed=1), by, (0, 1, 2)), **options)
+        assert getattr(rolled, name) == pytest.approx(
+            getattr(lx.solve.permeability(rock(seed=1), **options), name), rel=1e-2
+        )
+
+
 def test_an_area_does_not_change_the_trend_of_the_resolution():
     """What is no whole coarse voxel is left out, of the section as well."""
     image = np.zeros((4, 9, 9), bool)

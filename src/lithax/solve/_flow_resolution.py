@@ -2,15 +2,16 @@
 throats.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from lithax.arrays import across_lines, distance_dtype, is_traced, label_block, line_distance
+from lithax.arrays import across_lines, distance_dtype, is_traced, line_distance
 from lithax.solve._flow_problem import reference_lengths
-from lithax.solve._mac_walls import AbstractLines, run_lengths
+from lithax.solve._mac_walls import AbstractLines, Boundary, run_lengths
+from lithax.solve._percolation import what_joins
 from lithax.solve._source import spacing_of
 
 
@@ -56,19 +57,41 @@ def repeats(lines: AbstractLines, open_voxels: Any, axis: int) -> Any:
     return lines.xp.sum(first ^ last) <= lines.xp.maximum(least, 1.5 * within)
 
 
-def breakthrough_diameter(open_voxels: np.ndarray, axis: int) -> float:
-    """Return the diameter of the largest ball that passes from end to end along an axis [voxel].
+Periodic = tuple[bool, bool, bool]
+"""Along which axes an image repeats itself."""
+
+
+def breakthrough_diameter(open_voxels: np.ndarray, axis: int, periodic: Periodic = (False, False, False)) -> float:
+    """Return the diameter of the largest ball that passes from end to end along an axis [voxel],
+    where the image repeats itself along that axis, on and on.
 
     Balls lie around voxel centres and reach half-way to the first solid one, as in
     `lithax.drainage`. 0 if nothing joins the ends, infinite without solid.
     """
     dtype = distance_dtype(open_voxels.shape, (1, 1, 1), "euclidean")
-    squared, _ = line_distance(~open_voxels, 2, 1, metric="euclidean", dtype=dtype)
+    squared = squared_distances(~open_voxels, 2, periodic[2], dtype)
     for across in (1, 0):
-        squared, _ = across_lines(squared, across, 1, metric="euclidean")
+        squared = squared_distances(squared, across, periodic[across], dtype)
     if open_voxels.all():
         return float(np.inf)
-    return widest_of(np.unique(squared)[1:], lambda size: _joins(squared >= size, axis))  # the first is 0: solid
+    ends = "periodic" if periodic[axis] else "potential"
+    # The first size is 0: solid.
+    return widest_of(np.unique(squared)[1:], lambda size: bool(what_joins(squared >= size, axis, ends, periodic).any()))
+
+
+def squared_distances(values: np.ndarray, axis: int, periodic: bool, dtype: np.dtype) -> np.ndarray:
+    """Return squared distances to the nearest solid, one axis further: of True in solid along the
+    first axis, then of what was found along the ones before.
+    """
+    n, around = values.shape[axis], 0
+    if periodic:
+        around = n // 2  # the nearest image of a voxel lies no further away
+        values = np.pad(values, [(around, around) if a == axis else (0, 0) for a in range(3)], mode="wrap")
+    if values.dtype == bool:
+        found, _ = line_distance(values, axis, 1, metric="euclidean", dtype=dtype)
+    else:
+        found, _ = across_lines(values, axis, 1, metric="euclidean")
+    return found[tuple(slice(around, around + n) if a == axis else slice(None) for a in range(3))]
 
 
 def widest_of(sizes: np.ndarray, joins: Callable[[int], bool]) -> float:
@@ -85,13 +108,9 @@ def widest_of(sizes: np.ndarray, joins: Callable[[int], bool]) -> float:
     return float(2 * np.sqrt(sizes[low - 1]) - 1) if low else 0.0
 
 
-def _joins(wide: np.ndarray, axis: int) -> bool:
-    labels, _ = label_block(wide)
-    first, last = (np.unique(np.take(labels, place, axis=axis)) for place in (0, -1))
-    return bool(np.intersect1d(first[first > 0], last).size)
-
-
-def narrow_share(lines: AbstractLines, velocity: Any, axis: int, voxels: int = 2) -> Any:
+def narrow_share(
+    lines: AbstractLines, velocity: Any, axis: int, boundaries: Sequence[Boundary], voxels: int = 2
+) -> Any:
     """Return the largest share of the flux of a slice that passes openings of up to `voxels` voxels
     [-].
 
@@ -103,6 +122,8 @@ def narrow_share(lines: AbstractLines, velocity: Any, axis: int, voxels: int = 2
         Velocity along `axis` on faces, 0 where a face carries no flow.
     axis
         Of the flow.
+    boundaries
+        What lies beyond the image along each axis: openings go on around periodic sides.
     voxels
         Width of an opening, along either direction across.
     """
@@ -110,7 +131,8 @@ def narrow_share(lines: AbstractLines, velocity: Any, axis: int, voxels: int = 2
     narrow = xp.zeros_like(active)
     for across in range(3):
         if across != axis and lines.lengths[across] > 1:
-            narrow = narrow | (run_lengths(lines, active, across, "wall") <= voxels)
+            around: Boundary = "periodic" if boundaries[across] == "periodic" else "wall"
+            narrow = narrow | (run_lengths(lines, active, across, around) <= voxels)
     others: Any = tuple(a for a in range(3) if a != axis)
     size = xp.abs(velocity)
     passed, through = xp.sum(xp.where(narrow, size, 0), others), xp.sum(size, others)

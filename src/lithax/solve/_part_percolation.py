@@ -87,11 +87,17 @@ def percolation_of_parts(
 
 
 def parts_join_ends(
-    pieces: Mapping[Index, np.ndarray], shape: Index, axis: int, world: AbstractWorld, connectivity: int = 6
+    pieces: Mapping[Index, np.ndarray],
+    shape: Index,
+    axis: int,
+    world: AbstractWorld,
+    connectivity: int = 6,
+    ends: str = "potential",
+    periodic: tuple[bool, bool, bool] = (False, False, False),
 ) -> bool:
     """Tell whether anything joins the ends along an axis; every process must call it."""
     _, found = _labelled(pieces, _sample(pieces, shape, None, 0), shape, world, connectivity)
-    return bool(found.joining(axis, "potential", (False, False, False))[0].any())
+    return bool(found.joining(axis, ends, periodic)[0].any())
 
 
 Sample = Mapping[Index, tuple[slice, slice, slice]]

@@ -17,6 +17,7 @@ from lithax.solve._error_budget import ErrorBudget
 from lithax.solve._flow_input import AXES, FlowInput, area_of
 from lithax.solve._flow_problem import FlowProblem, value_of
 from lithax.solve._flow_resolution import (
+    Periodic,
     breakthrough_diameter,
     face_areas,
     narrow_share,
@@ -117,7 +118,8 @@ def make_result(
             surface = wall_area(lines, partial(unlike_below, lines, given.free), faces) / _volume(given)
         if not is_traced(k_stationary) and all(one.narrow is not None for one in solved):
             narrow = np.array([one.narrow for one in solved])
-            widths = np.array([breakthrough_diameter(np.asarray(given.free), one.axis) for one in solved])
+            free, around = np.asarray(given.free), partial(periodic_along, ends=ends, sides=sides)
+            widths = np.array([breakthrough_diameter(free, one.axis, around(one)) for one in solved])
             notes += _notes(given, solved, narrow, widths, ends, sides)
     voxel_area = None if area_of(given.voxel_unit) is None else reference**2 * area_of(given.voxel_unit)
     flux = [d.slices for d in solved]
@@ -275,7 +277,8 @@ def with_narrow_share(one: Direction, given: FlowInput) -> Direction:
         return one._replace(narrow=0.0)
     velocity = np.asarray(one.flow.x[one.along])
     x, y, z = velocity.shape
-    return one._replace(narrow=float(narrow_share(HostLines(velocity.shape, (x, y, z)), velocity, one.along)))
+    lines, boundaries = HostLines(velocity.shape, (x, y, z)), one.problem.geometry.boundaries
+    return one._replace(narrow=float(narrow_share(lines, velocity, one.along, boundaries)))
 
 
 def _notes(
@@ -300,6 +303,14 @@ def _notes(
             if one.flow is not None and not repeats(lines, np.asarray(given.open), one.axis)
         ]
     return notes + layer_notes(given)
+
+
+def periodic_along(one: Direction, ends: str, sides: str) -> Periodic:
+    """Return along which axes the image repeats itself; reservoirs lie between its ends."""
+    x, y, z = (
+        (ends == "periodic" and one.problem.shortening == 1) if a == one.axis else sides == "periodic" for a in range(3)
+    )
+    return x, y, z
 
 
 def direction_notes(

@@ -54,6 +54,7 @@ from lithax.solve._permeability_of_flow import (
     make_result,
     micro_phases,
     mismatch_note,
+    periodic_along,
     porosity_of,
     tensor_of,
 )
@@ -352,8 +353,11 @@ class _Solve:
         voxels, given = self.voxels, self.voxels.given
         notes, free = list(made.notes), self._placed(self.free, bool)
         shares = np.array([d.narrow for d in solved])
-        ways = WaysOverDevices(free, voxels.grid, voxels.world)
-        widths = np.array([ways.diameter(one.axis) for one in solved])
+        around = [periodic_along(one, made.ends, made.sides) for one in solved]
+        ways = {
+            periodic: WaysOverDevices(free, voxels.grid, voxels.world, periodic) for periodic in dict.fromkeys(around)
+        }
+        widths = np.array([ways[periodic].diameter(one.axis) for one, periodic in zip(solved, around, strict=True)])
         if voxels.selection is None:
             notes += air_notes(
                 [one.axis for one in solved], made.sides, self.free, voxels.shape, voxels.world, named=True
@@ -387,7 +391,8 @@ class _Solve:
         assert one.flow is not None
         wrap = one.problem.geometry.wrap[0]
         assert isinstance(wrap, PartedAxis)
-        return float(settled(_narrow_share(one.flow.x[one.along], wrap.grid, one.along)))
+        boundaries = one.problem.geometry.boundaries
+        return float(settled(_narrow_share(one.flow.x[one.along], wrap.grid, one.along, boundaries)))
 
     def _porosity(self, porosity: dict[int, float] | None) -> FlowPorosity:
         voxels, given = self.voxels, self.voxels.given
@@ -476,9 +481,9 @@ def _unlike(free: Array, grid: ShardedGrid, axis: int) -> Array:
     return unlike_below(DeviceLines(grid, grid.shape), free, axis)
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def _narrow_share(velocity: Array, grid: ShardedGrid, axis: int) -> Array:
-    return narrow_share(DeviceLines(grid, grid.shape), velocity, axis)
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _narrow_share(velocity: Array, grid: ShardedGrid, axis: int, boundaries: Boundaries) -> Array:
+    return narrow_share(DeviceLines(grid, grid.shape), velocity, axis, boundaries)
 
 
 def _as_arrays(image: Any, grid: ShardedGrid, made: Permeability) -> Permeability:

@@ -78,8 +78,8 @@ class Permeability(eqx.Module):
     """Total imaged porosity [-]; None inside a compiled function."""
     porosities: FlowPorosity | None
     narrow_share: Any
-    """Share of the flux of a slice that passes throats of one or two voxels, where it is largest
-    [-].
+    """Share of the flux of a slice that passes throats of one or two voxels, however long, where it
+    is largest [-].
     """
     error_budget: ErrorBudget
     wall: str = eqx.field(static=True)
@@ -101,8 +101,10 @@ class Permeability(eqx.Module):
     [1/voxel]; of the geometric mean of the voxel lengths where they differ.
     """
     breakthrough_diameter: Any = None
-    """Of the largest ball that passes through the free pores from end to end [voxel]; 0 where none
-    does. Below about 10 the image is coarse for k. None for soft walls."""
+    """Of the largest ball that passes through the free pores from end to end, and around where the
+    image is periodic [voxel]; 0 where none does. Below about 10 the image is coarse for k. It
+    counts voxels: where their lengths differ, the ball is an ellipsoid, as long in voxels along
+    every axis. None for soft walls."""
 
     def to(self, unit: str) -> Any:
         """Return `value` in another unit of permeability, such as "mD".
