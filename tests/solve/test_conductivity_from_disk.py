@@ -353,6 +353,24 @@ def test_nothing_joins_the_ends(from_disk):
     assert str(found).splitlines()[:-1] == str(whole).splitlines()
 
 
+@pytest.mark.parametrize("options", [{}, {"axis": "z", "reservoir": 2}], ids=str)
+def test_fields_of_a_sample_that_nothing_passes(from_disk, rng, tmp_path, options):
+    """The ramp of the potential, as beside the pores of any other sample; on disk it was 1 throughout."""
+    rock = noise(rng, ROCK, 0.9)
+    rock[7], rock[:, :, 5] = False, False
+    image = lx.from_array(rock)
+    whole = lx.solve.conductivity(image, fields=True, **options)
+    found = from_disk(image, fields=tmp_path / "fields.zarr", **options)
+    for one, expected in zip((found.potential, *found.flux), (whole.potential, *whole.flux), strict=True):
+        np.testing.assert_allclose(one[...], expected[...], atol=1e-6)
+    assert not found.flux[0][...].any()
+    axis = "xyz".index(options.get("axis", "x"))
+    n, r = ROCK[axis], options.get("reservoir", 0)
+    ramp = 1 - (np.arange(n) + r + 0.5) / (n + 2 * r)
+    np.testing.assert_allclose(np.moveaxis(found.potential[...], axis, -1)[0, 0], ramp, atol=1e-6)
+    assert bool(found.converged)
+
+
 def test_reservoirs_before_a_sample_that_nothing_passes(from_disk, rng):
     rock = noise(rng, ROCK, 0.9)
     rock[7] = False

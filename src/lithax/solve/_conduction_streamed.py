@@ -221,6 +221,7 @@ class StreamedConduction:
             voxels, table = written(image, raw, meaning, joins, scale, self.reservoir, fluid, self.plan.folder)
             files.callback(voxels.close)
             raw.close()
+            driven = driven or tensor is None  # alone it leaves the ramp, as in memory
             value, stats, slopes, fields = self._solved(
                 run, voxels, table, scale, fluid, medium.dtype, source, a, several, guess, tensor, tally.cells, driven
             )

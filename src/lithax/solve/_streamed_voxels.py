@@ -240,7 +240,9 @@ def written(
     try:
         if reservoir:
             mask = image.inside(0, 1)
-            plane = np.where(np.ones((1, y, z), bool) if mask is None else mask, open_end, dtype.type(0))
+            # Before a sample that nothing passes they would only carry a current of rounding.
+            section = np.full((1, y, z), joins.percolating > 0)
+            plane = np.where(section if mask is None else section & mask, open_end, dtype.type(0))
             for k in (*range(reservoir), *range(n + reservoir, n + 2 * reservoir)):
                 kept.write(k, plane)
         for begin, voxels, mask in pieces(image, raw):
