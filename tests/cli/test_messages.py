@@ -12,6 +12,7 @@ from PIL import Image
 
 import lithax as lx
 from lithax.cli import main
+from lithax.cli._parameters import worded
 
 PYTHON = re.compile(
     r"\b(?:lx|lithax|np|numpy|zarr|tifffile)\.[a-z_]+\b|\b[a-z_]+\(|\b[a-z_]+=|import_raw|from_array|Traceback"
@@ -191,6 +192,10 @@ def test_the_help_names_the_rule_of_walls_that_is_taken():
             "solve permeability rock.zarr --blocks 2 --sides no_slip --budget",
             "--sides, --budget: of a solve of the whole",
         ),
+        (
+            "solve permeability plain.zarr --pore 0 --blocks 5",
+            "--blocks 5 must be whole numbers of voxels, at least 2, that fit",
+        ),
         ("solve conductivity plain.zarr --pore 9", "--pore 9 is no value of the image, which holds 0, 1, 2"),
         (
             "solve permeability plain.zarr --pore 0 --permeability 2=1mD",
@@ -272,3 +277,13 @@ def test_a_warning_is_a_line(folder):
     assert done.exit_code == 0
     assert "Warning: a.npy: a .npy file has no place for voxel_length, voxel_unit" in done.output
     assert ".py" not in done.output.replace("npy", "")
+
+
+def test_a_piece_that_does_not_fit_has_a_way_out():
+    rock = lx.create((256, 256, 256), "u1")
+    with pytest.raises(lx.errors.MemoryLimitError) as found:
+        lx.solve.upscaled_permeability(rock, edge=128, pore=0, memory_limit="2 GiB")
+    said = worded(str(found.value))
+    assert said.startswith("the estimate of the error solves a piece of (256, 256, 256) voxels")
+    assert said.endswith("choose smaller --blocks.")
+    assert not PYTHON.search(said)

@@ -127,6 +127,12 @@ def test_the_plan_counts_the_largest_solve(rock):
         ({"image": np.ones((16, 16, 16), bool)}, ValueError, "[(0, 8), (0, 8), (0, 8)] holds nothing solid"),
         ({"image": np.ones((16, 16, 16), int)}, ValueError, "pore is missing"),
         ({"permeability": {2: "1 mD"}}, ValueError, "permeability[2]='1 mD' has a unit"),
+        (
+            {"image": np.eye(16, dtype=int)[:, :, None] * np.ones(8, int), "pore": 0, "permeability": {7: 1.0}},
+            ValueError,
+            "permeability names phase 7, which the image does not hold",
+        ),
+        ({"image": np.zeros((16, 16, 8), bool), "edge": 9}, ValueError, "8 at most"),
     ],
 )
 def test_bad_input_is_named(rock, changes, error, words):

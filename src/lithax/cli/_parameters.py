@@ -245,6 +245,12 @@ _WORDS = (
         "memory_limit.",
         "coarsen the image (lithax pyramid, then --path); or raise memory_limit=.",
     ),
+    ("check=1 solves a piece", "the estimate of the error solves a piece"),
+    (
+        "choose a smaller edge, raise memory_limit, or pass check=0 and go without an estimate of the error.",
+        "choose smaller --blocks.",
+    ),
+    ("choose a larger edge, or leave such a part of the image out (image.crop)", "choose larger --blocks"),
     ("upscale from blocks (lx.solve.upscaled_permeability), ", "upscale from blocks (--blocks 128), "),
     ("part=None has no default", "--part is missing"),
     ("part=None", "--part is missing"),

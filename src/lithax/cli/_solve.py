@@ -62,6 +62,7 @@ def _permeability(text: str) -> Any:
 @click.option("--budget", is_flag=True, help="Also solve on split and, without porous phases, on coarsened voxels.")
 @click.option(
     "--blocks",
+    "edge",
     type=int,
     metavar="EDGE",
     help="For an image larger than memory: upscale k from blocks of so many voxels an edge.",
@@ -83,7 +84,7 @@ def permeability_command(
     reservoir: int,
     tolerance: float,
     budget: bool,
-    blocks: int | None,
+    edge: int | None,
     checkpoint: str | None,
     as_json: str | None,
     quiet: bool,
@@ -107,7 +108,7 @@ def permeability_command(
         "--ends": ends != "pressure", "--sides": sides != "symmetric", "--reservoir": reservoir != 0, "--budget": budget,
         "--checkpoint": checkpoint is not None,
     }  # fmt: skip
-    if blocks is not None and any(whole.values()):
+    if edge is not None and any(whole.values()):
         unused = ", ".join(name for name, given in whole.items() if given)
         raise click.UsageError(f"{unused}: of a solve of the whole image; leave it out with --blocks.")
     make_room_for(as_json)
@@ -117,8 +118,8 @@ def permeability_command(
         "axis": axis, "pore": pore_of(pore), "permeability": matrix or None, "wall": wall, "tolerance": tolerance,
         "progress": not quiet,
     }  # fmt: skip
-    if blocks is not None:
-        show(upscaled_permeability(image, edge=blocks, **shared), as_json)
+    if edge is not None:
+        show(upscaled_permeability(image, edge=edge, **shared), as_json)
         return
     # Porous phases cannot be coarsened.
     lines = ("grid",) if budget and matrix else ("grid", "resolution") if budget else ()

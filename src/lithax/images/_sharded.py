@@ -30,7 +30,9 @@ def shard(image: VoxelImage, mesh: Any = None, *, pad: Any = 0) -> jax.Array:
     pad
         Value of the filler beyond the upper faces, where the shape does not divide by the mesh.
         `lithax.sharded.valid` tells filler from voxels; `lithax.sharded.exchange_halo` and `save`
-        pass it over when they are told the shape of the image.
+        pass it over when they are told the shape of the image;
+        so do `lithax.solve.conductivity` and `permeability`, with ``shape=image.shape``, which
+        count filler as rock otherwise.
 
     Raises
     ------

@@ -181,7 +181,19 @@ def upscaled_permeability(
         tuple(slice(int(o[i]), int(o[i]) + e) for o, i, e in zip(origins, place, sizes, strict=True))
         for place in itertools.product(*(range(len(o)) for o in origins))
     ]
-    found = _shared(world, boxes, lambda box: cube_permeability(to_numpy(image[box]), "all", options), progress)
+    phases = tuple(permeability) if isinstance(permeability, dict) else ()
+
+    def of_block(box: Box) -> tuple[np.ndarray, bool, list[bool]]:
+        voxels = to_numpy(image[box])
+        return *cube_permeability(voxels, "all", options), [bool((voxels == value).any()) for value in phases]
+
+    blocks_found = _shared(world, boxes, of_block, progress)
+    for n, value in enumerate(phases):
+        if not any(held[n] for *_, held in blocks_found):
+            raise ValueError(
+                f"permeability names phase {value}, which the image does not hold; name porous phases by their value in the image."
+            )
+    found = [(k, done) for k, done, _ in blocks_found]
     _refuse_voids(found, boxes)
     if pore is not None and not any(k.any() for k, _ in found):
         _refuse_other_values(image, boxes, pore)
@@ -312,7 +324,8 @@ def sizes_of(image: Any, edge: Any) -> tuple[int, int, int]:
     edges = tuple(edge) if isinstance(edge, Sequence | np.ndarray) else (edge,) * 3
     if len(edges) != 3:
         raise ValueError(f"edge={edge!r} must be one number of voxels, or three.")
-    for e, n in zip(edges, shape, strict=True):
+    most = shape if isinstance(edge, Sequence | np.ndarray) else (min(shape),) * 3
+    for e, n in zip(edges, most, strict=True):
         check_edge(edge, e, n)
     x, y, z = (int(e) for e in edges)
     return x, y, z
