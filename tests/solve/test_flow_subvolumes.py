@@ -82,6 +82,7 @@ def test_the_unit_of_the_flow_and_what_it_may_not_hold():
         ({"spacing": "3 um"}, ValueError, "flow= holds spacing=, which both solves share"),  # k was of another length
         ({"axis": "y"}, ValueError, "flow= holds axis="),
         ({"where": np.ones((8, 8, 8), bool)}, ValueError, "flow= holds where=, which belongs to one solve"),
+        ({"permeability": {7: "1 mD"}}, ValueError, "phase 7, which no cube holds"),
         ("no_slip", TypeError, "flow='no_slip' must be True or False"),
         (None, TypeError, "flow=None must be True or False"),
     ):

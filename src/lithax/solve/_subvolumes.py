@@ -183,6 +183,8 @@ def subvolumes(
         flow_options = {name: options[name] for name in ("pore", "spacing") if name in options} | flow_options
         flow_options["permeability"] = plain_phases(flow_options.get("permeability"), voxel_unit)
     rows: dict[str, list[Any]] = {name: [] for name in SubVolumes.__dataclass_fields__ if name != "permeability_unit"}
+    porous = None if flow_options is None else flow_options["permeability"]
+    absent = set(porous) if isinstance(porous, dict) else set()
     from tqdm import tqdm
 
     for e, place in tqdm(places, desc="sub-volumes", unit=" cubes", disable=not progress):
@@ -192,6 +194,7 @@ def subvolumes(
         if flow_options is None:
             rows["permeability"].extend([np.nan] * (3 if axis == "all" else 1))
             continue
+        absent -= {value for value in absent if (np.asarray(cube) == value).any()}
         k, converged = cube_permeability(np.asarray(cube), axis, flow_options)
         rows["permeability"].extend(k * scale)
         rows["converged"][-len(k) :] = [done and converged for done in rows["converged"][-len(k) :]]
@@ -199,6 +202,10 @@ def subvolumes(
     if pore is not None and not found["porosity"].any():
         raise ValueError(
             f"pore={pore!r} is no value of any of the cubes; name the value of the segmentation that is pore."
+        )
+    if absent:
+        raise ValueError(
+            f"flow= holds permeability= of phase {min(absent)}, which no cube holds; name porous phases by their value in the image."
         )
     return SubVolumes(**found, permeability_unit=unit)
 
