@@ -221,6 +221,34 @@ def test_what_is_enclosed_by_an_insulator_is_no_scale():
     assert float(lx.solve.conductivity(field, **TIGHT).value) == pytest.approx(without, rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-44, 1e-37, 3e38])
+def test_numbers_at_the_end_of_what_their_type_holds_are_not_called_converged(rng, scale):
+    """A part of them counts as 0, or their sums are infinite: 0, 2 % too little, infinite, and each converged."""
+    field = ((rng.random((6, 5, 4)) * 0.9 + 0.1) * scale).astype("f4")
+    found = lx.solve.conductivity(field)
+    assert not found.converged
+    assert np.isinf(found.solver_error)
+    assert "NOT CONVERGED" in str(found)
+    assert "nothing joins" not in str(found)
+    assert "in another unit" in str(found) or "a float64 field" in str(found)
+    assert not jax.jit(lambda v: lx.solve.conductivity(v).converged)(field)
+    double = lx.solve.conductivity(field.astype("f8"), **TIGHT)
+    assert double.converged
+    assert float(double.value) == pytest.approx(dense_conductivity(field / scale) * scale, rel=1e-3)
+    whole = lx.solve.conductivity(field, axis="all", ends="periodic", sides="periodic")
+    assert not np.any(whole.converged)
+
+
+@pytest.mark.parametrize("largest", [1e20, 1e30])
+def test_a_contrast_beside_which_no_error_is_seen_is_not_called_converged(rng, largest):
+    """Squares of what is left were 0, and so was the error: 0.1 % wrong, or 0 where all that joins is a layer."""
+    field = (rng.random((6, 5, 4)) * 0.9 + 0.1).astype("f4")
+    field[2:4, 2:4, 1:3] = largest
+    assert not lx.solve.conductivity(field, tolerance=1e-4).converged
+    field[3] = largest
+    assert not lx.solve.conductivity(field, tolerance=1e-4).converged
+
+
 def test_bounds_where_the_conductivity_depends_on_the_direction():
     field = np.broadcast_to(np.reshape([10.0, 1.0, 1.0], (3, 1, 1, 1)), (3, 6, 6, 6)).astype("f4")
     for axis, value in zip(AXES, (10, 1, 1), strict=True):

@@ -1,6 +1,7 @@
 """What the two drivers of a conduction solve return, made of what they found."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lithax.arrays import is_jax
-from lithax.solve._conduction_notes import way_out
+from lithax.solve._conduction_notes import range_note, way_out
 from lithax.solve._conduction_setup import Boundaries
 from lithax.solve._conductivity import Conductivity, Porosities
 from lithax.solve._error_budget import ErrorBudget
@@ -19,6 +20,7 @@ def assembled(
     values: Sequence[Any],
     stats: Any,
     share: Any,
+    scales: Sequence[Any],
     porosity: Any,
     limits: Any,
     *,
@@ -42,13 +44,23 @@ def assembled(
         How the solves ended, with a leading axis over what drove the current.
     share
         Total, accessible and percolating share of the volume, shape (operators, 3).
+    scales
+        Of each operator the conductivity that the solve was relative to.
     """
     several = axis == "all"
     xp = jnp if any(is_jax(v) for v in values) else np
     tensor = values[0] if several and boundaries.whole else None
     value = xp.diagonal(tensor) if tensor is not None else xp.stack(values) if several else values[0]
+    scale = xp.stack([xp.asarray(v) for v in scales])
     if not several:
-        stats, share = jax.tree.map(lambda v: v[0], stats), share[0]
+        stats, share, scale = jax.tree.map(lambda v: v[0], stats), share[0], scale[0]
+    kept = _in_range(scale)
+    # Beside contrasts of which the squares are no numbers any more, errors are not seen.
+    least = scale * (100 * np.sqrt(np.finfo(np.dtype(scale.dtype)).tiny))
+    flows, joins = (value if tensor is None else xp.max(value)) > least, share[..., 2] > 0
+    sound = kept & xp.isfinite(value) & (flows | ~joins)
+    stats = replace(stats, error=xp.where(sound, stats.error, np.inf).astype(stats.error.dtype))
+    notes = (*notes, *range_note(scale, kept))
     notes = (*notes, *way_out(stats.converged(tolerance), stats.iterations, tolerance, most))
     total, accessible, percolating = (share[..., n] for n in range(3))
     if tensor is not None:
@@ -78,3 +90,11 @@ def assembled(
         insulating_grains=medium.insulating_grains,
         notes=notes,
     )
+
+
+def _in_range(scale: Any) -> Any:
+    """Return whether numbers of this type are kept to their last digit some way below and above a
+    scale.
+    """
+    limits = np.finfo(np.dtype(scale.dtype))
+    return (scale >= 1e8 * limits.tiny) & (scale <= 1e-8 * limits.max)

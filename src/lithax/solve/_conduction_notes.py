@@ -45,6 +45,16 @@ def way_out(converged: Any, iterations: Any, tolerance: float, most: int) -> lis
     return notes
 
 
+def range_note(scale: Any, kept: Any) -> list[str]:
+    """Say that conductivities are too small or too large for their type (not `kept`)."""
+    if is_traced(kept) or np.all(np.asarray(kept)):
+        return []
+    return [
+        f"conductivities of {float(np.max(np.asarray(scale))):.2g} lie at the end of what {np.asarray(scale).dtype} holds; give them "
+        "in another unit"
+    ]
+
+
 def refuse_unconverged(converged: Any, error: Any, tolerance: float, most: int) -> None:
     """Raise RuntimeError if one of the solves did not converge, which `throw` asks for."""
     if not bool(np.all(np.asarray(converged))):

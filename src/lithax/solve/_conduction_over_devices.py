@@ -328,7 +328,7 @@ class _Solve:
         values = [run.conductivity(matrix, scale, self.fluid) for run, matrix, *_ in found]
         stats = jax.tree.map(lambda *v: jnp.asarray(np.stack(v)), *(s for _, _, ended, *_ in found for s in ended))
         result = assembled(
-            values, stats, share, porosity, limits, axis=axis, boundaries=self.boundaries,
+            values, stats, share, [scale] * len(values), porosity, limits, axis=axis, boundaries=self.boundaries,
             medium=medium, fluid=self.fluid, tolerance=self.tolerance, most=self.most, unit=self.unit, notes=notes,
         )  # fmt: skip
         if self.throw:  # before stores are written: an error would leave them

@@ -93,6 +93,7 @@ class Run:
         xp = np if isinstance(along, tuple) else jnp
         return rows * xp.asarray(along)[:, None].astype(dtype)
 
+    @np.errstate(over="ignore")  # the result says so
     def conductivity(self, matrix: Any, scale: Any, fluid: Any) -> Any:
         """Return the conductivity, or its tensor, from the currents for drops of one."""
         if self.axis is None:

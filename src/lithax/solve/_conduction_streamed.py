@@ -139,7 +139,7 @@ class StreamedConduction:
             if tensor is not None:
                 values, share = [tensor.value.astype(medium.dtype)], share[:1]
             result = assembled(
-                values, stats, np.asarray(share), first.porosity, first.bounds,
+                values, stats, np.asarray(share), [f.scale for f in found[: len(values)]], first.porosity, first.bounds,
                 axis=axis, boundaries=self.boundaries, medium=medium, fluid=self.fluid, tolerance=self.tolerance,
                 most=self.most, unit=self.unit, notes=tuple(notes),
             )  # fmt: skip
@@ -229,7 +229,7 @@ class StreamedConduction:
             limits = bounds_of_image(meaning, tally, found)
         return _Along(
             value, stats, share, found.pore / tally.cells, limits, medium, tuple(notes), slopes, fields, meaning,
-            section, tally.cells, found.sizes, air and not periodic,
+            section, tally.cells, found.sizes, air and not periodic, scale,
         )  # fmt: skip
 
     def _solved(
@@ -359,6 +359,8 @@ class _Along:
     sizes: RepresentativeVolume | None
     air: bool
     """Whether the pores may be the air around a plug."""
+    scale: Any
+    """The conductivity that the solve was relative to."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -212,7 +212,7 @@ def _lines(r: Conductivity) -> list[str]:
                 row += f"; D_eff/D₀ = 1/F = {1 / factor:.4g}, D_p/D₀ = 1/τ = {1 / tau:.4g}"
                 if np.isfinite(m):
                     row += f"; m = −ln F/ln φ = {m:.4g} (a = 1, φ = {_percent(r.porosity)})"
-        if value == 0:
+        if value == 0 and ended[i]:
             row += f"; nothing joins the two ends along {a} through voxel faces"
         lines.append(row)
         if not ended[i]:

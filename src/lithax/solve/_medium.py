@@ -245,7 +245,9 @@ def listed(values: np.ndarray) -> str:
 @jax.jit
 def conducting_of(medium: Medium) -> jax.Array:
     """Return where a voxel conducts; if that depends on the direction, along x, y and z."""
-    return medium.conductivities() > 0
+    s = medium.conductivities()
+    # As whole numbers: a compiled comparison takes the smallest numbers of all for 0.
+    return s.view(np.dtype(f"i{s.dtype.itemsize}")) > 0
 
 
 def conducting_on_host(medium: Medium) -> np.ndarray:
