@@ -1,6 +1,6 @@
 """Checks of arguments that several solvers take, each with the rule broken."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -54,6 +54,16 @@ def check_whole_number(name: str, value: Any, least: int) -> None:
     """Raise ValueError for what is no whole number, or too small."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name}={value!r} must be a whole number >= {least}.")
+
+
+def refuse_given(given: Mapping[str, Any], names: Sequence[str], text: str) -> None:
+    """Raise ValueError, the text with its name for {}, for an argument that is given though it
+    should not be.
+    """
+    for name in names:
+        value = given.get(name)
+        if hasattr(value, "shape") or value:
+            raise ValueError(text.format(name))
 
 
 def check_edge(edge: Any, length: Any, most: int) -> None:

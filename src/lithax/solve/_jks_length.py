@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from lithax.ops import gaussian
+from lithax.solve._arguments import refuse_given
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._medium import read_medium
@@ -64,23 +65,10 @@ def jks_length(image: Any, *, axis: str = "x", pore: Any = None, smoothing: floa
         raise ValueError(f"axis={axis!r} must be 'x', 'y' or 'z': Λ belongs to one current.")
     if not isinstance(smoothing, int | float | np.number) or not 0 < smoothing < math.inf:
         raise ValueError(f"smoothing={smoothing!r} must be a positive number of voxels, such as 1.0.")
-    for name in (
-        "values",
-        "fluid",
-        "area",
-        "shape",
-        "fields",
-        "gradient",
-        "budget",
-        "segmentation",
-        "where",
-        "loading",
-        "reservoir",
-        "x0",
-    ):
-        given = options.get(name)
-        if hasattr(given, "shape") or given:
-            raise ValueError(f"{name}= is for conductivity(); leave it out here.")
+    others = (
+        "values", "fluid", "area", "shape", "fields", "gradient", "budget", "segmentation", "where", "loading", "reservoir", "x0",
+    )  # fmt: skip
+    refuse_given(options, others, "{}= is for conductivity(); leave it out here.")
     source = read_source(image, options.pop("spacing", None), "jks_length")
     medium = read_medium(source.array, pore, None)
     if medium.traced or not medium.insulating_grains:

@@ -192,6 +192,7 @@ class JoinedPieces:
         self.everyone, self.shape, self.connectivity, self.met = everyone, shape, connectivity, met
         self.first = np.cumsum([0, *(len(piece.sizes) - 1 for piece in self.everyone)])
         self.pieces = {piece.start: (piece, f) for piece, f in zip(self.everyone, self.first, strict=False)}
+        self._grouped: dict[tuple[bool, bool, bool], tuple[np.ndarray, np.ndarray]] = {}
 
     def labels(self, start: Index, across: int, end: int) -> np.ndarray:
         """Return the labels on a face of the piece that begins at `start`, numbered through all
@@ -206,14 +207,20 @@ class JoinedPieces:
         """Return which labels belong to a component that joins the ends, which to one that touches
         one, and to which component.
         """
-        groups, wraps = joined_around(int(self.first[-1]), *self._pairs(periodic))
+        groups, wraps = self._groups(periodic)
         return *joining_ends(self._face, self.shape, groups, wraps, axis, ends), groups
 
     def along(self, ends: str, periodic: tuple[bool, bool, bool]) -> tuple[bool, bool, bool]:
         """Return along which axes anything joins the ends."""
-        groups, wraps = joined_around(int(self.first[-1]), *self._pairs(periodic))
+        groups, wraps = self._groups(periodic)
         x, y, z = (bool(joining_ends(self._face, self.shape, groups, wraps, a, ends)[0].any()) for a in range(3))
         return x, y, z
+
+    def _groups(self, periodic: tuple[bool, bool, bool]) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `joined_around` does; it is found once."""
+        if periodic not in self._grouped:
+            self._grouped[periodic] = joined_around(int(self.first[-1]), *self._pairs(periodic))
+        return self._grouped[periodic]
 
     def _face(self, across: int, end: int) -> Sequence[tuple[np.ndarray, tuple[int, int]]]:
         found = []

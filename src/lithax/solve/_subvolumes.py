@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from lithax.solve._arguments import check_choice, check_edge, check_whole_number
+from lithax.solve._arguments import check_choice, check_edge, check_whole_number, refuse_given
 from lithax.solve._conduction import conductivity
 from lithax.solve._conduction_setup import AXES
 from lithax.solve._cube_flow import cube_permeability, plain_phases
 from lithax.solve._flow_words import scale_of
 from lithax.solve._medium import phases_named
 from lithax.solve._source import length_and_unit, spacing_of
+
+OF_ONE_SOLVE = ("where", "fields", "gradient", "x0", "area", "checkpoint", "budget", "segmentation", "shape")
+"""Arguments that many solves cannot share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +169,7 @@ def subvolumes(
     >>> table.value.shape, bool((table.formation_factor > 1).all())
     ((8,), True)
     """
-    _refuse_of_one_solve("{}= belongs", options)
+    refuse_given(options, OF_ONE_SOLVE, "{}= belongs to one solve; subvolumes() makes many. Leave it out.")
     flow_options = _flow_options(flow)
     places = cubes_of(image, edge, stride)
     pore = options.get("pore")
@@ -216,18 +219,12 @@ def _flow_options(flow: Any) -> dict[str, Any] | None:
         raise TypeError(f"flow={flow!r} must be True or False, or a dict of arguments, such as {{'sides': 'no_slip'}}.")
     if not isinstance(flow, dict):
         return {} if flow else None
-    _refuse_of_one_solve("flow= holds {}=, which belongs", flow)
+    text = "flow= holds {}=, which belongs to one solve; subvolumes() makes many. Leave it out."
+    refuse_given(flow, OF_ONE_SOLVE, text)
     for name in ("axis", "spacing"):
         if flow.get(name) is not None:
             raise ValueError(f"flow= holds {name}=, which both solves share: pass it to subvolumes().")
     return dict(flow)
-
-
-def _refuse_of_one_solve(text: str, options: dict[str, Any]) -> None:
-    for name in ("where", "fields", "gradient", "x0", "area", "checkpoint", "budget", "segmentation", "shape"):
-        given = options.get(name)
-        if hasattr(given, "shape") or given:
-            raise ValueError(f"{text.format(name)} to one solve; subvolumes() makes many. Leave it out.")
 
 
 def cubes_of(image: Any, edge: Any, stride: Any) -> list[tuple[int, tuple[int, ...]]]:
