@@ -166,14 +166,15 @@ def _slice_currents(layout: PartLayout, faces: Any, steps: jax.Array, u: jax.Arr
         return layout.once(_rows(layout, c, axis, 0) * _drop(layout, steps, u, axis))
 
     def through_planes(current: jax.Array) -> jax.Array:
+        if axis > 0:
+            # Rows along z first, or columns along y, as they are: what is converted and then summed
+            # over layers, the compiler would write down in double precision.
+            current = jnp.sum(current.reshape(-1, *layout.padded[1:]), 3 - axis)
         with jax.enable_x64(True):
-            if axis == 0:
-                sums = jnp.sum(current.astype(jnp.float64), 1)
-            else:
-                _, y, z = layout.padded
-                sums = jnp.sum(current.astype(jnp.float64), 0).reshape(y, z)
+            sums = jnp.sum(current.astype(jnp.float64), 0 if axis else 1)
+            if axis > 0:
                 ghost = layout.ghosts[axis]
-                sums = jnp.sum(sums, 2 - axis)[ghost : ghost + layout.shape[axis]]
+                sums = sums[ghost : ghost + layout.shape[axis]]
             sums = layout.gathered(sums)
             present = [c for c, name in zip(layout.counts, layout.names, strict=True) if name is not None]
             where = [a for a, name in enumerate(layout.names) if name is not None]
