@@ -10,7 +10,7 @@ as long as what it reads from memory, and that is the weights more than anything
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -103,9 +103,23 @@ residual, scaled, relaxed = (jax.jit(f) for f in (FaceOperator.residual, FaceOpe
 """The methods as functions of an operator, which `stage` traces once for all of one shape."""
 
 
-def asked(method: Callable[..., jax.Array], operator: FaceOperator, v: jax.Array, *more: Any) -> jax.Array:
-    """Return what one of them makes of `v`, as a stage; other devices are asked before."""
-    return stage(method, operator, operator.layout.exchanged(v), *more)
+class Known(NamedTuple):
+    """A padded array, and how many layers of other devices' cells are right in it."""
+
+    values: jax.Array
+    layers: int = 0
+
+    def exchanged(self, layout: AbstractLayout) -> "Known":
+        """Return it with its ghost cells right; other devices are asked if no layer is."""
+        return self if self.layers else Known(layout.exchanged(self.values), layout.overlap + 1)
+
+
+def asked(method: Callable[..., jax.Array], operator: FaceOperator, v: Known, *more: Any) -> Known:
+    """Return what one of them makes of `v`, as a stage; other devices are asked before, if need
+    be.
+    """
+    v = v.exchanged(operator.layout)
+    return Known(stage(method, operator, v.values, *more), min(v.layers - 1, operator.layout.overlap))
 
 
 def face_operator(

@@ -143,7 +143,7 @@ def corrected_over_devices(levels: LevelsOverDevices, rest: Array, z: Array, act
         )
         coarse = Multigrid(operators, inverse, plan.steps[1:], levels.weights, levels.visits)
         b = fence(first.pad(fine.joined(summed(rest, step), first)))
-        e = fence(fine.own(first.cells(fence(coarse.visited(b))), first, step))
+        e = fence(fine.own(fence(coarse.visited(b)), first, step))
         return jnp.where(active, z + doubled(e, step), 0)
 
     return plan.run(work, (plan.of_levels, *(plan.own,) * 3), plan.own, levels.arrays, rest, z, active)

@@ -31,6 +31,11 @@ class AbstractLayout(eqx.Module):
     held: eqx.AbstractVar[tuple[bool, bool, bool]]
 
     @property
+    def overlap(self) -> int:
+        """Layers of other devices' cells that are computed here as well."""
+        return 0
+
+    @property
     @abstractmethod
     def ghosts(self) -> Index:
         """Ghost layers on each side, along x, y and z."""
@@ -68,8 +73,13 @@ class AbstractLayout(eqx.Module):
         """Return aggregates of these cells as the coarser level keeps them."""
 
     @abstractmethod
-    def own(self, cells: jax.Array, coarse: "AbstractLayout", step: tuple[bool, bool, bool]) -> jax.Array:
-        """Return the aggregates of these cells from what the coarser level keeps."""
+    def own(self, e: jax.Array, coarse: "AbstractLayout", step: tuple[bool, bool, bool]) -> jax.Array:
+        """Return the aggregates of these cells from what the coarser level keeps, padded."""
+
+    def from_aggregates(self, v: jax.Array, step: tuple[bool, bool, bool]) -> jax.Array:
+        """Return what `own` returned, given to every cell, in padded form."""
+        x, y, z = self.shape
+        return self.pad(v[:x, :y, :z])
 
     @property
     def padded(self) -> Index:
@@ -93,7 +103,7 @@ class AbstractLayout(eqx.Module):
         """
         margin = self.strides[0]
         start = margin + steps * self.strides[axis]
-        return lax.slice(lax.reshape(v, (v.size,)), (start,), (start + self.shape[0] * margin,))
+        return lax.slice(lax.reshape(v, (v.size,)), (start,), (start + (self.padded[0] - 2) * margin,))
 
 
 class Layout(AbstractLayout):
@@ -174,9 +184,9 @@ class Layout(AbstractLayout):
         """Return the aggregates as they are."""
         return cells
 
-    def own(self, cells: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
+    def own(self, e: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
         """Return the aggregates as they are."""
-        return cells
+        return coarse.cells(e)
 
 
 def between_zeros(layers: jax.Array, padded: Index) -> jax.Array:

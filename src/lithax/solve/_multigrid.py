@@ -36,7 +36,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import is_traced, stage
 from lithax.grid import Index
-from lithax.solve._face_operator import FaceOperator, asked, padded_faces, real, relaxed, residual, scaled
+from lithax.solve._face_operator import FaceOperator, Known, asked, padded_faces, real, relaxed, residual, scaled
 from lithax.solve._layout import AbstractLayout
 
 OVER = 1.8
@@ -71,7 +71,7 @@ class Multigrid(eqx.Module):
         """
         # Constants for a transformation: whoever solves with the cycle owns the derivative of the
         # solution.
-        return lax.stop_gradient(self._cycle(lax.stop_gradient(r), 0))
+        return lax.stop_gradient(self._cycle(lax.stop_gradient(r), 0).values)
 
     def visited(self, r: jax.Array) -> jax.Array:
         """Return what as many cycles make of a right-hand side as a finer level would ask for."""
@@ -93,47 +93,56 @@ class Multigrid(eqx.Module):
         layout = self.levels[0].layout
         return layout.cells(self(layout.pad(r)))
 
-    def _cycle(self, r: jax.Array, level: int) -> jax.Array:
+    def _cycle(self, r: jax.Array, level: int) -> Known:
+        """Return what a visit makes of a right-hand side, right in all cells computed here."""
         operator = self.levels[level]
+        layout = operator.layout
         if level == len(self.levels) - 1:
-            layout = operator.layout
-            return layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape))
+            return Known(layout.pad((self.inverse @ layout.cells(r).reshape(-1)).reshape(layout.shape)))
         # Exchanged before it is read twice: what `asked` returned would be a copy.
-        z = operator.layout.exchanged(smoothed_from_zero(operator, r, self.weights[level]))
+        z = smoothed_from_zero(operator, r, self.weights[level]).exchanged(layout)
         step, coarse = self.steps[level], self.levels[level + 1]
-        e = self._below(stage(residual, operator, z, r), level)
-        z = stage(lambda z, e: z + prolonged(e, operator.layout, coarse.layout, step), z, e)
-        return smoothed(operator, z, r, self.weights[level])
+        e = self._below(stage(residual, operator, z.values, r), level)
+        better = stage(lambda z, e: z + prolonged(e, layout, coarse.layout, step), z.values, e)
+        # Where parts overlap, what comes from below is known of all layers.
+        return smoothed(operator, Known(better, z.layers if layout.overlap else 0), r, self.weights[level])
 
     def _below(self, left: jax.Array, level: int) -> jax.Array:
         """Return what the next level makes of a residual of this one."""
         fine, coarse, step = self.levels[level].layout, self.levels[level + 1].layout, self.steps[level]
         target = stage(lambda v: restricted(v, fine, coarse, step), left)
         last = level + 1 == len(self.levels) - 1
-        return self._cycle(target, level + 1) if last else self._visited(target, level + 1)
+        return self._cycle(target, level + 1).values if last else self._visited(target, level + 1)
 
     def _visited(self, r: jax.Array, level: int) -> jax.Array:
+        operator = self.levels[level]
+        r = operator.layout.exchanged(r) if operator.layout.overlap else r
+
         def visit(k: Any, e: jax.Array) -> jax.Array:
-            left = lax.cond(k > 0, lambda e: asked(residual, self.levels[level], e, r), lambda e: r, e)
-            return e + MORE * self._cycle(left, level)
+            left = lax.cond(k > 0, lambda e: asked(residual, operator, Known(e), r).values, lambda e: r, e)
+            return e + MORE * self._cycle(left, level).values
 
         return lax.fori_loop(0, self.visits[level], visit, jnp.zeros_like(r))
 
 
-def smoothed_from_zero(operator: FaceOperator, r: jax.Array, weights: Sequence[float]) -> jax.Array:
+def smoothed_from_zero(operator: FaceOperator, r: jax.Array, weights: Sequence[float]) -> Known:
     """Return what the steps of the smoother make of a right-hand side."""
     first, *others = weights
-    return smoothed(operator, stage(scaled, operator, r, first), r, others)
+    return smoothed(operator, Known(stage(scaled, operator, r, first), operator.layout.overlap), r, others)
 
 
-def smoothed(operator: FaceOperator, z: jax.Array, r: jax.Array, weights: Sequence[float]) -> jax.Array:
+def smoothed(operator: FaceOperator, z: Known, r: jax.Array, weights: Sequence[float]) -> Known:
     """Return the same, with `z` as the first guess."""
-    if len(weights) <= 2:
+    if len(weights) <= max(2, 2 * operator.layout.overlap):
         for weight in weights:
             z = asked(relaxed, operator, z, r, weight)
         return z
-    steps = jnp.asarray(weights, z.dtype)  # a loop, so that the program does not grow with the steps
-    return lax.fori_loop(0, len(weights), lambda n, z: asked(relaxed, operator, z, r, steps[n]), z)
+    steps = jnp.asarray(weights, z.values.dtype)  # a loop, so that the program does not grow with the steps
+
+    def relax(n: Any, z: jax.Array) -> jax.Array:
+        return asked(relaxed, operator, Known(z), r, steps[n]).values
+
+    return Known(lax.fori_loop(0, len(weights), relax, z.values), operator.layout.overlap)
 
 
 def multigrid(
@@ -271,9 +280,7 @@ def restricted(v: jax.Array, fine: AbstractLayout, coarse: AbstractLayout, step:
 
 def prolonged(e: jax.Array, fine: AbstractLayout, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
     """Give every cell the value of its aggregate."""
-    v = doubled(fine.own(coarse.cells(e), coarse, step), step)
-    nx, ny, nz = fine.shape
-    return fine.pad(v[:nx, :ny, :nz])
+    return fine.from_aggregates(doubled(fine.own(e, coarse, step), step), step)
 
 
 def doubled(v: jax.Array, step: Sequence[bool]) -> jax.Array:

@@ -4,6 +4,10 @@ hold the cells next door.
 Used inside `jax.shard_map`, where every device runs the same program. Beyond the last cells of the
 grid lie filler cells; whatever is computed holds zeros there. The weight of the upper end face of a
 held axis is that of the lower face of the first filler cell, so a held axis has at least one.
+
+Parts may overlap: a device then computes its neighbours' outermost layers as well. What it has of
+them grows wrong from outside, by one layer with each stencil, so it asks next door only after a few
+of them: a message costs as much as a stencil on a hundred thousand cells.
 """
 
 import math
@@ -30,13 +34,26 @@ class PartLayout(AbstractLayout):
     """Devices along x, y and z."""
     periodic: tuple[bool, bool, bool] = eqx.field(static=True)
     held: tuple[bool, bool, bool] = eqx.field(static=True)
+    overlapping: int = eqx.field(static=True, default=0)
+    """`overlap`; none where an axis is periodic."""
+
+    @property
+    def overlap(self) -> int:
+        """Layers of other devices' cells that are computed here as well."""
+        return self.overlapping
 
     @property
     def ghosts(self) -> Index:
         """Ghost layers on each side, along x, y and z."""
-        ends = zip(self.periodic, self.held, self.counts, strict=True)
-        _, y, z = (int(p or h or c > 1) for p, h, c in ends)
-        return 1, y, z
+        joined = (True, *(p or h for p, h in zip(self.periodic[1:], self.held[1:], strict=True)))
+        x, y, z = (1 + self.overlap if c > 1 else int(j) for j, c in zip(joined, self.counts, strict=True))
+        return x, y, z
+
+    @property
+    def shared(self) -> Index:
+        """How many of the ghost layers are another device's cells."""
+        x, y, z = (g if c > 1 else 0 for g, c in zip(self.ghosts, self.counts, strict=True))
+        return x, y, z
 
     def positions(self, axis: int, *, padded: bool = False) -> jax.Array:
         """Return where in the grid the cells of this device lie along an axis, in a shape that
@@ -71,6 +88,27 @@ class PartLayout(AbstractLayout):
             return between_zeros(cells, self.padded)
         return jnp.pad(cells, [(g, g) for g in self.ghosts])
 
+    def from_aggregates(self, v: jax.Array, step: tuple[bool, bool, bool]) -> jax.Array:
+        """Return what `own` returned, given to every cell, in padded form: right in the ghost cells
+        of parts that overlap.
+        """
+        reach = self._reach(step)
+        if not any(reach):
+            x, y, z = self.shape
+            return self.pad(v[:x, :y, :z])
+        begin = [r * (2 if halved else 1) - s for r, s, halved in zip(reach, self.shared, step, strict=True)]
+        v = lax.slice(v, begin, [b + n + 2 * s for b, n, s in zip(begin, self.shape, self.shared, strict=True)])
+        for axis, n in enumerate(self.whole):
+            if self.shared[axis] or self.counts[axis] * self.shape[axis] > n:
+                place = self.positions(axis, padded=self.shared[axis] > 0)
+                v = jnp.where((place >= 0) & (place < n), v, 0)
+        return jnp.pad(v, [(g - s, g - s) for g, s in zip(self.ghosts, self.shared, strict=True)])
+
+    def _reach(self, step: tuple[bool, bool, bool]) -> Index:
+        """Return how many aggregates cover the cells of the neighbours, where parts overlap."""
+        x, y, z = (-(-s // 2) if halved else s for s, halved in zip(self.shared, step, strict=True))
+        return (x, y, z) if self.overlap else (0, 0, 0)
+
     def filled(self, v: jax.Array) -> jax.Array:
         """Make the ghost cells right: what the devices next door hold, zeros beyond the ends;
         along a periodic axis the cells at the far side, also in the first filler cell.
@@ -89,9 +127,9 @@ class PartLayout(AbstractLayout):
         return v
 
     def _with_neighbours(self, v: jax.Array, axis: int) -> jax.Array:
-        n, name, count = self.shape[axis], self.names[axis], self.counts[axis]
-        first, last = (lax.slice_in_dim(v, k, k + 1, axis=axis) for k in (1, n))
-        above: jax.Array | int = n + 1
+        n, name, count, ghost = self.shape[axis], self.names[axis], self.counts[axis], self.ghosts[axis]
+        first, last = (lax.slice_in_dim(v, k, k + ghost, axis=axis) for k in (ghost, n))
+        above: jax.Array | int = ghost + n
         owner, end = divmod(self.whole[axis] - 1, n)
         if self.periodic[axis]:
             # A ring of the devices that hold cells of the grid; the last of them ends where the
@@ -133,9 +171,9 @@ class PartLayout(AbstractLayout):
 
     def widened(self, flat: jax.Array) -> jax.Array:
         """Return what `shifted` returns in the shape of the padded array, zeros in ghost cells and
-        filler.
+        filler, but for cells of other devices.
         """
-        return between_zeros(self._masked(flat.reshape(self.shape[0], -1), self.held), self.padded)
+        return between_zeros(self._masked(flat.reshape(self.padded[0] - 2, -1), self.held), self.padded)
 
     def once(self, rows: jax.Array) -> jax.Array:
         """Return what is known of the lower faces of all cells, by layers along x, with each face
@@ -145,17 +183,24 @@ class PartLayout(AbstractLayout):
 
     def _masked(self, rows: jax.Array, held: tuple[bool, bool, bool]) -> jax.Array:
         """Put zeros into ghost cells along y and z and into filler that weights join to the
-        grid.
+        grid; where parts overlap into the outermost ghost cells only.
         """
         along, across = [], []
         for axis, n in enumerate(self.whole):
-            beyond = self.counts[axis] * self.shape[axis] > n and (held[axis] or self.periodic[axis])
-            ghost = self.ghosts[axis] if axis > 0 else 0
-            if beyond or ghost:
-                position = self.positions(axis, padded=axis > 0)
+            ends = self.counts[axis] * self.shape[axis] > n or (self.overlap > 0 and self.counts[axis] > 1)
+            beyond = ends and (held[axis] or self.periodic[axis])
+            ghost = self.ghosts[axis]
+            if beyond or (axis > 0 and ghost):
+                position = self.positions(axis, padded=True)
+                if axis == 0:
+                    position = position[1:-1]
                 own = jnp.arange(position.size).reshape(position.shape)
-                inside = (own >= ghost) & (own < ghost + self.shape[axis])
-                (across if axis else along).append(inside & (position < n) if beyond else inside)
+                inside = (own >= 1) & (own < position.size - 1) if axis > 0 and ghost else own >= 0
+                if beyond:
+                    inside = inside & (position < n)
+                if beyond and self.overlap:
+                    inside = inside & (position >= 0)
+                (across if axis else along).append(inside)
         # Products: the compiler's loop stays one of vectors.
         for inside in along:
             rows = rows * inside.reshape(-1, 1).astype(rows.dtype)
@@ -178,17 +223,23 @@ class PartLayout(AbstractLayout):
         x, y, z = shape
         return cells[:x, :y, :z]
 
-    def own(self, cells: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
-        """Return the aggregates of this device's cells from what the coarser level keeps."""
+    def own(self, e: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
+        """Return the aggregates of this device's cells from what the coarser level keeps, padded;
+        where parts overlap also those of the neighbours' cells that it computes.
+        """
+        reach = self._reach(step)
         if isinstance(coarse, PartLayout):
-            return cells
+            e = coarse.exchanged(e) if any(reach) else e
+            begin = [g - r for g, r in zip(coarse.ghosts, reach, strict=True)]
+            return lax.slice(e, begin, [b + n + 2 * r for b, n, r in zip(begin, coarse.shape, reach, strict=True)])
+        cells = coarse.cells(e)
         shape = [n // 2 if halved else n for n, halved in zip(self.shape, step, strict=True)]
-        filler = [(0, m * c - n) for m, c, n in zip(shape, self.counts, cells.shape, strict=True)]
+        filler = [(r, max(0, m * c - n) + r) for r, m, c, n in zip(reach, shape, self.counts, cells.shape, strict=True)]
         places = [0 if name is None else lax.axis_index(name) for name in self.names]
         return lax.dynamic_slice(
-            jnp.pad(cells, [(0, max(0, f)) for _, f in filler]),
+            jnp.pad(cells, filler),
             [p * m for p, m in zip(places, shape, strict=True)],
-            shape,
+            [m + 2 * r for m, r in zip(shape, reach, strict=True)],
         )
 
 

@@ -19,6 +19,12 @@ from lithax.solve._part_layout import PartLayout
 
 REPLICATED = 300_000
 """At how many cells a level is kept by every device as a whole."""
+OVERLAP = 3
+"""How many layers parts overlap by, below the finest level: a visit with two steps of the smoother
+before and after then asks next door once.
+"""
+THICK = 8
+"""How many layers the thinnest part must have for that, twice what its neighbours read of it."""
 
 
 def plan_levels(
@@ -43,18 +49,22 @@ def part_layouts(
     """Lay out the levels that `plan_levels` found over the devices of a grid."""
     shapes, steps, count, _ = levels
     names, counts, part = axis_names(grid.mesh), grid.counts, grid.part
-    layouts: list[AbstractLayout] = []
-    for k, shape in enumerate(shapes):
-        if k < count:
-            layouts.append(
-                PartLayout(shape=part, whole=shape, names=names, counts=counts, periodic=periodic, held=held)
-            )
-            if k < len(steps):
-                a, b, c = (n // 2 if halved else n for n, halved in zip(part, steps[k], strict=True))
-                part = (a, b, c)
-        else:
-            layouts.append(Layout(shape, periodic, held))
-    return tuple(layouts)
+    parts = [part]
+    for step in steps[: count - 1]:
+        a, b, c = (n // 2 if halved else n for n, halved in zip(parts[-1], step, strict=True))
+        parts.append((a, b, c))
+    thinnest = min((n for n, c in zip(parts[-1], counts, strict=True) if c > 1), default=0)
+    overlap = OVERLAP if thinnest >= THICK and not any(periodic) else 0
+
+    def laid_out(k: int) -> AbstractLayout:
+        if k >= count:
+            return Layout(shapes[k], periodic, held)
+        return PartLayout(
+            shape=parts[k], whole=shapes[k], names=names, counts=counts, periodic=periodic, held=held,
+            overlapping=overlap if k > 0 else 0,
+        )  # fmt: skip
+
+    return tuple(laid_out(k) for k in range(len(shapes)))
 
 
 def aggregated_part_faces(
@@ -112,4 +122,5 @@ def of_aggregates(
         faces.append(padded_faces(layout, axis, all_of_them[:x, :y, :z], end))
     if excess is not None:
         excess = layout.pad(fine.joined(excess, layout))
+        excess = layout.filled(excess) if layout.overlap else excess
     return FaceOperator(layout, (faces[0], faces[1], faces[2]), excess)

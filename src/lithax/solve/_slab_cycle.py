@@ -14,7 +14,7 @@ from jax import numpy as jnp
 
 from lithax.arrays import stage
 from lithax.solve._conduction_problem import Faces
-from lithax.solve._face_operator import FaceOperator, real, residual
+from lithax.solve._face_operator import FaceOperator, Known, real, residual
 from lithax.solve._layout import Layout, between_zeros
 from lithax.solve._multigrid import MORE, OVER, coarsened, doubled, smoothed, smoothed_from_zero, summed
 from lithax.solve._slab_layout import SlabLayout, Slabs, cut_free, slab_of
@@ -24,7 +24,7 @@ def handed_down(slabs: Slabs, operator: FaceOperator, r: jax.Array) -> jax.Array
     """Return what the next level is asked for, rows of the slab, given a right-hand side with
     skirts of `Slabs.down`.
     """
-    left = stage(residual, operator, smoothed_from_zero(operator, r, slabs.weights), r)
+    left = stage(residual, operator, smoothed_from_zero(operator, r, slabs.weights).values, r)
     layout, skirt = operator.layout, slabs.down
     assert isinstance(layout, SlabLayout)
 
@@ -41,10 +41,9 @@ def raised(slabs: Slabs, operator: FaceOperator, r: jax.Array, below: jax.Array)
     layout = operator.layout
     _, y, z = layout.shape
     step = (False, *slabs.step[1:])
-    v = stage(
-        lambda v, e: v + layout.pad(doubled(e, step)[:, :y, :z]), smoothed_from_zero(operator, r, slabs.weights), below
-    )
-    return smoothed(operator, v, r, slabs.weights)
+    v = smoothed_from_zero(operator, r, slabs.weights).values
+    v = stage(lambda v, e: v + layout.pad(doubled(e, step)[:, :y, :z]), v, below)
+    return smoothed(operator, Known(v), r, slabs.weights).values
 
 
 def weights_below(slabs: Slabs, faces: Faces, places: jax.Array, skirt: int) -> tuple[Faces, jax.Array]:

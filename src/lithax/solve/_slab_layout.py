@@ -145,9 +145,9 @@ class SlabLayout(AbstractLayout):
         """Return the aggregates as they are."""
         return cells
 
-    def own(self, cells: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
+    def own(self, e: jax.Array, coarse: AbstractLayout, step: tuple[bool, bool, bool]) -> jax.Array:
         """Return the aggregates as they are."""
-        return cells
+        return coarse.cells(e)
 
 
 def slab_of(layout: Layout, places: jax.Array) -> SlabLayout:
