@@ -7,7 +7,7 @@ enough: what stands here preconditions, and decides no value. Only coarser level
 seventh of that size, are kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -40,7 +40,7 @@ from lithax.solve._multigrid import (
     summed,
     visits_of,
 )
-from lithax.solve._one_voxel_further import Axes, PartedAxis, neighbours, shifted, stencil
+from lithax.solve._one_voxel_further import Axes, NextDoor, PartedAxis, neighbours, next_door, shifted, stencil
 from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
@@ -174,31 +174,52 @@ class FlowCycle(eqx.Module):
     """Which axes are halved below the finest level; None if there is but one."""
 
     def __call__(self, r: Array, level: Level, spares: Spares | None = None) -> Array:
-        if is_traced(r):  # constants for a transformation, as in `Multigrid`
-            r, level = jax.lax.stop_gradient((r, level))
-        if self.step is None:
-            return stage(_directly, self.coarse, r)
-        first, *others = chebyshev_weights(_SWEEPS)
-
-        def smoothed(z: Array, weight: float) -> Array:
-            better = stage(_relaxed, z, r, level, weight, spare_of(spares, r))
-            give(spares, z)
-            return better
-
-        z = stage(_scaled, r, level, first, spare_of(spares, r))
-        for weight in others:
-            z = smoothed(z, weight)
-        rest = stage(_rest, z, r, level, spare_of(spares, r))
-        if isinstance(self.coarse, LevelsOverDevices):
-            z = stage(corrected_over_devices, self.coarse, rest, z, level.active)
-            give(spares, rest)
-        else:
-            target = stage(partial(_restricted, step=self.step), rest)
-            give(spares, rest)
-            z = stage(partial(_prolonged, step=self.step), z, stage(_corrected, self.coarse, target), level)
-        for weight in (first, *others):
-            z = smoothed(z, weight)
+        (z,) = together((self,), (r,), (level,), spares)
         return z
+
+
+def together(
+    cycles: Sequence[FlowCycle], r: Sequence[Array], levels: Sequence[Level], spares: Spares | None = None
+) -> list[Array]:
+    """Return what each of a few cycles makes of its right-hand side; where they lie over devices,
+    they ask next door at once.
+    """
+    r, levels = list(r), list(levels)
+    if is_traced(r[0]):  # constants for a transformation, as in `Multigrid`
+        r, levels = jax.lax.stop_gradient((r, levels))
+    if cycles[0].step is None:
+        return [stage(_directly, cycle.coarse, v) for cycle, v in zip(cycles, r, strict=True)]
+    first, *others = chebyshev_weights(_SWEEPS)
+    z = [stage(_scaled, v, level, first, spare_of(spares, v)) for v, level in zip(r, levels, strict=True)]
+
+    def beyond() -> Sequence[Any]:
+        return (None,) if len(z) == 1 else next_door(z, levels[0].wrap)
+
+    def smooth(weight: float) -> None:
+        for d, asked in enumerate(beyond()):
+            better = stage(_relaxed, z[d], r[d], levels[d], weight, spare_of(spares, r[d]), asked)
+            give(spares, z[d])
+            z[d] = better
+
+    for weight in others:
+        smooth(weight)
+    for d, asked in enumerate(beyond()):
+        rest = stage(_rest, z[d], r[d], levels[d], spare_of(spares, r[d]), asked)
+        z[d] = _with_correction(cycles[d], z[d], rest, levels[d], spares)
+    for weight in (first, *others):
+        smooth(weight)
+    return z
+
+
+def _with_correction(cycle: FlowCycle, z: Array, rest: Array, level: Level, spares: Spares | None) -> Array:
+    """Add what the coarser levels make of the rest, which is used up."""
+    if isinstance(cycle.coarse, LevelsOverDevices):
+        z = stage(corrected_over_devices, cycle.coarse, rest, z, level.active)
+        give(spares, rest)
+        return z
+    target = stage(partial(_restricted, step=cycle.step), rest)
+    give(spares, rest)
+    return stage(partial(_prolonged, step=cycle.step), z, stage(_corrected, cycle.coarse, target), level)
 
 
 def flow_cycle(level: Level, strengths: tuple[float, ...], like: Array, spares: Spares | None = None) -> FlowCycle:
@@ -299,24 +320,26 @@ def _scaled(r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
 
 
 @into_spare
-def _relaxed(z: Array, r: Array, level: Level, weight: Any, spare: Array | None) -> Array:
+def _relaxed(z: Array, r: Array, level: Level, weight: Any, spare: Array | None, beyond: NextDoor | None) -> Array:
     """Return z + weight · D⁻¹ (r − K z)."""
-    return _on(level, lambda level, z, r: z + level.over_diagonal(weight * level.rest(z, r)), z, r)
+    return _on(level, lambda level, z, r: z + level.over_diagonal(weight * level.rest(z, r)), z, r, beyond)
 
 
 @into_spare
-def _rest(z: Array, r: Array, level: Level, spare: Array | None) -> Array:
-    return _on(level, lambda level, z, r: jnp.where(level.active, level.rest(z, r), 0), z, r)
+def _rest(z: Array, r: Array, level: Level, spare: Array | None, beyond: NextDoor | None) -> Array:
+    return _on(level, lambda level, z, r: jnp.where(level.active, level.rest(z, r), 0), z, r, beyond)
 
 
-def _on(level: Level, function: Any, z: Array, r: Array) -> Array:
-    """Return ``function(level, z, r)``, a stencil on z."""
+def _on(level: Level, function: Any, z: Array, r: Array, beyond: NextDoor | None) -> Array:
+    """Return ``function(level, z, r)``, a stencil on z; `beyond`: what lies next door to it, if it
+    was asked for.
+    """
     leaves, form = jax.tree.flatten(level)
 
     def at(wrap: Axes, z: Array, r: Array, *leaves: Array) -> Array:
         return function(replace(jax.tree.unflatten(form, leaves), wrap=wrap), z, r)
 
-    return stencil(at, level.wrap, (z, r, *leaves), ((0, 1, 2), (), *level.near))
+    return stencil(at, level.wrap, (z, r, *leaves), ((0, 1, 2), (), *level.near), (beyond,))
 
 
 @partial(jax.jit, static_argnames="step")

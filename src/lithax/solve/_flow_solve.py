@@ -97,8 +97,8 @@ def solve_flow(
     def work(x: Fields) -> Any:
         return pushed(x, half, axis)
 
-    def rest(x: Fields, component: int, spare: Array | None) -> Array:
-        return stokes.rest_of_push(operator, x, component, axis, spare)
+    def rest(x: Fields, component: int, spare: Array | None, beyond: Any) -> Array:
+        return stokes.rest_of_push(operator, x, component, axis, spare, beyond)
 
     def go(carry: Any) -> Any:
         state, before = carry

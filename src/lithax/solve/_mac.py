@@ -21,12 +21,14 @@ from typing import Any
 import equinox as eqx
 from jax import numpy as jnp
 
-from lithax.solve._one_voxel_further import Axes, neighbours, shifted, stencil
+from lithax.solve._one_voxel_further import Axes, NextDoor, neighbours, next_door, shifted, stencil
 from lithax.solve._spares import into_spare
 from lithax.typing import Array
 
 Fields = tuple[Array, ...]
 """u along x, y and z, and p."""
+Beyond = tuple[NextDoor | None, ...]
+"""What lies next door to several fields; see `stencil`."""
 
 
 class MacOperator(eqx.Module):
@@ -48,13 +50,19 @@ class MacOperator(eqx.Module):
     def __call__(self, x: Fields) -> Fields:
         return tuple(self.part(x, c) for c in range(4))
 
-    def part(self, x: Fields, component: int, spare: Array | None = None) -> Array:
-        """Return one of the four fields of K x, written over `spare`."""
+    def beyond(self, x: Fields) -> Beyond:
+        """Return what K x asks of the devices next door, by one message."""
+        return next_door(x, self.wrap)
+
+    def part(self, x: Fields, component: int, spare: Array | None = None, beyond: Beyond = (None,) * 4) -> Array:
+        """Return one of the four fields of K x, written over `spare`; without `beyond` the devices
+        next door are asked for each.
+        """
         if component == 3:
-            return self.divergence(x[:3], spare)
+            return divergence(x[:3], self.open, self.slopes, self.wrap, spare, beyond[:3])
         return momentum(
             x[component], x[3], self.diagonal[component], self.half_of(component), self.weights, self.slopes[component],
-            component, self.wrap, spare,
+            component, self.wrap, spare, (beyond[3], beyond[component]),
         )  # fmt: skip
 
     def half_of(self, component: int) -> Array | None:
@@ -83,7 +91,7 @@ def viscous_at(wrap: Axes, weights: tuple, v: Array, diagonal: Array, half: Arra
 @partial(into_spare, static_argnames=("component", "wrap"))
 def momentum(
     v: Array, p: Array, diagonal: Array, half: Array | None, weights: tuple, slope: Any, component: int, wrap: tuple,
-    spare: Array | None = None,
+    spare: Array | None = None, beyond: Beyond = (),
 ) -> Array:  # fmt: skip
     """A v + G p for one component of the velocity."""
 
@@ -91,7 +99,7 @@ def momentum(
         push = slope * (p - shifted(p, component, -1, wrap[component]))
         return jnp.where(diagonal > 0, viscous_at(wrap, weights, v, diagonal, *half) + push, 0)
 
-    return stencil(at, wrap, (p, v, diagonal, *present(half)), ((component,), (0, 1, 2)))
+    return stencil(at, wrap, (p, v, diagonal, *present(half)), ((component,), (0, 1, 2)), beyond)
 
 
 @partial(into_spare, static_argnames=("component", "wrap"))
@@ -105,7 +113,9 @@ def gradient(p: Array, diagonal: Array, slope: Any, component: int, wrap: tuple,
 
 
 @partial(into_spare, static_argnames="wrap")
-def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple, spare: Array | None = None) -> Array:
+def divergence(
+    u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple, spare: Array | None = None, beyond: Beyond = ()
+) -> Array:
     """Gᵀ u."""
 
     def at(wrap: Axes, x: Array, y: Array, z: Array, open_voxels: Array) -> Array:
@@ -113,7 +123,7 @@ def divergence(u: tuple, open_voxels: Array, slopes: tuple, wrap: tuple, spare: 
             open_voxels, sum(slopes[d] * (u - shifted(u, d, 1, wrap[d])) for d, u in enumerate((x, y, z))), 0
         )
 
-    return stencil(at, wrap, (*u, open_voxels), ((0,), (1,), (2,)))
+    return stencil(at, wrap, (*u, open_voxels), ((0,), (1,), (2,)), beyond)
 
 
 def present(half: Array | None) -> tuple[Array, ...]:

@@ -4,7 +4,7 @@ An axis of an array is described by whether it is periodic; or, where the array 
 devices, by a `PartedAxis`. Stencils are written with `shifted` and do not know which.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,12 @@ from jax import lax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
-from lithax.arrays import stage
+from lithax.arrays import settled, stage
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.typing import Array
+
+NextDoor = tuple[Array, Array]
+"""The layers below and above a device's part of an array."""
 
 
 class PartedAxis(eqx.Module):
@@ -59,21 +62,27 @@ class PartedAxis(eqx.Module):
         """Whether the devices hold layers beyond the grid along the axis."""
         return self.grid.filled[self.axis] != self.whole
 
-    def next_door(self, parts: list[Array]) -> list[tuple[Array, Array]]:
-        """Return the layers below and above the parts of one device, zeros beyond the ends; by as
-        few messages as there are types of numbers.
+    def next_door(self, parts: Sequence[Array]) -> list[NextDoor]:
+        """Return the layers below and above the parts of one device, zeros beyond the ends; by one
+        message.
         """
-        found: dict[int, tuple[Array, Array]] = {}
-        for dtype in {part.dtype: None for part in parts}:
-            same = [k for k, part in enumerate(parts) if part.dtype == dtype]
-            cut = partial(lax.slice_in_dim, axis=self.axis)
-            first, last = (
-                jnp.stack([cut(parts[k], end, end + 1) for k in same])
-                for end in (0, parts[same[0]].shape[self.axis] - 1)
-            )
+        cut = partial(lax.slice_in_dim, axis=self.axis)
+        ends = [(cut(part, 0, 1), cut(part, part.shape[self.axis] - 1, part.shape[self.axis])) for part in parts]
+        if not ends:
+            return []
+        if len({part.dtype for part in parts}) == 1:
+            first, last = (jnp.stack(layers) for layers in zip(*ends, strict=True))
             low, high = from_both_sides(first, last, self.name, self.count)
-            found |= {k: (low[i], high[i]) for i, k in enumerate(same)}
-        return [found[k] for k in range(len(parts))]
+            return [(low[k], high[k]) for k in range(len(parts))]
+        first, last = (jnp.concatenate([_as_bytes(layer) for layer in layers]) for layers in zip(*ends, strict=True))
+        both = from_both_sides(first, last, self.name, self.count)
+        found, start = [], 0
+        for layer, _ in ends:
+            stop = start + layer.size * layer.dtype.itemsize
+            low, high = (_from_bytes(lax.slice_in_dim(v, start, stop), layer) for v in both)
+            found.append((low, high))
+            start = stop
+        return found
 
     def neighbours(self, part: Array) -> tuple[Array, Array]:
         """Return the values one voxel back and one voxel further, on one device."""
@@ -101,6 +110,17 @@ class PartedAxis(eqx.Module):
             place = lax.broadcasted_iota(np.int32, part.shape, self.axis)
             moved = jnp.where((here == owner) & (place == end), seen, moved)
         return moved
+
+
+def _as_bytes(v: Array) -> Array:
+    v = v.astype(np.uint8) if v.dtype == bool else lax.bitcast_convert_type(v, np.uint8)
+    return v.reshape(-1)
+
+
+def _from_bytes(v: Array, like: Array) -> Array:
+    size = like.dtype.itemsize
+    v = v.reshape(*like.shape, *((size,) if size > 1 else ()))
+    return v.astype(bool) if like.dtype == bool else lax.bitcast_convert_type(v, like.dtype)
 
 
 def from_both_sides(first: Array, last: Array, name: str | None, count: int) -> tuple[Array, Array]:
@@ -172,8 +192,41 @@ def neighbours(values: Array, axis: int, wrap: Axis) -> tuple[Array, Array]:
     return shifted(values, axis, -1, wrap), shifted(values, axis, 1, wrap)
 
 
+def next_door(arrays: Sequence[Array], wrap: Axes) -> tuple[NextDoor | None, ...]:
+    """Return what a `stencil` asks of the devices next door, for several arrays by one message, as
+    arrays that lie over the devices; None where there is nobody to be asked, or more than one axis
+    lies over devices.
+    """
+    over = _divided(wrap)
+    if over is None:
+        return (None,) * len(arrays)
+    return jax.tree.map(settled, _next_door(tuple(arrays), over))
+
+
+@partial(jax.jit, static_argnums=1)
+def _next_door(arrays: tuple[Array, ...], over: PartedAxis) -> tuple[NextDoor, ...]:
+    own = PartitionSpec(*axis_names(over.grid.mesh))
+    ask = jax.shard_map(
+        lambda *parts: tuple(over.next_door(parts)), mesh=over.grid.mesh, in_specs=own, out_specs=own, check_vma=False
+    )
+    return ask(*arrays)
+
+
+def _divided(wrap: Axes) -> PartedAxis | None:
+    """Return the axis that lies over devices, where it is one and no copies are in the way."""
+    parted = [axis for axis in wrap if isinstance(axis, PartedAxis)]
+    over = [axis for axis in parted if axis.count > 1]
+    if len(over) != 1 or any(axis.periodic for axis in over) or any(a.periodic and a.has_filler for a in parted):
+        return None
+    return over[0]
+
+
 def stencil(
-    function: Callable[..., Array], wrap: Axes, arrays: tuple[Array, ...], near: tuple[tuple[int, ...], ...]
+    function: Callable[..., Array],
+    wrap: Axes,
+    arrays: tuple[Array, ...],
+    near: tuple[tuple[int, ...], ...],
+    beyond: tuple[NextDoor | None, ...] = (),
 ) -> Array:
     """Return ``function(wrap, *arrays)``, of which every voxel depends on itself and on the voxels
     next to it.
@@ -193,20 +246,23 @@ def stencil(
     near
         For each of the first arrays, along which axes its neighbours are read; of the others none
         are.
+    beyond
+        For the first arrays, what `next_door` returned, or None: then it is asked for here.
     """
-    parted = [axis for axis in wrap if isinstance(axis, PartedAxis)]
-    over = [axis for axis in parted if axis.count > 1]
-    if len(over) != 1 or any(axis.periodic for axis in over) or any(a.periodic and a.has_filler for a in parted):
+    first = _divided(wrap)
+    if first is None:
         return function(wrap, *arrays)
-    first, names = over[0], axis_names(over[0].grid.mesh)
-    axis = first.axis
+    names, axis = axis_names(first.grid.mesh), first.axis
     inner = tuple(False if a is first else bool(a) for a in wrap)
     asked = [k for k, axes in enumerate(near) if axis in axes]
     shapes = [jnp.shape(array) for array in arrays]
     specs = tuple(PartitionSpec(*(None if n == 1 else name for n, name in zip(s, names))) for s in shapes)  # noqa: B905
 
-    def own(*parts: Array) -> Array:
-        ghosts = dict(zip(asked, first.next_door([parts[k] for k in asked]), strict=True))
+    given = {k: layers for k, layers in enumerate(beyond) if layers is not None and k in asked}
+    missing = [k for k in asked if k not in given]
+
+    def own(given: dict[int, NextDoor], *parts: Array) -> Array:
+        ghosts = given | dict(zip(missing, first.next_door([parts[k] for k in missing]), strict=True))
         made = stage(partial(function, inner), *parts)
         n = made.shape[axis]
         if not asked:
@@ -217,9 +273,11 @@ def stencil(
             made = lax.dynamic_update_slice_in_dim(made, layer, place, axis)
         return made
 
-    return jax.shard_map(own, mesh=first.grid.mesh, in_specs=specs, out_specs=PartitionSpec(*names), check_vma=False)(
-        *arrays
+    over_devices = PartitionSpec(*names)
+    run = jax.shard_map(
+        own, mesh=first.grid.mesh, in_specs=(over_devices, *specs), out_specs=over_devices, check_vma=False
     )
+    return run(given, *arrays)
 
 
 def _around(part: Array, axis: int, place: int, n: int, ghosts: tuple[Array, Array] | None) -> Array:

@@ -21,7 +21,7 @@ k_L = (2 b·x − x·K x) / V, stationary at the solution: its error is second o
 only when the solve is done, which a small residual does not prove.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ from lithax.solve._flow_cycle import (
     flow_cycle,
     narrowed,
     pressure_level,
+    together,
     widened,
 )
 from lithax.solve._flow_pressure import cycles_for, pressure_of
@@ -61,17 +62,28 @@ class Preconditioner(eqx.Module):
 
     def __call__(self, r: Fields, spares: Spares | None = None) -> Fields:
         """Return z ≈ K⁻¹ r; the arrays of `r` are used up where there are spares."""
-        relaxed, pressure, corrected = Preconditioner.relaxed, Preconditioner.pressure_for, Preconditioner.corrected
-        if spares is None and isinstance(self.operator.wrap[0], PartedAxis) and not is_traced(r[0]):
-            relaxed, pressure, corrected = _relaxed, _pressure, _corrected
+        if isinstance(self.operator.wrap[0], PartedAxis) and not is_traced(r[0]):
+            return self._over_devices(r, spares)
         u = []
         for d in range(3):
-            u.append(settled(relaxed(self, r[d], d, spares)))
+            u.append(self.relaxed(r[d], d, spares))
             give(spares, r[d])
-        p = settled(pressure(self, tuple(u), r[3], spares))
+        p = self.pressure_for(tuple(u), r[3], spares)
         for d in range(3):  # one after the other: only one cycle's fields at a time
-            u[d] = settled(corrected(self, u[d], p, d, spares))
+            u[d] = self.corrected(u[d], p, d, spares)
         return (*u, p)
+
+    def _over_devices(self, r: Fields, spares: Spares | None) -> Fields:
+        """Return the same; the three velocity components ask next door at once."""
+        relaxed, pressure, corrected = (
+            (_relaxed, _pressure, _corrected)
+            if spares is None
+            else (Preconditioner.all_relaxed, Preconditioner.pressure_for, Preconditioner.all_corrected)
+        )
+        u = [settled(v) for v in relaxed(self, r[:3], spares)]
+        give(spares, *r[:3])
+        p = settled(pressure(self, tuple(u), r[3], spares))
+        return (*(settled(v) for v in corrected(self, u, p, spares)), p)
 
     def pressure_for(self, u: Fields, r: Array, spares: Spares | None = None) -> Array:
         """Return (c + P_S) (Gᵀ u − r); `r` is used up where there are spares."""
@@ -86,6 +98,14 @@ class Preconditioner(eqx.Module):
         u = stage(subtract, u, response)
         give(spares, slope, response)
         return u
+
+    def all_corrected(self, u: Sequence[Array], p: Array, spares: Spares | None = None) -> list[Array]:
+        """Return u − P_A G p for all components."""
+        slopes = [settled(self.operator.gradient_of(p, d, spare_of(spares, p))) for d in range(3)]
+        responses = self.all_relaxed(slopes, spares)
+        better = [stage(subtract, v, response) for v, response in zip(u, responses, strict=True)]
+        give(spares, *slopes, *responses)
+        return better
 
     @property
     def weights(self) -> tuple[Any, Any, Any, None]:
@@ -111,13 +131,17 @@ class Preconditioner(eqx.Module):
         level = velocity_level(self.operator, component)
         return self.velocity[component](r, level, spares)
 
+    def all_relaxed(self, r: Sequence[Array], spares: Spares | None = None) -> list[Array]:
+        """P_A r for all components."""
+        return together(self.velocity, r, [velocity_level(self.operator, d) for d in range(3)], spares)
+
 
 # Over devices each is one program: programs are waited for (`settled`), and whoever waits prepares
 # none.
-_relaxed = jax.jit(Preconditioner.relaxed, static_argnums=2)
+_relaxed = jax.jit(Preconditioner.all_relaxed)
 _pressure = jax.jit(Preconditioner.pressure_for)
 _cycles_for = jax.jit(cycles_for)
-_corrected = jax.jit(Preconditioner.corrected, static_argnums=3)
+_corrected = jax.jit(Preconditioner.all_corrected)
 
 
 def velocity_level(operator: MacOperator, component: int) -> VelocityLevel:
@@ -157,11 +181,13 @@ def push(operator: MacOperator, component: int) -> Array:
     return _ones(operator.diagonal[component], operator.half_of(component), None)
 
 
-def rest_of_push(operator: MacOperator, x: Fields, component: int, along: int, spare: Array | None = None) -> Array:
+def rest_of_push(
+    operator: MacOperator, x: Fields, component: int, along: int, spare: Array | None = None, beyond: Any = (None,) * 4
+) -> Array:
     """Return one of the four fields of b − K x for a unit push b along an axis, written over
-    `spare`.
+    `spare`; `beyond` as in `MacOperator.part`.
     """
-    image = settled(operator.part(x, component, spare))
+    image = settled(operator.part(x, component, spare, beyond))
     if component != along:
         return settled(_negative(image))
     diagonal = jax.lax.stop_gradient(operator.diagonal[component])
@@ -238,7 +264,7 @@ def first_state(b: Fields, directions: int) -> FlowState:
 def step(
     state: FlowState,
     work: Callable[[Fields], Any],
-    rest: Callable[[Fields, int, Array | None], Array],
+    rest: Callable[[Fields, int, Array | None, Any], Array],
     precondition: Preconditioner,
     stored: int,
     spares: Spares | None = None,
@@ -257,7 +283,8 @@ def step(
     work
         Returns b·x.
     rest
-        Returns one of the four fields of b − K x, written over a spare array.
+        Returns one of the four fields of b − K x, written over a spare array; given also what K x
+        asks next door.
     precondition
         With the operator.
     stored
@@ -273,8 +300,10 @@ def step(
     if len(directions) == stored:
         give(spares, *directions[0])
         directions, sizes = directions[1:], sizes[1:]
-    r = tuple(fence(rest(state.x, c, spare_of(spares, z[c]))) for c in range(4))
-    q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]))) for c in range(4))
+    beyond = operator.beyond(state.x)
+    r = tuple(fence(rest(state.x, c, spare_of(spares, z[c]), beyond)) for c in range(4))
+    beyond = operator.beyond(z)
+    q = tuple(fence(operator.part(z, c, spare_of(spares, z[c]), beyond)) for c in range(4))
     # One field after the other: the compiler writes down what it weighs, and memory is short here.
     squares, products = ([settled(precondition.product(fields[c], q[c], c)) for c in range(4)] for fields in (q, r))
     size, length, backwards = (settled(v) for v in _step_length(squares, products))
@@ -337,10 +366,11 @@ def _products(
     """
     operator = precondition.operator
     found: list[list[Any]] = [[] for _ in directions]
+    beyond, *of_directions = (operator.beyond(v) for v in (z, *directions))
     for part in range(4):
-        mine = fence(operator.part(z, part, spare_of(spares, z[part])))
-        for i, d in enumerate(directions):
-            image = fence(operator.part(d, part, spare_of(spares, z[part])))
+        mine = fence(operator.part(z, part, spare_of(spares, z[part]), beyond))
+        for i, (d, of_d) in enumerate(zip(directions, of_directions, strict=True)):
+            image = fence(operator.part(d, part, spare_of(spares, z[part]), of_d))
             found[i].append(settled(precondition.product(image, mine, part)))
             give(spares, image)
         give(spares, mine)
@@ -355,8 +385,8 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
     def more(state: FlowState) -> Any:
         return (precondition.size(state.r) > limit) & (state.iteration < settings.max_iterations)
 
-    def rest(x: Fields, component: int, _: Array | None) -> Array:
-        return b[component] - operator.part(x, component)
+    def rest(x: Fields, component: int, _: Array | None, beyond: Any) -> Array:
+        return b[component] - operator.part(x, component, None, beyond)
 
     def go(state: FlowState) -> FlowState:
         return step(state, lambda x: dot(b, x), rest, precondition, settings.stored)
