@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import queue
 import threading
 from collections import Counter
@@ -27,7 +28,7 @@ from lithax.solve._field_arithmetic import summed_in_planes
 from lithax.solve._flow_medium import walls_of
 from lithax.solve._flow_resolution import breakthrough_diameter
 from lithax.solve._mac_walls import HostLines
-from lithax.solve._one_voxel_further import PartedAxis, neighbours, shifted, whole_axis
+from lithax.solve._one_voxel_further import PartedAxis, neighbours, on_each_device, shifted
 from lithax.solve._part_percolation import percolation_of_parts
 from lithax.solve._percolation import percolation
 from lithax.solve._permeability_over_devices import walls_over_devices
@@ -791,18 +792,17 @@ def test_stencils_of_a_row_of_devices_are_those_of_the_whole(counts, shape):
     np.testing.assert_allclose(np.asarray(found)[inside], expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("counts", "axis"), [((8, 1, 1), 1), ((1, 4, 1), 0), ((2, 1, 4), 1), ((2, 2, 2), None)])
-def test_sums_in_planes_over_devices_are_those_of_the_whole(counts, axis):
-    """Across an axis that is whole on each device; at once where both are divided. Filler holds zeros."""
+@pytest.mark.parametrize("counts", [(8, 1, 1), (1, 4, 1), (2, 1, 4), (2, 2, 2)])
+def test_sums_in_planes_over_devices_are_those_of_the_whole(counts):
+    """Each device sums its own planes. Filler holds zeros."""
     grid = ShardedGrid((9, 6, 7), Mesh(np.array(jax.devices()[: np.prod(counts)]).reshape(counts), ("x", "y", "z")))
     over = tuple(PartedAxis(grid, a, False) for a in range(3))
-    assert whole_axis(over) == axis
     a, b, c = np.random.default_rng(5).normal(size=(3, *grid.shape)).astype("f4")
     of = lambda a, b, c: a * (b + c)  # noqa: E731
-    found = jax.jit(partial(summed_in_planes, of, axis))(grid.load(a), grid.load(b), grid.load(c))
-    exact = np.sum(of(*np.float64([a, b, c])), axis=(1 if axis is None else axis, 2))
-    np.testing.assert_allclose(np.asarray(found)[: len(exact)], exact, atol=1e-4)  # float32
-    assert not np.asarray(found)[len(exact) :].any()
+    run = jax.jit(lambda *arrays: on_each_device(partial(summed_in_planes, of), over, *arrays))
+    found = run(grid.load(a), grid.load(b), grid.load(c))
+    assert found.shape == (math.prod(counts) * grid.part[1],)
+    np.testing.assert_allclose(found.sum(), np.sum(of(*np.float64([a, b, c]))), atol=1e-3)  # float32
 
 
 def test_walls_over_devices_are_those_in_memory():

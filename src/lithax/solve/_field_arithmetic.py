@@ -34,50 +34,32 @@ def dot_one(a: Array, b: Array) -> Array:
     return (a * b).sum(2).sum(1).sum()
 
 
-def summed_at_once(v: Array, axis: int | None) -> Array:
-    """Return the sums over the last axis and another one, 0 or 1; None: 1."""
-    return v.sum(2).sum(1 if axis is None else axis)
+def summed_in_planes(of: Callable[..., Array], *arrays: Array) -> Array:
+    """Return the sums of ``of(*arrays)``, element by element, over the first axis and the last: a
+    sum for every row.
 
-
-def summed_in_planes(of: Callable[..., Array], axis: int | None, *arrays: Array) -> Array:
-    """Return the sums of ``of(*arrays)``, element by element, over the last axis and another one.
-
-    Parameters
-    ----------
-    of
-        What is summed.
-    axis
-        The other one, 0 or 1, of which no device holds a part only: plane by plane across it; at
-        once where it is None, over axis 1.
-    arrays
-        Of three axes.
-
-    Returns
-    -------
-        The sums, along the axis that is left. What devices hold of it is for the caller to sum, for
-        many at once: each sum over devices is a message that all wait for.
+    What other devices hold is for the caller to add, for many sums at once: each sum over devices
+    is a message that all wait for.
 
     Notes
     -----
     XLA on the CPU knows the sum of a product of two arrays. Anything else it writes down first,
-    which takes three times as long, and more where the system clears new memory.
+    which takes three times as long, and more where the system clears new memory: so plane by plane.
     """
 
     def at_once(*arrays: Array) -> Array:
-        return summed_at_once(of(*arrays), axis)
+        return of(*arrays).sum(2).sum(0)
 
     def in_planes(*arrays: Array) -> Array:
-        assert axis is not None
-        first = arrays[0]
-        count, rows = first.shape[axis], first.shape[1 if axis == 0 else 0]
+        count, rows, _ = arrays[0].shape
 
         def plane(k: Any, sums: Array) -> Array:
-            parts = (lax.dynamic_index_in_dim(v, k, axis, keepdims=False) for v in arrays)
+            parts = (lax.dynamic_index_in_dim(v, k, 0, keepdims=False) for v in arrays)
             return lax.dynamic_update_index_in_dim(sums, of(*parts).sum(1), k, 0)
 
-        return lax.fori_loop(0, count, plane, jnp.zeros((count, rows), first.dtype)).sum(0)
+        return lax.fori_loop(0, count, plane, jnp.zeros((count, rows), arrays[0].dtype)).sum(0)
 
-    return at_once(*arrays) if axis is None else lax.platform_dependent(*arrays, cpu=in_planes, default=at_once)
+    return lax.platform_dependent(*arrays, cpu=in_planes, default=at_once)
 
 
 @jax.jit

@@ -12,7 +12,7 @@ import jax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
-from lithax.arrays import fence, settled
+from lithax.arrays import fence, settled, stage
 from lithax.grid import Index
 from lithax.sharded import ShardedGrid, axis_names
 from lithax.solve._face_operator import FaceOperator
@@ -142,7 +142,8 @@ def corrected_over_devices(levels: LevelsOverDevices, rest: Array, z: Array, act
             for layout, (x, y, z, excess) in zip(plan.layouts[1:], kept, strict=True)
         )
         coarse = Multigrid(operators, inverse, plan.steps[1:], levels.weights, levels.visits)
-        b = fence(first.pad(fine.joined(summed(rest, step), first)))
+        target = stage(partial(summed, step=step), rest)
+        b = fence(first.pad(fine.joined(target, first)))
         e = fence(fine.own(fence(coarse.visited(b)), first, step))
         return jnp.where(active, z + doubled(e, step), 0)
 

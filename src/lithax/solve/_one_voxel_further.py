@@ -154,11 +154,17 @@ Axis = bool | PartedAxis
 Axes = tuple[Axis, Axis, Axis]
 
 
-def whole_axis(wrap: Axes) -> int | None:
-    """Return an axis of which every device holds the whole, of those whose planes are rows in
-    memory; None if both are divided.
+def on_each_device(function: Callable[..., Array], wrap: Axes, *arrays: Array) -> Array:
+    """Return what a function makes of the parts of every device, one after the other; on one device
+    of the arrays.
     """
-    return next((a for a, w in enumerate(wrap[:2]) if not isinstance(w, PartedAxis) or w.count == 1), None)
+    first = wrap[0]
+    if not isinstance(first, PartedAxis):
+        return function(*arrays)
+    names = axis_names(first.grid.mesh)
+    out = PartitionSpec(tuple(name for name in names if name is not None))
+    run = jax.shard_map(function, mesh=first.grid.mesh, in_specs=PartitionSpec(*names), out_specs=out, check_vma=False)
+    return run(*arrays)
 
 
 def shifted(values: Array, axis: int, step: int, wrap: Axis) -> Array:

@@ -15,7 +15,7 @@ from jax import numpy as jnp
 from lithax.arrays import is_traced
 from lithax.typing import Array
 
-_MOST = 8
+_MOST, _MOST_OVER_DEVICES = 8, 12
 _KEPT = 32 << 20
 """Bytes of an array up to which `malloc` keeps its memory."""
 
@@ -39,7 +39,8 @@ class Spares:
     Functions that are compiled by `into_spare` take one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._held: list[Array] = []
 
     def take(self, like: Array) -> Array:
@@ -51,7 +52,7 @@ class Spares:
 
     def give(self, *arrays: Array) -> None:
         """Take arrays that are not read again."""
-        self._held += arrays[: _MOST - len(self._held)]
+        self._held += arrays[: self._most - len(self._held)]
 
 
 def spares_for(array: Array) -> Spares | None:
@@ -62,7 +63,9 @@ def spares_for(array: Array) -> Spares | None:
     if is_traced(array):
         return None
     count = len(array.sharding.device_set)
-    return Spares() if count == 1 or array.nbytes > count * _KEPT else None
+    if count == 1:
+        return Spares(_MOST)
+    return Spares(_MOST_OVER_DEVICES) if array.nbytes > count * _KEPT else None
 
 
 def spare_of(spares: Spares | None, like: Array) -> Array | None:

@@ -30,7 +30,7 @@ import jax
 from jax import numpy as jnp
 
 from lithax.arrays import fence, is_traced, settled, stage
-from lithax.solve._field_arithmetic import along, dot, dot_one, subtract, summed_at_once, summed_in_planes
+from lithax.solve._field_arithmetic import along, dot, dot_one, subtract, summed_in_planes
 from lithax.solve._flow_cycle import (
     FlowCycle,
     PressureLevel,
@@ -43,7 +43,7 @@ from lithax.solve._flow_cycle import (
 )
 from lithax.solve._flow_pressure import cycles_for, pressure_of
 from lithax.solve._mac import Fields, MacOperator
-from lithax.solve._one_voxel_further import PartedAxis, whole_axis
+from lithax.solve._one_voxel_further import Axes, PartedAxis, on_each_device
 from lithax.solve._spares import Spares, give, into_spare, spare_of
 from lithax.typing import Array
 
@@ -119,7 +119,7 @@ class Preconditioner(eqx.Module):
         """Return the inner product of one of the four fields of two residuals in that norm, as
         numbers to be summed.
         """
-        return _weighted_part(a, b, self.weights[component], whole_axis(self.operator.wrap))
+        return _weighted_part(a, b, self.weights[component], self.operator.wrap)
 
     def size(self, a: Fields) -> Array:
         """Return the norm of a residual."""
@@ -163,7 +163,7 @@ def make_preconditioner(operator: MacOperator, spares: Spares | None = None, dam
     x, y, z = given
     schur = pressure_level((x, y, z), operator.open, operator.half, operator.wrap, operator.diagonal[0].dtype)
     pressure = flow_cycle(schur, strengths, operator.diagonal[0], spares)
-    one_program = isinstance(operator.wrap[0], PartedAxis) and not is_traced(x)
+    one_program = spares is None and isinstance(operator.wrap[0], PartedAxis) and not is_traced(x)
     cycles = _cycles_for(pressure, schur) if one_program else cycles_for(pressure, schur, spares)
     return Preconditioner(operator, tuple(velocity), pressure, schur, cycles, damping)
 
@@ -395,11 +395,12 @@ def solve_for(operator: MacOperator, precondition: Preconditioner, b: Fields, se
 
 
 @partial(jax.jit, static_argnums=3)
-def _weighted_part(a: Array, b: Array, weight: tuple[Array, Any] | None, axis: int | None) -> Array:
+def _weighted_part(a: Array, b: Array, weight: tuple[Array, Any] | None, wrap: Axes) -> Array:
     if weight is None:
-        return summed_at_once(a * b, axis)
+        return on_each_device(lambda a, b: (a * b).sum(2).sum(0), wrap, a, b)
     given, square = weight
-    return summed_in_planes(lambda a, b, w: a * (widened(w, b.dtype) * b), axis, a, b, given) / square
+    of = partial(summed_in_planes, lambda a, b, w: a * (widened(w, b.dtype) * b))
+    return on_each_device(of, wrap, a, b, given) / square
 
 
 def relative_change(state: FlowState) -> Any:
