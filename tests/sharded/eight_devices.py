@@ -24,11 +24,31 @@ from lithax.solve import _checkpoint
 from lithax.solve import _mac as mac
 from lithax.solve import _parts as parts_of
 from lithax.solve import _stokes as stokes
+from lithax.solve._face_operator import face_operator
 from lithax.solve._field_arithmetic import summed_in_planes
+from lithax.solve._flow_levels_over_devices import (
+    aggregated_over_devices,
+    corrected_over_devices,
+    levels_over_devices,
+    plan_over_devices,
+)
 from lithax.solve._flow_medium import walls_of
 from lithax.solve._flow_resolution import breakthrough_diameter
 from lithax.solve._mac_walls import HostLines
+from lithax.solve._multigrid import (
+    Multigrid,
+    aggregated_excess,
+    aggregated_faces,
+    chebyshev_weights,
+    coarser_levels,
+    doubled,
+    pseudo_inverse,
+    summed,
+    visits_of,
+)
 from lithax.solve._one_voxel_further import PartedAxis, neighbours, on_each_device, shifted
+from lithax.solve._part_layout import PartLayout
+from lithax.solve._part_levels import plan_levels
 from lithax.solve._part_percolation import percolation_of_parts
 from lithax.solve._percolation import percolation
 from lithax.solve._permeability_over_devices import walls_over_devices
@@ -619,6 +639,8 @@ def test_reservoirs_and_first_guesses_on_eight_devices(monkeypatch):
 def test_permeability_on_eight_devices_is_that_of_one(options, monkeypatch):
     """Filler on every axis, levels over the devices and below; walls of rows that cross devices."""
     monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 100)
+    if "sides" in options:  # as where parts are large
+        monkeypatch.setattr("lithax.solve._spares._SMALL", 0)
     shape = (9, 13, 11)
     rock = (np.random.default_rng(5).random(shape) < 0.6).astype("u1")
     x = lx.shard(lx.from_array(rock), make_mesh((2, 2, 2)), pad=1)
@@ -790,6 +812,58 @@ def test_stencils_of_a_row_of_devices_are_those_of_the_whole(counts, shape):
     found = mac.divergence(tuple(parts[:3]), flags[1], weights, over)
     expected = mac.divergence(tuple(whole[:3]), fluid, weights, alone)
     np.testing.assert_allclose(np.asarray(found)[inside], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "replicated", "overlaps"), [((8, 1, 1), 2500, [0, 3]), ((2, 2, 2), 1000, [0, 3, 3])]
+)
+def test_cycles_of_parts_that_overlap_are_those_of_the_whole(counts, replicated, overlaps, monkeypatch):
+    """A linear function: once for random weights and a random right-hand side. Odd numbers of cells, filler, and
+    devices that hold nothing else.
+    """
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", replicated)
+    monkeypatch.setattr("lithax.solve._part_levels.THICK", 4)
+    shape, strengths, rng = (70, 37, 41), (1.0, 1.0, 1.0), np.random.default_rng(5)
+    grid = ShardedGrid(shape, make_mesh(counts), plan_levels(shape, strengths)[3])
+    plan = plan_over_devices(grid, (False,) * 3, strengths)
+    assert [layout.overlap for layout in plan.layouts if isinstance(layout, PartLayout)] == overlaps
+    fine = [rng.random(shape, "f4") for _ in range(4)]
+    for axis in range(3):
+        np.moveaxis(fine[axis], axis, 0)[0] = 0  # nothing is joined beyond the ends
+    step, weights, visits = (
+        plan.steps[0],
+        tuple(chebyshev_weights(2) for _ in plan.steps[1:]),
+        visits_of(plan.steps)[1:],
+    )
+    aggregates = tuple(
+        aggregated_over_devices(grid.load(v), plan, a) for v, a in zip(fine, (0, 1, 2, None), strict=True)
+    )
+    over = levels_over_devices(plan, aggregates, weights, visits)
+    rest = rng.normal(size=shape).astype("f4")
+    everywhere = grid.load(np.ones(shape, bool))
+    found = corrected_over_devices(over, grid.load(rest), grid.load(np.zeros(shape, "f4")), everywhere)
+
+    x, y, z = (aggregated_faces(jnp.asarray(v), a, step) for a, v in enumerate(fine[:3]))
+    top = face_operator(x, y, z, excess=aggregated_excess(jnp.asarray(fine[3]), shape, step))
+    levels = (top, *coarser_levels(top, plan.shapes[1:], plan.steps[1:]))
+    alone = Multigrid(levels, pseudo_inverse(levels[-1]), plan.steps[1:], weights, visits)
+    e = top.layout.cells(alone.visited(top.layout.pad(summed(jnp.asarray(rest), step))))
+    expected = np.asarray(doubled(e, step))[: shape[0], : shape[1], : shape[2]]
+    inside = np.asarray(found)[: shape[0], : shape[1], : shape[2]]
+    np.testing.assert_allclose(inside, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("axis", ["x", "z"])
+def test_conduction_between_parts_that_overlap(axis, monkeypatch):
+    """Cells beyond held ends are computed by nobody, along a divided axis or another one."""
+    monkeypatch.setattr("lithax.solve._part_levels.REPLICATED", 2000)
+    monkeypatch.setattr("lithax.solve._part_levels.THICK", 4)
+    field = np.random.default_rng(7).random((37, 23, 41), "f4") + 0.01
+    x = lx.shard(lx.from_array(field), make_mesh((4, 2, 1)))
+    alone = lx.solve.conductivity(field, axis=axis, tolerance=1e-6)
+    found = lx.solve.conductivity(x, shape=field.shape, axis=axis, tolerance=1e-6)
+    np.testing.assert_allclose(found.value, alone.value, rtol=1e-6)  # sums in another order
+    assert found.iterations == alone.iterations
 
 
 @pytest.mark.parametrize("counts", [(8, 1, 1), (1, 4, 1), (2, 1, 4), (2, 2, 2)])

@@ -16,8 +16,10 @@ from lithax.arrays import is_traced
 from lithax.typing import Array
 
 _MOST, _MOST_OVER_DEVICES = 8, 12
-_KEPT = 32 << 20
-"""Bytes of an array up to which `malloc` keeps its memory."""
+_SMALL = 2 << 20
+"""Bytes of a device's part of an array up to which one large program is quicker than many small
+ones.
+"""
 
 into_spare = partial(jax.jit, donate_argnames="spare", keep_unused=True)
 """Compile a function that writes its result over its argument `spare`, or over nothing if it is
@@ -57,15 +59,14 @@ class Spares:
 
 def spares_for(array: Array) -> Spares | None:
     """Return a place for spare arrays like one, or none: inside of compiled functions the compiler
-    decides what is written where, and over devices with small parts fewer and larger programs are
-    quicker.
+    decides what is written where, and over devices small parts are left to it.
     """
     if is_traced(array):
         return None
     count = len(array.sharding.device_set)
     if count == 1:
         return Spares(_MOST)
-    return Spares(_MOST_OVER_DEVICES) if array.nbytes > count * _KEPT else None
+    return Spares(_MOST_OVER_DEVICES) if array.nbytes > count * _SMALL else None
 
 
 def spare_of(spares: Spares | None, like: Array) -> Array | None:
