@@ -26,10 +26,11 @@ LABELS = 20
 """Of the voxels while parts that join the ends are found [byte per voxel]."""
 WALKS = 110
 """Of a random walker segmentation, for any number of labels [byte per voxel]."""
-FLOW, FLOW_BEFORE = 126, 16
-"""Of a Stokes solve with two stored directions, porous phases or not (116 to 120 at 256³), and of
-each direction solved before it whose velocity and pressure are wanted again: for the tensor, or as
-fields [byte per voxel].
+FLOW, FLOW_OVER_DEVICES, FLOW_BEFORE = 126, 146, 16
+"""Of a Stokes solve with two stored directions, porous phases or not (116 to 120 at 256³); of one
+over devices, whose three velocity components are relaxed at once (136 to 141 at 384³ and 256³); and
+of each direction solved before it whose velocity and pressure are wanted again: for the tensor, or
+as fields [byte per voxel].
 """
 KEPT, FLOW_KEPT, SMALL_ARRAY = 12, 30, 2**23
 """What `malloc` keeps of freed arrays of up to 32 MiB in a solve of conduction, and of flow [byte
@@ -130,7 +131,8 @@ def memory_of_flow(
         return None
     processes = connected().count if over_devices else 1
     voxels = -(-_with_reservoir(size, axis, reservoir) // processes)
-    each = FLOW + (2 * FLOW_BEFORE if kept and axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
+    each = FLOW_OVER_DEVICES if over_devices else FLOW
+    each += (2 * FLOW_BEFORE if kept and axis == "all" else 0) + (FLOW_KEPT if voxels <= SMALL_ARRAY else 0)
     wide = not over_devices and dtype_of(image) == np.float64
     return tuple(size), voxels * each * (2 if wide else 1) + FLOW_PROGRAMS
 
