@@ -57,19 +57,21 @@ def rows(edge: int, chunk: int, repeats: int) -> Iterator[Row]:
         (bare, copies),
     )
     solved = min(edge, SOLVED)
-    cases = [("conduction", "values", Data("values", solved, "f4"), "conductivity", f"float32 {solved}³")]
-    for case, size in [("formation_factor", FACTOR), ("permeability", FLOWING), ("permeability", LARGER)]:
-        cases.append(
-            (case, "pores", Data("noise", min(edge, size), "u1"), case.replace("_", " "), f"noise {min(edge, size)}³")
-        )
-    for case, name, data, measure, what in cases:
-        options = {name: data, "folder": "{folder}", "chunks": [min(chunk, data.edge)] * 3}
+    field, factor = Data("values", solved, "f4"), min(edge, FACTOR)
+    cases = [("conduction", "values", field, {}, "conductivity along one axis", f"float32 {solved}³")]
+    cases.append(("conduction", "values", field, {"axis": "z"}, "conductivity along z", f"float32 {solved}³"))
+    pores = [("formation_factor", factor, {}, "formation factor along one axis")]
+    pores.append(("formation_factor", factor, {"axis": "z"}, "formation factor along z"))
+    pores += [("permeability", min(edge, size), {}, "permeability along one axis") for size in (FLOWING, LARGER)]
+    cases += [(case, "pores", Data("noise", n, "u1"), more, measure, f"noise {n}³") for case, n, more, measure in pores]
+    for case, name, data, more, measure, what in cases:
+        options = {name: data, "folder": "{folder}", "chunks": [min(chunk, data.edge)] * 3} | more
         pinned = Rival("1 process on one core", (Call("pinned", case, options),), 1.6)
         alone = Rival("1 process on all cores", (Call("free", case, options),), 0.95)
         # What the machine allows: the cores share caches and memory, and these solves wait for memory.
         apart = Rival("2 programs apart, a half each", (Call("apart-2", case, options | {"half": True}),), 1.2, speed=False)  # fmt: skip
         yield Row(
-            f"processes: 2, {measure} along one axis, {what}, a core for each",
+            f"processes: 2, {measure}, {what}, a core for each",
             Call("bound-2", case, options),
             (pinned, alone, apart),
             5,

@@ -74,7 +74,7 @@ def chain(values, folder, chunks, repeats=1, half=False):
     return make_room, run
 
 
-def solved(solve, array, folder, chunks, half):
+def solved(solve, array, folder, chunks, half, axis="x"):
     """Solve for an image on disk, each process with its own part; or for this process's half of it.
 
     The current runs along the cut, so that it takes as many steps in both halves as in the whole.
@@ -84,18 +84,18 @@ def solved(solve, array, folder, chunks, half):
         array = array[:, middle:] if rank else array[:, :middle]
         folder = f"{folder}/{rank}"
     image = lx.from_array(array, store=f"{folder}/solved", chunks=tuple(chunks), overwrite=True)
-    return lambda: solve(image).value
+    return lambda: solve(image, axis=axis).value
 
 
-def conduction(values, folder, chunks, half=False):
+def conduction(values, folder, chunks, half=False, axis="x"):
     """The conductivity of a field."""
     field = np.abs(np.load(values, mmap_mode="r")) + 0.01
-    return solved(lx.solve.conductivity, field, folder, chunks, half)
+    return solved(lx.solve.conductivity, field, folder, chunks, half, axis)
 
 
-def formation_factor(pores, folder, chunks, half=False):
+def formation_factor(pores, folder, chunks, half=False, axis="x"):
     """The same of a pore space."""
-    return solved(lx.solve.conductivity, np.load(pores).astype(bool), folder, chunks, half)
+    return solved(lx.solve.conductivity, np.load(pores).astype(bool), folder, chunks, half, axis)
 
 
 def permeability(pores, folder, chunks, half=False):
