@@ -181,19 +181,8 @@ def upscaled_permeability(
         tuple(slice(int(o[i]), int(o[i]) + e) for o, i, e in zip(origins, place, sizes, strict=True))
         for place in itertools.product(*(range(len(o)) for o in origins))
     ]
-    phases = tuple(permeability) if isinstance(permeability, dict) else ()
-
-    def of_block(box: Box) -> tuple[np.ndarray, bool, list[bool]]:
-        voxels = to_numpy(image[box])
-        return *cube_permeability(voxels, "all", options), [bool((voxels == value).any()) for value in phases]
-
-    blocks_found = _shared(world, boxes, of_block, progress)
-    for n, value in enumerate(phases):
-        if not any(held[n] for *_, held in blocks_found):
-            raise ValueError(
-                f"permeability names phase {value}, which the image does not hold; name porous phases by their value in the image."
-            )
-    found = [(k, done) for k, done, _ in blocks_found]
+    _refuse_absent(world, image, boxes, permeability)
+    found = _shared(world, boxes, lambda box: cube_permeability(to_numpy(image[box]), "all", options), progress)
     _refuse_voids(found, boxes)
     if pore is not None and not any(k.any() for k, _ in found):
         _refuse_other_values(image, boxes, pore)
@@ -253,7 +242,20 @@ def _pieces(origins: Any, sizes: tuple[int, int, int], check: int) -> list[tuple
     return [piece for n, piece in enumerate(found) if piece not in found[:n]]
 
 
-def _shared(world: Any, boxes: list[Box], solve: Callable[[Box], tuple[np.ndarray, bool]], progress: bool) -> list[Any]:
+def _refuse_absent(world: Any, image: Any, boxes: list[Box], permeability: Any) -> None:
+    """Raise ValueError for a porous phase that no block holds, before any is solved."""
+    phases = tuple(permeability) if isinstance(permeability, dict) else ()
+    if not phases:
+        return
+    held = _shared(world, boxes, lambda box: [bool((to_numpy(image[box]) == value).any()) for value in phases], False)
+    for value, anywhere in zip(phases, np.any(held, 0), strict=True):
+        if not anywhere:
+            raise ValueError(
+                f"permeability names phase {value}, which the image does not hold; name porous phases by their value in the image."
+            )
+
+
+def _shared(world: Any, boxes: list[Box], solve: Callable[[Box], Any], progress: bool) -> list[Any]:
     """Return what is found in each box, those of one process after another's."""
     from tqdm import tqdm
 
