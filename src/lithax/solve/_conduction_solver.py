@@ -244,9 +244,9 @@ class ConductionSolver:
         xp = np if isinstance(found[0][2].matrix, np.ndarray) else jnp
         stats = jax.tree.map(lambda *v: xp.concatenate(v), *(solved.stats for _, _, solved, *_ in found))
         result = assembled(
-            values, stats, share, [scale for _, _, _, scale, _ in found], porosity, limits, axis=axis, boundaries=self.boundaries, medium=self.medium,
-            fluid=self.fluid, tolerance=self.tolerance, most=self.most, unit=self.unit,
-            notes=notes,
+            values, stats, share, [scale for _, _, _, scale, _ in found], porosity, limits, axis=axis,
+            boundaries=self.boundaries, medium=self.medium, fluid=self.fluid, tolerance=self.tolerance, most=self.most,
+            unit=self.unit, notes=notes,
         )  # fmt: skip
         # Before stores are written: an error would leave them, and the next call would be refused.
         result = self._checked(result)

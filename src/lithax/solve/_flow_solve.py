@@ -175,9 +175,10 @@ def stationary_value(operator: MacOperator, x: Fields, y: Fields, axes: tuple[in
     half = operator.half if axes[0] == 0 else None
     found = jnp.zeros((), x[0].dtype)
     spares = spares_for(operator.diagonal[0])  # the stages that were compiled for the solve
+    beyond = operator.beyond(y)
     for part in range(4):
         # Small differences first, then sums.
-        remains = stokes.rest_of_push(operator, y, part, axes[1], spare_of(spares, y[part]))
+        remains = stokes.rest_of_push(operator, y, part, axes[1], spare_of(spares, y[part]), beyond)
         found = found + settled(dot_one(x[part], remains))
         give(spares, remains)
     return settled(pushed(y, half, axes[0])) + found
